@@ -1,0 +1,113 @@
+//! The claims of an authentic token (RFC 7519 §4), and which of them are judged.
+
+use std::borrow::Cow;
+
+use super::json::{self, Scalar};
+use super::{Rejection, UnixTime};
+
+/// The claims that verification or the access log look at; all others are ignored.
+#[derive(Debug, Default)]
+pub(super) struct Claims<'a> {
+    expiry: Option<Scalar<'a>>,
+    not_before: Option<Scalar<'a>>,
+    issuer: Option<Scalar<'a>>,
+    audience: Option<Scalar<'a>>,
+    /// The claim with the binding hash, under its configured name.
+    pub binding: Option<Scalar<'a>>,
+    device_id: Option<Scalar<'a>>,
+    response_code: Option<Scalar<'a>>,
+}
+
+/// The claim names with a meaning of their own, which the binding claim cannot take.
+pub const RESERVED_CLAIMS: [&str; 6] = ["exp", "nbf", "iss", "aud", "did", "arc"];
+
+impl<'a> Claims<'a> {
+    /// Reads the payload; the binding hash stands in the claim `binding`.
+    pub fn parse(payload: &'a str, binding: &str) -> Result<Self, Rejection> {
+        let mut claims = Self::default();
+        json::members(payload, |name, value| {
+            let claim = match name {
+                "exp" => &mut claims.expiry,
+                "nbf" => &mut claims.not_before,
+                "iss" => &mut claims.issuer,
+                "aud" => &mut claims.audience,
+                "did" => &mut claims.device_id,
+                "arc" => &mut claims.response_code,
+                name if name == binding => &mut claims.binding,
+                _ => return Ok(()),
+            };
+            *claim = Some(value);
+            Ok(())
+        })
+        .map_err(|json::Invalid| Rejection::MalformedToken)?;
+        Ok(claims)
+    }
+
+    /// `did`: base64 of 16 bytes that name the device.
+    pub fn device_id(&self) -> Option<&str> {
+        text(&self.device_id)
+    }
+
+    /// `arc`: the attestation response code.
+    pub fn response_code(&self) -> Option<&str> {
+        text(&self.response_code)
+    }
+}
+
+/// What is demanded of the claims beside the signature.
+#[derive(Clone, Debug, Default)]
+pub struct ClaimRules {
+    /// Clock difference allowed for `exp` and `nbf`, in seconds.
+    pub leeway: f64,
+    /// Accepted `iss` values; empty accepts any token, with or without `iss`.
+    pub issuers: Vec<String>,
+    /// Accepted `aud` values, one of which the token must name; empty accepts any.
+    pub audiences: Vec<String>,
+}
+
+impl ClaimRules {
+    /// Judges the claims at the moment `now`.
+    pub(super) fn check(&self, claims: &Claims<'_>, now: UnixTime) -> Result<(), Rejection> {
+        let now = now.as_secs();
+        match claims.expiry {
+            Some(Scalar::Number(expiry)) if expiry + self.leeway > now => {}
+            Some(Scalar::Number(_)) => return Err(Rejection::Expired),
+            _ => return Err(Rejection::MissingExpiry),
+        }
+        match claims.not_before {
+            None => {}
+            Some(Scalar::Number(not_before)) if not_before - self.leeway <= now => {}
+            Some(_) => return Err(Rejection::NotYetValid),
+        }
+        if !self.issuers.is_empty()
+            && !text(&claims.issuer).is_some_and(|issuer| contains(&self.issuers, issuer))
+        {
+            return Err(Rejection::WrongIssuer);
+        }
+        if !self.audiences.is_empty() && !self.names_audience(&claims.audience) {
+            return Err(Rejection::WrongAudience);
+        }
+        Ok(())
+    }
+
+    fn names_audience(&self, claim: &Option<Scalar<'_>>) -> bool {
+        match claim {
+            Some(Scalar::Text(audience)) => contains(&self.audiences, audience),
+            Some(Scalar::Texts(audiences)) => {
+                audiences.iter().any(|audience: &Cow<'_, str>| contains(&self.audiences, audience))
+            }
+            _ => false,
+        }
+    }
+}
+
+fn text<'c>(claim: &'c Option<Scalar<'_>>) -> Option<&'c str> {
+    match claim {
+        Some(Scalar::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn contains(list: &[String], value: &str) -> bool {
+    list.iter().any(|entry| entry == value)
+}

@@ -1,0 +1,152 @@
+//! The account secret, as text and as bytes.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
+
+/// The fewest bytes a secret may have: the size of the hash (RFC 7518 §3.2).
+pub const MIN_SECRET_BYTES: usize = 32;
+
+const ANY_PADDING: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
+
+/// Fragments of texts that stand where a secret should be (compared in lower case, without `-`
+/// and `_`).
+const PLACEHOLDERS: [&str; 6] =
+    ["placeholder", "changeme", "yoursecret", "secrethere", "base64secret", "yourapproov"];
+
+/// An HMAC secret. It does not print, and its memory is wiped when dropped.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Decodes a secret from base64 or base64url, padded or not. White space around the text is
+    /// ignored; any byte value may be inside.
+    ///
+    /// # Errors
+    /// [`SecretError`] names what is wrong without repeating any of the text.
+    pub fn from_base64(text: &str) -> Result<Self, SecretError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(SecretError::Empty);
+        }
+        if is_placeholder(text) {
+            return Err(SecretError::Placeholder);
+        }
+        let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+        let bytes = Zeroizing::new(engine.decode(text).map_err(|_| {
+            if text.contains(char::is_whitespace) {
+                SecretError::WhiteSpaceInside
+            } else {
+                SecretError::NotBase64
+            }
+        })?);
+        if bytes.len() < MIN_SECRET_BYTES {
+            return Err(SecretError::TooShort(bytes.len()));
+        }
+        if bytes.iter().all(|byte| *byte == bytes[0]) {
+            return Err(SecretError::Placeholder);
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The raw bytes, for signing and verifying.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+fn is_placeholder(text: &str) -> bool {
+    let plain: String =
+        text.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).flat_map(char::to_lowercase).collect();
+    PLACEHOLDERS.iter().any(|word| plain.contains(word)) || text.starts_with(['<', '$', '{'])
+}
+
+/// Why a text is not a usable secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretError {
+    /// Nothing but white space.
+    Empty,
+    /// A sample text or one byte repeated.
+    Placeholder,
+    /// Characters of neither base64 alphabet, or of both.
+    NotBase64,
+    /// A line break or blank inside the encoded text.
+    WhiteSpaceInside,
+    /// Fewer than [`MIN_SECRET_BYTES`]; the number of bytes found.
+    TooShort(usize),
+}
+
+impl fmt::Display for SecretError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretError::Empty => f.write_str("the secret is empty"),
+            SecretError::Placeholder => f.write_str("the secret is a placeholder, not a secret"),
+            SecretError::NotBase64 => f.write_str("the secret is not valid base64 or base64url"),
+            SecretError::WhiteSpaceInside => {
+                f.write_str("the secret has white space inside; write it on one line")
+            }
+            SecretError::TooShort(found) => {
+                write!(f, "the secret has {found} bytes; at least {MIN_SECRET_BYTES} are needed")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SecretError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(text: &str) -> Result<Vec<u8>, SecretError> {
+        Secret::from_base64(text).map(|secret| secret.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn reads_both_alphabets_with_and_without_padding_and_any_byte() {
+        let bytes: Vec<u8> = (0..=255).chain([0x0a]).collect();
+        let mut texts = 0;
+        for engine in [&STANDARD, &URL_SAFE] {
+            let padded = engine.encode(&bytes);
+            for text in [padded.clone(), padded.trim_end_matches('=').into(), format!(" {padded}\n")] {
+                assert_eq!(decoded(&text).as_ref(), Ok(&bytes), "{text}");
+                texts += 1;
+            }
+        }
+        assert_eq!(texts, 6);
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        for (text, error) in [
+            ("", SecretError::Empty),
+            (" \n", SecretError::Empty),
+            ("c2hvcnQ=", SecretError::TooShort(5)),
+            ("approov_base64_secret_here", SecretError::Placeholder),
+            ("<your secret>", SecretError::Placeholder),
+            ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", SecretError::Placeholder),
+            ("h+CX0tOzdAAR9l15bWAqvq7w9olk66daIH-Xk_IAHhVVHszj", SecretError::NotBase64),
+            ("h+CX0tOzdAAR9l15bWAqvq7w9olk66da\nIH+Xk+IAHhVVHszj", SecretError::WhiteSpaceInside),
+        ] {
+            assert_eq!(decoded(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn does_not_print() {
+        let secret = Secret::from_base64("h+CX0tOzdAAR9l15bWAqvq7w9olk66daIH+Xk+IAHhVVHszjDzeGobzN");
+        assert_eq!(format!("{secret:?}"), "Ok(Secret(…))");
+    }
+}

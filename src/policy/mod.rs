@@ -1,0 +1,214 @@
+//! Which policy a request meets: routes, tried in order.
+
+mod path;
+
+use crate::approov::Strategy;
+
+pub use path::{PathFault, check_plain};
+
+/// What is done with the requests of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Verify, and refuse what fails.
+    Protect,
+    /// Verify and count, and forward whatever the verdict.
+    Observe,
+    /// Forward without verifying.
+    Open,
+    /// Refuse.
+    Deny,
+}
+
+impl Policy {
+    /// Every policy.
+    pub const ALL: [Policy; 4] = [Policy::Protect, Policy::Observe, Policy::Open, Policy::Deny];
+
+    /// The name in the configuration, in metrics and in logs.
+    pub fn label(self) -> &'static str {
+        match self {
+            Policy::Protect => "protect",
+            Policy::Observe => "observe",
+            Policy::Open => "open",
+            Policy::Deny => "deny",
+        }
+    }
+}
+
+/// Which paths a route takes: bytes as they stand in the request, case-sensitive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathPattern {
+    /// Paths that begin so.
+    Prefix(Box<str>),
+    /// This path only.
+    Exact(Box<str>),
+}
+
+impl PathPattern {
+    /// The usual reading: a path that ends in `/` is a prefix, any other is exact.
+    pub fn from_path(path: &str) -> Self {
+        if path.ends_with('/') { PathPattern::Prefix(path.into()) } else { PathPattern::Exact(path.into()) }
+    }
+
+    /// Whether `path` (without query) is taken.
+    pub fn matches(&self, path: &[u8]) -> bool {
+        match self {
+            PathPattern::Prefix(prefix) => path.starts_with(prefix.as_bytes()),
+            PathPattern::Exact(exact) => path == exact.as_bytes(),
+        }
+    }
+
+    fn takes_every_path(&self) -> bool {
+        matches!(self, PathPattern::Prefix(prefix) if &**prefix == "/")
+    }
+}
+
+/// Which hosts a route takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostPattern {
+    /// This host name, in lower case.
+    Exact(Box<str>),
+    /// Any name that ends so: `.example.com` for `*.example.com`, in lower case.
+    Suffix(Box<str>),
+}
+
+impl HostPattern {
+    /// Whether the value of a `Host` field is taken; its port and letter case do not count.
+    pub fn matches(&self, host: &[u8]) -> bool {
+        let name = host_name(host);
+        match self {
+            HostPattern::Exact(exact) => name.eq_ignore_ascii_case(exact.as_bytes()),
+            HostPattern::Suffix(suffix) => {
+                name.len() > suffix.len()
+                    && name[name.len() - suffix.len()..].eq_ignore_ascii_case(suffix.as_bytes())
+            }
+        }
+    }
+}
+
+/// The host without port and trailing dot.
+fn host_name(host: &[u8]) -> &[u8] {
+    let name = match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if host[colon + 1..].iter().all(u8::is_ascii_digit) => &host[..colon],
+        _ => host,
+    };
+    name.strip_suffix(b".").unwrap_or(name)
+}
+
+/// One line of the route table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its name in metrics and logs.
+    pub name: Box<str>,
+    /// The paths it takes.
+    pub path: PathPattern,
+    /// The methods it takes; empty takes any.
+    pub methods: Vec<Box<str>>,
+    /// The hosts it takes; empty takes any.
+    pub hosts: Vec<HostPattern>,
+    /// What is done with its requests.
+    pub policy: Policy,
+    /// What is asked of a token, where the policy verifies.
+    pub strategy: Strategy,
+    /// Position of its origin in the list of origins.
+    pub origin: usize,
+}
+
+impl Route {
+    fn takes(&self, method: &str, host: &[u8], path: &[u8]) -> bool {
+        self.path.matches(path)
+            && (self.methods.is_empty() || self.methods.iter().any(|taken| **taken == *method))
+            && (self.hosts.is_empty() || self.hosts.iter().any(|taken| taken.matches(host)))
+    }
+}
+
+/// The routes, in the order in which they are tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteTable {
+    routes: Vec<Route>,
+    path_sensitive: bool,
+}
+
+impl RouteTable {
+    /// A table of these routes.
+    pub fn new(routes: Vec<Route>) -> Self {
+        let path_sensitive = routes.iter().any(|route| !route.path.takes_every_path());
+        Self { routes, path_sensitive }
+    }
+
+    /// The first route that takes the request, with its position. `path` is without the query.
+    pub fn find(&self, method: &str, host: &[u8], path: &[u8]) -> Option<(usize, &Route)> {
+        self.routes.iter().enumerate().find(|(_, route)| route.takes(method, host, path))
+    }
+
+    /// Whether any route looks at the path. If so, a path that an origin might read as another
+    /// one must be refused: see [`check_plain`].
+    pub fn is_path_sensitive(&self) -> bool {
+        self.path_sensitive
+    }
+
+    /// The routes, in order.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(path: &str, policy: Policy) -> Route {
+        Route {
+            name: path.into(),
+            path: PathPattern::from_path(path),
+            methods: Vec::new(),
+            hosts: Vec::new(),
+            policy,
+            strategy: Strategy::Token,
+            origin: 0,
+        }
+    }
+
+    fn found(table: &RouteTable, method: &str, host: &str, path: &str) -> Option<usize> {
+        table.find(method, host.as_bytes(), path.as_bytes()).map(|(index, _)| index)
+    }
+
+    #[test]
+    fn takes_the_first_route_whose_conditions_all_hold() {
+        let table = RouteTable::new(vec![
+            Route { methods: vec!["GET".into()], ..route("/health", Policy::Open) },
+            Route { hosts: vec![HostPattern::Exact("a.example".into())], ..route("/v1/", Policy::Observe) },
+            route("/v1/", Policy::Protect),
+        ]);
+        for (method, host, path, expected) in [
+            ("GET", "b.example", "/health", Some(0)),
+            ("POST", "b.example", "/health", None),
+            ("get", "b.example", "/health", None),
+            ("GET", "b.example", "/health/", None),
+            ("GET", "b.example", "/Health", None),
+            ("PUT", "A.example.:8443", "/v1/x", Some(1)),
+            ("PUT", "b.example", "/v1/", Some(2)),
+            ("PUT", "b.example", "/v1", None),
+        ] {
+            assert_eq!(found(&table, method, host, path), expected, "{method} {host} {path}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_takes_names_below_the_domain_only() {
+        let wildcard = HostPattern::Suffix(".example.com".into());
+        for host in ["a.example.com", "A.B.EXAMPLE.COM:80", "a.example.com."] {
+            assert!(wildcard.matches(host.as_bytes()), "{host}");
+        }
+        for host in ["example.com", ".example.com", "aexample.com", "a.example.com.evil", ""] {
+            assert!(!wildcard.matches(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn knows_whether_the_path_decides_anything() {
+        assert!(!RouteTable::new(vec![route("/", Policy::Protect)]).is_path_sensitive());
+        assert!(
+            RouteTable::new(vec![route("/", Policy::Open), route("/v1/", Policy::Deny)]).is_path_sensitive()
+        );
+    }
+}
