@@ -1,4 +1,4 @@
-//! Listening sockets: bound by us before anything is served, and lent to Pingora's services.
+//! Listening sockets: bound before anything is served.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -33,20 +33,21 @@ impl BoundListener {
         Ok(Self { socket, address })
     }
 
+    /// A second handle of the same socket, for one worker.
+    pub fn share(&self) -> io::Result<TcpListener> {
+        self.socket.try_clone()
+    }
+
     /// The address, with the port that was taken.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Duplicates the sockets for one service of Pingora's and names each to it through `add`. A
-/// service closes what it was given; two must never share a descriptor.
-pub(super) fn hand_over(listeners: &[BoundListener], mut add: impl FnMut(&str)) -> io::Result<ListenFds> {
+/// A handle of the socket as Pingora's services take it, under the name `address`. A service
+/// closes what it was given, so it gets a descriptor of its own.
+pub(super) fn lend(listener: &BoundListener, address: &str) -> io::Result<ListenFds> {
     let mut fds = Fds::new();
-    for listener in listeners {
-        let name = listener.address.to_string();
-        fds.add(name.clone(), listener.socket.try_clone()?.into_raw_fd());
-        add(&name);
-    }
+    fds.add(address.to_owned(), listener.share()?.into_raw_fd());
     Ok(Arc::new(Mutex::new(fds)))
 }
