@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::IntoRawFd;
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -33,6 +33,12 @@ impl BoundListener {
         Ok(Self { socket, address })
     }
 
+    /// Takes over a socket that listens already.
+    pub fn inherit(address: SocketAddr, socket: TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, address })
+    }
+
     /// A second handle of the same socket, for one worker.
     pub fn share(&self) -> io::Result<TcpListener> {
         self.socket.try_clone()
@@ -41,6 +47,12 @@ impl BoundListener {
     /// The address, with the port that was taken.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+}
+
+impl AsFd for BoundListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -6,6 +6,7 @@
 //! the origins' addresses fresh and waits for signals.
 
 mod accept;
+mod handover;
 mod listener;
 mod local;
 mod signals;
