@@ -1,5 +1,7 @@
 //! The commands.
 
+pub mod check;
+
 use std::fmt;
 use std::process::ExitCode;
 
