@@ -1,6 +1,8 @@
 //! The commands.
 
+pub mod check;
 pub mod demo;
+mod run;
 pub mod token;
 
 use std::fmt;
@@ -8,17 +10,36 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Environment;
+
 /// Lets only genuine mobile apps, attested by Approov, reach an API.
+///
+/// Without a command it serves, as `run` does.
 #[derive(Debug, Parser)]
-#[command(name = "approov-gateway", version, propagate_version = true)]
+#[command(
+    name = "approov-gateway",
+    version,
+    propagate_version = true,
+    args_conflicts_with_subcommands = true
+)]
+#[command(after_help = "\
+New here?   approov-gateway demo
+From the Cloudflare worker's variables:
+            APPROOV_SECRET_BASE64=… API_DOMAIN=api.example.com approov-gateway run
+
+Exit status: 0 fine, 1 failed while running, 2 usage, 78 configuration.")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    run: run::Args,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
     Demo(demo::Args),
+    Check(check::Args),
 }
 
 /// Carries out the command.
@@ -26,9 +47,12 @@ enum Command {
 /// # Errors
 /// [`Failure`], to be printed and turned into the exit status.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let environment = Environment::from_process();
     match arguments.command {
+        None => run::run(&arguments.run, environment),
+        Some(Command::Run(args)) => run::run(&args, environment),
         Some(Command::Demo(args)) => demo::run(&args),
-        None => Err(Failure::Usage("not yet".into())),
+        Some(Command::Check(args)) => check::run(&args, &environment),
     }
 }
 
