@@ -1,5 +1,8 @@
 //! The commands.
 
+pub mod inspect;
+pub mod token;
+
 use std::fmt;
 use std::process::ExitCode;
 

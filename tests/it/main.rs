@@ -2,5 +2,6 @@
 
 mod judge;
 mod token_attacks;
+mod token_commands;
 mod tokens;
 mod vectors;

@@ -1,0 +1,185 @@
+//! `approov-gateway token`: mint an example token offline, as `approov token -genExample` does
+//! online.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::Failure;
+use crate::approov::{Secret, binding_hash};
+
+/// The command line of `token`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// A token that passes, one with another key's signature, or one past its time
+    #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t)]
+    kind: Kind,
+    /// Bind the token to the value of a header; several in the order of the configured headers
+    #[arg(long, value_name = "VALUE")]
+    bind: Vec<String>,
+    /// How long the token is good for; an expired one has expired that long ago
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_ttl)]
+    ttl: Duration,
+    /// Set a claim; the value is JSON, or else text
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = parse_claim)]
+    claims: Vec<(String, Value)>,
+    /// Name the signing key in the token's header
+    #[arg(long, value_name = "ID")]
+    kid: Option<String>,
+    /// The file with the account secret, base64 or base64url
+    #[arg(long, value_name = "FILE")]
+    secret_base64_file: Option<PathBuf>,
+}
+
+/// Which verdict a minted token shall meet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// Accepted.
+    #[default]
+    Valid,
+    /// Signed with another key, as the token of an app that failed attestation.
+    Invalid,
+    /// Past its `exp`.
+    Expired,
+}
+
+/// What to mint.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Which verdict it shall meet.
+    pub kind: Kind,
+    /// Values of the bound headers, in their configured order; none leaves the token unbound.
+    pub bind: Vec<String>,
+    /// The claim that takes the binding hash.
+    pub binding_claim: String,
+    /// How long it is good for, or for how long it has expired.
+    pub ttl: Duration,
+    /// Claims beside the usual ones, or in their place.
+    pub claims: Vec<(String, Value)>,
+    /// The `kid` of its header.
+    pub kid: Option<String>,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Valid,
+            bind: Vec::new(),
+            binding_claim: "pay".into(),
+            ttl: Duration::from_secs(3600),
+            claims: Vec::new(),
+            kid: None,
+        }
+    }
+}
+
+/// Runs the command: prints the token alone.
+///
+/// # Errors
+/// [`Failure`] when there is no usable secret or the token cannot be written.
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let secret =
+        secret(arguments.secret_base64_file.as_deref(), |name| std::env::var_os(name))?.ok_or_else(|| {
+            Failure::Configuration(
+                "no secret: give --secret-base64-file, or set APPROOV_SECRET_BASE64 or \
+                 APPROOV_SECRET_BASE64_FILE"
+                    .into(),
+            )
+        })?;
+    let Arguments { kind, bind, ttl, claims, kid, .. } = arguments;
+    let request = Request { kind, bind, ttl, claims, kid, ..Request::default() };
+    let token = mint(&secret, &request, SystemTime::now())
+        .map_err(|error| Failure::Running(format!("cannot sign the token: {error}")))?;
+    writeln!(std::io::stdout(), "{token}")
+        .map_err(|error| Failure::Running(format!("cannot write the token: {error}")))
+}
+
+/// Mints a token with the claims of Approov's own example tokens.
+///
+/// # Errors
+/// That of the signing library; with an HMAC secret it has no reason to fail.
+pub fn mint(
+    secret: &Secret,
+    request: &Request,
+    now: SystemTime,
+) -> Result<String, jsonwebtoken::errors::Error> {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let ttl = request.ttl.as_secs();
+    let expiry = match request.kind {
+        Kind::Valid | Kind::Invalid => now.saturating_add(ttl),
+        Kind::Expired => now.saturating_sub(ttl),
+    };
+    let mut claims = Map::new();
+    claims.insert("exp".into(), expiry.into());
+    claims.insert("ip".into(), "1.2.3.4".into());
+    claims.insert("did".into(), "ExampleApproovTokenDID==".into());
+    if !request.bind.is_empty() {
+        let hash = binding_hash(request.bind.iter().map(String::as_str));
+        claims.insert(request.binding_claim.clone(), hash.into());
+    }
+    claims.extend(request.claims.iter().cloned());
+
+    let header = Header { kid: request.kid.clone(), ..Header::default() };
+    let key = match request.kind {
+        Kind::Valid | Kind::Expired => EncodingKey::from_secret(secret.as_bytes()),
+        // Surely not the account's secret, and nothing that could be mistaken for one.
+        Kind::Invalid => EncodingKey::from_secret(&Sha256::digest(secret.as_bytes())),
+    };
+    jsonwebtoken::encode(&header, &claims, &key)
+}
+
+/// The account secret from the file named on the command line, or else from the environment;
+/// `None` where neither names one.
+///
+/// # Errors
+/// [`Failure::Configuration`] when there is a secret and it cannot be used.
+pub fn secret(
+    file: Option<&Path>,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<Secret>, Failure> {
+    const TEXT: &str = "APPROOV_SECRET_BASE64";
+    const FILE: &str = "APPROOV_SECRET_BASE64_FILE";
+    let named = |name: &str, text: &str| {
+        Secret::from_base64(text).map_err(|error| Failure::Configuration(format!("{name}: {error}")))
+    };
+    let read = |file: &Path| {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Failure::Configuration(format!("{name}: {error}")))?;
+        named(&name, &text)
+    };
+    match (file, environment(TEXT), environment(FILE)) {
+        (Some(file), _, _) => read(file).map(Some),
+        (None, Some(_), Some(_)) => {
+            Err(Failure::Configuration(format!("{TEXT} and {FILE} are both set; set one")))
+        }
+        (None, Some(text), None) => named(TEXT, &text.to_string_lossy()).map(Some),
+        (None, None, Some(file)) => read(Path::new(&file)).map(Some),
+        (None, None, None) => Ok(None),
+    }
+}
+
+/// `2h`, `90s`, `1h 30m`: at least a second.
+fn parse_ttl(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| "write a duration such as 90s, 15m, 2h or 36h".to_owned())?;
+    match Duration::try_from(parsed) {
+        Ok(ttl) if ttl >= Duration::from_secs(1) => Ok(ttl),
+        _ => Err("a token lives for a second at least".into()),
+    }
+}
+
+fn parse_claim(text: &str) -> Result<(String, Value), String> {
+    match text.split_once('=') {
+        None | Some(("", _)) => Err("write NAME=VALUE".into()),
+        Some((name, value)) => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+            Ok((name.into(), value))
+        }
+    }
+}
