@@ -2,10 +2,12 @@
 
 pub mod check;
 pub mod demo;
+pub mod inspect;
 mod run;
 pub mod token;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +42,8 @@ enum Command {
     Run(run::Args),
     Demo(demo::Args),
     Check(check::Args),
+    Token(token::Arguments),
+    Inspect(inspect::Arguments),
 }
 
 /// Carries out the command.
@@ -53,6 +57,31 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Run(args)) => run::run(&args, environment),
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Check(args)) => check::run(&args, &environment),
+        Some(Command::Token(args)) => token::run(args, &environment),
+        Some(Command::Inspect(args)) => inspect::run(args, &environment),
+    }
+}
+
+/// Where a command that looks at tokens finds the keys.
+#[derive(Clone, Debug, clap::Args)]
+pub struct KeySource {
+    /// The configuration file; without it GATEWAY_CONFIG, or the environment alone
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The file with the account secret, base64 or base64url, in place of all configured keys
+    #[arg(long, value_name = "FILE")]
+    secret_base64_file: Option<PathBuf>,
+}
+
+impl KeySource {
+    /// The configuration file and the environment to load from.
+    fn resolve(&self, environment: &Environment) -> (Option<&Path>, Environment) {
+        let environment = environment.clone();
+        let environment = match &self.secret_base64_file {
+            Some(file) => environment.with_secret_file(file),
+            None => environment,
+        };
+        (self.config.as_deref(), environment)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::HeaderName;
 
@@ -60,6 +60,18 @@ impl Environment {
     pub fn from_pairs<N: Into<OsString>, V: Into<OsString>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
         Self(pairs.filter(|(name, _)| is_ours(name)).collect())
+    }
+
+    /// The same, with the account secret in `file`.
+    pub fn with_secret_file(mut self, file: &Path) -> Self {
+        self.0.remove(OsStr::new(SECRET));
+        self.0.insert(SECRET_FILE.into(), file.into());
+        self
+    }
+
+    /// Whether a secret or a configuration file is named, so that keys can be expected.
+    pub fn names_keys(&self) -> bool {
+        [SECRET, SECRET_FILE, CONFIG].iter().any(|name| self.0.contains_key(OsStr::new(name)))
     }
 
     fn get(&self, name: &'static str, report: &Report) -> Option<Result<&OsStr, Reported>> {

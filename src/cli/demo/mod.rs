@@ -13,7 +13,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Failure;
-use super::token::{self, TokenType};
+use super::token::{self, Kind};
 use crate::approov::{Key, Secret, Strategy, Verifier};
 use crate::config::{
     AccessLog, Admin, Approov, Listener, Log, Origin, OriginTimeouts, RejectionAnswer, Settings,
@@ -89,10 +89,10 @@ impl Tokens {
             token::mint(secret, &request, now).map_err(|error| Failure::Running(error.to_string()))
         };
         Ok(Self {
-            valid: mint(TokenType::Valid, &[])?,
-            expired: mint(TokenType::Expired, &[])?,
-            wrongly_signed: mint(TokenType::Invalid, &[])?,
-            bound: mint(TokenType::Valid, &[AUTHORIZATION_VALUE])?,
+            valid: mint(Kind::Valid, &[])?,
+            expired: mint(Kind::Expired, &[])?,
+            wrongly_signed: mint(Kind::Invalid, &[])?,
+            bound: mint(Kind::Valid, &[AUTHORIZATION_VALUE])?,
         })
     }
 }
