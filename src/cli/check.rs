@@ -310,4 +310,18 @@ access log     json, on standard output
             matches!(&failure, Failure::Configuration(text) if text.starts_with("/nonexistent/gateway.yaml: "))
         );
     }
+
+    #[test]
+    fn takes_its_arguments_as_documented() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        use clap::Parser;
+        let line = Line::try_parse_from(["check", "-c", "f.yaml", "--explain", "GET", "/v1"]);
+        let args = line.map(|line| (line.args.config, line.args.explain)).expect("the line is fine");
+        assert_eq!(args, (Some("f.yaml".into()), Some(vec!["GET".into(), "/v1".into()])));
+        assert!(Line::try_parse_from(["check", "--explain", "GET"]).is_err());
+    }
 }

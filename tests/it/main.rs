@@ -1,0 +1,3 @@
+//! Tests from the outside, a module per topic.
+
+mod config;
