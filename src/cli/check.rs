@@ -26,7 +26,7 @@ pub struct Args {
     /// Print what a request would meet: route, policy, strategy, origin and limits
     ///
     /// URL is a path such as `/v1/posts`, or a whole URL, whose host is then compared with the
-    /// routes' host conditions. Example: --explain GET https://api.example.com/v1/posts
+    /// routes' host conditions. Example: `--explain GET https://api.example.com/v1/posts`
     #[arg(long, num_args = 2, value_names = ["METHOD", "URL"])]
     pub explain: Option<Vec<String>>,
 }
