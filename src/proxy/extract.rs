@@ -38,8 +38,9 @@ fn is_plain_target(target: &[u8]) -> bool {
 
 /// A fragment, say, is cut off by the parser: what is judged must be what was sent.
 fn is_target_as_sent(raw: &[u8], target: &[u8]) -> bool {
-    let sent = raw.split(|byte| *byte == b' ').nth(1);
-    sent == Some(target)
+    let Some(start) = memchr::memchr(b' ', raw) else { return false };
+    let behind = &raw[start + 1..];
+    behind.starts_with(target) && behind.get(target.len()) == Some(&b' ')
 }
 
 /// Two are refused by Pingora; none is an error in HTTP/1.1 (RFC 9112 §3.2).
@@ -61,14 +62,7 @@ fn has_plain_framing(request: &RequestHeader) -> bool {
 
 /// A line that ends in a line feed alone (RFC 9112 §2.2).
 fn has_bare_line_feed(raw: &[u8]) -> bool {
-    let mut rest = raw;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
-        if at == 0 || rest[at - 1] != b'\r' {
-            return true;
-        }
-        rest = &rest[at + 1..];
-    }
-    false
+    memchr::memchr_iter(b'\n', raw).any(|at| at == 0 || raw[at - 1] != b'\r')
 }
 
 /// Whether a field line has this name (in lower case).

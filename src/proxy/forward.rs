@@ -8,6 +8,7 @@ use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::config::{Approov, Origin};
+use crate::telemetry::write_address;
 
 /// Fields by which others tell who the client is. What a client claims does not count.
 const CLAIMS_OF_OTHERS: [&str; 3] = ["forwarded", "x-real-ip", "cf-connecting-ip"];
@@ -57,7 +58,9 @@ impl Forwarding {
             request.insert_header(X_FORWARDED_HOST, host)?;
         }
         if let Some(client) = client {
-            let address = HeaderValue::try_from(client.ip().to_canonical().to_string())
+            let mut address = Vec::with_capacity(39);
+            write_address(client.ip(), &mut address);
+            let address = HeaderValue::try_from(address)
                 .or_err(ErrorType::InternalError, "an IP address is a field value")?;
             request.insert_header(X_FORWARDED_FOR, address)?;
         }
@@ -67,7 +70,7 @@ impl Forwarding {
 
     fn is_removed(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        if text.contains(['_', '.']) {
+        if memchr::memchr2(b'_', b'.', text.as_bytes()).is_some() {
             let plain = text.replace(['_', '.'], "-");
             return is_claim_of_others(&plain)
                 || self.guarded.iter().any(|guarded| guarded.as_str() == plain);

@@ -121,7 +121,7 @@ impl ProxyHttp for Gateway {
     }
 
     /// 2. Choose the origin's address. Called again after a failure to connect.
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
         ctx.attempts += 1;
         let upstream = ctx.upstream().ok_or_else(failure::no_route)?;
         let Some(mut peer) = upstream.peer() else {
@@ -129,6 +129,9 @@ impl ProxyHttp for Gateway {
         };
         if ctx.is_tunnel {
             peer.options.read_timeout = Some(TUNNEL_IDLE);
+        } else if session.is_body_empty() {
+            // A header alone never waits to be taken; a timer costs as much as it saves.
+            peer.options.write_timeout = None;
         }
         Ok(peer)
     }

@@ -5,6 +5,7 @@ mod diagnostics;
 mod metrics;
 mod redact;
 
+pub(crate) use access_log::write_address;
 pub use access_log::{AccessLogSink, Entry, Writer};
 pub use diagnostics::init as init_diagnostics;
 pub use metrics::{Metrics, OriginMetrics, RouteMetrics, UpstreamErrorKind, Verdict, reason_label};

@@ -28,6 +28,14 @@ pub(super) fn client_value(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(short)
 }
 
+/// Whether a value may be logged as it is, and inside JSON quotation marks too: short, visible
+/// ASCII without quotation mark and backslash, no JWT.
+pub(super) fn is_plain(value: &[u8]) -> bool {
+    value.len() <= MAX_VALUE
+        && value.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
+        && (memchr::memchr(b'J', value).is_none() || memchr::memmem::find(value, b"eyJ").is_none())
+}
+
 /// One line of text, with control characters and invisible ones written as escapes.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
@@ -81,6 +89,7 @@ mod tests {
             ("a\u{2028}b", "a\\u{2028}b"),
         ] {
             assert_eq!(client_value(value.as_bytes()), shown);
+            assert_eq!(is_plain(value.as_bytes()), value == shown, "{value}");
         }
     }
 

@@ -1,16 +1,18 @@
 //! The access log: one JSON object a line, written by a thread of its own so that a slow or
 //! stopped reader of standard output never holds up a request.
 
+mod line;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
-use super::redact;
+use line::Clock;
+pub(crate) use line::address as write_address;
 
 /// Bytes that may wait for the writer. What comes beyond is dropped and counted.
 const MAX_WAITING: usize = 8 * 1024 * 1024;
@@ -59,60 +61,6 @@ pub struct Entry<'a> {
     pub origin: Option<&'a str>,
 }
 
-impl Entry<'_> {
-    /// Appends the line, with its line break.
-    fn write(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        write!(line, "{{\"timestamp\":\"{:.3}\"", Timestamp::now())?;
-        text(line, "http.request.method", self.method.as_bytes())?;
-        text(line, "url.path", self.path)?;
-        if let Some(status) = self.status {
-            write!(line, ",\"http.response.status_code\":{status}")?;
-        }
-        if let Some(client) = self.client {
-            write!(line, ",\"client.address\":\"{}\",\"client.port\":{}", client.ip(), client.port())?;
-        }
-        write!(line, ",\"network.protocol.version\":\"{}\"", self.protocol)?;
-        text(line, "server.address", self.host)?;
-        text(line, "user_agent.original", self.user_agent)?;
-        write!(
-            line,
-            ",\"http.request.body.size\":{},\"http.response.body.size\":{},\"http.server.request.duration\":{:.6}",
-            self.request_bytes,
-            self.response_bytes,
-            self.duration.as_secs_f64()
-        )?;
-        if let Some(error) = self.error {
-            write!(line, ",\"error.type\":\"{error}\"")?;
-        }
-        text(line, "approov.route", self.route.as_bytes())?;
-        write!(
-            line,
-            ",\"approov.policy\":\"{}\",\"approov.verdict\":\"{}\",\"approov.reason\":\"{}\"",
-            self.policy, self.verdict, self.reason
-        )?;
-        for (name, value) in [
-            ("approov.did", self.device_id),
-            ("approov.arc", self.response_code),
-            ("approov.origin", self.origin),
-        ] {
-            if let Some(value) = value {
-                text(line, name, value.as_bytes())?;
-            }
-        }
-        line.extend_from_slice(b"}\n");
-        Ok(())
-    }
-}
-
-/// Appends a text attribute; an empty one is left out.
-fn text(line: &mut Vec<u8>, name: &'static str, value: &[u8]) -> io::Result<()> {
-    if value.is_empty() {
-        return Ok(());
-    }
-    write!(line, ",\"{name}\":")?;
-    serde_json::to_writer(line, &*redact::client_value(value)).map_err(io::Error::from)
-}
-
 /// Where finished requests are written.
 #[derive(Clone)]
 pub struct AccessLogSink(Arc<Queue>);
@@ -127,6 +75,7 @@ struct Queue {
 #[derive(Default)]
 struct Waiting {
     lines: Vec<u8>,
+    clock: Clock,
     closed: bool,
 }
 
@@ -156,8 +105,8 @@ impl AccessLogSink {
             return;
         }
         let first = waiting.lines.is_empty();
-        // Writing to memory cannot fail.
-        let _ = entry.write(&mut waiting.lines);
+        let Waiting { lines, clock, .. } = &mut *waiting;
+        line::write(entry, clock, lines);
         drop(waiting);
         if first {
             queue.arrived.notify_one();
