@@ -1,7 +1,36 @@
 //! The commands.
 
+pub mod demo;
+pub mod token;
+
 use std::fmt;
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Lets only genuine mobile apps, attested by Approov, reach an API.
+#[derive(Debug, Parser)]
+#[command(name = "approov-gateway", version, propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Args),
+}
+
+/// Carries out the command.
+///
+/// # Errors
+/// [`Failure`], to be printed and turned into the exit status.
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    match arguments.command {
+        Some(Command::Demo(args)) => demo::run(&args),
+        None => Err(Failure::Usage("not yet".into())),
+    }
+}
 
 /// Why a command failed. Each kind has its exit status.
 #[derive(Debug)]

@@ -1,0 +1,129 @@
+//! The admin listener: probes, metrics, version. For operators; never on a public address.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{Method, Response, StatusCode};
+use jiff::Timestamp;
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::protocols::http::ServerSession;
+use serde_json::json;
+
+use crate::telemetry::{AccessLogSink, Metrics};
+
+/// Whether the process takes requests.
+#[derive(Debug, Default)]
+pub struct Readiness(AtomicU8);
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const DRAINING: u8 = 2;
+
+impl Readiness {
+    /// From now on requests are taken.
+    pub fn set_ready(&self) {
+        self.0.store(READY, Ordering::Release);
+    }
+
+    /// From now on no new ones are wanted.
+    pub fn set_draining(&self) {
+        self.0.store(DRAINING, Ordering::Release);
+    }
+
+    fn label(&self) -> &'static str {
+        match self.0.load(Ordering::Acquire) {
+            STARTING => "starting",
+            READY => "ready",
+            _ => "draining",
+        }
+    }
+}
+
+/// What the admin listener tells about.
+pub struct Admin {
+    /// Whether requests are taken.
+    pub readiness: Arc<Readiness>,
+    /// Everything counted.
+    pub metrics: Arc<Metrics>,
+    /// Tells of lines dropped.
+    pub access_log: AccessLogSink,
+    /// How many configurations have been in force, this one included.
+    pub generation: Arc<AtomicU64>,
+    /// When the process started.
+    pub started: SystemTime,
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        let is_head = request.method == Method::HEAD;
+        if request.method != Method::GET && !is_head {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD only\n");
+            response.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        let mut response = self.page(request.uri.path());
+        if is_head {
+            response.body_mut().clear();
+        }
+        response
+    }
+}
+
+impl Admin {
+    fn page(&self, path: &str) -> Response<Vec<u8>> {
+        match path {
+            "/livez" => text(StatusCode::OK, "ok\n"),
+            "/readyz" | "/healthz" => self.ready(),
+            "/metrics" => self.metrics(),
+            "/version" => self.version(),
+            "/" => text(StatusCode::OK, "approov-gateway: /livez /readyz /healthz /metrics /version\n"),
+            _ => text(StatusCode::NOT_FOUND, "not found\n"),
+        }
+    }
+
+    fn ready(&self) -> Response<Vec<u8>> {
+        match self.readiness.label() {
+            "ready" => text(StatusCode::OK, "ok\n"),
+            label => text(StatusCode::SERVICE_UNAVAILABLE, format!("{label}\n")),
+        }
+    }
+
+    fn metrics(&self) -> Response<Vec<u8>> {
+        match self.metrics.encode(self.access_log.dropped()) {
+            Ok(metrics) => response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+
+    fn version(&self) -> Response<Vec<u8>> {
+        let started = Timestamp::try_from(self.started).map(|started| format!("{started:.3}"));
+        let version = json!({
+            "version": crate::VERSION,
+            "pid": std::process::id(),
+            "config_generation": self.generation.load(Ordering::Acquire),
+            "started": started.unwrap_or_default(),
+        });
+        response(StatusCode::OK, "application/json", format!("{version}\n"))
+    }
+}
+
+fn text(status: StatusCode, body: impl Display) -> Response<Vec<u8>> {
+    response(status, "text/plain; charset=utf-8", body.to_string())
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Vec<u8>> {
+    let mut response = Response::new(Vec::new());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    headers.insert(CONTENT_LENGTH, http::HeaderValue::from(body.len()));
+    headers.insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    *response.body_mut() = body.into_bytes();
+    response
+}

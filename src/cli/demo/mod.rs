@@ -1,0 +1,172 @@
+//! `demo`: gateway, example API and tokens in one process, nothing configured.
+
+mod api;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use super::Failure;
+use super::token::{self, TokenType};
+use crate::approov::{Key, Secret, Strategy, Verifier};
+use crate::config::{
+    AccessLog, Admin, Approov, Listener, Log, Origin, OriginTimeouts, RejectionAnswer, Settings,
+};
+use crate::policy::{PathPattern, Policy, Route, RouteTable};
+use crate::server::{LocalService, Server};
+use crate::telemetry;
+
+use api::ExampleApi;
+
+/// What the bound token of the demo is bound to.
+const AUTHORIZATION_VALUE: &str = "Bearer demo-user";
+
+/// Serve with nothing configured: an example API, a throw-away secret, tokens to try.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Works offline. Every start makes a new secret, so tokens of an earlier demo are refused."
+)]
+pub struct Args {
+    /// Where clients connect; port 0 takes any free port
+    #[arg(long, env = "GATEWAY_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Where operators connect
+    #[arg(long, env = "GATEWAY_ADMIN_LISTEN", default_value = "127.0.0.1:8788", value_name = "ADDRESS")]
+    admin_listen: SocketAddr,
+}
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// [`Failure::Running`] when an address is taken, for one.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    telemetry::init_diagnostics();
+    let failed = |error: &dyn std::fmt::Display| Failure::Running(error.to_string());
+    let origin = LocalService::start(ExampleApi::new()).map_err(|error| failed(&error))?;
+    let secret = throw_away_secret()?;
+    let tokens = Tokens::mint(&secret)?;
+    let server = Server::start(settings(args, &secret, origin.address())).map_err(|error| failed(&error))?;
+    let public = server.listeners().first().copied().unwrap_or(args.listen);
+    print!("{}", welcome(public, server.admin(), &tokens));
+    server.run();
+    Ok(())
+}
+
+fn throw_away_secret() -> Result<Secret, Failure> {
+    let mut bytes = [0; 64];
+    rand::fill(&mut bytes).map_err(|_| Failure::Running("the system gives no random numbers".into()))?;
+    Secret::from_base64(&STANDARD.encode(bytes)).map_err(|error| Failure::Running(error.to_string()))
+}
+
+struct Tokens {
+    valid: String,
+    expired: String,
+    wrongly_signed: String,
+    bound: String,
+}
+
+impl Tokens {
+    fn mint(secret: &Secret) -> Result<Self, Failure> {
+        let now = SystemTime::now();
+        let mint = |kind, bind: &[&str]| {
+            let request = token::Request {
+                kind,
+                bind: bind.iter().map(|value| (*value).to_owned()).collect(),
+                ttl: Duration::from_secs(2 * 3600),
+                ..token::Request::default()
+            };
+            token::mint(secret, &request, now).map_err(|error| Failure::Running(error.to_string()))
+        };
+        Ok(Self {
+            valid: mint(TokenType::Valid, &[])?,
+            expired: mint(TokenType::Expired, &[])?,
+            wrongly_signed: mint(TokenType::Invalid, &[])?,
+            bound: mint(TokenType::Valid, &[AUTHORIZATION_VALUE])?,
+        })
+    }
+}
+
+fn welcome(public: SocketAddr, admin: SocketAddr, tokens: &Tokens) -> String {
+    let Tokens { valid, expired, wrongly_signed, bound } = tokens;
+    format!(
+        "\n\
+         The gateway is at http://{public}, an example API behind it. Paste into another terminal:\n\
+         \n\
+         # a genuine app: 200\n\
+         curl -i http://{public}/posts/1 -H 'Approov-Token: {valid}'\n\
+         \n\
+         # a token that has expired: 401\n\
+         curl -i http://{public}/posts/1 -H 'Approov-Token: {expired}'\n\
+         \n\
+         # a device that failed attestation, its token signed with another key: 401\n\
+         curl -i http://{public}/posts/1 -H 'Approov-Token: {wrongly_signed}'\n\
+         \n\
+         # a token bound to its user: 200, and 401 with any other Authorization\n\
+         curl -i http://{public}/me -H 'Authorization: {AUTHORIZATION_VALUE}' -H 'Approov-Token: {bound}'\n\
+         \n\
+         # what the API received: the token is not among it\n\
+         curl -i http://{public}/echo -H 'Approov-Token: {valid}'\n\
+         \n\
+         # what was counted, and why requests were refused\n\
+         curl -s http://{admin}/metrics | grep requests_total\n\
+         \n\
+         Below, the access log: one line a request. Ctrl-C ends the demo.\n\n"
+    )
+}
+
+fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
+    let seconds = Duration::from_secs;
+    let route = |path: &str, strategy| Route {
+        name: path.into(),
+        path: PathPattern::from_path(path),
+        methods: Vec::new(),
+        hosts: Vec::new(),
+        policy: Policy::Protect,
+        strategy,
+        origin: 0,
+    };
+    Settings {
+        file: None,
+        server: crate::config::Server {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            grace_period: seconds(5),
+            pid_file: None,
+            upgrade_sock: None,
+        },
+        listeners: vec![Listener { address: args.listen }],
+        admin: Admin { address: args.admin_listen },
+        approov: Approov {
+            token_header: HeaderName::from_static("approov-token"),
+            forward_token: false,
+            binding_headers: vec![AUTHORIZATION],
+            verifier: Verifier::new(vec![Key::hs256(secret)]),
+        },
+        rejection: RejectionAnswer {
+            status: StatusCode::UNAUTHORIZED,
+            content_type: HeaderValue::from_static("application/json"),
+            body: Bytes::from_static(b"{}"),
+        },
+        origins: vec![Origin {
+            name: "example".into(),
+            host: Ipv4Addr::LOCALHOST.to_string().into(),
+            port: api.port(),
+            tls: false,
+            authority: HeaderValue::from_static("api.example.com"),
+            timeouts: OriginTimeouts {
+                connect: seconds(5),
+                read: seconds(60),
+                write: seconds(60),
+                idle: seconds(30),
+            },
+            resolve_interval: seconds(30),
+        }],
+        routes: RouteTable::new(vec![route("/me", Strategy::TokenBinding), route("/", Strategy::Token)]),
+        log: Log { access: AccessLog::Json },
+    }
+}

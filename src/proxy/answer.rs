@@ -1,0 +1,151 @@
+//! The gateway's own answers. They look alike whatever the reason, and say nothing of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::{HeaderValue, Method, StatusCode};
+use pingora_core::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::extract;
+use crate::approov::Presented;
+use crate::config::RejectionAnswer;
+
+/// An unread body of at most this many bytes is read, so that the connection can be kept.
+const MAX_DRAINED: u64 = 64 * 1024;
+
+/// How long reading such a body may take.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// A longer body is read for so long or so far after the answer: a connection closed over unread
+/// data is reset, and the client may never see the answer.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const MAX_LINGERED: usize = 1024 * 1024;
+
+/// Which answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Not from a genuine app, or denied by policy.
+    Refused,
+    /// Not a proper request.
+    BadRequest,
+    /// No route.
+    NotFound,
+    /// `TRACE`.
+    MethodNotAllowed,
+    /// The client took too long to send its body.
+    RequestTimeout,
+    /// The gateway's own fault.
+    Internal,
+    /// The origin is down or talks nonsense.
+    BadGateway,
+    /// The origin is too slow.
+    GatewayTimeout,
+}
+
+const COUNT: usize = Answer::GatewayTimeout as usize + 1;
+
+/// Every answer, prepared once.
+pub(super) struct Answers {
+    headers: [ResponseHeader; COUNT],
+    body: Bytes,
+}
+
+impl Answers {
+    /// Answers in the configured form.
+    pub fn new(form: &RejectionAnswer) -> Result<Self> {
+        let header = |answer| -> Result<ResponseHeader> {
+            let mut header = ResponseHeader::build_no_case(status(answer, form), Some(6))?;
+            header.insert_header(CONTENT_TYPE, form.content_type.clone())?;
+            header.insert_header(CONTENT_LENGTH, HeaderValue::from(form.body.len()))?;
+            header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+            Ok(header)
+        };
+        Ok(Self {
+            headers: [
+                header(Answer::Refused)?,
+                header(Answer::BadRequest)?,
+                header(Answer::NotFound)?,
+                header(Answer::MethodNotAllowed)?,
+                header(Answer::RequestTimeout)?,
+                header(Answer::Internal)?,
+                header(Answer::BadGateway)?,
+                header(Answer::GatewayTimeout)?,
+            ],
+            body: form.body.clone(),
+        })
+    }
+
+    /// The status of an answer.
+    pub fn status(&self, answer: Answer) -> StatusCode {
+        self.headers[answer as usize].status
+    }
+
+    /// Sends the answer. The connection is kept where that is safe: Pingora closes it over a body
+    /// that has not been read to its end.
+    pub async fn send(&self, session: &mut Session, answer: Answer) -> Result<()> {
+        if answer == Answer::BadRequest {
+            // Where one request is malformed, the start of the next is a guess.
+            session.set_keepalive(None);
+        } else {
+            drain_small_body(session).await;
+        }
+        let header = self.headers[answer as usize].clone();
+        let body = if session.req_header().method == Method::HEAD { Bytes::new() } else { self.body.clone() };
+        let without_body = body.is_empty();
+        session.write_response_header(Box::new(header), without_body).await?;
+        if !without_body {
+            session.write_response_body(Some(body), true).await?;
+        }
+        linger(session).await;
+        Ok(())
+    }
+}
+
+fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
+    match answer {
+        Answer::Refused => form.status,
+        Answer::BadRequest => StatusCode::BAD_REQUEST,
+        Answer::NotFound => StatusCode::NOT_FOUND,
+        Answer::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Answer::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Answer::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Answer::BadGateway => StatusCode::BAD_GATEWAY,
+        Answer::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
+/// Reads a declared small body that the client is sending anyway.
+async fn drain_small_body(session: &mut Session) {
+    if session.is_body_done() || session.req_header().headers.contains_key(EXPECT) {
+        return;
+    }
+    let Presented::Once(length) = extract::presented(&session.req_header().headers, &CONTENT_LENGTH) else {
+        return;
+    };
+    let length = std::str::from_utf8(length).ok().and_then(|digits| digits.parse::<u64>().ok());
+    if length.is_some_and(|length| length <= MAX_DRAINED) {
+        session.set_total_drain_timeout(Some(DRAIN_TIME));
+        // What could not be read closes the connection after the answer.
+        let _ = session.drain_request_body().await;
+    }
+}
+
+/// Goes on reading after an answer that closes the connection, within bounds.
+async fn linger(session: &mut Session) {
+    if session.is_body_done() {
+        return;
+    }
+    let mut read = 0;
+    let rest = async {
+        while read < MAX_LINGERED {
+            match session.read_request_body().await {
+                Ok(Some(part)) => read += part.len(),
+                Ok(None) | Err(_) => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER_TIME, rest).await;
+}

@@ -1,0 +1,80 @@
+//! What is known of one request while it lasts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::Snapshot;
+use crate::approov::{Device, Rejection};
+use crate::policy::Route;
+use crate::telemetry::{RouteMetrics, UpstreamErrorKind, Verdict};
+use crate::upstream::Upstream;
+
+/// The state of one request. It holds the configuration that was in force at its start, so that a
+/// reload never splits a request.
+pub struct RequestContext {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) started: Instant,
+    /// Position of the route taken.
+    pub(super) route: Option<usize>,
+    pub(super) verdict: Verdict,
+    pub(super) rejection: Option<Rejection>,
+    pub(super) device: Device,
+    /// A WebSocket handshake, so that long silence is no fault.
+    pub(super) is_tunnel: bool,
+    /// How often an address of the origin was asked for.
+    pub(super) attempts: usize,
+    /// The first failure, for the access log.
+    pub(super) error: Option<&'static str>,
+    _in_flight: InFlight,
+}
+
+impl RequestContext {
+    pub(super) fn new(snapshot: Arc<Snapshot>, in_flight: Arc<AtomicUsize>) -> Self {
+        in_flight.fetch_add(1, Ordering::Relaxed);
+        Self {
+            snapshot,
+            started: Instant::now(),
+            route: None,
+            // Until a route says otherwise.
+            verdict: Verdict::Denied,
+            rejection: None,
+            device: Device::default(),
+            is_tunnel: false,
+            attempts: 0,
+            error: None,
+            _in_flight: InFlight(in_flight),
+        }
+    }
+
+    pub(super) fn route(&self) -> Option<&Route> {
+        self.route.map(|index| &self.snapshot.routes.routes()[index])
+    }
+
+    pub(super) fn metrics(&self) -> &RouteMetrics {
+        match self.route {
+            Some(index) => &self.snapshot.route_metrics[index],
+            None => &self.snapshot.unrouted_metrics,
+        }
+    }
+
+    pub(super) fn upstream(&self) -> Option<&Upstream> {
+        self.route().map(|route| &*self.snapshot.upstreams[route.origin])
+    }
+
+    /// Counts a failure of the origin, also one that a retry makes good.
+    pub(super) fn origin_failed(&mut self, kind: UpstreamErrorKind) {
+        if let Some(upstream) = self.upstream() {
+            upstream.failed(kind);
+        }
+    }
+}
+
+/// Counts a request as unfinished for as long as it lives.
+struct InFlight(Arc<AtomicUsize>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}

@@ -1,0 +1,161 @@
+//! Header work: what the origin may see of the request, and the client of the response.
+
+use std::net::SocketAddr;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, LOCATION, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderValue, StatusCode};
+use pingora_core::{ErrorType, OrErr, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use crate::config::{Approov, Origin};
+
+/// Fields by which others tell who the client is. What a client claims does not count.
+const CLAIMS_OF_OTHERS: [&str; 3] = ["forwarded", "x-real-ip", "cf-connecting-ip"];
+const X_FORWARDED: &str = "x-forwarded-";
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Hop-by-hop fields of a response (RFC 9110 §7.6.1) that Pingora leaves in.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// What is done to the header of every forwarded request.
+#[derive(Debug)]
+pub(super) struct Forwarding {
+    /// The token header, if the origin is not to see it.
+    removed_token: Option<HeaderName>,
+    /// Names whose look-alikes (`x_forwarded_for`, `approov.token`) some servers take for them.
+    guarded: Vec<HeaderName>,
+}
+
+impl Forwarding {
+    /// As configured.
+    pub fn new(approov: &Approov) -> Self {
+        let framing = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
+        let guarded =
+            approov.binding_headers.iter().cloned().chain(framing).chain([approov.token_header.clone()]);
+        Self {
+            guarded: guarded.collect(),
+            removed_token: (!approov.forward_token).then(|| approov.token_header.clone()),
+        }
+    }
+
+    /// Removes what only the gateway may say, and says it.
+    pub fn apply(
+        &self,
+        request: &mut RequestHeader,
+        client: Option<SocketAddr>,
+        authority: &HeaderValue,
+    ) -> Result<()> {
+        let removed: Vec<HeaderName> =
+            request.headers.keys().filter(|name| self.is_removed(name)).cloned().collect();
+        for name in &removed {
+            request.remove_header(name);
+        }
+        if let Some(host) = request.headers.get(HOST).cloned() {
+            request.insert_header(X_FORWARDED_HOST, host)?;
+        }
+        if let Some(client) = client {
+            let address = HeaderValue::try_from(client.ip().to_canonical().to_string())
+                .or_err(ErrorType::InternalError, "an IP address is a field value")?;
+            request.insert_header(X_FORWARDED_FOR, address)?;
+        }
+        request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+        request.insert_header(HOST, authority.clone())
+    }
+
+    fn is_removed(&self, name: &HeaderName) -> bool {
+        let text = name.as_str();
+        if text.contains(['_', '.']) {
+            let plain = text.replace(['_', '.'], "-");
+            return is_claim_of_others(&plain)
+                || self.guarded.iter().any(|guarded| guarded.as_str() == plain);
+        }
+        self.removed_token.as_ref() == Some(name) || is_claim_of_others(text)
+    }
+}
+
+fn is_claim_of_others(name: &str) -> bool {
+    name.starts_with(X_FORWARDED) || CLAIMS_OF_OTHERS.contains(&name)
+}
+
+/// Removes hop-by-hop fields and makes redirects to the origin itself relative, so that the
+/// client stays with the gateway.
+pub(super) fn clean_response(response: &mut ResponseHeader, origin: &Origin) -> Result<()> {
+    if response.status != StatusCode::SWITCHING_PROTOCOLS {
+        remove_nominated(response);
+    }
+    response.remove_header(&KEEP_ALIVE);
+    response.remove_header(&PROXY_CONNECTION);
+    if let Some(location) = response.headers.get(LOCATION)
+        && let Some(relative) = within_origin(location.as_bytes(), origin.authority.as_bytes())
+    {
+        let value = HeaderValue::from_bytes(&relative)
+            .or_err(ErrorType::InvalidHTTPHeader, "a part of a field value is one")?;
+        response.insert_header(LOCATION, value)?;
+    }
+    Ok(())
+}
+
+/// Fields that the origin's `Connection` names are for this hop only.
+fn remove_nominated(response: &mut ResponseHeader) {
+    let nominated: Vec<HeaderName> = response
+        .headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| ![CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name))
+        .collect();
+    for name in &nominated {
+        response.remove_header(name);
+    }
+}
+
+/// The target of a redirect to `authority`, as a path of the gateway's.
+fn within_origin(location: &[u8], authority: &[u8]) -> Option<Vec<u8>> {
+    let rest = strip_prefix_ignore_case(location, b"https://")
+        .or_else(|| strip_prefix_ignore_case(location, b"http://"))
+        .or_else(|| location.strip_prefix(b"//"))?;
+    let rest = strip_prefix_ignore_case(rest, authority)?;
+    let rest = rest.strip_prefix(b":443").or_else(|| rest.strip_prefix(b":80")).unwrap_or(rest);
+    match rest {
+        // A path that begins with // would name another host; RFC 3986 §4.2 knows the way out.
+        [b'/', b'/', ..] => Some([b"/.", rest].concat()),
+        [b'/', ..] => Some(rest.to_vec()),
+        [] | [b'?' | b'#', ..] => Some([b"/", rest].concat()),
+        _ => None,
+    }
+}
+
+fn strip_prefix_ignore_case<'t>(text: &'t [u8], prefix: &[u8]) -> Option<&'t [u8]> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_to_the_origin_become_relative_and_others_stay() {
+        for (location, expected) in [
+            ("https://api.example.com/x?y", Some("/x?y")),
+            ("HTTP://API.example.com/x", Some("/x")),
+            ("//api.example.com/x", Some("/x")),
+            ("https://api.example.com", Some("/")),
+            ("https://api.example.com?y", Some("/?y")),
+            ("https://api.example.com:443/x", Some("/x")),
+            ("https://api.example.com//evil.example/x", Some("/.//evil.example/x")),
+            ("https://api.example.com.evil.example/", None),
+            ("https://api.example.com@evil.example/", None),
+            ("https://api.example.com:8443/", None),
+            ("https://other.example/", None),
+            ("/x", None),
+        ] {
+            let found = within_origin(location.as_bytes(), b"api.example.com");
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{location}");
+        }
+    }
+}

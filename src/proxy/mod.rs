@@ -1,0 +1,294 @@
+//! The life of a request, as Pingora's phases. Each hook converts, calls and records; the
+//! decisions are made in [`crate::policy`] and [`crate::approov`], which know nothing of Pingora.
+
+mod answer;
+mod context;
+mod extract;
+mod failure;
+mod forward;
+mod snapshot;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora_core::modules::http::HttpModules;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::{Error, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use crate::approov::{Device, UnixTime};
+use crate::policy::{Policy, check_plain};
+use crate::telemetry::{AccessLogSink, Entry, UpstreamErrorKind, Verdict, reason_label};
+use crate::upstream::TUNNEL_IDLE;
+
+use answer::Answer;
+pub use context::RequestContext;
+pub use snapshot::Snapshot;
+
+/// How long a client's connection is kept without a request, in seconds.
+const KEEPALIVE_SECONDS: u64 = 75;
+
+/// What all requests and all workers share.
+pub struct Shared {
+    /// The configuration in force; a request takes it once, at its start.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Where finished requests are logged.
+    pub access_log: AccessLogSink,
+}
+
+/// The proxy application of one worker.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl Gateway {
+    /// An application that counts its unfinished requests in `in_flight`.
+    pub fn new(shared: Arc<Shared>, in_flight: Arc<AtomicUsize>) -> Self {
+        Self { shared, in_flight }
+    }
+
+    /// Routes and verifies: `Ok` forwards, `Err` is the answer in place of the origin's.
+    fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Answer> {
+        extract::refuse_malformed(session)?;
+        let snapshot = &*ctx.snapshot;
+        let request = session.req_header();
+        let path = extract::path(request);
+        if snapshot.routes.is_path_sensitive() && check_plain(path).is_err() {
+            return Err(Answer::BadRequest);
+        }
+        let Some((index, route)) =
+            snapshot.routes.find(request.method.as_str(), extract::host(request), path)
+        else {
+            return Err(Answer::NotFound);
+        };
+        ctx.route = Some(index);
+        match route.policy {
+            Policy::Deny => return Err(Answer::Refused),
+            Policy::Open => ctx.verdict = Verdict::Open,
+            Policy::Protect | Policy::Observe => {
+                let headers = &request.headers;
+                let verdict = snapshot.verifier.verify(
+                    route.strategy,
+                    extract::presented(headers, &snapshot.token_header),
+                    |bound| extract::presented(headers, &snapshot.binding_headers[bound]),
+                    now(),
+                );
+                ctx.rejection = verdict.rejection;
+                ctx.device = verdict.device;
+                ctx.verdict = match (route.policy, ctx.rejection) {
+                    (Policy::Observe, _) => Verdict::Observed,
+                    (_, None) => Verdict::Accepted,
+                    (_, Some(_)) => Verdict::Rejected,
+                };
+            }
+        }
+        match ctx.verdict {
+            Verdict::Accepted | Verdict::Observed | Verdict::Open => Ok(()),
+            Verdict::Rejected | Verdict::Denied => Err(Answer::Refused),
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        RequestContext::new(self.shared.snapshot.load_full(), self.in_flight.clone())
+    }
+
+    /// No module is wanted; Pingora's default, compression, costs on every request.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    /// 1. Route, verify, refuse.
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        // Pingora's own default keeps idle clients for ever. `None` is a connection to be closed.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(KEEPALIVE_SECONDS));
+        }
+        match self.admit(session, ctx) {
+            Ok(()) => {
+                ctx.is_tunnel = extract::settle_upgrade(session.req_header_mut());
+                if ctx.is_tunnel {
+                    session.set_read_timeout(Some(TUNNEL_IDLE));
+                }
+                Ok(false)
+            }
+            Err(answer) => {
+                ctx.snapshot.answers.send(session, answer).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// 2. Choose the origin's address. Called again after a failure to connect.
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        ctx.attempts += 1;
+        let upstream = ctx.upstream().ok_or_else(failure::no_route)?;
+        let Some(mut peer) = upstream.peer() else {
+            return Err(failure::no_address());
+        };
+        if ctx.is_tunnel {
+            peer.options.read_timeout = Some(TUNNEL_IDLE);
+        }
+        Ok(peer)
+    }
+
+    /// 3. What the origin gets to see. Pingora has removed hop-by-hop fields already.
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        let upstream = ctx.upstream().ok_or_else(failure::no_route)?;
+        let client = session.client_addr().and_then(|address| address.as_inet()).copied();
+        ctx.snapshot.forwarding.apply(request, client, &upstream.origin().authority)
+    }
+
+    /// 4. What the client gets to see of the origin's response.
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if let Some(upstream) = ctx.upstream() {
+            forward::clean_response(response, upstream.origin())?;
+        }
+        Ok(())
+    }
+
+    /// The origin cannot be reached. Nothing has been sent, so another address may be tried.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut RequestContext,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        ctx.origin_failed(failure::kind(&error));
+        let addresses = ctx.upstream().map_or(0, |upstream| upstream.address_count());
+        error.set_retry(ctx.attempts < addresses);
+        error
+    }
+
+    /// The connection to the origin failed under way. Only an idempotent request is sent again,
+    /// and only when a kept connection turned out to be closed (RFC 9110 §9.2.2).
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut RequestContext,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("origin {}", peer.address()));
+        let method = &session.req_header().method;
+        if method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
+            error.retry.decide_reuse(client_reused);
+        } else {
+            error.set_retry(false);
+        }
+        if failure::is_upstream(&error) {
+            ctx.origin_failed(failure::kind(&error));
+        }
+        error
+    }
+
+    /// 5. The answer when there is none of the origin.
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut RequestContext,
+    ) -> FailToProxy {
+        if ctx.error.is_none() {
+            ctx.error = Some(failure::label(error));
+        }
+        if matches!(failure::kind(error), UpstreamErrorKind::Resolve) {
+            ctx.origin_failed(UpstreamErrorKind::Resolve);
+        }
+        let error_code = match failure::answer(error) {
+            Some(answer) if session.response_written().is_none() => {
+                session.set_keepalive(None);
+                match ctx.snapshot.answers.send(session, answer).await {
+                    Ok(()) => ctx.snapshot.answers.status(answer).as_u16(),
+                    Err(_) => 0,
+                }
+            }
+            _ => 0,
+        };
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// 6. Count and log.
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
+        let duration = ctx.started.elapsed();
+        ctx.metrics().record(ctx.verdict, ctx.rejection, duration);
+        if let (Some(error), None) = (error, ctx.error) {
+            ctx.error = Some(failure::label(error));
+        }
+        if !self.shared.access_log.is_on() {
+            return;
+        }
+        let request = session.req_header();
+        let Device { id, response_code } = &ctx.device;
+        let route = ctx.route();
+        self.shared.access_log.log(&Entry {
+            method: request.method.as_str(),
+            path: extract::path(request),
+            status: session.response_written().map(|response| response.status.as_u16()),
+            client: session.client_addr().and_then(|address| address.as_inet()).copied(),
+            protocol: extract::protocol_version(request),
+            host: extract::host(request),
+            user_agent: request.headers.get(http::header::USER_AGENT).map_or(b"", |value| value.as_bytes()),
+            request_bytes: session.body_bytes_read(),
+            response_bytes: session.body_bytes_sent(),
+            duration,
+            error: ctx.error,
+            route: route.map_or(snapshot::UNROUTED, |route| &route.name),
+            policy: route.map_or(Policy::Deny, |route| route.policy).label(),
+            verdict: ctx.verdict.label(),
+            reason: reason_label(ctx.rejection),
+            device_id: id.as_deref(),
+            response_code: response_code.as_deref(),
+            origin: if ctx.attempts > 0 {
+                ctx.upstream().map(|upstream| &*upstream.origin().name)
+            } else {
+                None
+            },
+        });
+    }
+
+    /// The access log and the metrics tell of every failure; Pingora's own lines quote requests.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestContext,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    fn request_summary(&self, _session: &Session, _ctx: &RequestContext) -> String {
+        String::new()
+    }
+}
+
+fn now() -> UnixTime {
+    // A clock before 1970 reads as 1970, where no token is valid yet or none has expired: the
+    // operator's problem, and no reason to panic.
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    UnixTime::since_epoch(elapsed)
+}

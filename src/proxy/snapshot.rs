@@ -1,0 +1,55 @@
+//! The configuration in the form in which requests use it.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::answer::Answers;
+use super::forward::Forwarding;
+use crate::approov::Verifier;
+use crate::config::Settings;
+use crate::policy::{Policy, RouteTable};
+use crate::telemetry::{Metrics, RouteMetrics};
+use crate::upstream::Upstream;
+
+/// The route label of requests that no route takes.
+pub(super) const UNROUTED: &str = "none";
+
+/// One configuration, prepared and immutable.
+pub struct Snapshot {
+    pub(super) routes: RouteTable,
+    pub(super) route_metrics: Vec<RouteMetrics>,
+    pub(super) unrouted_metrics: RouteMetrics,
+    pub(super) verifier: Verifier,
+    pub(super) token_header: HeaderName,
+    pub(super) binding_headers: Vec<HeaderName>,
+    pub(super) answers: Answers,
+    pub(super) forwarding: Forwarding,
+    pub(super) upstreams: Vec<Arc<Upstream>>,
+}
+
+impl Snapshot {
+    /// Prepares `settings`. `upstreams` stand in the order of the settings' origins.
+    ///
+    /// # Errors
+    /// When an answer cannot be built from the configured rejection.
+    pub fn new(
+        settings: Settings,
+        upstreams: Vec<Arc<Upstream>>,
+        metrics: &Metrics,
+    ) -> pingora_core::Result<Self> {
+        let route_metrics =
+            settings.routes.routes().iter().map(|route| metrics.route(&route.name, route.policy));
+        Ok(Self {
+            route_metrics: route_metrics.collect(),
+            unrouted_metrics: metrics.route(UNROUTED, Policy::Deny),
+            answers: Answers::new(&settings.rejection)?,
+            forwarding: Forwarding::new(&settings.approov),
+            routes: settings.routes,
+            verifier: settings.approov.verifier,
+            token_header: settings.approov.token_header,
+            binding_headers: settings.approov.binding_headers,
+            upstreams,
+        })
+    }
+}

@@ -1,0 +1,57 @@
+//! Small HTTP services beside the proxy: the admin listener, the demo's example API.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::services::Service as _;
+use pingora_core::services::listening::Service;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::listener::{self, BoundListener};
+
+/// An HTTP service on a free loopback port, on a thread of its own.
+pub struct LocalService {
+    address: SocketAddr,
+    _runtime: Runtime,
+}
+
+impl LocalService {
+    /// Starts serving; it ends when dropped.
+    ///
+    /// # Errors
+    /// When no socket can be bound or no thread started.
+    pub fn start(app: impl ServeHttp + Send + Sync + 'static) -> io::Result<Self> {
+        let listener = BoundListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("local-service")
+            .enable_all()
+            .build()?;
+        serve(&runtime, "local service", app, &listener)?;
+        Ok(Self { address: listener.address(), _runtime: runtime })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Serves `app` on `runtime` for as long as that lives: the admin listener answers until the
+/// process ends, also while draining.
+pub(super) fn serve(
+    runtime: &Runtime,
+    name: &str,
+    app: impl ServeHttp + Send + Sync + 'static,
+    listener: &BoundListener,
+) -> io::Result<()> {
+    let mut service = Service::new(name.into(), app);
+    let fds = listener::hand_over(std::slice::from_ref(listener), |address| service.add_tcp(address))?;
+    runtime.spawn(async move {
+        let (_never, stopped) = watch::channel(false);
+        service.start_service(Some(fds), stopped, 1).await;
+    });
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! What operators see: the access log, metrics, diagnostics. No credential passes through here.
+
+mod access_log;
+mod diagnostics;
+mod metrics;
+mod redact;
+
+pub use access_log::{AccessLogSink, Entry, Writer};
+pub use diagnostics::init as init_diagnostics;
+pub use metrics::{Metrics, OriginMetrics, RouteMetrics, UpstreamErrorKind, Verdict, reason_label};

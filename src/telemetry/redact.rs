@@ -1,0 +1,99 @@
+//! Keeps credentials, line breaks and escape codes out of everything that is logged.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// The most characters of one value of a client's that are logged.
+const MAX_VALUE: usize = 256;
+
+/// A client's value as it may be logged: no JWT, no control characters, of bounded length.
+pub(super) fn client_value(bytes: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_VALUE)]);
+    if text.len() <= MAX_VALUE && !text.contains(is_unprintable) && !holds_jwt(&text) {
+        return text;
+    }
+    let mut clean = String::with_capacity(MAX_VALUE + 3);
+    for word in text.split_inclusive(|c: char| !is_jwt_character(c)) {
+        if holds_jwt(word) {
+            clean.push_str("[redacted]");
+            clean.extend(word.chars().last().filter(|c| !is_jwt_character(*c)));
+        } else {
+            clean.push_str(word);
+        }
+    }
+    let mut short: String = escape(&clean).chars().take(MAX_VALUE).collect();
+    if clean.chars().count() > MAX_VALUE || bytes.len() > 4 * MAX_VALUE {
+        short.push('…');
+    }
+    Cow::Owned(short)
+}
+
+/// One line of text, with control characters and invisible ones written as escapes.
+pub(super) fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unprintable(c) {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// Whether a message of another crate might quote a request: such messages are withheld.
+pub(super) fn may_hold_credential(message: &str) -> bool {
+    const MARKS: [&str; 6] = ["eyj", "authorization", "bearer", "buf:", "token", "header"];
+    let lower = message.to_ascii_lowercase();
+    MARKS.iter().any(|mark| lower.contains(mark))
+}
+
+/// Line breaks, other control characters, and the characters that reorder or hide text.
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Every JWT begins so: base64url of `{"`.
+fn holds_jwt(text: &str) -> bool {
+    text.contains("eyJ")
+}
+
+fn is_jwt_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hides_tokens_wherever_they_stand() {
+        for (value, shown) in [
+            ("/v1/posts", "/v1/posts"),
+            ("/t/eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2ln/x", "/t/[redacted]/x"),
+            ("eyJhbGciOiJIUzI1NiJ9", "[redacted]"),
+            ("a\r\nb\u{1b}[31m", "a\\u{d}\\u{a}b\\u{1b}[31m"),
+            ("a\u{2028}b", "a\\u{2028}b"),
+        ] {
+            assert_eq!(client_value(value.as_bytes()), shown);
+        }
+    }
+
+    #[test]
+    fn bounds_the_length() {
+        let long = "x".repeat(100_000);
+        assert_eq!(client_value(long.as_bytes()).chars().count(), MAX_VALUE + 1);
+        let hidden = format!("{}eyJhbGciOiJIUzI1NiJ9.e30.x", "x".repeat(MAX_VALUE - 3));
+        assert!(!client_value(hidden.as_bytes()).contains("eyJ"));
+    }
+
+    #[test]
+    fn shows_bytes_that_are_no_text() {
+        assert_eq!(client_value(b"/\xff"), "/\u{fffd}");
+    }
+}
