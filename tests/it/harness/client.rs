@@ -219,6 +219,20 @@ impl Client {
         }
     }
 
+    /// Everything until the gateway closes, or until it has sent something that begins so.
+    pub fn to_end_or(&mut self, beginning: &str) -> Vec<u8> {
+        let mut read = Vec::new();
+        while !read.starts_with(beginning.as_bytes()) {
+            match self.wire.some(usize::MAX) {
+                Ok(some) if some.is_empty() => break,
+                Ok(some) => read.extend(some),
+                Err(error) if is_reset(&error) => break,
+                Err(error) => panic!("still open: {error}; read {:?}", latin1(&read)),
+            }
+        }
+        read
+    }
+
     /// The gateway has closed, or does so now, and sends nothing more.
     pub fn assert_closed(&mut self) {
         let rest = self.to_end();

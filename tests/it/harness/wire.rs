@@ -59,13 +59,15 @@ impl<S: Read + Write> Wire<S> {
 
     /// Reads `count` bytes without keeping them.
     pub fn skip(&mut self, mut count: u64) -> io::Result<()> {
+        let most = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        count -= self.take(self.ahead.len().min(most(count))).len() as u64;
+        let mut buffer = vec![0; 1024 * 1024];
         while count > 0 {
-            let most = usize::try_from(count).unwrap_or(usize::MAX);
-            let got = self.some(most)?.len();
-            if got == 0 {
-                return Err(cut("a body"));
+            let room = buffer.len().min(most(count));
+            match self.stream.read(&mut buffer[..room])? {
+                0 => return Err(cut("a body")),
+                got => count -= got as u64,
             }
-            count -= got as u64;
         }
         Ok(())
     }

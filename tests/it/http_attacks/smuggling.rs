@@ -1,0 +1,285 @@
+//! Threat 2: two requests where the gateway sees one, or the other way round.
+
+use super::{assert_only_honest, assert_refused, head_with_token};
+use crate::harness::{Origin, Setup, Then, gateway_before, latin1, tokens};
+
+const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn framing_that_could_be_read_in_two_ways_is_refused() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    let framings = [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Transfer-Encoding: chunked\r\nContent-Length: 0",
+        "Transfer-Encoding: chunked\r\ncontent-length:5",
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Content-Length: 0\r\nContent-Length: 47",
+        "Content-Length: 5\r\nContent-Length: 5",
+        "Content-Length: 5, 5",
+        "Content-Length: 5, 6",
+        "Content-Length: +5",
+        "Content-Length: -5",
+        "Content-Length: 0x5",
+        "Content-Length: 5.0",
+        "Content-Length: 5 0",
+        "Content-Length: 5e0",
+        "Content-Length:",
+        "Content-Length: \u{b}5",
+        "Content-Length: five",
+        "Content-Length: 18446744073709551621",
+        "Content-Length: 99999999999999999999999999",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunkedx",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: identity, chunked",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked;a=b",
+        "Transfer-Encoding: \"chunked\"",
+        "Transfer-Encoding: ,chunked",
+        "Transfer-Encoding: chunked,",
+        "Transfer-Encoding:",
+        "Transfer-Encoding: \u{b}chunked",
+        "Transfer-Encoding : chunked",
+        " Transfer-Encoding: chunked",
+        "Transfer-Encoding\t: chunked",
+        "Content-Length : 5",
+        "X: y\r\n Transfer-Encoding: chunked",
+        "X: y\r\n\tfolded",
+        "Transfer-Encoding:\r\n chunked",
+        "X: y\nTransfer-Encoding: chunked",
+        "X: y\rTransfer-Encoding: chunked",
+        "X: a\0b",
+        "X\0: a",
+        "X: a\u{7f}b",
+        "X(: a",
+        ": a",
+        "no colon",
+    ];
+    for framing in framings {
+        for method in ["POST", "GET"] {
+            let head = head_with_token(&format!("{method} /victim HTTP/1.1"), &format!("{framing}\r\n"));
+            assert_refused(&gateway, &origin, head + "0\r\n\r\n" + SMUGGLED, 400);
+        }
+    }
+    assert_only_honest(&origin);
+    assert_eq!(origin.requests().len(), 2 * framings.len());
+}
+
+#[test]
+fn line_ends_other_than_crlf_are_refused() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    let good = head_with_token("GET /victim HTTP/1.1", "X: y\r\n");
+    let cases = [
+        good.replace("\r\n", "\n"),
+        good.replacen("\r\n", "\n", 1),
+        good.replace("X: y\r\n", "X: y\n"),
+        good.replace("X: y\r\n\r\n", "X: y\r\n\n"),
+        good.replace("X: y\r\n\r\n", "X: y\n\n"),
+        good.replace("X: y\r\n", "X: y\r\r\n"),
+        good.replace("X: y\r\n\r\n", "X: y\n\r\n"),
+    ];
+    for bytes in cases {
+        assert_refused(&gateway, &origin, bytes + SMUGGLED, 400);
+    }
+    assert_only_honest(&origin);
+}
+
+#[test]
+fn chunked_over_http_1_0_is_refused() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    let head = head_with_token("POST /victim HTTP/1.0", "Transfer-Encoding: chunked\r\n");
+    assert_refused(&gateway, &origin, head + "0\r\n\r\n" + SMUGGLED, 400);
+    assert_only_honest(&origin);
+}
+
+#[test]
+fn a_chunk_that_is_no_chunk_ends_the_connection_and_the_request_never_becomes_whole() {
+    let chunks = [
+        "0x5\r\nhello\r\n",
+        "+5\r\nhello\r\n",
+        "-5\r\nhello\r\n",
+        "zz\r\nhello\r\n",
+        "\r\nhello\r\n",
+        ";\r\nhello\r\n",
+        "5\r\nhello",
+        "5\r\nhelloworld\r\n",
+        "5\r\nhello\rX",
+        "fffffffffffffffff\r\nhello\r\n",
+        "10000000000000005\r\nhello\r\n",
+        "5\0\r\nhello\r\n",
+        "5 5\r\nhello\r\n",
+        "5\nhello\n",
+        "5\r\nhello\n",
+        "5;a\nb\r\nhello\r\n",
+    ];
+    for chunk in chunks {
+        // Read as the origin would, chunk by chunk, the script fails over what is not whole.
+        let origin = Origin::troubled(|exchange| {
+            exchange.body()?;
+            exchange.answer("200 OK", "whole")
+        });
+        let gateway = gateway_before(&origin);
+        let mut client = gateway.connect();
+        let head = head_with_token("POST /victim HTTP/1.1", "Transfer-Encoding: chunked\r\n");
+        client.send(head + chunk + "0\r\n\r\n" + SMUGGLED);
+        let answer = latin1(&client.to_end());
+        let answers = answer.matches("HTTP/1.1 ").count();
+        assert!(answers <= 1 && !answer.contains("whole"), "{chunk:?}: {answer}");
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{chunk:?}: {answer}");
+        gateway.assert_serves(&origin);
+        assert_eq!(origin.count("/smuggled"), 0, "{chunk:?}");
+    }
+}
+
+#[test]
+fn odd_but_legal_framing_arrives_as_one_request() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    let cases = [
+        ("Content-Length:5", "hello"),
+        ("Content-Length: \t 5 \t", "hello"),
+        ("content-LENGTH: 005", "hello"),
+        ("Transfer-Encoding:chunked", "5\r\nhello\r\n0\r\n\r\n"),
+        ("Transfer-Encoding:   CHUNKED \t", "5\r\nhello\r\n0\r\n\r\n"),
+        ("Transfer-Encoding: chunked", "2;a=\"b\"\r\nhe\r\n003\r\nllo\r\n0;z\r\nX: y\r\n\r\n"),
+    ];
+    for (framing, body) in cases {
+        let mut client = gateway.connect();
+        let head = head_with_token("POST /odd HTTP/1.1", &format!("{framing}\r\n"));
+        client.send(head + body);
+        assert_eq!(client.response().status, 200, "{framing:?}");
+        let request = origin.requests().pop().unwrap();
+        assert_eq!((request.target.as_str(), request.body.as_slice()), ("/odd", b"hello".as_slice()));
+        assert_eq!(client.ask(&crate::harness::Message::get("/smuggled")).status, 401, "{framing:?}");
+    }
+    assert_eq!(origin.targets(), ["/odd"; 6]);
+}
+
+#[test]
+fn look_alikes_of_framing_fields_never_reach_the_origin() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    for name in ["Transfer_Encoding", "Transfer.Encoding", "Content_Length", "content.length"] {
+        let head = head_with_token("POST /victim HTTP/1.1", &format!("{name}: chunked\r\nContent-Length: 5\r\n"));
+        let mut client = gateway.connect();
+        client.send(head + "0\r\n\r\n");
+        assert_eq!(client.response().status, 200, "{name}");
+        let request = origin.requests().pop().unwrap();
+        assert!(!request.has(name), "{}", latin1(&request.head));
+        assert_eq!(request.body, b"0\r\n\r\n");
+    }
+    assert_eq!(origin.requests().len(), 4);
+}
+
+#[test]
+fn framing_fields_nominated_in_connection_still_frame() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    for (framing, body) in [
+        ("Content-Length: 5\r\nConnection: Content-Length", "hello"),
+        ("Transfer-Encoding: chunked\r\nConnection: Transfer-Encoding", "5\r\nhello\r\n0\r\n\r\n"),
+        ("Content-Length: 5\r\nConnection: Host, Content-Length, close", "hello"),
+    ] {
+        let head = head_with_token("POST /honest HTTP/1.1", &format!("{framing}\r\n"));
+        let mut client = gateway.connect();
+        client.send(head + body + SMUGGLED);
+        let status = client.response().status;
+        assert!(matches!(status, 200 | 400), "{framing:?}: {status}");
+        if status == 200 {
+            let request = origin.requests().pop().unwrap();
+            assert_eq!(request.body, b"hello", "{framing:?}");
+            assert_eq!(request.values("host"), [origin.authority()], "{framing:?}");
+        }
+        gateway.assert_serves(&origin);
+    }
+    assert_only_honest(&origin);
+}
+
+#[test]
+fn a_second_request_behind_a_refusal_with_an_unread_body_is_no_request() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    let inner = head_with_token("GET /smuggled HTTP/1.1", "");
+    for framing in ["Content-Length: 1000000", "Transfer-Encoding: chunked", "Content-Length: 70000"] {
+        let mut client = gateway.connect();
+        client.send(format!("POST /victim HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{inner}"));
+        assert_eq!(client.response().status, 401, "{framing}");
+        client.assert_closed();
+    }
+    assert_eq!(origin.bytes(), 0);
+    gateway.assert_serves(&origin);
+    assert_only_honest(&origin);
+}
+
+#[test]
+fn a_request_within_a_drained_body_is_no_request() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    let inner = head_with_token("GET /smuggled HTTP/1.1", "");
+    let mut client = gateway.connect();
+    let length = inner.len();
+    client.send(format!("POST /victim HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{inner}"));
+    assert_eq!(client.response().status, 401);
+    client.send(head_with_token("GET /honest HTTP/1.1", ""));
+    assert_eq!(client.response().status, 200);
+    assert_only_honest(&origin);
+}
+
+#[test]
+fn pipelined_requests_are_dropped_or_verified_one_by_one() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    let honest = head_with_token("GET /honest HTTP/1.1", "");
+    let bare = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    for sent in [honest.clone() + bare, bare.to_owned() + bare, honest.clone() + bare + &honest] {
+        let mut client = gateway.connect();
+        client.send(&sent);
+        let first = client.response().status;
+        assert_eq!(first, if sent.starts_with("GET /honest") { 200 } else { 401 });
+        let rest = latin1(&client.to_end());
+        assert!(!rest.contains("HTTP/1.1 200"), "{rest}");
+    }
+    gateway.assert_serves(&origin);
+    assert_only_honest(&origin);
+}
+
+#[test]
+fn a_body_behind_a_get_is_the_gets_body() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    let mut client = gateway.connect();
+    let head = head_with_token("GET /honest HTTP/1.1", &format!("Content-Length: {}\r\n", SMUGGLED.len()));
+    client.send(head + SMUGGLED);
+    assert_eq!(client.response().status, 200);
+    assert_eq!(origin.only_request().body, SMUGGLED.as_bytes());
+}
+
+#[test]
+fn an_unread_upload_never_becomes_the_next_request_at_the_origin() {
+    let origin = Origin::troubled(|exchange| {
+        exchange.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")?;
+        // An origin that takes what follows for the next request.
+        Ok(Then::KeepAlive)
+    });
+    let gateway = Setup::before(&origin).start();
+    let length = SMUGGLED.len();
+    let mut client = gateway.connect();
+    client.send(head_with_token("POST /early HTTP/1.1", &format!("Content-Length: {length}\r\n")));
+    assert_eq!(client.response().status, 403);
+    let _ = client.try_send(SMUGGLED);
+    for _ in 0..3 {
+        gateway.assert_serves(&origin);
+    }
+    assert!(origin.requests().iter().filter(|request| request.target == "/honest").all(|r| r.connection > 0));
+    let wrongly = crate::harness::Message::get("/").token(&tokens::wrongly_signed());
+    assert_eq!(gateway.ask(&wrongly).status, 401);
+}
