@@ -1,4 +1,32 @@
-//! approov-gateway
+//! approov-gateway lets only genuine mobile apps reach an API.
+//!
+//! # The life of a request
+//!
+//! 1. A [worker](server) accepts the connection and Pingora parses the header.
+//!    [`proxy::RequestContext`] takes the configuration in force, once: a reload never splits a
+//!    request.
+//! 2. `request_filter` in [`proxy`] refuses what is malformed or ambiguous (`proxy/extract.rs`),
+//!    finds the route ([`policy::RouteTable`]) and, unless that is open, has the token judged
+//!    ([`approov::Verifier`]). A refused request is answered here (`proxy/answer.rs`); the origin
+//!    hears nothing of it.
+//! 3. `upstream_peer` chooses one of the origin's addresses ([`upstream`]), resolved beforehand.
+//! 4. `upstream_request_filter` edits the header (`proxy/forward.rs`): the token goes, forwarding
+//!    fields are the gateway's own, `Host` is the API's domain. Bodies stream both ways.
+//! 5. `upstream_response_filter` removes what concerned only the origin's connection.
+//! 6. `logging` counts the verdict and its reason and writes the access log ([`telemetry`]).
+//!
+//! # Who knows whom
+//!
+//! ```text
+//! main → cli → server → { proxy, admin }       know Pingora
+//! proxy → { policy, approov }                  plain values in, plain values out
+//! config → builds values of policy, approov
+//! approov → cryptography and the standard library
+//! ```
+//!
+//! [`approov`] and [`policy`] import no Pingora, no tokio, no environment, no log and read no
+//! clock; a test holds that.
+
 pub mod admin;
 pub mod approov;
 pub mod cli;

@@ -1,8 +1,8 @@
-//! Listening sockets: bound by us before anything is served, and lent to Pingora's services.
+//! Listening sockets: bound before anything is served.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::IntoRawFd;
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -33,20 +33,33 @@ impl BoundListener {
         Ok(Self { socket, address })
     }
 
+    /// Takes over a socket that listens already.
+    pub fn inherit(address: SocketAddr, socket: TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, address })
+    }
+
+    /// A second handle of the same socket, for one worker.
+    pub fn share(&self) -> io::Result<TcpListener> {
+        self.socket.try_clone()
+    }
+
     /// The address, with the port that was taken.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Duplicates the sockets for one service of Pingora's and names each to it through `add`. A
-/// service closes what it was given; two must never share a descriptor.
-pub(super) fn hand_over(listeners: &[BoundListener], mut add: impl FnMut(&str)) -> io::Result<ListenFds> {
-    let mut fds = Fds::new();
-    for listener in listeners {
-        let name = listener.address.to_string();
-        fds.add(name.clone(), listener.socket.try_clone()?.into_raw_fd());
-        add(&name);
+impl AsFd for BoundListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
+}
+
+/// A handle of the socket as Pingora's services take it, under the name `address`. A service
+/// closes what it was given, so it gets a descriptor of its own.
+pub(super) fn lend(listener: &BoundListener, address: &str) -> io::Result<ListenFds> {
+    let mut fds = Fds::new();
+    fds.add(address.to_owned(), listener.share()?.into_raw_fd());
     Ok(Arc::new(Mutex::new(fds)))
 }

@@ -48,7 +48,9 @@ pub(super) fn serve(
     listener: &BoundListener,
 ) -> io::Result<()> {
     let mut service = Service::new(name.into(), app);
-    let fds = listener::hand_over(std::slice::from_ref(listener), |address| service.add_tcp(address))?;
+    let address = listener.address().to_string();
+    service.add_tcp(&address);
+    let fds = listener::lend(listener, &address)?;
     runtime.spawn(async move {
         let (_never, stopped) = watch::channel(false);
         service.start_service(Some(fds), stopped, 1).await;

@@ -5,6 +5,8 @@
 //! listening sockets. One more thread, that of [`Server::run`], serves the admin listener, keeps
 //! the origins' addresses fresh and waits for signals.
 
+mod accept;
+mod handover;
 mod listener;
 mod local;
 mod signals;
@@ -37,6 +39,10 @@ const FIRST_RESOLUTION: Duration = Duration::from_secs(5);
 
 /// How often a draining process looks whether it is idle.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// How long a kept-alive connection without a request is left open while draining: its next
+/// request may be on the way, and is answered with `Connection: close`.
+const IDLE_CONNECTIONS: Duration = Duration::from_millis(150);
 
 /// Why the process could not start or go on.
 #[derive(Debug)]
@@ -176,11 +182,16 @@ impl Server {
         self.readiness.set_draining();
         // Fails only when every worker has ended by itself.
         let _ = self.stop.send(true);
-        let deadline = Instant::now() + self.grace_period;
+        let start = Instant::now();
         let workers = &self.workers;
         let signals = &mut self.signals;
+        let is_done = |after: Duration| {
+            after >= self.grace_period
+                || workers.iter().all(Worker::is_empty)
+                || after >= IDLE_CONNECTIONS && workers.iter().all(Worker::is_idle)
+        };
         self.runtime.block_on(async {
-            while workers.iter().any(|worker| !worker.is_idle()) && Instant::now() < deadline {
+            while !is_done(start.elapsed()) {
                 tokio::select! {
                     () = tokio::time::sleep(DRAIN_POLL) => {}
                     signal = signals.next() => {
@@ -192,7 +203,7 @@ impl Server {
                 }
             }
         });
-        let unfinished: usize = self.workers.iter().map(Worker::in_flight).sum();
+        let unfinished: usize = self.workers.iter().map(Worker::requests).sum();
         if unfinished > 0 {
             log::warn!("{unfinished} requests were not finished in time");
         }

@@ -1,4 +1,4 @@
-//! A worker: one thread, one event loop, one Pingora service.
+//! A worker: one thread, one event loop, one Pingora proxy with its own pool of connections.
 
 use std::io;
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use std::thread;
 
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::services::Service as _;
-use pingora_proxy::http_proxy_service;
+use pingora_proxy::http_proxy;
+use tokio::task::JoinSet;
 
-use super::listener::{self, BoundListener};
+use super::accept;
+use super::listener::BoundListener;
 use crate::proxy::{Gateway, Shared};
 
 /// Kept connections to origins, for each worker.
@@ -21,21 +22,29 @@ const MAX_ATTEMPTS: usize = 4;
 
 /// A running worker. Its thread ends with the process.
 pub(super) struct Worker {
-    in_flight: Arc<AtomicUsize>,
-    accepts: Arc<AtomicBool>,
+    load: Arc<Load>,
+}
+
+/// What a worker has to do, seen from outside.
+#[derive(Default)]
+pub(super) struct Load {
+    /// Requests that have begun and not ended.
+    requests: Arc<AtomicUsize>,
+    /// Open connections, idle ones too.
+    connections: Arc<AtomicUsize>,
+    /// No connection is accepted any more.
+    closed: AtomicBool,
 }
 
 impl Worker {
-    /// Starts a thread that accepts from `listeners` until `stopped` says so, and serves what it
-    /// has accepted for as long as the process lives.
+    /// Starts a thread that accepts from `listeners` until `stop` says so, and serves what it has
+    /// accepted for as long as the process lives.
     pub fn start(
         number: usize,
         shared: Arc<Shared>,
         listeners: &[BoundListener],
-        stopped: ShutdownWatch,
+        stop: ShutdownWatch,
     ) -> io::Result<Self> {
-        let in_flight = Arc::new(AtomicUsize::new(0));
-        let accepts = Arc::new(AtomicBool::new(true));
         let conf = Arc::new(ServerConf {
             threads: 1,
             work_stealing: false,
@@ -43,14 +52,22 @@ impl Worker {
             upstream_keepalive_pool_size: POOL_SIZE,
             ..ServerConf::default()
         });
-        let mut service = http_proxy_service(&conf, Gateway::new(shared, in_flight.clone()));
-        let fds = listener::hand_over(listeners, |address| service.add_tcp(address))?;
+        let load = Arc::new(Load::default());
+        let proxy = Arc::new(http_proxy(&conf, Gateway::new(shared, load.requests.clone())));
+        let sockets = listeners.iter().map(BoundListener::share).collect::<io::Result<Vec<_>>>()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let worker = Self { in_flight, accepts: accepts.clone() };
+        let worker = Self { load: load.clone() };
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             runtime.block_on(async move {
-                service.start_service(Some(fds), stopped, 1).await;
-                accepts.store(false, Ordering::Release);
+                let mut accepting: JoinSet<()> = sockets
+                    .into_iter()
+                    .map(|socket| {
+                        accept::serve(socket, proxy.clone(), stop.clone(), load.connections.clone())
+                    })
+                    .collect();
+                while accepting.join_next().await.is_some() {}
+                load.closed.store(true, Ordering::Release);
+                // What has been accepted is served to its end.
                 std::future::pending::<()>().await;
             });
         })?;
@@ -58,12 +75,17 @@ impl Worker {
     }
 
     /// Requests that have begun and not ended.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Acquire)
+    pub fn requests(&self) -> usize {
+        self.load.requests.load(Ordering::Acquire)
     }
 
-    /// Whether it has stopped accepting and finished every request.
+    /// Whether it has stopped accepting and has no connection left.
+    pub fn is_empty(&self) -> bool {
+        self.is_idle() && self.load.connections.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether it has stopped accepting and has no unfinished request.
     pub fn is_idle(&self) -> bool {
-        !self.accepts.load(Ordering::Acquire) && self.in_flight() == 0
+        self.load.closed.load(Ordering::Acquire) && self.requests() == 0
     }
 }

@@ -1,0 +1,86 @@
+//! The pid file: which process serves.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// A pid file of this process; removed when dropped, unless a successor has put its own in place.
+#[derive(Debug)]
+pub(super) struct PidFile(PathBuf);
+
+impl PidFile {
+    /// Writes the file in one step, so that a reader never sees half a number.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written.
+    pub fn write(path: &Path) -> io::Result<Self> {
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        fs::write(&temporary, format!("{}\n", std::process::id()))?;
+        fs::rename(&temporary, path)?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if read(&self.0).is_ok_and(|pid| pid == std::process::id()) {
+            // Whatever remains is recognised as stale.
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+}
+
+/// The process id in a pid file.
+///
+/// # Errors
+/// When there is no file, or no number in it.
+pub fn read(path: &Path) -> io::Result<u32> {
+    let text = fs::read_to_string(path)?;
+    text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it holds no process id"))
+}
+
+/// Makes the folder of `path`, for this user only, if it is missing; refuses one in which others
+/// could put files of theirs in place of ours.
+///
+/// # Errors
+/// When the folder cannot be made, or others may write to it.
+pub(super) fn prepare_folder(path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let metadata = fs::metadata(folder)?;
+    let writable_by_others = metadata.mode() & 0o022 != 0;
+    if writable_by_others {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("others may write to {}; use a folder of mode 0700 or 0755", folder.display()),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn is_removed_only_while_it_is_ours() {
+        let folder = std::env::temp_dir().join(format!("approov-gateway-pid-{}", std::process::id()));
+        let path = folder.join("run").join("gateway.pid");
+        prepare_folder(&path).expect("a folder");
+        let mode = fs::metadata(folder.join("run")).expect("made").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let ours = PidFile::write(&path).expect("written");
+        assert_eq!(read(&path).expect("a number"), std::process::id());
+        drop(ours);
+        assert!(!path.exists());
+        let ours = PidFile::write(&path).expect("written");
+        fs::write(&path, "1\n").expect("a successor's");
+        drop(ours);
+        assert_eq!(read(&path).expect("a number"), 1);
+        fs::set_permissions(folder.join("run"), fs::Permissions::from_mode(0o777)).expect("ours");
+        assert!(prepare_folder(&path).is_err());
+        fs::remove_dir_all(folder).expect("ours");
+    }
+}

@@ -1,0 +1,139 @@
+//! Putting another configuration in force while requests run.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use super::origins::Origins;
+use crate::config::Settings;
+use crate::proxy::{Shared, Snapshot};
+use crate::telemetry::Metrics;
+
+/// Reads the configuration again; the error lists every problem.
+pub type Load = Box<dyn Fn() -> Result<Settings, String> + Send>;
+
+/// Which configuration is in force, for the admin listener.
+#[derive(Debug, Default)]
+pub struct ConfigStatus(Mutex<State>);
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    generation: u64,
+    refused: Option<Refused>,
+}
+
+/// A configuration that was not taken.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// When.
+    pub at: Timestamp,
+    /// Every problem.
+    pub problems: String,
+}
+
+impl ConfigStatus {
+    /// How many configurations have been in force, this one included.
+    pub fn generation(&self) -> u64 {
+        self.0.lock().generation
+    }
+
+    /// The last attempt, if it failed.
+    pub fn refused(&self) -> Option<Refused> {
+        self.0.lock().refused.clone()
+    }
+
+    fn taken(&self) -> u64 {
+        let mut state = self.0.lock();
+        state.generation += 1;
+        state.refused = None;
+        state.generation
+    }
+
+    fn refuse(&self, problems: String) {
+        self.0.lock().refused = Some(Refused { at: Timestamp::now(), problems });
+    }
+}
+
+/// Loads configurations and swaps them in.
+pub(super) struct Reloader {
+    load: Load,
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+    status: Arc<ConfigStatus>,
+    origins: Origins,
+    fixed: Fixed,
+}
+
+impl Reloader {
+    pub fn new(
+        load: Load,
+        shared: Arc<Shared>,
+        metrics: Arc<Metrics>,
+        status: Arc<ConfigStatus>,
+        origins: Origins,
+        fixed: Fixed,
+    ) -> Self {
+        metrics.config_loaded();
+        status.taken();
+        Self { load, shared, metrics, status, origins, fixed }
+    }
+
+    /// Loads everything anew and swaps it in, or reports every problem and changes nothing.
+    /// Requests under way keep the configuration they began with. Returns the new grace period.
+    pub async fn reload(&mut self) -> Option<std::time::Duration> {
+        match self.try_reload().await {
+            Ok(settled) => Some(settled),
+            Err(problems) => {
+                self.metrics.config_refused();
+                log::error!("the configuration was not reloaded, the old one stays in force:");
+                for problem in problems.lines() {
+                    log::error!("{problem}");
+                }
+                self.status.refuse(problems);
+                None
+            }
+        }
+    }
+
+    async fn try_reload(&mut self) -> Result<std::time::Duration, String> {
+        let settings = (self.load)()?;
+        for (key, present, wanted) in self.fixed.differences(&Fixed::of(&settings)) {
+            log::warn!("{key} cannot change while running: {present} stays, not {wanted}; use `approov-gateway upgrade`");
+        }
+        let grace_period = settings.server.grace_period;
+        let upstreams = self.origins.adopt(&settings.origins, &self.metrics).await;
+        let snapshot =
+            Snapshot::new(settings, upstreams.clone(), &self.metrics).map_err(|error| error.to_string())?;
+        self.shared.snapshot.store(Arc::new(snapshot));
+        self.origins.keep(&upstreams);
+        self.metrics.config_loaded();
+        log::info!("configuration reloaded, generation {}", self.status.taken());
+        Ok(grace_period)
+    }
+}
+
+/// What stays as it is until another process takes over.
+pub(super) struct Fixed(Vec<(&'static str, String)>);
+
+impl Fixed {
+    pub fn of(settings: &Settings) -> Self {
+        let listeners: Vec<String> =
+            settings.listeners.iter().map(|listener| listener.address.to_string()).collect();
+        let path = |path: &Option<std::path::PathBuf>| {
+            path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string())
+        };
+        Self(vec![
+            ("server.threads", settings.server.threads.to_string()),
+            ("server.pid_file", path(&settings.server.pid_file)),
+            ("server.upgrade_sock", path(&settings.server.upgrade_sock)),
+            ("listeners", listeners.join(", ")),
+            ("admin.address", settings.admin.address.to_string()),
+        ])
+    }
+
+    fn differences<'f>(&'f self, other: &'f Self) -> impl Iterator<Item = (&'static str, &'f str, &'f str)> {
+        let pairs = self.0.iter().zip(&other.0);
+        pairs.filter(|(this, that)| this != that).map(|(this, that)| (this.0, &*this.1, &*that.1))
+    }
+}
