@@ -103,7 +103,7 @@ fn a_reset_within_the_body_is_not_a_clean_end() {
 
 #[test]
 fn silence_is_504_after_the_read_timeout() {
-    let origin = Origin::troubled(Exchange::wait_for_hangup);
+    let origin = Origin::troubled(|exchange| exchange.wait_for_hangup());
     let gateway = impatient(&origin);
     let asked = Instant::now();
     assert_fails(&gateway, 504, "read_timeout");
