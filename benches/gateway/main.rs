@@ -18,7 +18,7 @@ mod process;
 use std::time::SystemTime;
 
 use approov_gateway::approov::Secret;
-use approov_gateway::cli::token::{Request, TokenType, mint};
+use approov_gateway::cli::token::{Kind, Request, mint};
 
 use load::{Load, Measured};
 use process::Process;
@@ -130,8 +130,8 @@ impl Peers {
             bare: Process::bare(&origin),
             gateway: Process::gateway(&origin, SECRET),
             _origin: origin,
-            accepted: Load::new(&token(TokenType::Valid), AUTHORIZATION, 200),
-            refused: Load::new(&token(TokenType::Invalid), AUTHORIZATION, 401),
+            accepted: Load::new(&token(Kind::Valid), AUTHORIZATION, 200),
+            refused: Load::new(&token(Kind::Invalid), AUTHORIZATION, 401),
         }
     }
 

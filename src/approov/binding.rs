@@ -1,9 +1,9 @@
 //! Token binding: a token that is good for one user's header value only.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::json::Scalar;
 use super::{Presented, Rejection, trim};
@@ -53,7 +53,7 @@ impl BindingRules {
         }
         let expected = encode(hash);
         match claimed {
-            Scalar::Text(claimed) if bool::from(claimed.as_bytes().ct_eq(expected.as_slice())) => Ok(()),
+            Scalar::Text(claimed) if verify_slices_are_equal(claimed.as_bytes(), &expected).is_ok() => Ok(()),
             _ => Err(Rejection::BindingMismatch),
         }
     }

@@ -131,7 +131,8 @@ impl<'a> Visitor<'a> for ScalarVisitor {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        // Not `IgnoredAny`: that would skip values of any depth, and here the parser's limit counts.
+        while map.next_entry::<IgnoredAny, Scalar<'a>>()?.is_some() {}
         Ok(Scalar::Other)
     }
 }
@@ -165,6 +166,7 @@ mod tests {
     #[test]
     fn refuses_what_is_not_one_object_with_unique_names() {
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(500), "]".repeat(500));
+        let deep_object = format!("{}1{}", "{\"a\":".repeat(500), "}".repeat(500));
         let many = format!("{{{}}}", (0..65).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(","));
         for json in [
             "",
@@ -181,6 +183,7 @@ mod tests {
             r#"{"a":1,}"#,
             "{\"a\":\"\n\"}",
             &deep,
+            &deep_object,
             &many,
         ] {
             assert_eq!(read(json), Err(Invalid), "{json}");

@@ -153,6 +153,11 @@ impl Verifier {
         &self.keys
     }
 
+    /// The claim that holds the binding hash.
+    pub fn binding_claim(&self) -> &str {
+        &self.binding.claim
+    }
+
     /// Judges one request: the value of its token header, the values of its bound headers (by
     /// position in the configured list; asked for only if `strategy` wants them), the time.
     pub fn verify<'r>(

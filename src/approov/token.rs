@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memchr::memchr;
 
 use super::json::{self, Scalar};
 use super::{Algorithm, Rejection};
@@ -29,8 +30,8 @@ pub(super) struct Segments<'a> {
 impl<'a> Segments<'a> {
     /// Splits at exactly two dots, with something on each side.
     pub fn split(token: &'a [u8]) -> Option<Self> {
-        let first = token.iter().position(|byte| *byte == b'.')?;
-        let second = first + 1 + token[first + 1..].iter().position(|byte| *byte == b'.')?;
+        let first = memchr(b'.', token)?;
+        let second = first + 1 + memchr(b'.', &token[first + 1..])?;
         let segments = Self {
             header: &token[..first],
             payload: &token[first + 1..second],
@@ -40,7 +41,7 @@ impl<'a> Segments<'a> {
         let whole = !segments.header.is_empty()
             && !segments.payload.is_empty()
             && !segments.signature.is_empty()
-            && !segments.signature.contains(&b'.');
+            && memchr(b'.', segments.signature).is_none();
         whole.then_some(segments)
     }
 }

@@ -1,24 +1,49 @@
 //! The commands.
 
+pub mod check;
 pub mod demo;
+pub mod inspect;
+mod run;
 pub mod token;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Environment;
+
 /// Lets only genuine mobile apps, attested by Approov, reach an API.
+///
+/// Without a command it serves, as `run` does.
 #[derive(Debug, Parser)]
-#[command(name = "approov-gateway", version, propagate_version = true)]
+#[command(
+    name = "approov-gateway",
+    version,
+    propagate_version = true,
+    args_conflicts_with_subcommands = true
+)]
+#[command(after_help = "\
+New here?   approov-gateway demo
+From the Cloudflare worker's variables:
+            APPROOV_SECRET_BASE64=… API_DOMAIN=api.example.com approov-gateway run
+
+Exit status: 0 fine, 1 failed while running, 2 usage, 78 configuration.")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    run: run::Args,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
     Demo(demo::Args),
+    Check(check::Args),
+    Token(token::Arguments),
+    Inspect(inspect::Arguments),
 }
 
 /// Carries out the command.
@@ -26,9 +51,37 @@ enum Command {
 /// # Errors
 /// [`Failure`], to be printed and turned into the exit status.
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let environment = Environment::from_process();
     match arguments.command {
+        None => run::run(&arguments.run, environment),
+        Some(Command::Run(args)) => run::run(&args, environment),
         Some(Command::Demo(args)) => demo::run(&args),
-        None => Err(Failure::Usage("not yet".into())),
+        Some(Command::Check(args)) => check::run(&args, &environment),
+        Some(Command::Token(args)) => token::run(args, &environment),
+        Some(Command::Inspect(args)) => inspect::run(args, &environment),
+    }
+}
+
+/// Where a command that looks at tokens finds the keys.
+#[derive(Clone, Debug, clap::Args)]
+pub struct KeySource {
+    /// The configuration file; without it GATEWAY_CONFIG, or the environment alone
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The file with the account secret, base64 or base64url, in place of all configured keys
+    #[arg(long, value_name = "FILE")]
+    secret_base64_file: Option<PathBuf>,
+}
+
+impl KeySource {
+    /// The configuration file and the environment to load from.
+    fn resolve(&self, environment: &Environment) -> (Option<&Path>, Environment) {
+        let environment = environment.clone();
+        let environment = match &self.secret_base64_file {
+            Some(file) => environment.with_secret_file(file),
+            None => environment,
+        };
+        (self.config.as_deref(), environment)
     }
 }
 

@@ -1,40 +1,161 @@
-//! stub until the command lands
-use crate::approov::{Secret, binding_hash};
-use jsonwebtoken::{EncodingKey, Header, encode};
+//! `approov-gateway token`: mint an example token offline, as `approov token -genExample` does
+//! online.
+
+use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-/// stub
-#[derive(Clone, Copy, Debug, Default)]
-pub enum TokenType {
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::{Failure, KeySource};
+use crate::approov::{Secret, binding_hash};
+use crate::config::{self, Environment, NamedSecret, Problems};
+
+/// Mint an example token offline, as `approov token -genExample` does online.
+///
+/// Prints the token alone. The secret is that of the configuration, of the environment, or of
+/// --secret-base64-file.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// A token that passes, one with another key's signature, or one past its time
+    #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t)]
+    kind: Kind,
+    /// Bind the token to the value of a header; several in the order of the configured headers
+    #[arg(long, value_name = "VALUE")]
+    bind: Vec<String>,
+    /// How long the token is good for; an expired one has expired that long ago
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_ttl)]
+    ttl: Duration,
+    /// Set a claim; the value is JSON, or else text
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = parse_claim)]
+    claims: Vec<(String, Value)>,
+    /// Name the signing key in the token's header
+    #[arg(long, value_name = "ID")]
+    kid: Option<String>,
+    #[command(flatten)]
+    keys: KeySource,
+}
+
+/// Which verdict a minted token shall meet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// Accepted.
     #[default]
     Valid,
+    /// Signed with another key, as the token of an app that failed attestation.
     Invalid,
+    /// Past its `exp`.
     Expired,
 }
-/// stub
-#[derive(Debug, Default)]
+
+/// What to mint.
+#[derive(Clone, Debug)]
 pub struct Request {
-    pub kind: TokenType,
+    /// Which verdict it shall meet.
+    pub kind: Kind,
+    /// Values of the bound headers, in their configured order; none leaves the token unbound.
     pub bind: Vec<String>,
+    /// The claim that takes the binding hash.
+    pub binding_claim: String,
+    /// How long it is good for, or for how long it has expired.
     pub ttl: Duration,
+    /// Claims beside the usual ones, or in their place.
+    pub claims: Vec<(String, Value)>,
+    /// The `kid` of its header.
+    pub kid: Option<String>,
 }
-/// stub
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Valid,
+            bind: Vec::new(),
+            binding_claim: "pay".into(),
+            ttl: Duration::from_secs(3600),
+            claims: Vec::new(),
+            kid: None,
+        }
+    }
+}
+
+/// Runs the command: prints the token alone.
+///
+/// # Errors
+/// [`Failure`] when there is no usable secret or the token cannot be written.
+pub fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+    let Arguments { kind, bind, ttl, claims, kid, keys } = arguments;
+    let (file, environment) = keys.resolve(environment);
+    let problems = |problems: Problems| Failure::Configuration(problems.to_string());
+    let binding_claim =
+        config::load_approov(file, &environment).map_err(problems)?.verifier.binding_claim().to_owned();
+    let secrets = config::load_secrets(file, &environment).map_err(problems)?;
+    let wanted = |secret: &&NamedSecret| kid.is_none() || secret.id.as_deref() == kid.as_deref();
+    // A key without an id answers to every kid.
+    let secret = secrets.iter().find(wanted).or_else(|| secrets.iter().find(|secret| secret.id.is_none()));
+    let secret = secret.ok_or_else(|| {
+        let wanted = kid.as_deref().map_or_else(String::new, |kid| format!(" for the kid {kid:?}"));
+        Failure::Configuration(format!(
+            "no HS256 key is configured{wanted}; tokens are minted with HS256 only"
+        ))
+    })?;
+    let request = Request { kind, bind, binding_claim, ttl, claims, kid };
+    let token = mint(&secret.secret, &request, SystemTime::now())
+        .map_err(|error| Failure::Running(format!("cannot sign the token: {error}")))?;
+    writeln!(std::io::stdout(), "{token}")
+        .map_err(|error| Failure::Running(format!("cannot write the token: {error}")))
+}
+
+/// Mints a token with the claims of Approov's own example tokens.
+///
+/// # Errors
+/// That of the signing library; with an HMAC secret it has no reason to fail.
 pub fn mint(
     secret: &Secret,
     request: &Request,
     now: SystemTime,
 ) -> Result<String, jsonwebtoken::errors::Error> {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let exp = match request.kind {
-        TokenType::Expired => now - 60,
-        _ => now + request.ttl.as_secs(),
+    let ttl = request.ttl.as_secs();
+    let expiry = match request.kind {
+        Kind::Valid | Kind::Invalid => now.saturating_add(ttl),
+        Kind::Expired => now.saturating_sub(ttl),
     };
-    let mut claims = serde_json::json!({"exp": exp, "ip": "1.2.3.4", "did": "ExampleApproovTokenDID=="});
+    let mut claims = Map::new();
+    claims.insert("exp".into(), expiry.into());
+    claims.insert("ip".into(), "1.2.3.4".into());
+    claims.insert("did".into(), "ExampleApproovTokenDID==".into());
     if !request.bind.is_empty() {
-        claims["pay"] = binding_hash(request.bind.iter().map(String::as_str)).into();
+        let hash = binding_hash(request.bind.iter().map(String::as_str));
+        claims.insert(request.binding_claim.clone(), hash.into());
     }
-    let mut key = secret.as_bytes().to_vec();
-    if matches!(request.kind, TokenType::Invalid) {
-        key.reverse();
+    claims.extend(request.claims.iter().cloned());
+
+    let header = Header { kid: request.kid.clone(), ..Header::default() };
+    let key = match request.kind {
+        Kind::Valid | Kind::Expired => EncodingKey::from_secret(secret.as_bytes()),
+        // Surely not the account's secret, and nothing that could be mistaken for one.
+        Kind::Invalid => EncodingKey::from_secret(&Sha256::digest(secret.as_bytes())),
+    };
+    jsonwebtoken::encode(&header, &claims, &key)
+}
+
+/// `2h`, `90s`, `1h 30m`: at least a second.
+fn parse_ttl(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| "write a duration such as 90s, 15m, 2h or 36h".to_owned())?;
+    match Duration::try_from(parsed) {
+        Ok(ttl) if ttl >= Duration::from_secs(1) => Ok(ttl),
+        _ => Err("a token lives for a second at least".into()),
     }
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(&key))
+}
+
+fn parse_claim(text: &str) -> Result<(String, Value), String> {
+    match text.split_once('=') {
+        None | Some(("", _)) => Err("write NAME=VALUE".into()),
+        Some((name, value)) => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+            Ok((name.into(), value))
+        }
+    }
 }

@@ -234,7 +234,7 @@ impl ProxyHttp for Gateway {
         if let (Some(error), None) = (error, ctx.error) {
             ctx.error = Some(failure::label(error));
         }
-        if !self.shared.access_log.is_on() {
+        if !ctx.snapshot.is_logged {
             return;
         }
         let request = session.req_header();

@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::answer::Answers;
 use super::forward::Forwarding;
 use crate::approov::Verifier;
-use crate::config::Settings;
+use crate::config::{AccessLog, Settings};
 use crate::policy::{Policy, RouteTable};
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Upstream;
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub(super) answers: Answers,
     pub(super) forwarding: Forwarding,
     pub(super) upstreams: Vec<Arc<Upstream>>,
+    /// Whether requests go to the access log.
+    pub(super) is_logged: bool,
 }
 
 impl Snapshot {
@@ -50,6 +52,7 @@ impl Snapshot {
             token_header: settings.approov.token_header,
             binding_headers: settings.approov.binding_headers,
             upstreams,
+            is_logged: settings.log.access == AccessLog::Json,
         })
     }
 }

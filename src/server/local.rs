@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::server::ShutdownWatch;
 use pingora_core::services::Service as _;
 use pingora_core::services::listening::Service;
 use tokio::runtime::Runtime;
@@ -14,6 +15,7 @@ use super::listener::{self, BoundListener};
 /// An HTTP service on a free loopback port, on a thread of its own.
 pub struct LocalService {
     address: SocketAddr,
+    _stop: watch::Sender<bool>,
     _runtime: Runtime,
 }
 
@@ -29,8 +31,9 @@ impl LocalService {
             .thread_name("local-service")
             .enable_all()
             .build()?;
-        serve(&runtime, "local service", app, &listener)?;
-        Ok(Self { address: listener.address(), _runtime: runtime })
+        let (stop, stopped) = watch::channel(false);
+        serve(&runtime, "local service", app, &listener, stopped)?;
+        Ok(Self { address: listener.address(), _stop: stop, _runtime: runtime })
     }
 
     /// Where it listens.
@@ -39,20 +42,19 @@ impl LocalService {
     }
 }
 
-/// Serves `app` on `runtime` for as long as that lives: the admin listener answers until the
-/// process ends, also while draining.
+/// Serves `app` on `runtime` until `stopped` says so.
 pub(super) fn serve(
     runtime: &Runtime,
     name: &str,
     app: impl ServeHttp + Send + Sync + 'static,
     listener: &BoundListener,
+    stopped: ShutdownWatch,
 ) -> io::Result<()> {
     let mut service = Service::new(name.into(), app);
     let address = listener.address().to_string();
     service.add_tcp(&address);
     let fds = listener::lend(listener, &address)?;
     runtime.spawn(async move {
-        let (_never, stopped) = watch::channel(false);
         service.start_service(Some(fds), stopped, 1).await;
     });
     Ok(())

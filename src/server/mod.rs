@@ -1,48 +1,56 @@
 //! The process: sockets, threads, signals, and an end without losing a request.
 //!
-//! One thread a worker, each with its own event loop, its own Pingora service and its own pool of
+//! One thread a worker, each with its own event loop, its own Pingora proxy and its own pool of
 //! connections to the origins: a request never changes threads. All workers accept from the same
-//! listening sockets. One more thread, that of [`Server::run`], serves the admin listener, keeps
-//! the origins' addresses fresh and waits for signals.
+//! listening sockets. One more thread serves the admin listener and keeps the origins' addresses
+//! fresh, and that of [`Server::run`] waits for signals:
+//!
+//! - `reload`: another configuration, validated aside and swapped in whole;
+//! - `handover`: the sockets to a successor that is really there;
+//! - `drain`: to the end of what is in flight.
 
 mod accept;
+mod drain;
 mod handover;
 mod listener;
 mod local;
+mod notify;
+mod origins;
+mod pid_file;
+mod reload;
 mod signals;
+mod sockets;
 mod worker;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::admin::{Admin, Readiness};
-use crate::config::{Listener, Settings};
+use crate::admin::{Admin, ConfigStatus, Readiness};
+use crate::config::Settings;
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics, Writer};
-use crate::upstream::Upstream;
+
+pub use local::LocalService;
+pub use notify::{READY, VARIABLE as NOTIFY_SOCKET, WAITING};
+pub use pid_file::read as read_pid_file;
+pub use reload::Load;
 
 use listener::BoundListener;
-pub use local::LocalService;
+use notify::Notifier;
+use origins::Origins;
+use pid_file::PidFile;
+use reload::{Fixed, Reloader};
 use signals::{Signal, Signals};
+use sockets::Sockets;
 use worker::Worker;
-
-/// How long the first resolution of the origins' names may hold up the start.
-const FIRST_RESOLUTION: Duration = Duration::from_secs(5);
-
-/// How often a draining process looks whether it is idle.
-const DRAIN_POLL: Duration = Duration::from_millis(10);
-
-/// How long a kept-alive connection without a request is left open while draining: its next
-/// request may be on the way, and is answered with `Connection: close`.
-const IDLE_CONNECTIONS: Duration = Duration::from_millis(150);
 
 /// Why the process could not start or go on.
 #[derive(Debug)]
@@ -62,26 +70,44 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
+/// What a server is started with.
+pub struct Start {
+    /// The configuration.
+    pub settings: Settings,
+    /// Reads it again.
+    pub reload: Load,
+    /// Whether to wait for the sockets of the running process.
+    pub take_over: bool,
+}
+
 /// A gateway that has bound its sockets and serves.
 pub struct Server {
     runtime: Runtime,
     signals: Signals,
+    notifier: Notifier,
     readiness: Arc<Readiness>,
+    reloader: Reloader,
+    sockets: Arc<Sockets>,
     workers: Vec<Worker>,
+    /// Ends accepting on the public listeners.
     stop: watch::Sender<bool>,
+    /// Ends accepting on the admin listener.
+    stop_admin: watch::Sender<bool>,
     grace_period: Duration,
-    listeners: Vec<SocketAddr>,
-    admin: SocketAddr,
+    upgrade_sock: Option<PathBuf>,
+    pid_file: Option<PidFile>,
     /// Dropped last: it writes what the workers have logged.
-    _access_log: Option<Writer>,
+    _access_log: Writer,
 }
 
 impl Server {
-    /// Binds, starts the workers and the admin listener.
+    /// Binds or takes over the sockets, then starts the workers and the admin listener.
     ///
     /// # Errors
-    /// [`ServerError`] when a socket cannot be bound or a thread not be started.
-    pub fn start(settings: Settings) -> Result<Self, ServerError> {
+    /// [`ServerError`] when a socket cannot be had, a file not be written or a thread not be
+    /// started. A running predecessor then serves on.
+    pub fn start(start: Start) -> Result<Self, ServerError> {
+        let Start { settings, reload, take_over } = start;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("control")
@@ -92,152 +118,109 @@ impl Server {
             let _inside = runtime.enter();
             Signals::catch().map_err(|error| ServerError::new("cannot catch signals", error))?
         };
-        let listeners = bind_all(&settings.listeners)?;
-        let admin_listener = BoundListener::bind(settings.admin.address)
-            .map_err(|error| cannot_listen("admin", settings.admin.address, error))?;
+        let notifier = Notifier::from_environment();
+        let server = settings.server.clone();
+        for path in server.pid_file.iter().chain(&server.upgrade_sock) {
+            pid_file::prepare_folder(path)
+                .map_err(|error| ServerError::new(format!("cannot use {}", path.display()), error))?;
+        }
+        sockets::raise_descriptor_limit();
+        let (sockets, predecessor) = if take_over {
+            let (sockets, predecessor) = sockets::take_over(&settings, &notifier)?;
+            (sockets, Some(predecessor))
+        } else {
+            (Sockets::bind(&settings)?, None)
+        };
 
         let metrics =
-            Arc::new(Metrics::new().map_err(|error| ServerError::new("cannot register the metrics", error))?);
-        let (access_log, writer) = AccessLogSink::start(settings.log.access, io::stdout())
+            Metrics::new().map_err(|error| ServerError::new("cannot register the metrics", error))?;
+        let metrics = Arc::new(metrics);
+        let (access_log, writer) = AccessLogSink::start(io::stdout())
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
-        let server = settings.server.clone();
-        let upstreams: Vec<Arc<Upstream>> =
-            settings.origins.iter().map(|origin| Arc::new(Upstream::new(origin.clone(), &metrics))).collect();
-        runtime.block_on(resolve_all(&upstreams));
-        for upstream in &upstreams {
-            let upstream = upstream.clone();
-            runtime.spawn(async move { upstream.keep_resolved().await });
-        }
+        let fixed = Fixed::of(&settings);
+        let mut origins = Origins::default();
+        let upstreams = runtime.block_on(origins.adopt(&settings.origins, &metrics));
         let snapshot = Snapshot::new(settings, upstreams, &metrics)
             .map_err(|error| ServerError::new("cannot prepare the configuration", error))?;
-        metrics.config_loaded();
         let shared =
             Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), access_log: access_log.clone() });
 
-        let (stop, stopped) = watch::channel(false);
+        let status = Arc::new(ConfigStatus::default());
+        let reloader = Reloader::new(reload, shared.clone(), metrics.clone(), status.clone(), origins, fixed);
         let readiness = Arc::new(Readiness::default());
-        let admin = Admin {
-            readiness: readiness.clone(),
-            metrics,
-            access_log,
-            generation: Arc::new(AtomicU64::new(1)),
-            started: SystemTime::now(),
-        };
-        let admin_address = admin_listener.address();
-        local::serve(&runtime, "admin", admin, &admin_listener)
+        let started = SystemTime::now();
+        let admin = Admin { readiness: readiness.clone(), metrics, access_log, status, started };
+        let (stop_admin, admin_stopped) = watch::channel(false);
+        local::serve(&runtime, "admin", admin, &sockets.admin, admin_stopped)
             .map_err(|error| ServerError::new("cannot serve the admin listener", error))?;
+        let (stop, stopped) = watch::channel(false);
         let workers = (0..server.threads)
-            .map(|number| Worker::start(number, shared.clone(), &listeners, stopped.clone()))
+            .map(|number| Worker::start(number, shared.clone(), &sockets.public, stopped.clone()))
             .collect::<io::Result<Vec<_>>>()
             .map_err(|error| ServerError::new("cannot start a worker", error))?;
-        readiness.set_ready();
-        let addresses: Vec<SocketAddr> = listeners.iter().map(BoundListener::address).collect();
-        for address in &addresses {
-            log::info!("listening on http://{address}");
+
+        let pid_file = server.pid_file.as_deref().map(PidFile::write).transpose();
+        let pid_file = pid_file.map_err(|error| ServerError::new("cannot write the pid file", error))?;
+        if let Some(predecessor) = predecessor {
+            predecessor
+                .acknowledge()
+                .map_err(|error| ServerError::new("the running process ended meanwhile", error))?;
         }
-        log::info!("admin on http://{admin_address}");
+        readiness.set_ready();
+        for listener in &sockets.public {
+            log::info!("listening on http://{}", listener.address());
+        }
+        log::info!("admin on http://{}", sockets.admin.address());
+        notifier.tell(&format!("{READY}\nMAINPID={}\nSTATUS=serving", std::process::id()));
         Ok(Self {
             runtime,
             signals,
+            notifier,
             readiness,
+            reloader,
+            sockets: Arc::new(sockets),
             workers,
             stop,
+            stop_admin,
             grace_period: server.grace_period,
-            listeners: addresses,
-            admin: admin_address,
+            upgrade_sock: server.upgrade_sock,
+            pid_file,
             _access_log: writer,
         })
     }
 
     /// Where clients connect.
-    pub fn listeners(&self) -> &[SocketAddr] {
-        &self.listeners
+    pub fn listeners(&self) -> Vec<SocketAddr> {
+        self.sockets.public.iter().map(BoundListener::address).collect()
     }
 
     /// Where operators connect.
     pub fn admin(&self) -> SocketAddr {
-        self.admin
+        self.sockets.admin.address()
     }
 
-    /// Serves until a signal ends it. SIGTERM lets requests in flight finish; SIGINT does not.
+    /// Serves until a signal ends it.
     pub fn run(mut self) {
         loop {
             match self.runtime.block_on(self.signals.next()) {
-                Signal::Interrupt => {
-                    log::info!("SIGINT: stopping at once");
-                    return;
-                }
-                Signal::Terminate => return self.drain(),
-                Signal::Quit => log::warn!("SIGQUIT: no successor is waiting for the sockets; serving on"),
-                Signal::Hangup => {
-                    log::warn!("SIGHUP: this version cannot reload; the configuration stays in force");
-                }
+                Signal::Hangup => self.reload(),
+                Signal::Interrupt => return log::info!("SIGINT: stopping at once"),
+                Signal::Terminate => return self.terminate(),
+                Signal::Quit => match self.offer_sockets() {
+                    drain::Offer::Taken => return self.retire(),
+                    drain::Offer::Refused => {}
+                    drain::Offer::Interrupted => return,
+                },
             }
         }
     }
 
-    /// Stops accepting, waits for requests in flight, at most for the grace period.
-    fn drain(mut self) {
-        log::info!("SIGTERM: draining, at most {:?}", self.grace_period);
-        self.readiness.set_draining();
-        // Fails only when every worker has ended by itself.
-        let _ = self.stop.send(true);
-        let start = Instant::now();
-        let workers = &self.workers;
-        let signals = &mut self.signals;
-        let is_done = |after: Duration| {
-            after >= self.grace_period
-                || workers.iter().all(Worker::is_empty)
-                || after >= IDLE_CONNECTIONS && workers.iter().all(Worker::is_idle)
-        };
-        self.runtime.block_on(async {
-            while !is_done(start.elapsed()) {
-                tokio::select! {
-                    () = tokio::time::sleep(DRAIN_POLL) => {}
-                    signal = signals.next() => {
-                        if matches!(signal, Signal::Terminate | Signal::Interrupt) {
-                            log::info!("second signal: stopping at once");
-                            return;
-                        }
-                    }
-                }
-            }
-        });
-        let unfinished: usize = self.workers.iter().map(Worker::requests).sum();
-        if unfinished > 0 {
-            log::warn!("{unfinished} requests were not finished in time");
+    fn reload(&mut self) {
+        log::info!("SIGHUP: reloading the configuration");
+        self.notifier.tell(&notify::reloading());
+        if let Some(grace_period) = self.runtime.block_on(self.reloader.reload()) {
+            self.grace_period = grace_period;
         }
-        log::info!("stopped");
-    }
-}
-
-fn bind_all(listeners: &[Listener]) -> Result<Vec<BoundListener>, ServerError> {
-    listeners
-        .iter()
-        .map(|listener| {
-            BoundListener::bind(listener.address)
-                .map_err(|error| cannot_listen("listener", listener.address, error))
-        })
-        .collect()
-}
-
-fn cannot_listen(what: &str, address: SocketAddr, error: io::Error) -> ServerError {
-    let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => "; another process listens there, stop it or choose another address",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
-        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
-        _ => "",
-    };
-    ServerError(format!("{what} {address}: cannot listen: {error}{hint}"))
-}
-
-async fn resolve_all(upstreams: &[Arc<Upstream>]) {
-    let all = async {
-        for upstream in upstreams {
-            upstream.resolve().await;
-        }
-    };
-    if tokio::time::timeout(FIRST_RESOLUTION, all).await.is_err() {
-        log::warn!("the origins' names take long to resolve; requests get 502 until they are");
+        self.notifier.tell(READY);
     }
 }

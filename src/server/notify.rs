@@ -44,3 +44,10 @@ impl Notifier {
         Ok(())
     }
 }
+
+/// What a process that loads its configuration again says (`Type=notify-reload`).
+pub(super) fn reloading() -> String {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+    format!("RELOADING=1\nMONOTONIC_USEC={micros}")
+}

@@ -40,7 +40,8 @@ impl Origins {
         resolve(&fresh).await;
         for upstream in fresh {
             let resolving = upstream.clone();
-            let resolving = Handle::current().spawn(async move { resolving.keep_resolved().await }).abort_handle();
+            let resolving =
+                Handle::current().spawn(async move { resolving.keep_resolved().await }).abort_handle();
             self.0.push(Running { upstream, resolving });
         }
         adopted

@@ -2,58 +2,14 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use parking_lot::Mutex;
-
 use super::origins::Origins;
+use crate::admin::ConfigStatus;
 use crate::config::Settings;
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::Metrics;
 
 /// Reads the configuration again; the error lists every problem.
 pub type Load = Box<dyn Fn() -> Result<Settings, String> + Send>;
-
-/// Which configuration is in force, for the admin listener.
-#[derive(Debug, Default)]
-pub struct ConfigStatus(Mutex<State>);
-
-#[derive(Clone, Debug, Default)]
-struct State {
-    generation: u64,
-    refused: Option<Refused>,
-}
-
-/// A configuration that was not taken.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// When.
-    pub at: Timestamp,
-    /// Every problem.
-    pub problems: String,
-}
-
-impl ConfigStatus {
-    /// How many configurations have been in force, this one included.
-    pub fn generation(&self) -> u64 {
-        self.0.lock().generation
-    }
-
-    /// The last attempt, if it failed.
-    pub fn refused(&self) -> Option<Refused> {
-        self.0.lock().refused.clone()
-    }
-
-    fn taken(&self) -> u64 {
-        let mut state = self.0.lock();
-        state.generation += 1;
-        state.refused = None;
-        state.generation
-    }
-
-    fn refuse(&self, problems: String) {
-        self.0.lock().refused = Some(Refused { at: Timestamp::now(), problems });
-    }
-}
 
 /// Loads configurations and swaps them in.
 pub(super) struct Reloader {
@@ -99,7 +55,9 @@ impl Reloader {
     async fn try_reload(&mut self) -> Result<std::time::Duration, String> {
         let settings = (self.load)()?;
         for (key, present, wanted) in self.fixed.differences(&Fixed::of(&settings)) {
-            log::warn!("{key} cannot change while running: {present} stays, not {wanted}; use `approov-gateway upgrade`");
+            log::warn!(
+                "{key} cannot change while running: {present} stays, not {wanted}; use `approov-gateway upgrade`"
+            );
         }
         let grace_period = settings.server.grace_period;
         let upstreams = self.origins.adopt(&settings.origins, &self.metrics).await;

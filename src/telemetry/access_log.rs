@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 
 use super::redact;
-use crate::config::AccessLog;
 
 /// Bytes that may wait for the writer. What comes beyond is dropped and counted.
 const MAX_WAITING: usize = 8 * 1024 * 1024;
@@ -116,7 +115,7 @@ fn text(line: &mut Vec<u8>, name: &'static str, value: &[u8]) -> io::Result<()> 
 
 /// Where finished requests are written.
 #[derive(Clone)]
-pub struct AccessLogSink(Option<Arc<Queue>>);
+pub struct AccessLogSink(Arc<Queue>);
 
 #[derive(Default)]
 struct Queue {
@@ -138,32 +137,19 @@ pub struct Writer {
 }
 
 impl AccessLogSink {
-    /// A sink as configured, and the thread that writes to `output`, if there is one.
+    /// A sink, and the thread that writes to `output`.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(
-        configured: AccessLog,
-        output: impl Write + Send + 'static,
-    ) -> io::Result<(Self, Option<Writer>)> {
-        match configured {
-            AccessLog::Off => Ok((Self(None), None)),
-            AccessLog::Json => {
-                let queue = Arc::new(Queue::default());
-                let writer = Writer::start(queue.clone(), output)?;
-                Ok((Self(Some(queue)), Some(writer)))
-            }
-        }
-    }
-
-    /// Whether anything is logged at all.
-    pub fn is_on(&self) -> bool {
-        self.0.is_some()
+    pub fn start(output: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
+        let queue = Arc::new(Queue::default());
+        let writer = Writer::start(queue.clone(), output)?;
+        Ok((Self(queue), writer))
     }
 
     /// Takes one line to be written soon; never waits for the writer.
     pub fn log(&self, entry: &Entry<'_>) {
-        let Some(queue) = &self.0 else { return };
+        let queue = &self.0;
         let mut waiting = queue.waiting.lock();
         if waiting.lines.len() >= MAX_WAITING {
             queue.dropped.fetch_add(1, Ordering::Relaxed);
@@ -180,7 +166,7 @@ impl AccessLogSink {
 
     /// How many lines were dropped because the reader was too slow.
     pub fn dropped(&self) -> u64 {
-        self.0.as_ref().map_or(0, |queue| queue.dropped.load(Ordering::Relaxed))
+        self.0.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -273,7 +259,7 @@ mod tests {
     #[test]
     fn everything_logged_is_written_before_the_writer_ends() {
         let memory = Memory::default();
-        let (sink, writer) = AccessLogSink::start(AccessLog::Json, memory.clone()).expect("starts");
+        let (sink, writer) = AccessLogSink::start(memory.clone()).expect("starts");
         for _ in 0..1000 {
             sink.log(&entry(b"/a\"\n"));
         }
@@ -292,7 +278,7 @@ mod tests {
     #[test]
     fn drops_and_counts_rather_than_grow_without_bound() {
         let queue = Arc::new(Queue::default());
-        let sink = AccessLogSink(Some(queue.clone()));
+        let sink = AccessLogSink(queue.clone());
         let path = vec![b'x'; 200];
         while sink.dropped() == 0 {
             sink.log(&entry(&path));

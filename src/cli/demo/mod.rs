@@ -13,13 +13,13 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Failure;
-use super::token::{self, TokenType};
+use super::token::{self, Kind};
 use crate::approov::{Key, Secret, Strategy, Verifier};
 use crate::config::{
     AccessLog, Admin, Approov, Listener, Log, Origin, OriginTimeouts, RejectionAnswer, Settings,
 };
 use crate::policy::{PathPattern, Policy, Route, RouteTable};
-use crate::server::{LocalService, Server};
+use crate::server::{LocalService, Server, Start};
 use crate::telemetry;
 
 use api::ExampleApi;
@@ -51,7 +51,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let origin = LocalService::start(ExampleApi::new()).map_err(|error| failed(&error))?;
     let secret = throw_away_secret()?;
     let tokens = Tokens::mint(&secret)?;
-    let server = Server::start(settings(args, &secret, origin.address())).map_err(|error| failed(&error))?;
+    let start = Start {
+        settings: settings(args, &secret, origin.address()),
+        reload: Box::new(|| Err("the demo has no configuration to reload".into())),
+        take_over: false,
+    };
+    let server = Server::start(start).map_err(|error| failed(&error))?;
     let public = server.listeners().first().copied().unwrap_or(args.listen);
     print!("{}", welcome(public, server.admin(), &tokens));
     server.run();
@@ -84,10 +89,10 @@ impl Tokens {
             token::mint(secret, &request, now).map_err(|error| Failure::Running(error.to_string()))
         };
         Ok(Self {
-            valid: mint(TokenType::Valid, &[])?,
-            expired: mint(TokenType::Expired, &[])?,
-            wrongly_signed: mint(TokenType::Invalid, &[])?,
-            bound: mint(TokenType::Valid, &[AUTHORIZATION_VALUE])?,
+            valid: mint(Kind::Valid, &[])?,
+            expired: mint(Kind::Expired, &[])?,
+            wrongly_signed: mint(Kind::Invalid, &[])?,
+            bound: mint(Kind::Valid, &[AUTHORIZATION_VALUE])?,
         })
     }
 }
@@ -168,5 +173,6 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
         }],
         routes: RouteTable::new(vec![route("/me", Strategy::TokenBinding), route("/", Strategy::Token)]),
         log: Log { access: AccessLog::Json },
+        warnings: Vec::new(),
     }
 }

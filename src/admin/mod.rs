@@ -1,8 +1,9 @@
 //! The admin listener: probes, metrics, version. For operators; never on a public address.
 
+mod status;
+
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -15,33 +16,7 @@ use serde_json::json;
 
 use crate::telemetry::{AccessLogSink, Metrics};
 
-/// Whether the process takes requests.
-#[derive(Debug, Default)]
-pub struct Readiness(AtomicU8);
-
-const STARTING: u8 = 0;
-const READY: u8 = 1;
-const DRAINING: u8 = 2;
-
-impl Readiness {
-    /// From now on requests are taken.
-    pub fn set_ready(&self) {
-        self.0.store(READY, Ordering::Release);
-    }
-
-    /// From now on no new ones are wanted.
-    pub fn set_draining(&self) {
-        self.0.store(DRAINING, Ordering::Release);
-    }
-
-    fn label(&self) -> &'static str {
-        match self.0.load(Ordering::Acquire) {
-            STARTING => "starting",
-            READY => "ready",
-            _ => "draining",
-        }
-    }
-}
+pub use status::{ConfigStatus, Readiness, Refused};
 
 /// What the admin listener tells about.
 pub struct Admin {
@@ -51,8 +26,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Tells of lines dropped.
     pub access_log: AccessLogSink,
-    /// How many configurations have been in force, this one included.
-    pub generation: Arc<AtomicU64>,
+    /// Which configuration is in force.
+    pub status: Arc<ConfigStatus>,
     /// When the process started.
     pub started: SystemTime,
 }
@@ -103,10 +78,14 @@ impl Admin {
 
     fn version(&self) -> Response<Vec<u8>> {
         let started = Timestamp::try_from(self.started).map(|started| format!("{started:.3}"));
+        let refused = self.status.refused().map(|refused| {
+            json!({ "at": format!("{:.3}", refused.at), "problems": refused.problems.lines().collect::<Vec<_>>() })
+        });
         let version = json!({
             "version": crate::VERSION,
             "pid": std::process::id(),
-            "config_generation": self.generation.load(Ordering::Acquire),
+            "config_generation": self.status.generation(),
+            "config_refused": refused,
             "started": started.unwrap_or_default(),
         });
         response(StatusCode::OK, "application/json", format!("{version}\n"))

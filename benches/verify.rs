@@ -1,0 +1,310 @@
+//! What one verification costs, against `jsonwebtoken` doing the same work in the same run.
+//!
+//! `cargo bench --bench verify`; with `--test` (as `cargo test --benches` runs it) once through.
+//!
+//! The machine is taken to be noisy: contestants of one comparison run by turns in short rounds,
+//! each round gives one ratio, and medians over the rounds are reported. Comparing two harness
+//! runs would measure the neighbours instead.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use approov_gateway::approov::{
+    Algorithm, Key, Presented, Rejection, Secret, Strategy, UnixTime, Verifier, binding_hash,
+};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Failed = Box<dyn std::error::Error>;
+
+const SECRET: [u8; 64] = *b"a secret of 64 bytes, as many as Approov's own account secrets..";
+const AUTHORIZATION: &str = "Bearer ExampleAuthToken==";
+const NOW: Duration = Duration::from_secs(2_000_000_000);
+
+fn main() -> Result<(), Failed> {
+    let bench = Bench { quick: !std::env::args().any(|argument| argument == "--bench") };
+    algorithms(bench)?;
+    refusals(bench)?;
+    growth(bench)
+}
+
+/// Each algorithm, and the daily case: HS256 with a bound header.
+fn algorithms(bench: Bench) -> Result<(), Failed> {
+    println!("{:32} {:>10} {:>14} {:>7}", "accepted token", "ours", "jsonwebtoken", "ratio");
+    for algorithm in Algorithm::ALL {
+        let keys = Keys::new(algorithm)?;
+        let token = keys.sign(&claims())?;
+        let (verifier, theirs) = (Verifier::new(vec![keys.ours]), (keys.decoding, validation(keys.theirs)));
+        bench.compare(
+            algorithm.name(),
+            || ours(&verifier, Strategy::Token, &token),
+            || rival(&theirs, &token).is_some(),
+        )?;
+    }
+    let keys = Keys::new(Algorithm::Hs256)?;
+    let token = keys.sign(&claims())?;
+    let (verifier, theirs) = (Verifier::new(vec![keys.ours]), (keys.decoding, validation(keys.theirs)));
+    bench.compare(
+        "HS256 with binding",
+        || ours(&verifier, Strategy::TokenBinding, &token),
+        || rival(&theirs, &token).is_some_and(|claims| claims.pay == rival_hash()),
+    )?;
+    Ok(())
+}
+
+/// Each refusal against the acceptance of the same token: none may be dearer.
+fn refusals(bench: Bench) -> Result<(), Failed> {
+    println!("\n{:32} {:>10} {:>14} {:>7}", "refused token (HS256)", "refused", "accepted", "ratio");
+    let keys = Keys::new(Algorithm::Hs256)?;
+    let good = keys.sign(&claims())?;
+    let with = |name: &str, value: Value| {
+        let mut claims = claims();
+        claims[name] = value;
+        keys.sign(&claims)
+    };
+    let other = EncodingKey::from_secret(&[7; 64]);
+    let wrongly_signed = jsonwebtoken::encode(&Header::default(), &claims(), &other)?;
+    let (_, unsigned) = good.split_once('.').ok_or("segments")?;
+    let cases = [
+        (Rejection::BadSignature, wrongly_signed),
+        (Rejection::Expired, with("exp", json!(1_000_000_000))?),
+        (Rejection::MissingExpiry, with("exp", Value::Null)?),
+        (Rejection::NotYetValid, with("nbf", json!(3_000_000_000_u64))?),
+        (Rejection::BindingMismatch, with("pay", json!(binding_hash(["another"])))?),
+        (Rejection::MalformedToken, good.replace('.', ":")),
+        (Rejection::UnsupportedAlgorithm, format!("eyJhbGciOiJub25lIn0.{unsigned}")),
+        (Rejection::ClientStatus, "NO_NETWORK".to_owned()),
+        (Rejection::EmptyToken, String::new()),
+        (Rejection::OversizedToken, good.repeat(100)),
+        (Rejection::RepeatedToken, format!("{good}, {good}")),
+    ];
+    let verifier = Verifier::new(vec![keys.ours]);
+    let mut dearer = Vec::new();
+    for (rejection, token) in cases {
+        let ratio = bench.compare(
+            rejection.label(),
+            || verdict(&verifier, Strategy::TokenBinding, &token) == Some(rejection),
+            || ours(&verifier, Strategy::TokenBinding, &good),
+        )?;
+        if ratio > 1.05 {
+            dearer.push(rejection.label());
+        }
+    }
+    if !dearer.is_empty() {
+        println!("dearer than acceptance: {}", dearer.join(", "));
+    }
+    Ok(())
+}
+
+/// Tokens from 64 bytes to 64 KiB: nanoseconds per byte must not rise with the length.
+fn growth(bench: Bench) -> Result<(), Failed> {
+    println!("\n{:32} {:>10} {:>14} {:>7}", "length (HS256)", "ours", "jsonwebtoken", "ratio");
+    for kind in ["one long claim", "escapes", "a list", "members", "dots", "blanks"] {
+        for length in [64, 256, 1024, 4096, 16 * 1024, 64 * 1024] {
+            let keys = Keys::new(Algorithm::Hs256)?;
+            // A header and a signature take 80 characters; base64 makes four out of three.
+            let room = (length as usize).saturating_sub(110) * 3 / 4;
+            let claims = match kind {
+                "escapes" => json!({ "exp": 4_102_444_800_u64, "x": "\n".repeat(room / 2) }),
+                "a list" => json!({ "exp": 4_102_444_800_u64, "x": vec![""; room / 3] }),
+                "members" => {
+                    let mut claims: serde_json::Map<_, _> =
+                        (0..(room / 60).min(63)).map(|n| (format!("{n:055}"), json!(0))).collect();
+                    claims.insert("exp".into(), json!(4_102_444_800_u64));
+                    claims.into()
+                }
+                _ => json!({ "exp": 4_102_444_800_u64, "x": "x".repeat(room) }),
+            };
+            let token = match kind {
+                "dots" => ".".repeat(length),
+                "blanks" => format!("{}.", " ".repeat(length - 1)),
+                _ => keys.sign(&claims)?,
+            };
+            let accepted = !matches!(kind, "dots" | "blanks");
+            let verifier = Verifier::new(vec![keys.ours]).with_max_token_length(1 << 20);
+            let theirs = (keys.decoding, validation(keys.theirs));
+            let name = format!("{kind}, {} bytes", token.len());
+            let time = bench.time(|| ours(&verifier, Strategy::Token, &token) == accepted)?;
+            let rival = bench
+                .time(|| jsonwebtoken::decode::<Value>(&token, &theirs.0, &theirs.1).is_ok() == accepted)?;
+            println!(
+                "{name:32} {time:>7.0} ns {rival:>11.0} ns {:>7.2} {:>8.2} ns/byte",
+                time / rival,
+                time / token.len() as f64
+            );
+        }
+    }
+    Ok(())
+}
+
+fn claims() -> Value {
+    json!({
+        "exp": 4_102_444_800_u64,
+        "ip": "1.2.3.4",
+        "did": "ExampleApproovTokenDID==",
+        "pay": binding_hash([AUTHORIZATION]),
+    })
+}
+
+fn verdict(verifier: &Verifier, strategy: Strategy, token: &str) -> Option<Rejection> {
+    let bound = |_| Presented::Once(AUTHORIZATION.as_bytes());
+    let token = Presented::Once(token.as_bytes());
+    verifier.verify(strategy, token, bound, UnixTime::since_epoch(NOW)).rejection
+}
+
+fn ours(verifier: &Verifier, strategy: Strategy, token: &str) -> bool {
+    verdict(verifier, strategy, token).is_none()
+}
+
+/// What a gateway that uses `jsonwebtoken` would read; as much as ours reads.
+#[derive(Deserialize)]
+struct RivalClaims {
+    #[serde(default)]
+    pay: String,
+    #[serde(default, rename = "did")]
+    _did: Option<String>,
+    #[serde(default, rename = "arc")]
+    _arc: Option<String>,
+}
+
+fn rival((key, validation): &(DecodingKey, Validation), token: &str) -> Option<RivalClaims> {
+    jsonwebtoken::decode(token, key, validation).ok().map(|token| token.claims)
+}
+
+fn rival_hash() -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, black_box(AUTHORIZATION).as_bytes());
+    STANDARD.encode(digest)
+}
+
+fn validation(algorithm: jsonwebtoken::Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = 0;
+    validation.validate_nbf = true;
+    validation.validate_aud = false;
+    validation
+}
+
+/// One key in the forms that the contestants want.
+struct Keys {
+    theirs: jsonwebtoken::Algorithm,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    ours: Key,
+}
+
+impl Keys {
+    fn new(algorithm: Algorithm) -> Result<Self, Failed> {
+        match algorithm {
+            Algorithm::Hs256 => Ok(Self {
+                theirs: jsonwebtoken::Algorithm::HS256,
+                encoding: EncodingKey::from_secret(&SECRET),
+                decoding: DecodingKey::from_secret(&SECRET),
+                ours: Key::hs256(&Secret::from_base64(&STANDARD.encode(SECRET))?),
+            }),
+            Algorithm::Rs256 => {
+                let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048)?;
+                let private: Pkcs8V1Der<'_> = pair.as_der()?;
+                let public: PublicKeyX509Der<'_> = pair.public_key().as_der()?;
+                let public = pem("PUBLIC KEY", public.as_ref());
+                Ok(Self {
+                    theirs: jsonwebtoken::Algorithm::RS256,
+                    encoding: EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes())?,
+                    decoding: DecodingKey::from_rsa_pem(public.as_bytes())?,
+                    ours: Key::rs256_from_pem(&public)?,
+                })
+            }
+            Algorithm::Es256 => {
+                let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
+                let public: PublicKeyX509Der<'_> = pair.public_key().as_der()?;
+                let public = pem("PUBLIC KEY", public.as_ref());
+                Ok(Self {
+                    theirs: jsonwebtoken::Algorithm::ES256,
+                    encoding: EncodingKey::from_ec_der(pair.to_pkcs8v1()?.as_ref()),
+                    decoding: DecodingKey::from_ec_pem(public.as_bytes())?,
+                    ours: Key::es256_from_pem(&public)?,
+                })
+            }
+        }
+    }
+
+    fn sign(&self, claims: &Value) -> Result<String, Failed> {
+        Ok(jsonwebtoken::encode(&Header::new(self.theirs), claims, &self.encoding)?)
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+}
+
+/// How thoroughly to measure.
+#[derive(Clone, Copy)]
+struct Bench {
+    /// Only see that everything runs and answers right.
+    quick: bool,
+}
+
+impl Bench {
+    const ROUNDS: usize = 201;
+    const ROUND: Duration = Duration::from_micros(1000);
+
+    /// Runs both by turns and prints the median of each and of the ratios.
+    fn compare(self, name: &str, one: impl Fn() -> bool, other: impl Fn() -> bool) -> Result<f64, Failed> {
+        if !one() || !other() {
+            return Err(format!("{name}: a wrong verdict").into());
+        }
+        let (ones, others) = (self.repeats(&one), self.repeats(&other));
+        let rounds = if self.quick { 1 } else { Self::ROUNDS };
+        let times: Vec<(f64, f64)> =
+            (0..rounds).map(|_| (round(ones, &one), round(others, &other))).collect();
+        let ratio = median(times.iter().map(|(one, other)| one / other));
+        println!(
+            "{name:32} {:>7.0} ns {:>11.0} ns {ratio:>7.2}",
+            median(times.iter().map(|(one, _)| *one)),
+            median(times.iter().map(|(_, other)| *other)),
+        );
+        Ok(ratio)
+    }
+
+    /// The median time of one contestant alone.
+    fn time(self, contestant: impl Fn() -> bool) -> Result<f64, Failed> {
+        if !contestant() {
+            return Err("a wrong verdict".into());
+        }
+        let repeats = self.repeats(&contestant);
+        let rounds = if self.quick { 1 } else { Self::ROUNDS / 4 };
+        Ok(median((0..rounds).map(|_| round(repeats, &contestant))))
+    }
+
+    /// How many calls fill a round.
+    fn repeats(self, contestant: &impl Fn() -> bool) -> u32 {
+        if self.quick {
+            return 1;
+        }
+        let once = round(20, contestant).max(1.0);
+        (Self::ROUND.as_nanos() as f64 / once).clamp(1.0, 1e6) as u32
+    }
+}
+
+/// Nanoseconds per call over `repeats` calls.
+fn round(repeats: u32, contestant: &impl Fn() -> bool) -> f64 {
+    let start = Instant::now();
+    for _ in 0..repeats {
+        black_box(contestant());
+    }
+    start.elapsed().as_nanos() as f64 / f64::from(repeats)
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

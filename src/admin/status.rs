@@ -1,0 +1,78 @@
+//! What the server tells its operators: whether it is ready, which configuration is in force.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+/// Whether the process takes requests.
+#[derive(Debug, Default)]
+pub struct Readiness(AtomicU8);
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const DRAINING: u8 = 2;
+
+impl Readiness {
+    /// From now on requests are taken.
+    pub fn set_ready(&self) {
+        self.0.store(READY, Ordering::Release);
+    }
+
+    /// From now on no new ones are wanted.
+    pub fn set_draining(&self) {
+        self.0.store(DRAINING, Ordering::Release);
+    }
+
+    pub(super) fn label(&self) -> &'static str {
+        match self.0.load(Ordering::Acquire) {
+            STARTING => "starting",
+            READY => "ready",
+            _ => "draining",
+        }
+    }
+}
+
+/// Which configuration is in force, for the admin listener.
+#[derive(Debug, Default)]
+pub struct ConfigStatus(Mutex<State>);
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    generation: u64,
+    refused: Option<Refused>,
+}
+
+/// A configuration that was not taken.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// When.
+    pub at: Timestamp,
+    /// Every problem.
+    pub problems: String,
+}
+
+impl ConfigStatus {
+    /// How many configurations have been in force, this one included.
+    pub fn generation(&self) -> u64 {
+        self.0.lock().generation
+    }
+
+    /// The last attempt, if it failed.
+    pub fn refused(&self) -> Option<Refused> {
+        self.0.lock().refused.clone()
+    }
+
+    /// Another configuration is in force; returns its generation.
+    pub fn taken(&self) -> u64 {
+        let mut state = self.0.lock();
+        state.generation += 1;
+        state.refused = None;
+        state.generation
+    }
+
+    /// A configuration was not taken.
+    pub fn refuse(&self, problems: String) {
+        self.0.lock().refused = Some(Refused { at: Timestamp::now(), problems });
+    }
+}

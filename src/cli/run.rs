@@ -1,0 +1,47 @@
+//! `run`: serve.
+
+use std::path::PathBuf;
+
+use super::Failure;
+use crate::config::{self, Environment};
+use crate::server::{Server, Start};
+use crate::telemetry;
+
+/// Serve: verify every request and forward the genuine ones.
+///
+/// Validates the whole configuration first and starts nothing if there is a problem. Access log on
+/// standard output, diagnostics on standard error. SIGHUP reloads the configuration, SIGTERM drains
+/// and ends, SIGINT ends at once, SIGQUIT hands the sockets to a waiting successor.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The configuration file; the environment overrides it. Without it, GATEWAY_CONFIG names the
+    /// file, and without that the environment alone is enough
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Take the listening sockets over from the running process: wait at `server.upgrade_sock`
+    /// until SIGQUIT makes it hand them over
+    #[arg(short, long)]
+    upgrade: bool,
+}
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// [`Failure::Configuration`] with every problem; [`Failure::Running`] when a socket cannot be
+/// bound, for one.
+pub fn run(args: &Args, environment: Environment) -> Result<(), Failure> {
+    telemetry::init_diagnostics();
+    let file = args.config.clone();
+    let load = move || config::load(file.as_deref(), &environment);
+    let settings = load().map_err(|problems| Failure::Configuration(problems.to_string()))?;
+    for warning in &settings.warnings {
+        log::warn!("{warning}");
+    }
+    let start = Start {
+        settings,
+        reload: Box::new(move || load().map_err(|problems| problems.to_string())),
+        take_over: args.upgrade,
+    };
+    Server::start(start).map_err(|error| Failure::Running(error.to_string()))?.run();
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! YAML as a tree in which every node knows its line.
+//!
+//! A smaller YAML than the specification's: one document, keys that are text, no anchors, aliases
+//! or tags. What is refused is reported; the rest is read on, so that one run tells everything.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle};
+
+use super::error::{Location, Report, Reported, quoted};
+
+/// Deeper than any genuine configuration; bounds the recursion over a tree.
+const MAX_DEPTH: usize = 16;
+
+/// A value in the file. It has no `Debug`: some of it may be secret.
+pub(super) struct Node {
+    /// Counted from 1.
+    pub line: usize,
+    pub kind: Kind,
+}
+
+pub(super) enum Kind {
+    /// A scalar; `plain` if it stands without quotation marks.
+    Scalar { text: String, plain: bool },
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping, in the order of the file, duplicate keys and all.
+    Mapping(Vec<(Key, Node)>),
+}
+
+/// A key of a mapping.
+pub(super) struct Key {
+    /// Counted from 1.
+    pub line: usize,
+    pub text: String,
+}
+
+impl Node {
+    /// Nothing written, `~` or `null` (YAML 1.2.2 §10.3.2).
+    pub fn is_null(&self) -> bool {
+        match &self.kind {
+            Kind::Scalar { text, plain: true } => {
+                matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Reads the text of the file `path`. An empty document is an empty mapping.
+pub(super) fn parse(text: &str, path: &Arc<Path>, report: &Report) -> Result<Node, Reported> {
+    let mut tree = Tree { path, report, open: Vec::new(), root: None };
+    for event in Parser::new_from_str(text.trim_start_matches('\u{feff}')) {
+        match event {
+            Ok((event, span)) => tree.take(event, span.start.line())?,
+            Err(error) => {
+                // The scanner can report a line that lies behind the last one.
+                let line = error.marker().line().clamp(1, text.lines().count().max(1));
+                let message = format!("this is not YAML: {}", error.info());
+                let mend = "check indentation, quotation marks and brackets here and just above";
+                return Err(report.problem(&tree.at(line), message, mend));
+            }
+        }
+    }
+    Ok(tree.root.unwrap_or(Node { line: 1, kind: Kind::Mapping(Vec::new()) }))
+}
+
+/// The tree while it grows.
+struct Tree<'r> {
+    path: &'r Arc<Path>,
+    report: &'r Report,
+    /// The lists and mappings that have begun and not ended, outermost first.
+    open: Vec<Open>,
+    root: Option<Node>,
+}
+
+struct Open {
+    line: usize,
+    kind: OpenKind,
+}
+
+enum OpenKind {
+    List(Vec<Node>),
+    /// Entries, and the key whose value comes next: `Some(None)` if it was not text.
+    Mapping(Vec<(Key, Node)>, Option<Option<Key>>),
+}
+
+impl Tree<'_> {
+    fn at(&self, line: usize) -> Location {
+        Location::file(Arc::clone(self.path), Some(line))
+    }
+
+    fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), Reported> {
+        match event {
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => {}
+            Event::Alias(_) => {
+                self.refuse(line, "an alias (*) is not supported", "write the value out");
+                self.close(null(line))?;
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_extras(line, anchor, tag.is_some());
+                let plain = style == ScalarStyle::Plain;
+                self.close(Node { line, kind: Kind::Scalar { text: text.into_owned(), plain } })?;
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_extras(line, anchor, tag.is_some());
+                self.open(line, OpenKind::List(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_extras(line, anchor, tag.is_some());
+                self.open(line, OpenKind::Mapping(Vec::new(), None))?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(Open { line, kind }) = self.open.pop() {
+                    let kind = match kind {
+                        OpenKind::List(items) => Kind::List(items),
+                        OpenKind::Mapping(entries, _) => Kind::Mapping(entries),
+                    };
+                    self.close(Node { line, kind })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_extras(&self, line: usize, anchor: usize, tagged: bool) {
+        if anchor > 0 {
+            self.refuse(line, "an anchor (&) is not supported", "remove it and write the values out");
+        }
+        if tagged {
+            self.refuse(line, "a tag (!) is not supported", "remove it");
+        }
+    }
+
+    fn refuse(&self, line: usize, message: &str, mend: &str) {
+        self.report.problem(&self.at(line), message, mend);
+    }
+
+    fn open(&mut self, line: usize, kind: OpenKind) -> Result<(), Reported> {
+        if self.open.len() == MAX_DEPTH {
+            let message = format!("lists and mappings are nested more than {MAX_DEPTH} deep");
+            return Err(self.report.problem(
+                &self.at(line),
+                message,
+                "nothing here is that deep; check the brackets",
+            ));
+        }
+        self.open.push(Open { line, kind });
+        Ok(())
+    }
+
+    /// Puts a complete node where it belongs.
+    fn close(&mut self, node: Node) -> Result<(), Reported> {
+        let (path, report) = (self.path, self.report);
+        let at = |line| Location::file(Arc::clone(path), Some(line));
+        match self.open.last_mut().map(|open| &mut open.kind) {
+            None if self.root.is_some() => {
+                let message = "a second document begins here";
+                return Err(report.problem(
+                    &at(node.line),
+                    message,
+                    "keep one document, without `---` inside",
+                ));
+            }
+            None => self.root = Some(node),
+            Some(OpenKind::List(items)) => items.push(node),
+            Some(OpenKind::Mapping(entries, expected)) => match expected.take() {
+                Some(Some(key)) => entries.push((key, node)),
+                Some(None) => {}
+                None => {
+                    let key = key_text(node);
+                    match &key {
+                        Err(line) => {
+                            report.problem(&at(*line), "a key must be text", "write `name: value`");
+                        }
+                        Ok(key) => {
+                            if let Some((first, _)) = entries.iter().find(|(entry, _)| entry.text == key.text)
+                            {
+                                let message = format!(
+                                    "the key {} is already on line {}",
+                                    quoted(&key.text),
+                                    first.line
+                                );
+                                report.problem(&at(key.line), message, "remove one of them");
+                            }
+                        }
+                    }
+                    *expected = Some(key.ok());
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+fn null(line: usize) -> Node {
+    Node { line, kind: Kind::Scalar { text: String::new(), plain: true } }
+}
+
+fn key_text(node: Node) -> Result<Key, usize> {
+    match node.kind {
+        Kind::Scalar { text, .. } => Ok(Key { line: node.line, text }),
+        Kind::List(_) | Kind::Mapping(_) => Err(node.line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Option<String>, Vec<String>) {
+        let report = Report::default();
+        let tree = parse(text, &Path::new("f").into(), &report).ok().map(|node| show(&node));
+        let problems = report
+            .finish(Ok(()))
+            .err()
+            .map_or(Vec::new(), |problems| problems.as_slice().iter().map(ToString::to_string).collect());
+        (tree, problems)
+    }
+
+    fn show(node: &Node) -> String {
+        let inner = match &node.kind {
+            Kind::Scalar { text, plain: true } => text.clone(),
+            Kind::Scalar { text, plain: false } => format!("{text:?}"),
+            Kind::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(" ")),
+            Kind::Mapping(entries) => {
+                let entry = |(key, node): &(Key, Node)| format!("{}@{}={}", key.text, key.line, show(node));
+                format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(" "))
+            }
+        };
+        format!("{inner}@{}", node.line)
+    }
+
+    #[test]
+    fn knows_the_line_of_every_node() {
+        let (tree, problems) = read("# comment\na: 1\nb:\n  - x\n  - \"y\"\n\nc: { d: ~, e: }\n");
+        assert_eq!(problems, [""; 0]);
+        let tree = tree.expect("a tree");
+        assert_eq!(tree, "{a@2=1@2 b@3=[x@4 \"y\"@5]@4 c@7={d@7=~@7 e@7=@7}@7}@2");
+    }
+
+    #[test]
+    fn an_empty_document_is_an_empty_mapping() {
+        for text in ["", "\n\n", "# only a comment\n", "\u{feff}"] {
+            assert_eq!(read(text), (Some("{}@1".into()), vec![]), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn reports_what_it_does_not_support_and_reads_on() {
+        let (tree, problems) = read("a: &x 1\nb: *x\nc: !!str 2\na: 3\n[d]: 4\ne: 5\n");
+        let expected = [
+            "f:1: an anchor (&) is not supported; remove it and write the values out",
+            "f:2: an alias (*) is not supported; write the value out",
+            "f:3: a tag (!) is not supported; remove it",
+            "f:4: the key `a` is already on line 1; remove one of them",
+            "f:5: a key must be text; write `name: value`",
+        ];
+        assert_eq!(problems, expected);
+        assert!(tree.is_some_and(|tree| tree.contains("e@6=5@6")));
+    }
+
+    #[test]
+    fn stops_at_bad_syntax_a_second_document_and_great_depth() {
+        let deep = format!("{}{}", "[".repeat(400), "]".repeat(400));
+        let mut cases = 0;
+        for (text, part) in [
+            ("a: [1\nb: 2\n", "this is not YAML"),
+            ("a: 1\n---\nb: 2\n", "f:3: a second document"),
+            (deep.as_str(), "nested more than 16 deep"),
+        ] {
+            let (tree, problems) = read(text);
+            assert!(tree.is_none(), "{text}");
+            assert!(problems.len() == 1 && problems[0].contains(part), "{problems:?}");
+            cases += 1;
+        }
+        assert_eq!(cases, 3);
+    }
+}

@@ -1,0 +1,110 @@
+//! All listening sockets of the process: bound, or taken over from the running one.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use super::ServerError;
+use super::handover::{Received, Waiting};
+use super::listener::BoundListener;
+use super::notify::{Notifier, WAITING};
+use crate::config::Settings;
+
+/// How long a successor waits for the running process to get SIGQUIT.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where clients and operators connect.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    /// The public listeners, in the order of the configuration.
+    pub public: Vec<BoundListener>,
+    /// The admin listener.
+    pub admin: BoundListener,
+}
+
+impl Sockets {
+    /// Binds every address.
+    pub fn bind(settings: &Settings) -> Result<Self, ServerError> {
+        Self::from_inherited(settings, Vec::new())
+    }
+
+    /// Uses the inherited sockets whose addresses are configured, binds the rest, and closes
+    /// inherited ones that no configuration names any more.
+    fn from_inherited(
+        settings: &Settings,
+        mut inherited: Vec<(SocketAddr, TcpListener)>,
+    ) -> Result<Self, ServerError> {
+        let mut socket = |what: &str, address: SocketAddr| {
+            let place = inherited.iter().position(|(inherited, _)| *inherited == address);
+            match place.map(|place| inherited.swap_remove(place)) {
+                Some((address, socket)) => BoundListener::inherit(address, socket),
+                None => BoundListener::bind(address),
+            }
+            .map_err(|error| cannot_listen(what, address, &error))
+        };
+        let public = settings.listeners.iter().map(|listener| socket("listener", listener.address));
+        let public = public.collect::<Result<_, _>>()?;
+        let admin = socket("admin", settings.admin.address)?;
+        for (address, _) in inherited {
+            log::info!("{address} is not configured any more; closed");
+        }
+        Ok(Self { public, admin })
+    }
+
+    /// Every socket, for handing over.
+    pub fn all(&self) -> Vec<&BoundListener> {
+        self.public.iter().chain([&self.admin]).collect()
+    }
+}
+
+/// Waits for the sockets of the running process. It goes on accepting until
+/// [`Predecessor::acknowledge`].
+pub(super) fn take_over(
+    settings: &Settings,
+    notifier: &Notifier,
+) -> Result<(Sockets, Predecessor), ServerError> {
+    let Some(path) = settings.server.upgrade_sock.as_deref() else {
+        return Err(ServerError("--upgrade needs server.upgrade_sock in the configuration".into()));
+    };
+    let failed =
+        |error: io::Error| ServerError::new(format!("cannot take over at {}", path.display()), error);
+    let waiting = Waiting::bind(path).map_err(failed)?;
+    log::info!("waiting for the sockets of the running process at {}; send it SIGQUIT", path.display());
+    notifier.tell(WAITING);
+    let mut received = waiting.receive(PATIENCE).map_err(failed)?;
+    let sockets = Sockets::from_inherited(settings, std::mem::take(&mut received.sockets))?;
+    Ok((sockets, Predecessor(received)))
+}
+
+/// The running process, which waits to hear that its successor accepts.
+pub(super) struct Predecessor(Received);
+
+impl Predecessor {
+    /// Tells it.
+    pub fn acknowledge(self) -> io::Result<()> {
+        self.0.acknowledge()
+    }
+}
+
+/// A proxy needs two descriptors a request in flight: takes what the hard limit allows.
+pub(super) fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let show = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => log::info!("at most {} open files", show(limit.maximum)),
+        Err(error) => log::warn!("at most {} open files, no more allowed: {error}", show(limit.current)),
+    }
+}
+
+fn cannot_listen(what: &str, address: SocketAddr, error: &io::Error) -> ServerError {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another process listens there, stop it or choose another address",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        _ => "",
+    };
+    ServerError(format!("{what} {address}: cannot listen: {error}{hint}"))
+}
