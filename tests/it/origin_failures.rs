@@ -315,5 +315,6 @@ fn an_origin_that_comes_back_is_used_again() {
         assert_eq!(gateway.ask(&get("/")).status, 502);
         gateway.assert_serves(&origin);
     }
-    assert_eq!(origin.count("/"), 5);
+    // The first time on a new connection, then on a kept one, where a broken GET is sent again.
+    assert_eq!(origin.count("/"), 1 + 2 * 4);
 }

@@ -1,7 +1,7 @@
 //! Origins that speak TLS: certificate and name are verified.
 
 use crate::harness::tls::Authority;
-use crate::harness::{Message, Origin, Setup, tokens};
+use crate::harness::{Message, Origin, Setup, config_before, tokens};
 
 fn ask(setup: Setup) -> u16 {
     setup.start().ask(&Message::get("/").token(&tokens::valid())).status
@@ -65,7 +65,10 @@ fn an_origin_named_by_its_address_needs_a_certificate_for_that_address() {
 #[test]
 fn an_origin_that_does_not_speak_tls_gets_no_request() {
     let origin = Origin::new();
-    let domain = format!("https://localhost:{}", origin.port());
-    assert_eq!(ask(Setup::before(&origin).env("API_DOMAIN", &domain)), 502);
+    let config = config_before(&origin, "").replace("http://127.0.0.1", "https://localhost");
+    let config = config.replace("\" }\n", "\", connect_timeout: 300ms }\n");
+    assert!(config.contains("https") && config.contains("300ms"));
+    // It waits for the end of a header, and the gateway for the other half of the handshake.
+    assert_eq!(ask(Setup::bare().config(&config)), 504);
     assert_eq!(origin.requests().len(), 0);
 }

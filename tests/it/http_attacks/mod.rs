@@ -13,23 +13,34 @@ fn head_with_token(request_line: &str, lines: &str) -> String {
     format!("{request_line}\r\nHost: gateway.test\r\nApproov-Token: {}\r\n{lines}\r\n", tokens::valid())
 }
 
-/// The bytes get an answer with this status, nothing behind it, and the connection is closed;
-/// not one byte reaches the origin, and the next honest request is served.
-fn assert_refused(gateway: &Gateway, origin: &Origin, bytes: impl AsRef<[u8]>, status: u16) {
-    let bytes = bytes.as_ref();
-    let shown = bytes.escape_ascii();
+/// Each of the cases gets 400 and nothing behind it, and the connection is closed; not one byte
+/// reaches the origin, and the next honest request is served. Tells of all that fail at once.
+fn assert_malformed(gateway: &Gateway, origin: &Origin, cases: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    let mut tried = 0;
+    let mut failed = Vec::new();
+    for case in cases {
+        if let Err(what) = try_malformed(gateway, origin, case.as_ref()) {
+            failed.push(format!("{what}: {}", case.as_ref().escape_ascii()));
+        }
+        gateway.assert_serves(origin);
+        tried += 1;
+    }
+    assert!(tried > 0);
+    assert!(failed.is_empty(), "{} of {tried} failed:\n{}", failed.len(), failed.join("\n"));
+    assert_only_honest(origin);
+}
+
+fn try_malformed(gateway: &Gateway, origin: &Origin, bytes: &[u8]) -> Result<(), String> {
     let before = origin.bytes();
     let mut client = gateway.connect();
     client.send(bytes);
-    let method = if bytes.starts_with(b"HEAD ") { "HEAD" } else { "GET" };
-    let response = client.try_response_to(method);
-    let response = response.unwrap_or_else(|error| panic!("no answer to {shown}: {error}"));
-    assert_eq!(response.status, status, "{shown}");
-    if status == 400 {
-        client.assert_closed();
+    let response = client.try_response_to("GET").map_err(|error| format!("no answer ({error})"))?;
+    let arrived = origin.bytes() - before;
+    if response.status != 400 || arrived > 0 {
+        return Err(format!("{} and {arrived} bytes at the origin", response.status));
     }
-    assert_eq!(origin.bytes(), before, "bytes at the origin: {shown}");
-    gateway.assert_serves(origin);
+    let rest = client.to_end();
+    if rest.is_empty() { Ok(()) } else { Err(format!("400, and then {}", rest.escape_ascii())) }
 }
 
 /// Only honest requests have arrived, and there were some.

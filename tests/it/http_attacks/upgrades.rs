@@ -1,6 +1,6 @@
 //! Threat 1: an `Upgrade` field of any value, on any protocol version, skips nothing.
 
-use super::{assert_only_honest, assert_refused, head_with_token};
+use super::{assert_malformed, assert_only_honest, head_with_token};
 use crate::harness::{Origin, Then, gateway_before, latin1, tokens};
 
 const PROTOCOLS: [&str; 9] =
@@ -155,7 +155,7 @@ fn the_preface_of_http_2_on_the_plain_listener_is_refused() {
     let gateway = gateway_before(&origin);
     let settings = b"\0\0\0\x04\0\0\0\0\0";
     let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), settings].concat();
-    assert_refused(&gateway, &origin, &preface, 400);
+    assert_malformed(&gateway, &origin, [&preface]);
     let behind = [head_with_token("GET /honest HTTP/1.1", "").as_bytes(), &preface].concat();
     let mut client = gateway.connect();
     client.send(&behind);
