@@ -6,10 +6,10 @@
 //! before its signature has been verified:
 //!
 //! 1. presence, size, status words;
-//! 2. the three segments and the JOSE header ([`token`]);
-//! 3. the key by `kid` and pinned algorithm, the signature ([`keys`]);
-//! 4. expiry and the other claims ([`claims`]);
-//! 5. the binding to other headers ([`binding`]).
+//! 2. the three segments and the JOSE header (`token`);
+//! 3. the key by `kid` and pinned algorithm, the signature (`keys`);
+//! 4. expiry and the other claims (`claims`);
+//! 5. the binding to other headers (`binding`).
 
 mod binding;
 mod claims;

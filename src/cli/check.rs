@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::config::{AccessLog, Environment, Origin, Settings, load, show_duration, strategy_name};
-use crate::policy::{HostPattern, PathPattern, Policy, Route, check_plain};
+use crate::policy::{HostPattern, PathPattern, Policy, Route};
 
 use super::Failure;
 
@@ -26,7 +26,7 @@ pub struct Args {
     /// Print what a request would meet: route, policy, strategy, origin and limits
     ///
     /// URL is a path such as `/v1/posts`, or a whole URL, whose host is then compared with the
-    /// routes' host conditions. Example: --explain GET https://api.example.com/v1/posts
+    /// routes' host conditions. Example: `--explain GET https://api.example.com/v1/posts`
     #[arg(long, num_args = 2, value_names = ["METHOD", "URL"])]
     pub explain: Option<Vec<String>>,
 }
@@ -97,13 +97,14 @@ pub fn explain(settings: &Settings, method: &str, url: &str) -> Result<String, F
         "request   {method} {path}{}",
         host.map_or(String::new(), |host| format!(" at {host}"))
     ));
-    if settings.routes.is_path_sensitive()
-        && let Err(fault) = check_plain(path.as_bytes())
-    {
-        out.line(format_args!("answer    400: {fault}, and servers do not read such paths alike"));
-        return Ok(out.0);
-    }
     let found = settings.routes.find(method, host.unwrap_or_default().as_bytes(), path.as_bytes());
+    let found = match found {
+        Ok(found) => found,
+        Err(fault) => {
+            out.line(format_args!("answer    400: {fault}, and servers do not read such paths alike"));
+            return Ok(out.0);
+        }
+    };
     let Some((index, route)) = found else {
         out.line(format_args!("answer    no route: 404"));
         out.hint_at_hosts(settings, host);
@@ -309,5 +310,19 @@ access log     json, on standard output
         assert!(
             matches!(&failure, Failure::Configuration(text) if text.starts_with("/nonexistent/gateway.yaml: "))
         );
+    }
+
+    #[test]
+    fn takes_its_arguments_as_documented() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        use clap::Parser;
+        let line = Line::try_parse_from(["check", "-c", "f.yaml", "--explain", "GET", "/v1"]);
+        let args = line.map(|line| (line.args.config, line.args.explain)).expect("the line is fine");
+        assert_eq!(args, (Some("f.yaml".into()), Some(vec!["GET".into(), "/v1".into()])));
+        assert!(Line::try_parse_from(["check", "--explain", "GET"]).is_err());
     }
 }

@@ -111,13 +111,15 @@ impl Environment {
         Overrides {
             secret: self.secret(report),
             domain: self.read(DOMAIN, report, domain),
-            token_header: self.read(TOKEN_HEADER, report, text::header_name).and_then(Result::ok),
-            binding_headers: self.read(BINDING_HEADERS, report, header_list).and_then(Result::ok).map(
-                |Located { value, at }| {
-                    value.into_iter().map(|value| Located { value, at: at.clone() }).collect()
-                },
-            ),
-            binding_claim: self.read(BINDING_CLAIM, report, text::binding_claim).and_then(Result::ok),
+            token: TokenOverrides {
+                token_header: self.read(TOKEN_HEADER, report, text::header_name).and_then(Result::ok),
+                binding_headers: self.read(BINDING_HEADERS, report, header_list).and_then(Result::ok).map(
+                    |Located { value, at }| {
+                        value.into_iter().map(|value| Located { value, at: at.clone() }).collect()
+                    },
+                ),
+                binding_claim: self.read(BINDING_CLAIM, report, text::binding_claim).and_then(Result::ok),
+            },
             strategy: self.read(STRATEGY, report, word).and_then(Result::ok).map(|strategy| strategy.value),
             listen: self.read(LISTEN, report, text::listen_address),
             admin: self.read(ADMIN_LISTEN, report, text::listen_address),
@@ -182,13 +184,18 @@ fn header_list(text: &str) -> Result<Vec<HeaderName>, Fault> {
 pub(super) struct Overrides {
     pub secret: Option<Result<Secret, Reported>>,
     pub domain: Option<Result<Located<Domain>, Reported>>,
-    pub token_header: Option<Located<HeaderName>>,
-    pub binding_headers: Option<Vec<Located<HeaderName>>>,
-    pub binding_claim: Option<Located<String>>,
+    pub token: TokenOverrides,
     pub strategy: Option<Strategy>,
     pub listen: Option<Result<Located<SocketAddr>, Reported>>,
     pub admin: Option<Result<Located<SocketAddr>, Reported>>,
     pub threads: Option<usize>,
+}
+
+/// Those that concern tokens alone.
+pub(super) struct TokenOverrides {
+    pub token_header: Option<Located<HeaderName>>,
+    pub binding_headers: Option<Vec<Located<HeaderName>>>,
+    pub binding_claim: Option<Located<String>>,
 }
 
 #[cfg(test)]

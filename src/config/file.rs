@@ -35,7 +35,7 @@ pub(super) struct File {
     pub admin: Option<Result<Located<SocketAddr>, Reported>>,
     pub approov: ApproovSection,
     pub rejection: RejectionSection,
-    pub origins: Option<Located<Vec<OriginSection>>>,
+    pub origins: Option<Result<Vec<OriginSection>, Reported>>,
     pub routes: Option<Located<Vec<Result<RouteSection, Reported>>>>,
     pub access_log: Option<AccessLog>,
 }
@@ -115,7 +115,7 @@ pub(super) fn read(root: &Value<'_>, folder: &Path) -> File {
         "log",
     ]);
     if let Some(limits) = root.find("limits") {
-        for (_, limit) in limits.entries() {
+        for (_, limit) in limits.entries().unwrap_or_default() {
             limit.problem("this is not supported in this version", "remove it");
         }
     }
@@ -131,10 +131,9 @@ pub(super) fn read(root: &Value<'_>, folder: &Path) -> File {
             .map(|value| value.parse(text::listen_address)),
         approov: approov(&root, folder),
         rejection: rejection(&root),
-        origins: root.find("origins").filter(|origins| !origins.is_null()).map(|origins| Located {
-            value: origins.entries().iter().map(|(name, value)| origin(name, value)).collect(),
-            at: origins.at().clone(),
-        }),
+        origins: root
+            .find("origins")
+            .map(|origins| Ok(origins.entries()?.iter().map(|(name, value)| origin(name, value)).collect())),
         routes: located_list(&root, "routes", route),
         access_log: root
             .section("log", &["access"])

@@ -86,7 +86,7 @@ impl KeySection {
         let source = match given[..] {
             [] => {
                 let message = format!("a key for {} needs {}", algorithm.name(), fitting.join(" or "));
-                return Err(value.problem(message, mend));
+                return Err(key.problem(message, mend));
             }
             [source] if fitting.contains(&source) => source,
             [source] => {
@@ -97,11 +97,11 @@ impl KeySection {
                         "give it public_key_file, or write algorithm: HS256"
                     }
                 };
-                return Err(value.problem(message, mend));
+                return Err(key.problem(message, mend));
             }
             _ => {
                 let message = format!("the key is given more than once: {}", given.join(", "));
-                return Err(value.problem(message, "keep one of them"));
+                return Err(key.problem(message, "keep one of them"));
             }
         };
         let source = key.find(source).map(|found| (source, found)).ok_or(Reported)?;

@@ -4,7 +4,7 @@
 //! 1. `yaml` makes a tree of the file, in which every node knows its line;
 //! 2. `reader` and `file` read it, key by key, into typed values with their places;
 //! 3. `env` reads the variables that stand above the file;
-//! 4. `resolve`, `routes` and `keys` put both together, fill in defaults and check what takes
+//! 4. `resolve`, with `listeners`, `origins`, `routes` and `keys`, puts both together, fills in defaults and checks what takes
 //!    several values.
 //!
 //! Each step adds its problems to one report and goes on, so that a run tells all of them.
@@ -14,6 +14,8 @@ mod env;
 mod error;
 mod file;
 mod keys;
+mod listeners;
+mod origins;
 mod reader;
 mod resolve;
 mod routes;

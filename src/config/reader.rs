@@ -23,10 +23,6 @@ impl<'t> Value<'t> {
         &self.at
     }
 
-    pub fn is_null(&self) -> bool {
-        self.node.is_null()
-    }
-
     /// Whether this is a list with nothing in it, written as such.
     pub fn is_empty_list(&self) -> bool {
         matches!(&self.node.kind, Kind::List(items) if items.is_empty())
@@ -40,7 +36,11 @@ impl<'t> Value<'t> {
     /// A mapping with no keys but these. Nothing written is an empty one; anything else is
     /// reported and read as an empty one.
     pub fn mapping(&self, keys: &'static [&'static str]) -> Mapping<'t> {
-        let mapping = Mapping { entries: self.entries(), at: self.at.clone(), keys, report: self.report };
+        let (entries, is_whole) = match self.entries() {
+            Ok(entries) => (entries, true),
+            Err(Reported) => (Vec::new(), false),
+        };
+        let mapping = Mapping { entries, is_whole, at: self.at.clone(), keys, report: self.report };
         for (name, value) in &mapping.entries {
             if !keys.contains(name) {
                 let mend = match keys {
@@ -54,20 +54,17 @@ impl<'t> Value<'t> {
     }
 
     /// The entries of a mapping whose keys are the operator's own.
-    pub fn entries(&self) -> Vec<(&'t str, Value<'t>)> {
+    pub fn entries(&self) -> Result<Vec<(&'t str, Value<'t>)>, Reported> {
         match &self.node.kind {
-            Kind::Mapping(entries) => entries
+            Kind::Mapping(entries) => Ok(entries
                 .iter()
                 .map(|(key, node)| {
                     let at = self.at.child(&shown_key(&key.text), key.line);
                     (key.text.as_str(), Value { node, at, report: self.report })
                 })
-                .collect(),
-            _ if self.node.is_null() => Vec::new(),
-            _ => {
-                self.wrong_type("a mapping", "write `key: value` lines below it, or { key: value }");
-                Vec::new()
-            }
+                .collect()),
+            _ if self.node.is_null() => Ok(Vec::new()),
+            _ => Err(self.wrong_type("a mapping", "write `key: value` lines below it, or { key: value }")),
         }
     }
 
@@ -152,6 +149,8 @@ impl<'t> Value<'t> {
 /// A mapping with a fixed set of keys.
 pub(super) struct Mapping<'t> {
     entries: Vec<(&'t str, Value<'t>)>,
+    /// False if something else stood in its place.
+    is_whole: bool,
     at: Location,
     keys: &'static [&'static str],
     report: &'t Report,
@@ -181,13 +180,24 @@ impl<'t> Mapping<'t> {
     pub fn section(&self, key: &'static str, keys: &'static [&'static str]) -> Mapping<'t> {
         match self.find(key) {
             Some(value) => value.mapping(keys),
-            None => Mapping { entries: Vec::new(), at: self.at.clone(), keys, report: self.report },
+            None => Mapping {
+                entries: Vec::new(),
+                is_whole: true,
+                at: self.at.clone(),
+                keys,
+                report: self.report,
+            },
         }
     }
 
     /// Reports a key that is missing.
     pub fn missing(&self, key: &'static str, mend: impl Into<String>) -> Reported {
-        self.report.problem(&self.at, format!("{key} is missing"), mend)
+        self.problem(format!("{key} is missing"), mend)
+    }
+
+    /// Reports a problem of the mapping as a whole, unless something else stood in its place.
+    pub fn problem(&self, message: impl Into<String>, mend: impl Into<String>) -> Reported {
+        if self.is_whole { self.report.problem(&self.at, message, mend) } else { Reported }
     }
 
     /// Reports `key`, if it is written, as one that a later version may know.
@@ -233,7 +243,7 @@ fn shown_key(key: &str) -> String {
     let is_name = key.len() <= 32
         && !key.is_empty()
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-    if is_name { key.to_owned() } else { "(unprintable key)".to_owned() }
+    if is_name { key.to_owned() } else { "(key not shown)".to_owned() }
 }
 
 #[cfg(test)]
@@ -263,7 +273,7 @@ mod tests {
         let expected = [
             "f:1: numbre: this key does not exist; did you mean `number`?",
             "f:3: inner.deep: this key does not exist; remove it",
-            "f:4: (unprintable key): this key does not exist; known here: number, flag, list, text, inner",
+            "f:4: (key not shown): this key does not exist; known here: number, flag, list, text, inner",
         ];
         assert_eq!(found, expected);
     }

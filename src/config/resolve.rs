@@ -1,7 +1,6 @@
 //! From file and environment to settings: what overrides what, defaults, and the checks that
 //! take several values.
 
-use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -13,28 +12,18 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use crate::approov::{BindingRules, ClaimRules, DEFAULT_MAX_TOKEN_LENGTH, MissingClaim, Strategy, Verifier};
 use crate::policy::{Policy, Route, RouteTable};
 
-use super::domain::Domain;
-use super::env::Overrides;
+use super::env::{Overrides, TokenOverrides};
 use super::error::{Located, Location, Report, Reported, quoted};
-use super::file::{ApproovSection, File, OriginSection, RejectionSection, ServerSection};
+use super::file::{ApproovSection, File, RejectionSection, ServerSection};
 use super::keys::{LoadedKey, warn_if_world_readable};
-use super::{
-    AccessLog, Admin, Approov, Listener, Log, Origin, OriginTimeouts, RejectionAnswer, Server, Settings,
-    routes::routes,
-};
+use super::listeners::{admin, listeners};
+use super::origins::{check_loops, origins};
+use super::routes::routes;
+use super::{AccessLog, Admin, Approov, Listener, Log, RejectionAnswer, Server, Settings};
 
-const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8787);
-const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8788);
 const DEFAULT_TOKEN_HEADER: HeaderName = HeaderName::from_static("approov-token");
 const DEFAULT_BINDING_HEADER: HeaderName = http::header::AUTHORIZATION;
 const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(30);
-const DEFAULT_TIMEOUTS: OriginTimeouts = OriginTimeouts {
-    connect: Duration::from_secs(5),
-    read: Duration::from_secs(60),
-    write: Duration::from_secs(60),
-    idle: Duration::from_secs(60),
-};
-const DEFAULT_RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What was read, and the file as a whole for problems without a line.
 pub(super) struct Sources {
@@ -54,12 +43,7 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
     let listeners = listeners(file.listeners, overrides.listen, &whole, report);
     let admin = admin(file.admin, overrides.admin, &listeners, report);
     let keys = keys(&file.approov, overrides.secret, path.as_ref(), &whole, report);
-    let sources = ApproovSources {
-        section: file.approov,
-        token_header: overrides.token_header,
-        binding_headers: overrides.binding_headers,
-        binding_claim: overrides.binding_claim,
-    };
+    let sources = ApproovSources { section: file.approov, overrides: overrides.token };
     check_binding(&sources, &routes, report);
     check_loops(&origins, &listeners, report);
     Ok(Settings {
@@ -80,12 +64,7 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
 pub(super) fn approov_only(sources: Sources, report: &Report) -> Result<Approov, Reported> {
     let Sources { path, whole, file, overrides } = sources;
     let keys = keys(&file.approov, overrides.secret, path.as_ref(), &whole, report)?;
-    let sources = ApproovSources {
-        section: file.approov,
-        token_header: overrides.token_header,
-        binding_headers: overrides.binding_headers,
-        binding_claim: overrides.binding_claim,
-    };
+    let sources = ApproovSources { section: file.approov, overrides: overrides.token };
     Ok(approov(sources, keys))
 }
 
@@ -103,68 +82,6 @@ fn server(section: ServerSection, threads: Option<usize>) -> Server {
         pid_file: section.pid_file,
         upgrade_sock: section.upgrade_sock,
     }
-}
-
-fn listeners(
-    section: Option<Vec<Result<Located<SocketAddr>, Reported>>>,
-    variable: Option<Result<Located<SocketAddr>, Reported>>,
-    whole: &Location,
-    report: &Report,
-) -> Vec<Located<SocketAddr>> {
-    let listeners = match (variable, section) {
-        (Some(variable), _) => vec![variable],
-        (None, Some(section)) => section,
-        (None, None) => vec![Ok(Located { value: DEFAULT_LISTENER, at: Location::nowhere() })],
-    };
-    if listeners.is_empty() {
-        let mend = format!("write one, or remove the key for {DEFAULT_LISTENER}");
-        report.problem(whole, "the list of listeners is empty", mend);
-    }
-    let listeners: Vec<_> = listeners.into_iter().flatten().collect();
-    for (index, listener) in listeners.iter().enumerate() {
-        if let Some(other) = listeners[..index].iter().find(|other| collide(other.value, listener.value)) {
-            let message = format!("{} is already taken by {}", listener.value, other.at.name());
-            report.problem(&listener.at, message, "choose another port, or remove one of them");
-        }
-    }
-    listeners
-}
-
-fn admin(
-    section: Option<Result<Located<SocketAddr>, Reported>>,
-    variable: Option<Result<Located<SocketAddr>, Reported>>,
-    listeners: &[Located<SocketAddr>],
-    report: &Report,
-) -> Result<SocketAddr, Reported> {
-    let default = Located { value: DEFAULT_ADMIN, at: Location::nowhere() };
-    let admin = variable.or(section).unwrap_or(Ok(default))?;
-    if let Some(listener) = listeners.iter().find(|listener| collide(listener.value, admin.value)) {
-        // The place of the one that was written.
-        let at = if admin.at == Location::nowhere() { &listener.at } else { &admin.at };
-        let message = format!("the admin listener {} and a public listener would be the same", admin.value);
-        report.problem(
-            at,
-            message,
-            "choose another port for one of them (admin.address, GATEWAY_ADMIN_LISTEN)",
-        );
-    }
-    if !admin.value.ip().is_loopback() {
-        let message = format!("the admin listener {} is open to the network", admin.value);
-        report.warning(&admin.at, message, "make sure that only operators reach it, or use 127.0.0.1");
-    }
-    Ok(admin.value)
-}
-
-/// Whether two sockets cannot both listen.
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
-    let same_host = match (one.ip(), other.ip()) {
-        (one, other) if one == other => true,
-        // `[::]` takes IPv4 as well.
-        (IpAddr::V6(any), _) | (_, IpAddr::V6(any)) if any.is_unspecified() => true,
-        (one @ IpAddr::V4(_), other @ IpAddr::V4(_)) => one.is_unspecified() || other.is_unspecified(),
-        (IpAddr::V4(_) | IpAddr::V6(_), _) => false,
-    };
-    one.port() != 0 && one.port() == other.port() && same_host
 }
 
 fn keys(
@@ -207,22 +124,20 @@ fn keys(
 /// What the file and the environment say about tokens.
 struct ApproovSources {
     section: ApproovSection,
-    token_header: Option<Located<HeaderName>>,
-    binding_headers: Option<Vec<Located<HeaderName>>>,
-    binding_claim: Option<Located<String>>,
+    overrides: TokenOverrides,
 }
 
 impl ApproovSources {
     fn token_header(&self) -> Option<&Located<HeaderName>> {
-        self.token_header.as_ref().or(self.section.token_header.as_ref())
+        self.overrides.token_header.as_ref().or(self.section.token_header.as_ref())
     }
 
     fn binding_headers(&self) -> Option<&[Located<HeaderName>]> {
-        self.binding_headers.as_deref().or(self.section.binding_headers.as_deref())
+        self.overrides.binding_headers.as_deref().or(self.section.binding_headers.as_deref())
     }
 
     fn binding_claim(&self) -> Option<&Located<String>> {
-        self.binding_claim.as_ref().or(self.section.binding_claim.as_ref())
+        self.overrides.binding_claim.as_ref().or(self.section.binding_claim.as_ref())
     }
 }
 
@@ -296,120 +211,5 @@ fn rejection(section: RejectionSection) -> RejectionAnswer {
         status: section.status.unwrap_or(StatusCode::UNAUTHORIZED),
         content_type: section.content_type.unwrap_or(HeaderValue::from_static("application/json")),
         body: section.body.map_or(Bytes::from_static(b"{}"), Bytes::from),
-    }
-}
-
-/// An origin under its name, with the place of its domain.
-type NamedOrigin = (String, Result<Located<Origin>, Reported>);
-
-fn origins(
-    sections: Option<Located<Vec<OriginSection>>>,
-    variable: Option<Result<Located<Domain>, Reported>>,
-    whole: &Location,
-    report: &Report,
-) -> Vec<NamedOrigin> {
-    let sections = sections.map(|sections| sections.value).unwrap_or_default();
-    if let (Some(Ok(domain)), true) = (&variable, sections.len() > 1) {
-        let names: Vec<_> = sections.iter().map(|section| section.name.as_str()).collect();
-        let message = format!("the file has several origins ({})", names.join(", "));
-        report.problem(&domain.at, message, "set their domains in the file, and unset the variable");
-    }
-    if sections.is_empty() {
-        let domain = variable.unwrap_or_else(|| {
-            let mend =
-                "set API_DOMAIN to the protected API, such as api.example.com, or write origins in a file";
-            Err(report.problem(whole, "there is no origin", mend))
-        });
-        let origin = domain
-            .map(|domain| new_origin("api", domain, DEFAULT_TIMEOUTS, DEFAULT_RESOLVE_INTERVAL, report));
-        return vec![("api".to_owned(), origin)];
-    }
-    let variable = if sections.len() == 1 { variable } else { None };
-    sections.into_iter().map(|section| named_origin(section, variable.clone(), report)).collect()
-}
-
-fn named_origin(
-    section: OriginSection,
-    variable: Option<Result<Located<Domain>, Reported>>,
-    report: &Report,
-) -> NamedOrigin {
-    let domain = variable.or(section.domain).unwrap_or_else(|| {
-        let mend = "write domain: and host, host:port or URL (or set API_DOMAIN, if this is the only origin)";
-        Err(report.problem(&section.at, "domain is missing", mend))
-    });
-    let timeouts = OriginTimeouts {
-        connect: section.connect_timeout.unwrap_or(DEFAULT_TIMEOUTS.connect),
-        read: section.read_timeout.unwrap_or(DEFAULT_TIMEOUTS.read),
-        write: section.write_timeout.unwrap_or(DEFAULT_TIMEOUTS.write),
-        idle: section.idle_timeout.unwrap_or(DEFAULT_TIMEOUTS.idle),
-    };
-    let interval = section.resolve_interval.unwrap_or(DEFAULT_RESOLVE_INTERVAL);
-    let origin = domain.map(|domain| new_origin(&section.name, domain, timeouts, interval, report));
-    (section.name, origin)
-}
-
-fn new_origin(
-    name: &str,
-    domain: Located<Domain>,
-    timeouts: OriginTimeouts,
-    resolve_interval: Duration,
-    report: &Report,
-) -> Located<Origin> {
-    let Located { value: domain, at } = domain;
-    if !domain.tls && !domain.is_loopback() {
-        let message = format!("requests travel to {} without TLS", domain.host);
-        report.warning(&at, message, "use https://, unless the network in between is your own");
-    }
-    if domain.tls && domain.port == 80 {
-        report.warning(&at, "TLS is spoken on port 80", "write http:// if the origin has no TLS there");
-    }
-    let Domain { host, port, tls, authority } = domain;
-    let origin = Origin { name: name.into(), host, port, tls, authority, timeouts, resolve_interval };
-    Located { value: origin, at }
-}
-
-/// An origin that is the gateway itself would be asked forever.
-fn check_loops(origins: &[NamedOrigin], listeners: &[Located<SocketAddr>], report: &Report) {
-    for Located { value: origin, at } in origins.iter().filter_map(|(_, origin)| origin.as_ref().ok()) {
-        let address = match origin.host.parse::<IpAddr>() {
-            Ok(address) => address,
-            Err(_) if &*origin.host == "localhost" => DEFAULT_LISTENER.ip(),
-            Err(_) => continue,
-        };
-        let origin = SocketAddr::new(address, origin.port);
-        let is_self = |listener: &&Located<SocketAddr>| {
-            let any = listener.value.ip().is_unspecified();
-            collide(listener.value, origin) && (listener.value == origin || (any && address.is_loopback()))
-        };
-        if let Some(listener) = listeners.iter().find(is_self) {
-            let message = format!("the origin is the gateway's own listener {}", listener.value);
-            report.problem(at, message, "name the protected API, or move one of them to another port");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sockets_collide_where_binding_the_second_would_fail() {
-        let mut cases = 0;
-        for (one, other, expected) in [
-            ("127.0.0.1:80", "127.0.0.1:80", true),
-            ("127.0.0.1:80", "127.0.0.1:81", false),
-            ("127.0.0.1:0", "127.0.0.1:0", false),
-            ("0.0.0.0:80", "127.0.0.1:80", true),
-            ("[::]:80", "127.0.0.1:80", true),
-            ("[::1]:80", "0.0.0.0:80", false),
-            ("[::1]:80", "[::]:80", true),
-            ("127.0.0.1:80", "127.0.0.2:80", false),
-        ] {
-            let (one, other) = (one.parse().expect(one), other.parse().expect(other));
-            assert_eq!(collide(one, other), expected, "{one} {other}");
-            assert_eq!(collide(other, one), expected, "{other} {one}");
-            cases += 1;
-        }
-        assert_eq!(cases, 8);
     }
 }

@@ -107,6 +107,16 @@ fn warn(section: &RouteSection, report: &Report) {
         let mend = "end the path in /, and add an exact route for the path itself if it exists";
         report.warning(&path.at, message, mend);
     }
+    let has_one_spelling = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
+    if let Some(found) = path.value.chars().find(|c| !has_one_spelling(*c)) {
+        // RFC 3986 §2.2 and §6.2.2.1: escaped or not, and %c3 or %C3, is the same to many servers.
+        let message = format!(
+            "{} has several spellings, and this route takes only this one",
+            quoted(&found.to_string())
+        );
+        let mend = "make sure that other spellings meet no weaker route, or choose the path above it";
+        report.warning(&path.at, message, mend);
+    }
     if let (Some(strategy), Some(policy @ (Policy::Open | Policy::Deny))) =
         (&section.strategy, section.policy)
     {

@@ -63,7 +63,7 @@ pub fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     match [("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
         .into_iter()
-        .find(|(_, unit)| milliseconds > 0 && milliseconds % unit == 0)
+        .find(|(_, unit)| milliseconds > 0 && milliseconds.is_multiple_of(*unit))
     {
         Some((name, unit)) => format!("{}{name}", milliseconds / unit),
         None if milliseconds == 0 => "0s".to_owned(),

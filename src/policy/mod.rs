@@ -4,6 +4,7 @@ mod path;
 
 use crate::approov::Strategy;
 
+use path::decode;
 pub use path::{PathFault, check_plain};
 
 /// What is done with the requests of a route.
@@ -135,15 +136,22 @@ impl RouteTable {
         Self { routes, path_sensitive }
     }
 
-    /// The first route that takes the request, with its position. `path` is without the query.
-    pub fn find(&self, method: &str, host: &[u8], path: &[u8]) -> Option<(usize, &Route)> {
-        self.routes.iter().enumerate().find(|(_, route)| route.takes(method, host, path))
-    }
-
-    /// Whether any route looks at the path. If so, a path that an origin might read as another
-    /// one must be refused: see [`check_plain`].
-    pub fn is_path_sensitive(&self) -> bool {
-        self.path_sensitive
+    /// The first route that takes the request, with its position; `None` when none does. `path`
+    /// is without the query.
+    ///
+    /// # Errors
+    /// [`PathFault`] when routes look at paths and an origin might read this one as another, for
+    /// which another route would have been taken.
+    pub fn find(&self, method: &str, host: &[u8], path: &[u8]) -> Result<Option<(usize, &Route)>, PathFault> {
+        let find = |path: &[u8]| self.routes.iter().position(|route| route.takes(method, host, path));
+        let found = find(path);
+        if self.path_sensitive {
+            check_plain(path)?;
+            if path.contains(&b'%') && find(&decode(path)) != found {
+                return Err(PathFault::TwoRoutes);
+            }
+        }
+        Ok(found.map(|index| (index, &self.routes[index])))
     }
 
     /// The routes, in order.
@@ -169,7 +177,8 @@ mod tests {
     }
 
     fn found(table: &RouteTable, method: &str, host: &str, path: &str) -> Option<usize> {
-        table.find(method, host.as_bytes(), path.as_bytes()).map(|(index, _)| index)
+        let found = table.find(method, host.as_bytes(), path.as_bytes());
+        found.expect("a plain path").map(|(index, _)| index)
     }
 
     #[test]
@@ -205,10 +214,21 @@ mod tests {
     }
 
     #[test]
-    fn knows_whether_the_path_decides_anything() {
-        assert!(!RouteTable::new(vec![route("/", Policy::Protect)]).is_path_sensitive());
-        assert!(
-            RouteTable::new(vec![route("/", Policy::Open), route("/v1/", Policy::Deny)]).is_path_sensitive()
-        );
+    fn a_path_with_two_readings_is_refused_only_where_routes_tell_them_apart() {
+        let routes =
+            vec![route("/a!b", Policy::Deny), route("/v1/", Policy::Observe), route("/", Policy::Open)];
+        let several = RouteTable::new(routes);
+        let single = RouteTable::new(vec![route("/", Policy::Protect)]);
+        for (path, fault) in [
+            ("/v1/../a!b", Some(PathFault::DotSegment)),
+            ("/a%21b", Some(PathFault::TwoRoutes)),
+            ("/%61!b", Some(PathFault::HiddenCharacter)),
+            ("/v1/a%21b", None),
+            ("/v1/a%20b", None),
+        ] {
+            assert_eq!(several.find("GET", b"", path.as_bytes()).err(), fault, "{path}");
+            let found = single.find("GET", b"", path.as_bytes()).map(|found| found.map(|(index, _)| index));
+            assert_eq!(found, Ok(Some(0)), "{path}");
+        }
     }
 }

@@ -23,6 +23,8 @@ pub enum PathFault {
     ControlCharacter,
     /// Bytes that are no UTF-8 once decoded.
     NotUtf8,
+    /// As it stands and with its escapes replaced, it meets different routes.
+    TwoRoutes,
 }
 
 impl fmt::Display for PathFault {
@@ -39,6 +41,9 @@ impl fmt::Display for PathFault {
             }
             PathFault::ControlCharacter => "the path has a control character",
             PathFault::NotUtf8 => "the path is not UTF-8",
+            PathFault::TwoRoutes => {
+                "the path meets one route as it stands and another with its escapes replaced"
+            }
         })
     }
 }
@@ -106,8 +111,8 @@ fn hex_pair(text: &[u8]) -> Option<u8> {
     }
 }
 
-/// The path with its escapes, already known to be well-formed, replaced.
-fn decode(path: &[u8]) -> Vec<u8> {
+/// The path with its well-formed escapes replaced.
+pub(super) fn decode(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     while let [byte, behind @ ..] = rest {

@@ -21,7 +21,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::approov::{Device, UnixTime};
-use crate::policy::{Policy, check_plain};
+use crate::policy::Policy;
 use crate::telemetry::{AccessLogSink, Entry, UpstreamErrorKind, Verdict, reason_label};
 use crate::upstream::TUNNEL_IDLE;
 
@@ -57,15 +57,9 @@ impl Gateway {
         extract::refuse_malformed(session)?;
         let snapshot = &*ctx.snapshot;
         let request = session.req_header();
-        let path = extract::path(request);
-        if snapshot.routes.is_path_sensitive() && check_plain(path).is_err() {
-            return Err(Answer::BadRequest);
-        }
-        let Some((index, route)) =
-            snapshot.routes.find(request.method.as_str(), extract::host(request), path)
-        else {
-            return Err(Answer::NotFound);
-        };
+        let (method, host) = (request.method.as_str(), extract::host(request));
+        let found = snapshot.routes.find(method, host, extract::path(request));
+        let (index, route) = found.map_err(|_| Answer::BadRequest)?.ok_or(Answer::NotFound)?;
         ctx.route = Some(index);
         match route.policy {
             Policy::Deny => return Err(Answer::Refused),

@@ -1,7 +1,10 @@
-//! The one integration test binary; a module per topic. The verification core through the
-//! library; the gateway from outside, as real processes on real sockets.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on has failed
+//! Tests from the outside, in one binary, a module per topic: the verification core through the
+//! library, the gateway as real processes on real sockets.
 
+// The helpers around the test functions are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod config;
 mod harness;
 mod http_attacks;
 mod judge;

@@ -1,0 +1,465 @@
+//! The configuration: files that load, files that do not and what they are told, and what the
+//! environment overrides.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use approov_gateway::approov::Strategy;
+use approov_gateway::config::{AccessLog, Environment, Problem, Settings, load, load_approov, load_secrets};
+use approov_gateway::policy::{PathPattern, Policy};
+use proptest::prelude::*;
+
+/// Published in Approov's examples.
+const SECRET: &str = "h+CX0tOzdAAR9l15bWAqvq7w9olk66daIH+Xk+IAHhVVHszjDzeGobzN";
+const WITH_SECRET: (&str, &str) = ("APPROOV_SECRET_BASE64", SECRET);
+const WITH_DOMAIN: (&str, &str) = ("API_DOMAIN", "api.example.com");
+
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    Environment::from_pairs(pairs.iter().copied())
+}
+
+fn loaded(file: Option<&Path>, pairs: &[(&str, &str)]) -> Settings {
+    load(file, &environment(pairs)).unwrap_or_else(|problems| panic!("{file:?} {pairs:?}\n{problems}"))
+}
+
+fn refused(file: Option<&Path>, pairs: &[(&str, &str)]) -> String {
+    match load(file, &environment(pairs)) {
+        Ok(settings) => panic!("{file:?} {pairs:?} loaded: {settings:?}"),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+/// A folder of its own for one test's files.
+fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("config-{test}"));
+    fs::create_dir_all(&folder).expect("a folder for temporary files");
+    folder
+}
+
+fn written(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).expect("a temporary file");
+    path
+}
+
+/// The YAML files in a folder of `tests/config`, relative to the crate, as messages show them.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect(folder);
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    files
+}
+
+/// The environment that the comments `# env: NAME=value` of a file ask for.
+fn environment_of(file: &Path) -> Environment {
+    let text = fs::read_to_string(file).expect("a test file");
+    let lines = text.lines().filter_map(|line| line.strip_prefix("# env: "));
+    Environment::from_pairs(lines.map(|line| line.split_once('=').expect("NAME=value")))
+}
+
+/// Compares with the text file beside `file`; an absent one is an empty text.
+fn assert_told(file: &Path, told: &str) {
+    let expected = fs::read_to_string(file.with_extension("txt")).unwrap_or_default();
+    assert_eq!(told, expected.trim_end(), "\n{} tells:\n{told}\n", file.display());
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn bad_files_are_told_every_problem() {
+    let files = files("tests/config/bad");
+    assert!(files.len() >= 12, "{files:?}");
+    for file in files {
+        match load(Some(&file), &environment_of(&file)) {
+            Ok(_) => panic!("{} loads", file.display()),
+            Err(problems) => assert_told(&file, &problems.to_string()),
+        }
+    }
+}
+
+#[test]
+fn good_files_load_with_the_expected_warnings() {
+    let files = files("tests/config/good");
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        match load(Some(&file), &environment_of(&file)) {
+            Ok(settings) => assert_told(&file, &lines(&settings.warnings)),
+            Err(problems) => panic!("{problems}"),
+        }
+    }
+}
+
+#[test]
+fn every_key_reaches_the_settings() {
+    let file = Path::new("tests/config/good/everything.yaml");
+    let settings = load(Some(file), &environment_of(file)).expect("the file loads");
+    assert_eq!(settings.server.threads, 3);
+    assert_eq!(settings.server.grace_period, Duration::from_secs(120));
+    assert_eq!(settings.server.pid_file.as_deref(), Some(Path::new("tests/config/good/run/pid")));
+    assert_eq!(settings.server.upgrade_sock.as_deref(), Some(Path::new("/run/upgrade.sock")));
+    let listeners: Vec<_> = settings.listeners.iter().map(|listener| listener.address.to_string()).collect();
+    assert_eq!(listeners, ["[::1]:8000", "127.0.0.1:0"]);
+    assert_eq!(settings.admin.address.to_string(), "127.0.0.1:0");
+    assert_eq!(settings.approov.token_header, "device-token");
+    assert!(settings.approov.forward_token);
+    assert_eq!(settings.approov.binding_headers, ["x-session"]);
+    let verifier = format!("{:?}", settings.approov.verifier);
+    for part in ["max_token_length: 4096", "leeway: 1.5", "\"one\", \"two\"", "claim: \"hash\"", "Accept"] {
+        assert!(verifier.contains(part), "{part}: {verifier}");
+    }
+    assert_eq!(settings.rejection.status, 403);
+    assert_eq!(settings.rejection.content_type, "text/plain; charset=utf-8");
+    assert_eq!(settings.rejection.body, "Invalid Token\n");
+    let [origin] = &settings.origins[..] else { panic!("{:?}", settings.origins) };
+    assert_eq!(
+        (&*origin.name, &*origin.host, origin.port, origin.tls),
+        ("main", "api.example.com", 8443, true)
+    );
+    assert_eq!(origin.authority, "api.example.com:8443");
+    let timeouts = origin.timeouts;
+    let seconds = [timeouts.connect, timeouts.read, timeouts.write, timeouts.idle, origin.resolve_interval];
+    assert_eq!(seconds, [1, 2, 3, 4, 5].map(Duration::from_secs));
+    assert_eq!(settings.log.access, AccessLog::Off);
+    let routes = settings.routes.routes();
+    let names: Vec<_> = routes.iter().map(|route| &*route.name).collect();
+    assert_eq!(names, ["/a/", "/a/ #2", "/a/ #3"]);
+    let policies: Vec<_> = routes.iter().map(|route| (route.policy, route.strategy)).collect();
+    let expected = [
+        (Policy::Protect, Strategy::TokenBinding),
+        (Policy::Deny, Strategy::TokenBinding),
+        (Policy::Observe, Strategy::Token),
+    ];
+    assert_eq!(policies, expected);
+    assert_eq!(routes[1].path, PathPattern::Exact("/a/".into()));
+    let found = settings.routes.find("GET", b"x.example.com", b"/a/b").expect("a plain path");
+    assert_eq!(found.map(|(index, _)| index), Some(0));
+}
+
+#[test]
+fn the_environment_alone_is_enough() {
+    let settings = loaded(None, &[WITH_SECRET, WITH_DOMAIN]);
+    assert_eq!(lines(&settings.warnings), "");
+    assert_eq!(settings.file, None);
+    assert!(settings.server.threads >= 1);
+    assert_eq!(settings.listeners.len(), 1);
+    assert_eq!(settings.listeners[0].address.to_string(), "127.0.0.1:8787");
+    assert_eq!(settings.admin.address.to_string(), "127.0.0.1:8788");
+    assert_eq!(settings.approov.token_header, "approov-token");
+    assert_eq!(settings.approov.binding_headers, ["authorization"]);
+    assert!(!settings.approov.forward_token);
+    assert_eq!((settings.rejection.status.as_u16(), &settings.rejection.body[..]), (401, &b"{}"[..]));
+    assert_eq!(settings.origins.len(), 1);
+    assert_eq!(settings.origins[0].name.as_ref(), "api");
+    let [route] = settings.routes.routes() else { panic!("{:?}", settings.routes) };
+    assert_eq!((route.policy, route.strategy, route.origin), (Policy::Protect, Strategy::Token, 0));
+    assert_eq!(route.path, PathPattern::Prefix("/".into()));
+    assert!(settings.routes.find("GET", b"", b"/any/../path").is_ok_and(|found| found.is_some()));
+    assert_eq!(settings.log.access, AccessLog::Json);
+}
+
+#[test]
+fn without_anything_the_two_required_variables_are_named() {
+    let told = refused(None, &[]);
+    assert!(told.contains("API_DOMAIN") && told.contains("APPROOV_SECRET_BASE64"), "{told}");
+    assert_eq!(told.lines().count(), 2, "{told}");
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let file = Path::new("tests/config/good/everything.yaml");
+    let settings = loaded(
+        Some(file),
+        &[
+            WITH_SECRET,
+            ("API_DOMAIN", "http://localhost:9"),
+            ("APPROOV_TOKEN_HEADER_NAME", "X-Approov-Token"),
+            ("APPROOV_BINDING_HEADER_NAME", "Authorization , X-Device"),
+            ("APPROOV_BINDING_CLAIM_NAME", "bound"),
+            ("APPROOV_VERIFICATION_STRATEGY", "token"),
+            ("GATEWAY_LISTEN", "127.0.0.1:1"),
+            ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:2"),
+            ("GATEWAY_THREADS", "7"),
+        ],
+    );
+    assert_eq!((settings.origins[0].name.as_ref(), settings.origins[0].port), ("main", 9));
+    assert_eq!(settings.origins[0].timeouts.connect, Duration::from_secs(1), "the rest of the origin stays");
+    assert_eq!(settings.approov.token_header, "x-approov-token");
+    assert_eq!(settings.approov.binding_headers, ["authorization", "x-device"]);
+    assert!(format!("{:?}", settings.approov.verifier).contains("claim: \"bound\", headers: 2"));
+    assert_eq!(settings.routes.routes()[0].strategy, Strategy::Token);
+    assert_eq!(settings.listeners.len(), 1);
+    assert_eq!(settings.listeners[0].address.port(), 1);
+    assert_eq!(settings.admin.address.port(), 2);
+    assert_eq!(settings.server.threads, 7);
+}
+
+#[test]
+fn the_file_is_named_by_argument_or_by_variable() {
+    let file = "tests/config/good/everything.yaml";
+    let settings = loaded(None, &[WITH_SECRET, ("GATEWAY_CONFIG", file)]);
+    assert_eq!(settings.file.as_deref(), Some(Path::new(file)));
+    let other = Path::new("tests/config/good/routes.yaml");
+    let settings = loaded(Some(other), &[WITH_SECRET, ("GATEWAY_CONFIG", file)]);
+    assert_eq!(settings.file.as_deref(), Some(other));
+    let told = refused(None, &[WITH_SECRET, ("GATEWAY_CONFIG", "/nonexistent.yaml")]);
+    assert!(told.starts_with("/nonexistent.yaml: the configuration file cannot be read"), "{told}");
+}
+
+#[test]
+fn both_words_for_binding_mean_binding_and_no_other_starts() {
+    for word in ["token-binding", "token-with-binding"] {
+        let settings = loaded(None, &[WITH_SECRET, WITH_DOMAIN, ("APPROOV_VERIFICATION_STRATEGY", word)]);
+        assert_eq!(settings.routes.routes()[0].strategy, Strategy::TokenBinding, "{word}");
+    }
+    for word in ["binding", "TOKEN", "token ", "none", ""] {
+        refused(None, &[WITH_SECRET, WITH_DOMAIN, ("APPROOV_VERIFICATION_STRATEGY", word)]);
+    }
+}
+
+#[test]
+fn the_token_header_cannot_be_the_header_it_is_bound_to() {
+    let authorization = ("APPROOV_TOKEN_HEADER_NAME", "Authorization");
+    loaded(None, &[WITH_SECRET, WITH_DOMAIN, authorization]);
+    let bound = ("APPROOV_VERIFICATION_STRATEGY", "token-binding");
+    let told = refused(None, &[WITH_SECRET, WITH_DOMAIN, authorization, bound]);
+    assert!(told.starts_with("APPROOV_TOKEN_HEADER_NAME: "), "{told}");
+}
+
+/// Files with a key of each kind, and a configuration that names them.
+fn keys(test: &str) -> PathBuf {
+    let folder = folder(test);
+    written(&folder, "secret", format!("{SECRET}\n"));
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key pair");
+    written(&folder, "es256.pem", pair.public_key_pem());
+    let pem = pair.public_key_pem().replace('\n', "\n        ");
+    let text = format!(
+        "origins: {{ api: {{ domain: api.example.com }} }}\n\
+         approov:\n  keys:\n    - {{ id: current, secret_base64_file: secret }}\n    \
+         - {{ id: team, algorithm: ES256, public_key_file: es256.pem }}\n    \
+         - algorithm: ES256\n      public_key: |\n        {pem}\n"
+    );
+    written(&folder, "gateway.yaml", text)
+}
+
+#[test]
+fn keys_come_from_files_beside_the_configuration() {
+    let file = keys("keys");
+    let settings = loaded(Some(&file), &[]);
+    let keys: Vec<_> =
+        settings.approov.verifier.keys().iter().map(|key| (key.id(), key.algorithm().name())).collect();
+    assert_eq!(keys, [(Some("current"), "HS256"), (Some("team"), "ES256"), (None, "ES256")]);
+    let secrets = load_secrets(Some(&file), &environment(&[])).expect("the secrets load");
+    assert_eq!(secrets.iter().map(|secret| secret.id.as_deref()).collect::<Vec<_>>(), [Some("current")]);
+}
+
+#[test]
+fn the_secret_of_the_environment_replaces_all_keys() {
+    let file = keys("replaced");
+    let settings = loaded(Some(&file), &[WITH_SECRET]);
+    let keys: Vec<_> = settings.approov.verifier.keys().iter().map(|key| key.id()).collect();
+    assert_eq!(keys, [None]);
+}
+
+#[test]
+fn a_secret_file_serves_as_the_variable_does() {
+    let folder = folder("secret-file");
+    let secret = written(&folder, "secret", format!("\n {SECRET} \r\n"));
+    let path = secret.to_str().expect("a path that is text");
+    let variable = ("APPROOV_SECRET_BASE64_FILE", path);
+    assert_eq!(loaded(None, &[variable, WITH_DOMAIN]).approov.verifier.keys().len(), 1);
+    for (content, part) in [
+        (&b""[..], "the secret is empty"),
+        (b"c2hvcnQ=", "5 bytes"),
+        (b"\xff\xfe\x00", "something other than a short text"),
+        (&[b'A'; 70_000], "something other than a short text"),
+    ] {
+        written(&folder, "secret", content);
+        let told = refused(None, &[variable, WITH_DOMAIN]);
+        assert!(told.starts_with("APPROOV_SECRET_BASE64_FILE: ") && told.contains(part), "{told}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn warns_of_secrets_that_everybody_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder("permissions");
+    let secret = written(&folder, "secret", SECRET);
+    let text = format!(
+        "approov: {{ keys: [ {{ secret_base64: {SECRET} }} ] }}\norigins: {{ a: {{ domain: a.example }} }}\n"
+    );
+    let inline = written(&folder, "inline.yaml", text);
+    let path = secret.to_str().expect("a path that is text");
+    for (mode, warnings) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
+        for file in [&secret, &inline] {
+            fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("the mode is set");
+        }
+        for settings in
+            [loaded(None, &[("APPROOV_SECRET_BASE64_FILE", path), WITH_DOMAIN]), loaded(Some(&inline), &[])]
+        {
+            assert_eq!(settings.warnings.len(), warnings, "{mode:o}: {}", lines(&settings.warnings));
+        }
+    }
+}
+
+#[test]
+fn commands_that_need_no_origin_ask_for_none() {
+    let secret = environment(&[WITH_SECRET]);
+    assert_eq!(load_secrets(None, &secret).expect("a secret").len(), 1);
+    assert_eq!(load_approov(None, &secret).expect("a verifier").verifier.keys().len(), 1);
+    assert!(load_secrets(None, &environment(&[])).is_err());
+}
+
+#[test]
+fn settings_and_problems_never_show_a_secret() {
+    let folder = folder("no-secret");
+    let good = format!(
+        "approov: {{ keys: [ {{ id: a, secret_base64: {SECRET} }} ] }}\norigins: {{ a: {{ domain: a.example }} }}\n"
+    );
+    let file = written(&folder, "good.yaml", &good);
+    let shown = format!("{:#?}", loaded(Some(&file), &[]));
+    assert!(shown.contains("\"a\"") && !shown.contains(SECRET), "{shown}");
+    let secrets = load_secrets(Some(&file), &environment(&[])).expect("the secret loads");
+    assert!(!format!("{secrets:?}").contains(SECRET));
+    // The secret where something else belongs, or under a key that does not exist.
+    let mut cases = 0;
+    for text in [
+        format!("approov: {{ keys: [ {{ secret: {SECRET} }} ] }}"),
+        format!("approov: {{ keys: [ {{ secret_base64:{SECRET} }} ] }}"),
+        format!("approov: {{ keys: [ {SECRET} ] }}"),
+        format!("approov: {{ keys: {SECRET} }}"),
+        format!("approov: {{ keys: [ {{ algorithm: {SECRET} }} ] }}"),
+        format!("approov: {{ keys: [ {{ public_key: {SECRET} }} ] }}"),
+        format!("approov: {{ keys: [ {{ secret_base64: '{SECRET}*' }} ] }}"),
+        format!("approov: {{ keys: [ {{ secret_base64: '{SECRET} {SECRET}' }} ] }}"),
+        format!("approov: {SECRET}"),
+        format!("{SECRET}: {SECRET}"),
+        format!("{SECRET}\n{SECRET}: ["),
+        format!("a: *{SECRET}"),
+        format!("origins: {{ a: {{ domain: {SECRET} }} }}"),
+        format!("origins: {{ {SECRET}: {{ domain: a.example }} }}"),
+        format!("routes: [ {{ path: {SECRET}, origin: {SECRET}, hosts: [{SECRET}] }} ]"),
+        format!("log: {{ access: {SECRET} }}"),
+        format!("{SECRET}: 1\n{SECRET}: 2"),
+    ] {
+        let told = refused(Some(&written(&folder, "bad.yaml", &text)), &[]);
+        assert!(!told.contains(SECRET), "{text}\n{told}");
+        cases += 1;
+    }
+    assert_eq!(cases, 17);
+}
+
+#[test]
+fn the_sample_files_load_as_they_stand_with_a_secret() {
+    for file in ["conf/gateway.yaml", "conf/minimal.yaml"] {
+        let settings = loaded(Some(Path::new(file)), &[WITH_SECRET]);
+        assert_eq!(lines(&settings.warnings), "", "{file}");
+        let told = refused(Some(Path::new(file)), &[]);
+        assert_eq!(told.lines().count(), 1, "only the secret is missing: {told}");
+    }
+}
+
+/// serde_yaml as a judge of its own: the files are YAML, and say the same to it.
+#[test]
+fn the_sample_files_are_yaml_to_others_too() {
+    let keys = |file: &str| -> Vec<String> {
+        let text = fs::read_to_string(file).expect(file);
+        let value: serde_yaml::Mapping = serde_yaml::from_str(&text).expect(file);
+        value.keys().map(|key| key.as_str().expect("keys are text").to_owned()).collect()
+    };
+    assert_eq!(
+        keys("conf/gateway.yaml"),
+        ["server", "listeners", "admin", "approov", "rejection", "origins", "routes", "limits", "log"]
+    );
+    assert_eq!(keys("conf/minimal.yaml"), ["origins"]);
+}
+
+/// The sample that explains every key says the defaults that hold without it.
+#[test]
+fn the_sample_file_shows_the_defaults() {
+    let sample = loaded(Some(Path::new("conf/gateway.yaml")), &[WITH_SECRET]);
+    let default = loaded(None, &[WITH_SECRET, WITH_DOMAIN]);
+    assert_eq!(sample.listeners, default.listeners);
+    assert_eq!(sample.admin, default.admin);
+    assert_eq!(sample.server.grace_period, default.server.grace_period);
+    assert_eq!(format!("{:?}", sample.approov), format!("{:?}", default.approov));
+    assert_eq!(sample.rejection, default.rejection);
+    assert_eq!(sample.origins, default.origins);
+    assert_eq!(sample.log, default.log);
+}
+
+#[test]
+fn every_key_of_the_sample_can_be_uncommented() {
+    let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
+    let mut cases = 0;
+    for key in ["pid_file", "upgrade_sock", "issuers", "audiences"] {
+        let line = format!("  # {key}: ");
+        assert!(text.contains(&line), "{key}");
+        let file =
+            written(&folder("uncommented"), "gateway.yaml", text.replace(&line, &format!("  {key}: ")));
+        loaded(Some(&file), &[WITH_SECRET]);
+        cases += 1;
+    }
+    assert_eq!(cases, 4);
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_so() {
+    let folder = folder("no-text");
+    let file = written(&folder, "latin1.yaml", b"log: {}\n# caf\xe9\n");
+    assert!(refused(Some(&file), &[]).contains("latin1.yaml:2: this line is not UTF-8"));
+    let file = written(&folder, "large.yaml", vec![b'#'; 1024 * 1024 + 1]);
+    assert!(refused(Some(&file), &[]).contains("larger than 1 MiB"));
+    assert!(refused(Some(&folder), &[]).contains("cannot be read"));
+}
+
+fn sample() -> String {
+    fs::read_to_string("conf/gateway.yaml").expect("the sample")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    /// Whatever becomes of a file, it is loaded or refused with a place and a reason.
+    #[test]
+    fn damaged_files_never_panic(
+        cuts in prop::collection::vec((0.0..1.0f64, 0.0..0.02f64, "[-\\[\\]{}:,#&*!|>'\"%@`~?a \n\t0é\u{0}]{0,4}"), 1..6),
+    ) {
+        let mut text: Vec<char> = sample().chars().collect();
+        for (at, length, put) in cuts {
+            let start = (at * text.len() as f64) as usize;
+            let end = (start + (length * text.len() as f64) as usize).min(text.len());
+            text.splice(start..end, put.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let file = written(&folder("damaged"), "gateway.yaml", &text);
+        match load(Some(&file), &environment(&[WITH_SECRET])) {
+            Ok(settings) => prop_assert!(!settings.listeners.is_empty() && !settings.origins.is_empty()),
+            Err(problems) => {
+                prop_assert!(!problems.as_slice().is_empty());
+                let last = text.lines().count().max(1);
+                for problem in problems.as_slice() {
+                    prop_assert!(!problem.message.is_empty() && !problem.mend.is_empty());
+                    if let approov_gateway::config::Place::File(_, Some(line)) = &problem.place {
+                        prop_assert!((1..=last).contains(line), "{line} of {last}: {problem}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn truncated_files_never_panic(part in 0.0..1.0f64) {
+        let text = sample();
+        let end = text.floor_char_boundary((part * text.len() as f64) as usize);
+        let file = written(&folder("truncated"), "gateway.yaml", &text[..end]);
+        // Either outcome is fine: many beginnings of the file are whole files.
+        if let Err(problems) = load(Some(&file), &environment(&[WITH_SECRET])) {
+            prop_assert!(!problems.to_string().is_empty());
+        }
+    }
+}
