@@ -18,7 +18,9 @@ fn head(method: &str, target: &str, length: u64) -> String {
 
 /// Bytes that differ from place to place.
 fn pattern(length: u64) -> Vec<u8> {
-    (0..u32::try_from(length / 4).unwrap()).flat_map(|word| word.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect()
+    (0..u32::try_from(length / 4).unwrap())
+        .flat_map(|word| word.wrapping_mul(0x9e37_79b1).to_le_bytes())
+        .collect()
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn a_client_that_leaves_during_a_download_ends_it_at_the_origin() {
     let mut client = gateway.connect();
     client.send(Message::get("/endless").token(&tokens::valid()).bytes());
     assert_eq!(client.head().status, 200);
-    assert_eq!(client.chunk().unwrap(), b"hello");
+    assert!(client.chunk().unwrap().starts_with(b"hello"));
     drop(client);
     origin.wait_until("the end of the download", |record| record.ended == 1);
     gateway.assert_serves(&origin);
@@ -136,7 +138,9 @@ fn a_client_that_leaves_during_an_upload_never_makes_it_whole() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     for (number, (framing, body)) in
-        [("Content-Length: 10", "hello"), ("Transfer-Encoding: chunked", "5\r\nhello\r\n")].into_iter().enumerate()
+        [("Content-Length: 10", "hello"), ("Transfer-Encoding: chunked", "5\r\nhello\r\n")]
+            .into_iter()
+            .enumerate()
     {
         let mut client = gateway.connect();
         let token = tokens::valid();
@@ -156,7 +160,8 @@ fn a_client_that_leaves_during_an_upload_never_makes_it_whole() {
 #[test]
 fn an_early_answer_reaches_a_client_that_is_still_sending() {
     let origin = Origin::troubled(|exchange| {
-        exchange.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")?;
+        exchange
+            .send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")?;
         exchange.wait_for_hangup()
     });
     let gateway = gateway_before(&origin);

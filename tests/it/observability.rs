@@ -83,7 +83,10 @@ fn metrics_have_the_promised_names_and_labels_and_no_other() {
     assert_eq!(metrics.sum("approov_gateway_build_info", &[]), 1.0);
     assert!(!metrics.text.contains("evil"), "{}", metrics.text);
     for sample in metrics.samples() {
-        assert!(sample.name.starts_with("approov_gateway_") || sample.name.starts_with("process_"), "{sample:?}");
+        assert!(
+            sample.name.starts_with("approov_gateway_") || sample.name.starts_with("process_"),
+            "{sample:?}"
+        );
     }
 }
 
@@ -92,7 +95,8 @@ fn metrics_do_not_grow_with_what_clients_make_up() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let ask = |number: u32| {
-        let message = Message::new(&format!("M{number}"), &format!("/p{number}")).host(&format!("h{number}.test"));
+        let message =
+            Message::new(&format!("M{number}"), &format!("/p{number}")).host(&format!("h{number}.test"));
         assert_eq!(gateway.ask(&message.token(&format!("t{number}.a.b"))).status, 401);
     };
     ask(0);
@@ -166,7 +170,10 @@ fn malformed_requests_are_logged_too() {
     client.send("GET /twice HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n");
     assert_eq!(client.response().status, 400);
     let entry = gateway.wait_for_entry(|entry| entry["url.path"] == "/twice");
-    assert_eq!((&entry["http.response.status_code"], &entry["approov.verdict"]), (&json!(400), &json!("denied")));
+    assert_eq!(
+        (&entry["http.response.status_code"], &entry["approov.verdict"]),
+        (&json!(400), &json!("denied"))
+    );
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Exchange, Gateway, Message, Origin, Setup, Then, config_before, gateway_before, tokens};
+use crate::harness::{
+    Exchange, Gateway, Message, Origin, Setup, Then, config_before, gateway_before, tokens,
+};
 
 fn get(target: &str) -> Message {
     Message::get(target).token(&tokens::valid())
@@ -186,7 +188,9 @@ fn an_answer_with_two_framings_never_splits_into_two() {
     let mut client = gateway.connect();
     let response = client.ask(&get("/"));
     assert!(!response.text().contains("evil"), "{response:?}");
-    assert!(!(response.values("content-length") == ["5"] && response.values("transfer-encoding") == ["chunked"]));
+    assert!(
+        !(response.values("content-length") == ["5"] && response.values("transfer-encoding") == ["chunked"])
+    );
     for _ in 0..2 {
         gateway.assert_serves(&origin);
     }
@@ -205,6 +209,25 @@ fn an_answer_behind_the_answer_is_never_given_to_the_next_request() {
     assert_eq!(client.ask(&get("/")).text(), "ok");
     for _ in 0..3 {
         assert_eq!(gateway.ask(&get("/honest")).text(), "hello");
+    }
+}
+
+#[test]
+fn a_body_where_none_belongs_is_never_given_to_the_next_request() {
+    let origin = Origin::troubled(|exchange| {
+        let status = if exchange.request.method == "HEAD" { "200 OK" } else { &exchange.request.target[1..] };
+        let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+        exchange.send(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{evil}", evil.len()))?;
+        Ok(Then::KeepAlive)
+    });
+    let gateway = gateway_before(&origin);
+    for (method, target) in [("HEAD", "/"), ("GET", "/204"), ("GET", "/304")] {
+        let mut client = gateway.connect();
+        let response = client.ask(&Message::new(method, target).token(&tokens::valid()));
+        assert!(matches!(response.status, 200 | 204 | 304 | 502), "{method} {target}: {}", response.status);
+        for _ in 0..3 {
+            assert_eq!(gateway.ask(&get("/honest")).text(), "hello", "{method} {target}");
+        }
     }
 }
 

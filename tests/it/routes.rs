@@ -143,7 +143,8 @@ fn routes_lead_to_their_own_origins() {
     let routes = "routes:\n  - { path: /second/, policy: protect, origin: second }\n  \
                   - { path: /, policy: protect, origin: api }\n";
     let config = config_before(&first, routes);
-    let config = config.replace("\nroutes", &format!("\n  second: {{ domain: \"{}\" }}\nroutes", second.url()));
+    let config =
+        config.replace("\nroutes", &format!("\n  second: {{ domain: \"{}\" }}\nroutes", second.url()));
     let gateway = Setup::bare().config(&config).start();
     for path in ["/second/x", "/first/x"] {
         assert_eq!(gateway.ask(&Message::get(path).token(&tokens::valid())).status, 200, "{path}");

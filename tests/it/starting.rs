@@ -54,7 +54,10 @@ fn bad_values_in_the_environment_are_refused_and_named() {
 #[test]
 fn without_a_secret_or_an_api_nothing_starts_and_both_are_named_at_once() {
     assert_refused(&Setup::bare().run_to_exit(), &["APPROOV_SECRET_BASE64", "API_DOMAIN"]);
-    assert_refused(&Setup::bare().arguments(&["run"]).run_to_exit(), &["APPROOV_SECRET_BASE64", "API_DOMAIN"]);
+    assert_refused(
+        &Setup::bare().arguments(&["run"]).run_to_exit(),
+        &["APPROOV_SECRET_BASE64", "API_DOMAIN"],
+    );
 }
 
 #[test]
@@ -103,7 +106,9 @@ fn check_tells_whether_run_would_start() {
 #[test]
 fn a_wrong_command_line_is_a_usage_error() {
     let origin = Origin::new();
-    for arguments in [&["serve"][..], &["--no-such-option"], &["run", "extra"], &["run", "-c"], &["check", "-x"]] {
+    for arguments in
+        [&["serve"][..], &["--no-such-option"], &["run", "extra"], &["run", "-c"], &["check", "-x"]]
+    {
         let exit = Setup::before(&origin).arguments(arguments).run_to_exit();
         assert_eq!(exit.status.code(), Some(2), "{arguments:?}: {}", exit.stderr);
         assert!(exit.stderr.contains("--help"), "{arguments:?}: {}", exit.stderr);
@@ -141,8 +146,7 @@ fn the_file_may_be_named_by_an_option_and_the_environment_overrides_it() {
     let config = format!("listeners: [ {{ address: nonsense }} ]\n{}", config_before(&other, ""));
     let exit = Setup::bare().config(&config).without("GATEWAY_LISTEN").run_to_exit();
     assert_refused(&exit, &["yaml:1"]);
-    let gateway =
-        Setup::bare().config(&config_before(&other, "")).env("API_DOMAIN", &origin.url()).start();
+    let gateway = Setup::bare().config(&config_before(&other, "")).env("API_DOMAIN", &origin.url()).start();
     gateway.assert_serves(&origin);
     assert_eq!(other.connections(), 0);
     assert_eq!(gateway.ask(&Message::get("/").token(&tokens::wrongly_signed())).status, 401);

@@ -209,9 +209,11 @@ fn fault_9_there_are_routes_a_report_only_mode_and_metrics() {
     for (path, expected) in [("/health", 200), ("/trial/x", 200), ("/x", 401)] {
         assert_eq!(status(&gateway, &Message::get(path)), expected, "{path}");
     }
-    for (policy, verdict, reason) in
-        [("open", "open", "ok"), ("observe", "observed", "missing_token"), ("protect", "rejected", "missing_token")]
-    {
+    for (policy, verdict, reason) in [
+        ("open", "open", "ok"),
+        ("observe", "observed", "missing_token"),
+        ("protect", "rejected", "missing_token"),
+    ] {
         gateway.wait_for_requests(&[("policy", policy), ("verdict", verdict), ("reason", reason)], 1.0);
     }
     assert_eq!(origin.targets(), ["/health", "/trial/x"]);
@@ -263,7 +265,9 @@ fn the_older_workers_behaviour_is_configuration_alone() {
     let token = tokens::valid();
     assert_eq!(status(&gateway, &Message::get("/").field("Device-Token", &token)), 200);
     assert!(!origin.only_request().has("device-token"));
-    for message in [Message::get("/"), Message::get("/").token(&token), Message::get("/").field("Device-Token", "x")] {
+    for message in
+        [Message::get("/"), Message::get("/").token(&token), Message::get("/").field("Device-Token", "x")]
+    {
         let response = gateway.ask(&message);
         assert_eq!((response.status, response.text().as_str()), (403, "Invalid Token"));
         assert_eq!(response.values("content-type"), ["text/plain"]);

@@ -107,7 +107,8 @@ impl Response {
     /// Head and body without the line `Date`, which differs from second to second.
     pub fn undated(&self) -> String {
         let head = latin1(&self.head);
-        let lines = head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("date:"));
+        let lines =
+            head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("date:"));
         lines.collect::<String>() + &self.text()
     }
 }

@@ -101,16 +101,12 @@ impl Origin {
     }
 
     /// Hands each request to `script` as soon as its head is there.
-    pub fn scripted(
-        script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn scripted(script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static) -> Self {
         Self::serve(None, script)
     }
 
     /// Answers every request to `/honest` with 200, and hands the others to `script`.
-    pub fn troubled(
-        script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn troubled(script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static) -> Self {
         Self::scripted(move |exchange| {
             if exchange.request.target != "/honest" {
                 return script(exchange);

@@ -64,9 +64,8 @@ fn framing_that_could_be_read_in_two_ways_is_refused() {
     ];
     for method in ["POST", "GET"] {
         let line = format!("{method} /victim HTTP/1.1");
-        let cases = framings.map(|framing| {
-            head_with_token(&line, &format!("{framing}\r\n")) + "0\r\n\r\n" + SMUGGLED
-        });
+        let cases = framings
+            .map(|framing| head_with_token(&line, &format!("{framing}\r\n")) + "0\r\n\r\n" + SMUGGLED);
         assert_malformed(&gateway, &origin, cases);
     }
 }
@@ -103,8 +102,6 @@ fn a_chunk_that_is_no_chunk_ends_the_connection_and_the_request_never_becomes_wh
         "+5\r\nhello\r\n",
         "-5\r\nhello\r\n",
         "zz\r\nhello\r\n",
-        "\r\nhello\r\n",
-        ";\r\nhello\r\n",
         "5\r\nhello",
         "5\r\nhelloworld\r\n",
         "5\r\nhello\rX",
@@ -114,7 +111,6 @@ fn a_chunk_that_is_no_chunk_ends_the_connection_and_the_request_never_becomes_wh
         "5 5\r\nhello\r\n",
         "5\nhello\n",
         "5\r\nhello\n",
-        "5;a\nb\r\nhello\r\n",
     ];
     let mut failed = Vec::new();
     for chunk in chunks {
@@ -136,6 +132,33 @@ fn a_chunk_that_is_no_chunk_ends_the_connection_and_the_request_never_becomes_wh
         assert_eq!(origin.count("/smuggled"), 0, "{chunk:?}");
     }
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn a_chunk_that_is_read_leniently_is_written_strictly_and_nothing_follows_it() {
+    // Pingora takes a size without digits for 0, and a line feed within an extension for a part of it.
+    let cases = [("\r\nhello\r\n", ""), (";\r\nhello\r\n", ""), ("5;a\nb\r\nhello\r\n", "hello")];
+    for (chunk, body) in cases {
+        let origin = Origin::new();
+        let gateway = gateway_before(&origin);
+        let mut client = gateway.connect();
+        let head = head_with_token("POST /odd HTTP/1.1", "Transfer-Encoding: chunked\r\n");
+        client.send(head + chunk + "0\r\n\r\n" + SMUGGLED);
+        let answer = latin1(&client.to_end());
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{chunk:?}: {answer}");
+        gateway.assert_serves(&origin);
+        for request in origin.requests().iter().filter(|request| request.target != "/honest") {
+            assert_eq!(
+                (request.target.as_str(), latin1(&request.body).as_str()),
+                ("/odd", body),
+                "{chunk:?}"
+            );
+        }
+        let heads: usize = origin.requests().iter().map(|request| request.head.len()).sum();
+        // The body again, and its end: as the shortest chunks can say it.
+        let framed = if body.is_empty() { 5 } else { 15 };
+        assert!(origin.bytes() <= (heads + framed) as u64, "{chunk:?}: {} bytes", origin.bytes());
+    }
 }
 
 #[test]
@@ -167,7 +190,8 @@ fn look_alikes_of_framing_fields_never_reach_the_origin() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     for name in ["Transfer_Encoding", "Transfer.Encoding", "Content_Length", "content.length"] {
-        let head = head_with_token("POST /victim HTTP/1.1", &format!("{name}: chunked\r\nContent-Length: 5\r\n"));
+        let head =
+            head_with_token("POST /victim HTTP/1.1", &format!("{name}: chunked\r\nContent-Length: 5\r\n"));
         let mut client = gateway.connect();
         client.send(head + "0\r\n\r\n");
         assert_eq!(client.response().status, 200, "{name}");

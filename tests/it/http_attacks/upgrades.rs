@@ -169,7 +169,9 @@ fn the_preface_of_http_2_on_the_plain_listener_is_refused() {
 fn a_tunnel_ends_with_the_connection_and_is_never_used_again() {
     let origin = Origin::scripted(|exchange| {
         if exchange.request.has("upgrade") {
-            exchange.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")?;
+            exchange.send(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            )?;
             return Ok(Then::Close);
         }
         exchange.answer("200 OK", "hello")
