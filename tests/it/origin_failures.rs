@@ -243,7 +243,7 @@ fn an_unasked_101_opens_no_tunnel() {
     origin.wait_until("the request", |record| record.requests.len() == 1);
     let before = origin.bytes();
     let _ = client.try_send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
-    client.to_end();
+    client.read_to_end();
     origin.wait_until("the end", |record| record.ended == 1);
     assert_eq!(origin.bytes(), before, "bytes passed through a tunnel");
     gateway.assert_serves(&origin);

@@ -291,7 +291,7 @@ fn a_client_of_http_1_0_gets_no_chunks() {
     let gateway = gateway_before(&origin);
     let mut client = gateway.connect();
     client.send(format!("GET / HTTP/1.0\r\nApproov-Token: {}\r\n\r\n", tokens::valid()));
-    let answer = String::from_utf8(client.to_end()).unwrap();
+    let answer = String::from_utf8(client.read_to_end()).unwrap();
     assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
     assert!(!answer.to_ascii_lowercase().contains("transfer-encoding"), "{answer}");
 }

@@ -30,7 +30,7 @@ fn attack(gateway: &Gateway, bytes: &[u8]) {
     let mut client = gateway.connect();
     let _ = client.try_send(bytes);
     client.finish_sending();
-    client.to_end();
+    client.read_to_end();
 }
 
 /// Requests, and what is none, that hold `token` in every place.

@@ -165,7 +165,7 @@ impl Client {
         response.body = match framing {
             _ if bodiless => Vec::new(),
             Framing::Length(length) => self.wire.exactly(usize::try_from(length).unwrap())?,
-            Framing::Close => self.wire.to_end()?,
+            Framing::Close => self.wire.read_to_end()?,
             Framing::Chunked => {
                 let mut body = Vec::new();
                 while let Some(chunk) = self.wire.chunk(&mut response.trailers)? {
@@ -208,7 +208,7 @@ impl Client {
     }
 
     /// Everything until the gateway closes, cleanly or with a reset.
-    pub fn to_end(&mut self) -> Vec<u8> {
+    pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut read = Vec::new();
         loop {
             match self.wire.some(usize::MAX) {
@@ -221,7 +221,7 @@ impl Client {
     }
 
     /// Everything until the gateway closes, or until it has sent something that begins so.
-    pub fn to_end_or(&mut self, beginning: &str) -> Vec<u8> {
+    pub fn read_until(&mut self, beginning: &str) -> Vec<u8> {
         let mut read = Vec::new();
         while !read.starts_with(beginning.as_bytes()) {
             match self.wire.some(usize::MAX) {
@@ -236,7 +236,7 @@ impl Client {
 
     /// The gateway has closed, or does so now, and sends nothing more.
     pub fn assert_closed(&mut self) {
-        let rest = self.to_end();
+        let rest = self.read_to_end();
         assert!(rest.is_empty(), "more came: {:?}", latin1(&rest));
     }
 

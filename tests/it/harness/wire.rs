@@ -72,7 +72,7 @@ impl<S: Read + Write> Wire<S> {
         Ok(())
     }
 
-    pub fn to_end(&mut self) -> io::Result<Vec<u8>> {
+    pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
         while self.fill()? > 0 {}
         Ok(self.take(self.ahead.len()))
     }

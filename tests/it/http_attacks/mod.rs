@@ -39,7 +39,7 @@ fn try_malformed(gateway: &Gateway, origin: &Origin, bytes: &[u8]) -> Result<(),
     if response.status != 400 || arrived > 0 {
         return Err(format!("{} and {arrived} bytes at the origin", response.status));
     }
-    let rest = client.to_end();
+    let rest = client.read_to_end();
     if rest.is_empty() { Ok(()) } else { Err(format!("400, and then {}", rest.escape_ascii())) }
 }
 

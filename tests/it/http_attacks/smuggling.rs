@@ -123,7 +123,7 @@ fn a_chunk_that_is_no_chunk_ends_the_connection_and_the_request_never_becomes_wh
         let mut client = gateway.connect();
         let head = head_with_token("POST /victim HTTP/1.1", "Transfer-Encoding: chunked\r\n");
         client.send(head + chunk + "0\r\n\r\n" + SMUGGLED);
-        let answer = latin1(&client.to_end());
+        let answer = latin1(&client.read_to_end());
         let answers = answer.matches("HTTP/1.1 ").count();
         if answers > 1 || !(answer.is_empty() || answer.starts_with("HTTP/1.1 400")) {
             failed.push(format!("{chunk:?}: {answer}"));
@@ -144,7 +144,7 @@ fn a_chunk_that_is_read_leniently_is_written_strictly_and_nothing_follows_it() {
         let mut client = gateway.connect();
         let head = head_with_token("POST /odd HTTP/1.1", "Transfer-Encoding: chunked\r\n");
         client.send(head + chunk + "0\r\n\r\n" + SMUGGLED);
-        let answer = latin1(&client.to_end());
+        let answer = latin1(&client.read_to_end());
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{chunk:?}: {answer}");
         gateway.assert_serves(&origin);
         for request in origin.requests().iter().filter(|request| request.target != "/honest") {
@@ -267,7 +267,7 @@ fn pipelined_requests_are_dropped_or_verified_one_by_one() {
         client.send(&sent);
         let first = client.response().status;
         assert_eq!(first, if sent.starts_with("GET /honest") { 200 } else { 401 });
-        let rest = latin1(&client.to_end());
+        let rest = latin1(&client.read_to_end());
         assert!(!rest.contains("HTTP/1.1 200"), "{rest}");
     }
     gateway.assert_serves(&origin);
@@ -300,7 +300,7 @@ fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
         let response = client.response();
         assert_eq!((response.status, response.text().as_str()), (403, "no"));
         let _ = client.try_send(SMUGGLED.to_owned() + SMUGGLED);
-        client.to_end();
+        client.read_to_end();
         gateway.assert_serves(&origin);
     }
     assert_eq!((origin.count("/early"), origin.count("/honest"), origin.requests().len()), (3, 3, 6));

@@ -62,7 +62,7 @@ fn an_upgrade_with_a_wrongly_signed_token_is_refused_and_bytes_behind_it_are_no_
             head_with_token("GET /smuggled HTTP/1.1", "")
         ));
         assert_eq!(client.response().status, 401, "{method}");
-        client.to_end();
+        client.read_to_end();
     }
     assert_eq!(origin.bytes(), 0);
     gateway.assert_serves(&origin);
@@ -122,7 +122,7 @@ fn a_request_pipelined_behind_an_upgrade_that_the_origin_does_not_take_is_droppe
             client.send(head_with_token("GET /honest HTTP/1.1", &upgrade) + sent_body + &smuggled);
             let response = client.response();
             assert!(response.status == 200 || response.status == 400, "{body:?}: {}", response.status);
-            let rest = latin1(&client.to_end());
+            let rest = latin1(&client.read_to_end());
             assert!(!rest.contains("HTTP/1.1 200"), "{body:?}: {rest}");
             let arrived = origin.bytes() - before;
             let head = origin.requests().last().map_or(0, |request| request.head.len() as u64);
@@ -142,7 +142,7 @@ fn bytes_sent_after_the_origin_declined_the_upgrade_are_verified_as_requests() {
     assert_eq!(client.response().status, 200);
     // Either the connection is closed, or this is a request like any other.
     if client.try_send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").is_ok() {
-        let rest = latin1(&client.to_end_or("HTTP/1.1 401"));
+        let rest = latin1(&client.read_until("HTTP/1.1 401"));
         assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 401"), "{rest}");
     }
     gateway.assert_serves(&origin);
@@ -160,7 +160,7 @@ fn the_preface_of_http_2_on_the_plain_listener_is_refused() {
     let mut client = gateway.connect();
     client.send(&behind);
     assert_eq!(client.response().status, 200);
-    let rest = latin1(&client.to_end());
+    let rest = latin1(&client.read_to_end());
     assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 400"), "{rest}");
     assert_only_honest(&origin);
 }
