@@ -1,11 +1,24 @@
-//! Tests from the outside, in one binary, a module per topic.
+//! Tests from the outside, in one binary, a module per topic: the verification core through the
+//! library, the gateway as real processes on real sockets.
 
 // The helpers around the test functions are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod config;
+mod harness;
+mod http_attacks;
 mod judge;
+mod large_bodies;
+mod observability;
+mod origin_failures;
+mod proxying;
+mod refusals;
+mod routes;
+mod secrecy;
+mod starting;
+mod tls_origins;
 mod token_attacks;
 mod token_commands;
 mod tokens;
 mod vectors;
+mod workers;

@@ -1,0 +1,251 @@
+//! A client that sends the bytes it is told to, and reads with a deadline.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use super::DEADLINE;
+use super::wire::{Framing, Wire, framing, latin1, split_head, values};
+
+/// A request in the making.
+#[derive(Clone, Debug)]
+pub struct Message {
+    method: String,
+    target: String,
+    host: Option<String>,
+    fields: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Message {
+    /// A request without a body, to the host `gateway.test`.
+    pub fn new(method: &str, target: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            host: Some("gateway.test".to_owned()),
+            fields: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    pub fn get(target: &str) -> Self {
+        Self::new("GET", target)
+    }
+
+    /// A POST with a Content-Length.
+    pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::new("POST", target).body(body)
+    }
+
+    pub fn host(mut self, host: &str) -> Self {
+        self.host = Some(host.to_owned());
+        self
+    }
+
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With a token in the usual header.
+    pub fn token(self, token: &str) -> Self {
+        self.field("Approov-Token", token)
+    }
+
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        let length = self.body.len().to_string();
+        self.field("Content-Length", &length)
+    }
+
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// What goes over the wire.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
+        if let Some(host) = &self.host {
+            text += &format!("Host: {host}\r\n");
+        }
+        for (name, value) in &self.fields {
+            text += &format!("{name}: {value}\r\n");
+        }
+        text += "\r\n";
+        [text.as_bytes(), &self.body].concat()
+    }
+}
+
+/// An answer, whole.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The head as it came.
+    pub head: Vec<u8>,
+    pub status: u16,
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    pub trailers: Vec<(String, String)>,
+}
+
+impl Response {
+    fn from_head(head: Vec<u8>) -> Self {
+        let (line, fields) = split_head(&head);
+        let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status line of HTTP/1.1: {line:?}"));
+        Self { head, status, fields, body: Vec::new(), trailers: Vec::new() }
+    }
+
+    /// The values of a field, in order.
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        values(&self.fields, name)
+    }
+
+    pub fn text(&self) -> String {
+        latin1(&self.body)
+    }
+
+    /// Head and body without the line `Date`, which differs from second to second.
+    pub fn undated(&self) -> String {
+        let head = latin1(&self.head);
+        let lines =
+            head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("date:"));
+        lines.collect::<String>() + &self.text()
+    }
+}
+
+/// A connection to the gateway.
+pub struct Client {
+    wire: Wire<TcpStream>,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { wire: Wire::new(stream) }
+    }
+
+    /// Sends these bytes as they are.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).unwrap();
+    }
+
+    /// As [`Client::send`], where the gateway may have closed already.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.wire.send(bytes.as_ref())
+    }
+
+    /// Sends a request and reads the answer, 1xx left out.
+    pub fn ask(&mut self, message: &Message) -> Response {
+        self.send(message.bytes());
+        loop {
+            let response = self.response_to(message.method());
+            if response.status >= 200 || response.status == 101 {
+                return response;
+            }
+        }
+    }
+
+    /// Reads one answer to anything but HEAD; 1xx count.
+    pub fn response(&mut self) -> Response {
+        self.response_to("GET")
+    }
+
+    /// Reads one answer; that to HEAD has no body.
+    pub fn response_to(&mut self, method: &str) -> Response {
+        self.try_response_to(method).unwrap_or_else(|error| panic!("no whole response: {error}"))
+    }
+
+    pub fn try_response_to(&mut self, method: &str) -> io::Result<Response> {
+        let mut response = self.try_head()?;
+        let bodiless = method == "HEAD" || response.status < 200 || matches!(response.status, 204 | 304);
+        let framing = framing(&response.fields, Framing::Close);
+        response.body = match framing {
+            _ if bodiless => Vec::new(),
+            Framing::Length(length) => self.wire.exactly(usize::try_from(length).unwrap())?,
+            Framing::Close => self.wire.read_to_end()?,
+            Framing::Chunked => {
+                let mut body = Vec::new();
+                while let Some(chunk) = self.wire.chunk(&mut response.trailers)? {
+                    body.extend(chunk);
+                }
+                body
+            }
+        };
+        Ok(response)
+    }
+
+    /// Reads the head of one answer.
+    pub fn head(&mut self) -> Response {
+        self.try_head().unwrap_or_else(|error| panic!("no response: {error}"))
+    }
+
+    fn try_head(&mut self) -> io::Result<Response> {
+        let head = self.wire.head().map_err(|error| {
+            let read = latin1(&self.wire.ahead()[..self.wire.ahead().len().min(2000)]);
+            io::Error::new(error.kind(), format!("{error}; read so far: {read:?}"))
+        })?;
+        match head {
+            Some(head) => Ok(Response::from_head(head)),
+            None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed without an answer")),
+        }
+    }
+
+    /// Reads the next chunk of a chunked body.
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        self.wire.chunk(&mut Vec::new()).unwrap()
+    }
+
+    pub fn exactly(&mut self, count: usize) -> Vec<u8> {
+        self.wire.exactly(count).unwrap()
+    }
+
+    /// Reads `count` bytes without keeping them.
+    pub fn skip(&mut self, count: u64) {
+        self.wire.skip(count).unwrap();
+    }
+
+    /// Everything until the gateway closes, cleanly or with a reset.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        let mut read = Vec::new();
+        loop {
+            match self.wire.some(usize::MAX) {
+                Ok(some) if some.is_empty() => return read,
+                Ok(some) => read.extend(some),
+                Err(error) if is_reset(&error) => return read,
+                Err(error) => panic!("still open: {error}; read {:?}", latin1(&read)),
+            }
+        }
+    }
+
+    /// Everything until the gateway closes, or until it has sent something that begins so.
+    pub fn read_until(&mut self, beginning: &str) -> Vec<u8> {
+        let mut read = Vec::new();
+        while !read.starts_with(beginning.as_bytes()) {
+            match self.wire.some(usize::MAX) {
+                Ok(some) if some.is_empty() => break,
+                Ok(some) => read.extend(some),
+                Err(error) if is_reset(&error) => break,
+                Err(error) => panic!("still open: {error}; read {:?}", latin1(&read)),
+            }
+        }
+        read
+    }
+
+    /// The gateway has closed, or does so now, and sends nothing more.
+    pub fn assert_closed(&mut self) {
+        let rest = self.read_to_end();
+        assert!(rest.is_empty(), "more came: {:?}", latin1(&rest));
+    }
+
+    /// Sends nothing more, and goes on reading.
+    pub fn finish_sending(&self) {
+        self.wire.stream.shutdown(Shutdown::Write).unwrap();
+    }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,186 @@
+//! Threat 1: an `Upgrade` field of any value, on any protocol version, skips nothing.
+
+use super::{assert_malformed, assert_only_honest, head_with_token};
+use crate::harness::{Origin, Then, gateway_before, latin1, tokens};
+
+const PROTOCOLS: [&str; 9] =
+    ["websocket", "WebSocket", "h2c", "H2C", "TLS/1.0", "anything", "h2c, websocket", "websocket, h2c", ""];
+
+const CONNECTIONS: [&str; 4] =
+    ["Connection: Upgrade", "Connection: upgrade, HTTP2-Settings", "Connection: keep-alive, Upgrade", "X: y"];
+
+/// An origin that switches protocols whenever it is asked to, and then echoes.
+fn willing() -> Origin {
+    Origin::scripted(|exchange| {
+        exchange.body()?;
+        match exchange.request.values("upgrade").first() {
+            None => exchange.answer("200 OK", "hello"),
+            Some(protocol) => {
+                let head = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+                );
+                exchange.send(head)?;
+                exchange.echo()
+            }
+        }
+    })
+}
+
+#[test]
+fn an_upgrade_without_a_token_is_refused() {
+    let origin = willing();
+    let gateway = gateway_before(&origin);
+    for protocol in PROTOCOLS {
+        for connection in CONNECTIONS {
+            for version in ["HTTP/1.1", "HTTP/1.0"] {
+                for token in ["", "Approov-Token: NO_NETWORK\r\n"] {
+                    let mut client = gateway.connect();
+                    client.send(format!(
+                        "GET /chat {version}\r\nHost: a\r\n{connection}\r\nUpgrade: {protocol}\r\n\
+                         HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n{token}\r\n"
+                    ));
+                    assert_eq!(client.response().status, 401, "{version} {connection} {protocol:?}");
+                }
+            }
+        }
+    }
+    assert_eq!(origin.bytes(), 0);
+    gateway.assert_serves(&origin);
+    assert_only_honest(&origin);
+}
+
+#[test]
+fn an_upgrade_with_a_wrongly_signed_token_is_refused_and_bytes_behind_it_are_no_request() {
+    let origin = willing();
+    let gateway = gateway_before(&origin);
+    for method in ["GET", "POST", "OPTIONS", "CONNECTED"] {
+        let mut client = gateway.connect();
+        client.send(format!(
+            "{method} /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Approov-Token: {}\r\n\r\n{}",
+            tokens::wrongly_signed(),
+            head_with_token("GET /smuggled HTTP/1.1", "")
+        ));
+        assert_eq!(client.response().status, 401, "{method}");
+        client.read_to_end();
+    }
+    assert_eq!(origin.bytes(), 0);
+    gateway.assert_serves(&origin);
+    assert_only_honest(&origin);
+}
+
+#[test]
+fn other_protocols_than_websocket_are_never_offered_to_the_origin() {
+    let origin = willing();
+    let gateway = gateway_before(&origin);
+    let mut tried = 0;
+    for protocol in PROTOCOLS.into_iter().filter(|protocol| !protocol.eq_ignore_ascii_case("websocket")) {
+        let mut client = gateway.connect();
+        let lines = format!(
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+        );
+        client.send(head_with_token("GET /chat HTTP/1.1", &lines));
+        let response = client.response();
+        assert_eq!((response.status, response.text().as_str()), (200, "hello"), "{protocol:?}");
+        let request = origin.requests().pop().unwrap();
+        assert!(!request.has("upgrade") && !request.has("http2-settings"), "{}", latin1(&request.head));
+        assert!(!latin1(&request.head).to_ascii_lowercase().contains("upgrade"), "{}", latin1(&request.head));
+        tried += 1;
+    }
+    assert_eq!((tried, origin.count("/chat")), (7, 7));
+}
+
+#[test]
+fn an_upgrade_over_http_1_0_is_an_ordinary_request() {
+    let origin = willing();
+    let gateway = gateway_before(&origin);
+    let mut client = gateway.connect();
+    client.send(head_with_token("GET /chat HTTP/1.0", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    assert_eq!(client.response().status, 200);
+    assert!(!origin.only_request().has("upgrade"));
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn a_request_pipelined_behind_an_upgrade_that_the_origin_does_not_take_is_dropped() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    for body in ["", "Content-Length: 0\r\n", "Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n"] {
+        for authorised in [true, false] {
+            let before = origin.bytes();
+            let upgrade = format!("Connection: Upgrade\r\nUpgrade: websocket\r\n{body}");
+            let sent_body = match body {
+                "Content-Length: 4\r\n" => "body",
+                "Transfer-Encoding: chunked\r\n" => "4\r\nbody\r\n0\r\n\r\n",
+                _ => "",
+            };
+            let smuggled = match authorised {
+                true => head_with_token("GET /smuggled HTTP/1.1", ""),
+                false => "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            };
+            let mut client = gateway.connect();
+            client.send(head_with_token("GET /honest HTTP/1.1", &upgrade) + sent_body + &smuggled);
+            let response = client.response();
+            assert!(response.status == 200 || response.status == 400, "{body:?}: {}", response.status);
+            let rest = latin1(&client.read_to_end());
+            assert!(!rest.contains("HTTP/1.1 200"), "{body:?}: {rest}");
+            let arrived = origin.bytes() - before;
+            let head = origin.requests().last().map_or(0, |request| request.head.len() as u64);
+            assert!(arrived <= head + sent_body.len() as u64, "{body:?}: {arrived} bytes at the origin");
+            gateway.assert_serves(&origin);
+        }
+    }
+    assert_only_honest(&origin);
+}
+
+#[test]
+fn bytes_sent_after_the_origin_declined_the_upgrade_are_verified_as_requests() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    let mut client = gateway.connect();
+    client.send(head_with_token("GET /honest HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    assert_eq!(client.response().status, 200);
+    // Either the connection is closed, or this is a request like any other.
+    if client.try_send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").is_ok() {
+        let rest = latin1(&client.read_until("HTTP/1.1 401"));
+        assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 401"), "{rest}");
+    }
+    gateway.assert_serves(&origin);
+    assert_only_honest(&origin);
+}
+
+#[test]
+fn the_preface_of_http_2_on_the_plain_listener_is_refused() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), settings].concat();
+    assert_malformed(&gateway, &origin, [&preface]);
+    let behind = [head_with_token("GET /honest HTTP/1.1", "").as_bytes(), &preface].concat();
+    let mut client = gateway.connect();
+    client.send(&behind);
+    assert_eq!(client.response().status, 200);
+    let rest = latin1(&client.read_to_end());
+    assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 400"), "{rest}");
+    assert_only_honest(&origin);
+}
+
+#[test]
+fn a_tunnel_ends_with_the_connection_and_is_never_used_again() {
+    let origin = Origin::scripted(|exchange| {
+        if exchange.request.has("upgrade") {
+            exchange.send(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            )?;
+            return Ok(Then::Close);
+        }
+        exchange.answer("200 OK", "hello")
+    });
+    let gateway = gateway_before(&origin);
+    let mut client = gateway.connect();
+    client.send(head_with_token("GET /chat HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    assert_eq!(client.response().status, 101);
+    client.assert_closed();
+    gateway.assert_serves(&origin);
+    assert_eq!(origin.requests()[1].connection, 1);
+}
