@@ -12,7 +12,7 @@
 //! 3. `upstream_peer` chooses one of the origin's addresses ([`upstream`]), resolved beforehand.
 //! 4. `upstream_request_filter` edits the header (`proxy/forward.rs`): the token goes, forwarding
 //!    fields are the gateway's own, `Host` is the API's domain. Bodies stream both ways.
-//! 5. `upstream_response_filter` removes what concerned only the origin's connection.
+//! 5. `response_filter` removes what concerned only the origin's connection.
 //! 6. `logging` counts the verdict and its reason and writes the access log ([`telemetry`]).
 //!
 //! # Who knows whom

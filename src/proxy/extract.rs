@@ -1,6 +1,6 @@
 //! What a request presents, as plain values; and whether it is a request at all.
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -10,13 +10,17 @@ use crate::approov::Presented;
 
 /// Refuses what Pingora lets through although it is malformed, ambiguous or not wanted: every
 /// such request could mean one thing to the gateway and another to the origin.
-pub(super) fn refuse_malformed(session: &Session) -> Result<(), Answer> {
+pub(super) fn refuse_malformed(session: &Session, guarded: &[HeaderName]) -> Result<(), Answer> {
     let request = session.req_header();
-    if request.method == Method::TRACE {
-        // It echoes what only the origin should see.
+    if request.method == Method::TRACE || request.method == Method::CONNECT {
+        // TRACE echoes what only the origin should see; CONNECT is for another kind of proxy.
         return Err(Answer::MethodNotAllowed);
     }
-    if !is_plain_target(request.raw_path()) || !has_one_host(request) || !has_plain_framing(request) {
+    if !is_plain_target(request.raw_path())
+        || !has_plain_host(request)
+        || !has_plain_framing(request)
+        || nominates(request, guarded)
+    {
         return Err(Answer::BadRequest);
     }
     let raw = session.to_h1_raw();
@@ -43,9 +47,42 @@ fn is_target_as_sent(raw: &[u8], target: &[u8]) -> bool {
     behind.starts_with(target) && behind.get(target.len()) == Some(&b' ')
 }
 
-/// Two are refused by Pingora; none is an error in HTTP/1.1 (RFC 9112 §3.2).
-fn has_one_host(request: &RequestHeader) -> bool {
-    request.version != Version::HTTP_11 || request.headers.get(HOST).is_some_and(|host| !host.is_empty())
+/// Two hosts are refused by Pingora; none is an error in HTTP/1.1 (RFC 9112 §3.2).
+fn has_plain_host(request: &RequestHeader) -> bool {
+    match request.headers.get(HOST) {
+        Some(host) => is_host(host.as_bytes()),
+        None => request.version != Version::HTTP_11,
+    }
+}
+
+/// A name or address, and perhaps a port (RFC 9110 §7.2).
+fn is_host(host: &[u8]) -> bool {
+    let (name, behind) = match host {
+        [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
+            Some(end) => (&rest[..end], &rest[end + 1..]),
+            None => return false,
+        },
+        _ => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
+    };
+    let is_bracketed = host.starts_with(b"[");
+    let in_name = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') || is_bracketed && *byte == b':'
+    };
+    let is_port = |port: &[u8]| port.iter().all(u8::is_ascii_digit);
+    !name.is_empty()
+        && name.iter().all(in_name)
+        && (behind.is_empty() || behind[0] == b':' && is_port(&behind[1..]))
+}
+
+/// Whether `Connection` names a field that must reach the origin (RFC 9110 §7.6.1): it would be
+/// taken off after it was verified.
+fn nominates(request: &RequestHeader, guarded: &[HeaderName]) -> bool {
+    request.headers.get_all(CONNECTION).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|name| {
+            let name = name.trim_ascii();
+            guarded.iter().any(|guarded| name.eq_ignore_ascii_case(guarded.as_str().as_bytes()))
+        })
+    })
 }
 
 /// At most one length, in digits; or the one transfer coding, `chunked` (RFC 9112 §6).
@@ -131,6 +168,25 @@ mod tests {
         assert!(!has_bare_line_feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
         for raw in ["GET / HTTP/1.1\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\n\r\n", "\n"] {
             assert!(has_bare_line_feed(raw.as_bytes()), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn knows_a_host_from_what_is_none() {
+        for host in [
+            "a",
+            "api.example.com",
+            "a_b.test:8443",
+            "192.0.2.1:80",
+            "[2001:db8::1]",
+            "[::1]:8080",
+            "a.test.",
+        ] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in ["", ":80", "a b", "a,b", "a/b", "a:b", "a:1:2", "[::1", "[::1]x", "[]", "a@b", "\u{e9}"]
+        {
+            assert!(!is_host(host.as_bytes()), "{host}");
         }
     }
 

@@ -13,9 +13,6 @@ use crate::telemetry::write_address;
 /// Fields by which others tell who the client is. What a client claims does not count.
 const CLAIMS_OF_OTHERS: [&str; 3] = ["forwarded", "x-real-ip", "cf-connecting-ip"];
 const X_FORWARDED: &str = "x-forwarded-";
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Hop-by-hop fields of a response (RFC 9110 §7.6.1) that Pingora leaves in.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -55,17 +52,17 @@ impl Forwarding {
             request.remove_header(name);
         }
         if let Some(host) = request.headers.get(HOST).cloned() {
-            request.insert_header(X_FORWARDED_HOST, host)?;
+            request.insert_header("X-Forwarded-Host", host)?;
         }
         if let Some(client) = client {
             let mut address = Vec::with_capacity(39);
             write_address(client.ip(), &mut address);
             let address = HeaderValue::try_from(address)
                 .or_err(ErrorType::InternalError, "an IP address is a field value")?;
-            request.insert_header(X_FORWARDED_FOR, address)?;
+            request.insert_header("X-Forwarded-For", address)?;
         }
-        request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static("http"))?;
-        request.insert_header(HOST, authority.clone())
+        request.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
+        request.insert_header("Host", authority.clone())
     }
 
     fn is_removed(&self, name: &HeaderName) -> bool {

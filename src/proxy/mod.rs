@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use http::Version;
+use http::header::TRANSFER_ENCODING;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, Result};
@@ -54,8 +56,8 @@ impl Gateway {
 
     /// Routes and verifies: `Ok` forwards, `Err` is the answer in place of the origin's.
     fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Answer> {
-        extract::refuse_malformed(session)?;
         let snapshot = &*ctx.snapshot;
+        extract::refuse_malformed(session, &snapshot.binding_headers)?;
         let request = session.req_header();
         let (method, host) = (request.method.as_str(), extract::host(request));
         let found = snapshot.routes.find(method, host, extract::path(request));
@@ -149,12 +151,16 @@ impl ProxyHttp for Gateway {
     }
 
     /// 4. What the client gets to see of the origin's response.
-    async fn upstream_response_filter(
+    async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        if session.req_header().version == Version::HTTP_10 {
+            // It knows no chunks (RFC 9112 §6.1): the end of the connection ends the body.
+            response.remove_header(&TRANSFER_ENCODING);
+        }
         if let Some(upstream) = ctx.upstream() {
             forward::clean_response(response, upstream.origin())?;
         }

@@ -53,7 +53,11 @@ impl Worker {
             ..ServerConf::default()
         });
         let load = Arc::new(Load::default());
-        let proxy = Arc::new(http_proxy(&conf, Gateway::new(shared, load.requests.clone())));
+        let mut proxy = http_proxy(&conf, Gateway::new(shared, load.requests.clone()));
+        // Not to serve CONNECT, but to refuse it as anything else, counted and logged.
+        let options = proxy.server_options.get_or_insert_default();
+        options.allow_connect_method_proxying = true;
+        let proxy = Arc::new(proxy);
         let sockets = listeners.iter().map(BoundListener::share).collect::<io::Result<Vec<_>>>()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let worker = Self { load: load.clone() };

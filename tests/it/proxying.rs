@@ -282,7 +282,6 @@ fn a_client_of_http_1_0_is_served_and_its_connection_closed() {
 }
 
 #[test]
-#[ignore = "open: chunks are sent to clients of HTTP/1.0, which know none (RFC 9112 §6.1)"]
 fn a_client_of_http_1_0_gets_no_chunks() {
     let origin = Origin::scripted(|exchange| {
         exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")?;

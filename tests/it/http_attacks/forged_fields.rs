@@ -197,7 +197,6 @@ fn a_bound_field_that_is_repeated_empty_or_joined_is_refused() {
 }
 
 #[test]
-#[ignore = "open: bound fields nominated in Connection are removed after they were verified"]
 fn what_was_bound_reaches_the_origin_even_if_nominated_in_connection() {
     let origin = Origin::new();
     let gateway = binding_to_device(&origin);

@@ -81,7 +81,6 @@ fn a_request_has_one_host() {
 }
 
 #[test]
-#[ignore = "open: a Host that is none (RFC 9112 §3.2) is taken, and passed on in X-Forwarded-Host"]
 fn a_host_that_is_no_host_is_refused() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);

@@ -201,12 +201,3 @@ fn what_is_illegal_in_a_target_is_judged_in_the_form_in_which_it_is_forwarded() 
         "{forwarded:?}"
     );
 }
-
-#[test]
-#[ignore = "open: Pingora escapes what is illegal in a target before the gateway sees it"]
-fn what_is_illegal_in_a_target_is_refused() {
-    let origin = Origin::new();
-    let gateway = gateway_before(&origin);
-    let line = |(target, _)| head_with_token(&format!("GET {target} HTTP/1.1"), "");
-    assert_malformed(&gateway, &origin, ILLEGAL.map(line));
-}
