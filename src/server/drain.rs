@@ -56,7 +56,7 @@ impl Server {
                             log::info!("stopping at once, in the middle of a handover");
                             return Offer::Interrupted;
                         }
-                        Signal::Hangup | Signal::Quit => {}
+                        Signal::Hangup | Signal::Quit | Signal::User1 => {}
                     },
                 }
             }

@@ -39,11 +39,6 @@ impl BoundListener {
         Ok(Self { socket, address })
     }
 
-    /// A second handle of the same socket, for one worker.
-    pub fn share(&self) -> io::Result<TcpListener> {
-        self.socket.try_clone()
-    }
-
     /// The address, with the port that was taken.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -56,10 +51,12 @@ impl AsFd for BoundListener {
     }
 }
 
-/// A handle of the socket as Pingora's services take it, under the name `address`. A service
-/// closes what it was given, so it gets a descriptor of its own.
-pub(super) fn lend(listener: &BoundListener, address: &str) -> io::Result<ListenFds> {
+/// Handles of the sockets as one of Pingora's services takes them, under their addresses. A
+/// service closes what it was given, so it gets descriptors of its own.
+pub(super) fn lend(listeners: &[BoundListener]) -> io::Result<ListenFds> {
     let mut fds = Fds::new();
-    fds.add(address.to_owned(), listener.share()?.into_raw_fd());
+    for listener in listeners {
+        fds.add(listener.address.to_string(), listener.socket.try_clone()?.into_raw_fd());
+    }
     Ok(Arc::new(Mutex::new(fds)))
 }

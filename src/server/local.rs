@@ -51,9 +51,8 @@ pub(super) fn serve(
     stopped: ShutdownWatch,
 ) -> io::Result<()> {
     let mut service = Service::new(name.into(), app);
-    let address = listener.address().to_string();
-    service.add_tcp(&address);
-    let fds = listener::lend(listener, &address)?;
+    service.add_tcp(&listener.address().to_string());
+    let fds = listener::lend(std::slice::from_ref(listener))?;
     runtime.spawn(async move {
         service.start_service(Some(fds), stopped, 1).await;
     });

@@ -9,7 +9,7 @@
 //! - `handover`: the sockets to a successor that is really there;
 //! - `drain`: to the end of what is in flight.
 
-mod accept;
+mod connections;
 mod drain;
 mod handover;
 mod listener;
@@ -204,6 +204,7 @@ impl Server {
         loop {
             match self.runtime.block_on(self.signals.next()) {
                 Signal::Hangup => self.reload(),
+                Signal::User1 => log::info!("SIGUSR1: no log goes to a file, nothing to reopen"),
                 Signal::Interrupt => return log::info!("SIGINT: stopping at once"),
                 Signal::Terminate => return self.terminate(),
                 Signal::Quit => match self.offer_sockets() {

@@ -11,6 +11,7 @@ pub(super) enum Signal {
     Interrupt,
     Quit,
     Terminate,
+    User1,
 }
 
 /// All of them, caught from the start: none has its default effect any more.
@@ -19,6 +20,7 @@ pub(super) struct Signals {
     interrupt: unix::Signal,
     quit: unix::Signal,
     terminate: unix::Signal,
+    user1: unix::Signal,
 }
 
 impl Signals {
@@ -29,6 +31,7 @@ impl Signals {
             interrupt: unix::signal(SignalKind::interrupt())?,
             quit: unix::signal(SignalKind::quit())?,
             terminate: unix::signal(SignalKind::terminate())?,
+            user1: unix::signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -39,6 +42,7 @@ impl Signals {
             _ = self.terminate.recv() => Signal::Terminate,
             _ = self.quit.recv() => Signal::Quit,
             _ = self.hangup.recv() => Signal::Hangup,
+            _ = self.user1.recv() => Signal::User1,
         }
     }
 }

@@ -7,11 +7,12 @@ use std::thread;
 
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
+use pingora_core::services::Service as _;
+use pingora_core::services::listening::Service;
 use pingora_proxy::http_proxy;
-use tokio::task::JoinSet;
 
-use super::accept;
-use super::listener::BoundListener;
+use super::connections::Connections;
+use super::listener::{self, BoundListener};
 use crate::proxy::{Gateway, Shared};
 
 /// Kept connections to origins, for each worker.
@@ -57,19 +58,17 @@ impl Worker {
         // Not to serve CONNECT, but to refuse it as anything else, counted and logged.
         let options = proxy.server_options.get_or_insert_default();
         options.allow_connect_method_proxying = true;
-        let proxy = Arc::new(proxy);
-        let sockets = listeners.iter().map(BoundListener::share).collect::<io::Result<Vec<_>>>()?;
+        let connections = Connections::new(proxy, load.connections.clone());
+        let mut service = Service::new(format!("worker-{number}"), connections);
+        for listener in listeners {
+            service.add_tcp(&listener.address().to_string());
+        }
+        let fds = listener::lend(listeners)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let worker = Self { load: load.clone() };
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             runtime.block_on(async move {
-                let mut accepting: JoinSet<()> = sockets
-                    .into_iter()
-                    .map(|socket| {
-                        accept::serve(socket, proxy.clone(), stop.clone(), load.connections.clone())
-                    })
-                    .collect();
-                while accepting.join_next().await.is_some() {}
+                service.start_service(Some(fds), stop, 1).await;
                 load.closed.store(true, Ordering::Release);
                 // What has been accepted is served to its end.
                 std::future::pending::<()>().await;
