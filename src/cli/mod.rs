@@ -3,8 +3,11 @@
 pub mod check;
 pub mod demo;
 pub mod inspect;
+mod reload;
 mod run;
+mod running;
 pub mod token;
+mod upgrade;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -44,6 +47,8 @@ enum Command {
     Check(check::Args),
     Token(token::Arguments),
     Inspect(inspect::Arguments),
+    Reload(reload::Args),
+    Upgrade(upgrade::Args),
 }
 
 /// Carries out the command.
@@ -59,6 +64,8 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Check(args)) => check::run(&args, &environment),
         Some(Command::Token(args)) => token::run(args, &environment),
         Some(Command::Inspect(args)) => inspect::run(args, &environment),
+        Some(Command::Reload(args)) => reload::run(&args, &environment),
+        Some(Command::Upgrade(args)) => upgrade::run(&args, &environment),
     }
 }
 

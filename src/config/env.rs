@@ -28,6 +28,10 @@ const LISTEN: &str = "GATEWAY_LISTEN";
 const ADMIN_LISTEN: &str = "GATEWAY_ADMIN_LISTEN";
 const THREADS: &str = "GATEWAY_THREADS";
 
+/// Set by others, for every program.
+const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
+const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+
 /// The variables that the gateway reads.
 pub const VARIABLES: [&str; 11] = [
     SECRET,
@@ -99,6 +103,23 @@ impl Environment {
         Some(value.map(|value| Located { value, at }))
     }
 
+    /// The folder for files of a running gateway: systemd's `RuntimeDirectory=`, or one of the
+    /// user's own (XDG Base Directory Specification). Both are private and go with the session.
+    pub(super) fn runtime_folder(&self) -> Option<PathBuf> {
+        let folder =
+            |name: &str| self.0.get(OsStr::new(name)).filter(|value| !value.is_empty()).map(Path::new);
+        match (folder(RUNTIME_DIRECTORY), folder(XDG_RUNTIME_DIR)) {
+            // Several are separated by colons; the first is ours.
+            (Some(folders), _) => {
+                let folders = folders.as_os_str().as_encoded_bytes();
+                let end = folders.iter().position(|byte| *byte == b':').unwrap_or(folders.len());
+                std::str::from_utf8(&folders[..end]).ok().map(PathBuf::from)
+            }
+            (None, Some(folder)) => Some(folder.join("approov-gateway")),
+            (None, None) => None,
+        }
+    }
+
     /// The configuration file.
     pub(super) fn file(&self, report: &Report) -> Option<Result<PathBuf, Reported>> {
         Some(self.get(CONFIG, report)?.map(PathBuf::from))
@@ -123,6 +144,7 @@ impl Environment {
             strategy: self.read(STRATEGY, report, word).and_then(Result::ok).map(|strategy| strategy.value),
             listen: self.read(LISTEN, report, text::listen_address),
             admin: self.read(ADMIN_LISTEN, report, text::listen_address),
+            runtime_folder: self.runtime_folder(),
             threads: self
                 .read(THREADS, report, |text| integer(text, super::file::THREADS))
                 .and_then(Result::ok)
@@ -173,6 +195,7 @@ pub(super) const SECRET_MEND: &str = "copy it again from the output of `approov 
 fn is_ours(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     [&b"APPROOV_"[..], b"GATEWAY_", b"API_"].iter().any(|prefix| name.starts_with(prefix))
+        || [RUNTIME_DIRECTORY, XDG_RUNTIME_DIR].iter().any(|whole| whole.as_bytes() == name)
 }
 
 fn header_list(text: &str) -> Result<Vec<HeaderName>, Fault> {
@@ -189,6 +212,7 @@ pub(super) struct Overrides {
     pub listen: Option<Result<Located<SocketAddr>, Reported>>,
     pub admin: Option<Result<Located<SocketAddr>, Reported>>,
     pub threads: Option<usize>,
+    pub runtime_folder: Option<PathBuf>,
 }
 
 /// Those that concern tokens alone.

@@ -1,6 +1,7 @@
 //! From file and environment to settings: what overrides what, defaults, and the checks that
 //! take several values.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -48,7 +49,7 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
     check_loops(&origins, &listeners, report);
     Ok(Settings {
         file: path,
-        server: server(file.server, overrides.threads),
+        server: server(file.server, overrides.threads, overrides.runtime_folder, &listeners),
         listeners: listeners.into_iter().map(|listener| Listener { address: listener.value }).collect(),
         admin: Admin { address: admin? },
         approov: approov(sources, keys?),
@@ -74,13 +75,22 @@ pub(super) fn keys_only(sources: Sources, report: &Report) -> Result<Vec<LoadedK
     keys(&file.approov, overrides.secret, path.as_ref(), &whole, report)
 }
 
-fn server(section: ServerSection, threads: Option<usize>) -> Server {
+fn server(
+    section: ServerSection,
+    threads: Option<usize>,
+    runtime_folder: Option<PathBuf>,
+    listeners: &[Located<SocketAddr>],
+) -> Server {
     let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
+    // Named after the first listener, so that several gateways get along; one on any free port
+    // cannot be found again anyway.
+    let address = listeners.first().map(|listener| listener.value).filter(|address| address.port() != 0);
+    let own_file = |extension: &str| Some(runtime_folder.as_ref()?.join(format!("{}.{extension}", address?)));
     Server {
         threads: threads.or(section.threads).unwrap_or_else(cores),
         grace_period: section.grace_period.unwrap_or(DEFAULT_GRACE_PERIOD),
-        pid_file: section.pid_file,
-        upgrade_sock: section.upgrade_sock,
+        pid_file: section.pid_file.or_else(|| own_file("pid")),
+        upgrade_sock: section.upgrade_sock.or_else(|| own_file("upgrade.sock")),
     }
 }
 

@@ -39,7 +39,7 @@ use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics, Writer};
 
 pub use local::LocalService;
-pub use notify::{READY, VARIABLE as NOTIFY_SOCKET, WAITING};
+pub use notify::{READY, UPGRADE_VARIABLE, WAITING};
 pub use pid_file::read as read_pid_file;
 pub use reload::Load;
 

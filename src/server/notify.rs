@@ -2,14 +2,17 @@
 //! which the command `upgrade` speaks too.
 
 use std::env;
-use std::ffi::OsString;
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// The variable that names the socket.
-pub const VARIABLE: &str = "NOTIFY_SOCKET";
+/// The service manager's variable with the name of its socket.
+const MANAGER: &str = "NOTIFY_SOCKET";
+
+/// The same for the command `upgrade`, which must not stand in the service manager's way.
+pub const UPGRADE_VARIABLE: &str = "GATEWAY_UPGRADE_NOTIFY";
 
 /// What a successor that waits for the sockets says.
 pub const WAITING: &str = "STATUS=waiting for the sockets of the running process";
@@ -19,30 +22,35 @@ pub const READY: &str = "READY=1";
 
 /// Where to tell; nowhere when nobody asked.
 #[derive(Clone, Debug)]
-pub(super) struct Notifier(Option<OsString>);
+pub(super) struct Notifier(Vec<OsString>);
 
 impl Notifier {
     /// As the environment says.
     pub fn from_environment() -> Self {
-        Self(env::var_os(VARIABLE).filter(|name| !name.is_empty()))
+        let sockets = [MANAGER, UPGRADE_VARIABLE].into_iter().filter_map(env::var_os);
+        Self(sockets.filter(|name| !name.is_empty()).collect())
     }
 
-    /// Sends one message; a failure is only worth a line, for it changes nothing here.
+    /// Sends one message. Who does not listen any more, such as a finished `upgrade`, misses it.
     pub fn tell(&self, message: &str) {
-        if let Err(error) = self.send(message) {
-            log::warn!("cannot notify the service manager: {error}");
+        for name in &self.0 {
+            match send(name, message) {
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                    log::warn!("cannot notify at {}: {error}", name.display());
+                }
+                _ => {}
+            }
         }
     }
+}
 
-    fn send(&self, message: &str) -> io::Result<()> {
-        let Some(name) = &self.0 else { return Ok(()) };
-        let address = match name.as_bytes().strip_prefix(b"@") {
-            Some(name) => SocketAddr::from_abstract_name(name)?,
-            None => SocketAddr::from_pathname(name)?,
-        };
-        UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &address)?;
-        Ok(())
-    }
+fn send(name: &OsStr, message: &str) -> io::Result<()> {
+    let address = match name.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(name)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &address)?;
+    Ok(())
 }
 
 /// What a process that loads its configuration again says (`Type=notify-reload`).
