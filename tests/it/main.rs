@@ -4,6 +4,8 @@
 // The helpers around the test functions are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod architecture;
+mod commands;
 mod config;
 mod harness;
 mod http_attacks;

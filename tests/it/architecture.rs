@@ -1,0 +1,31 @@
+//! Who may know whom: the parts that decide are pure.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    folders.iter().flat_map(|folder| sources(folder)).chain(files).collect()
+}
+
+#[test]
+fn what_decides_knows_no_network_no_environment_no_log_and_no_clock() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let forbidden =
+        ["pingora", "tokio", "std::env", "std::net", "std::fs", "log::", "SystemTime", "Instant", "println"];
+    let known = [("approov", ["crate::approov", "super"]), ("policy", ["crate::approov", "super"])];
+    for (part, known) in known {
+        let files = sources(&root.join(part));
+        assert!(files.len() >= 2, "{files:?}");
+        for file in files {
+            for (number, line) in fs::read_to_string(&file).unwrap().lines().enumerate() {
+                let code = line.split("//").next().unwrap();
+                let place = format!("{}:{}: {line}", file.display(), number + 1);
+                assert!(!forbidden.iter().any(|word| code.contains(word)), "{place}");
+                let foreign = code.contains("crate::") && !known.iter().any(|known| code.contains(known));
+                assert!(!foreign, "{place}");
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `reload` and `upgrade`, as commands beside a running gateway.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::harness::{Gateway, Message, Origin, Setup, config_before, tokens};
+
+/// A gateway with a private folder for its files.
+struct Running {
+    gateway: Gateway,
+    origin: Origin,
+    folder: PathBuf,
+}
+
+impl Running {
+    fn start() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("approov-gateway-commands-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let origin = Origin::new();
+        let config = folder.join("gateway.yaml");
+        fs::write(&config, configuration(&origin, "")).unwrap();
+        let gateway = Setup::bare().env("GATEWAY_CONFIG", &config.to_string_lossy()).start();
+        Self { gateway, origin, folder }
+    }
+
+    fn configure(&self, rest: &str) {
+        fs::write(self.folder.join("gateway.yaml"), configuration(&self.origin, rest)).unwrap();
+    }
+
+    /// Runs a command against it, in an environment that names its real ports.
+    fn command(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_approov-gateway"))
+            .args(arguments)
+            .env_clear()
+            .env("GATEWAY_CONFIG", self.folder.join("gateway.yaml"))
+            .env("GATEWAY_LISTEN", self.gateway.address().to_string())
+            .env("GATEWAY_ADMIN_LISTEN", self.gateway.admin_address().to_string())
+            .env("GATEWAY_THREADS", "1")
+            .output()
+            .unwrap()
+    }
+
+    /// The process that the pid file names.
+    fn pid(&self) -> i32 {
+        fs::read_to_string(self.folder.join("run/pid")).unwrap().trim().parse().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The successor is nobody's child here.
+        if let Ok(pid) = fs::read_to_string(self.folder.join("run/pid"))
+            && let Some(pid) = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn configuration(origin: &Origin, rest: &str) -> String {
+    let server = "server: { pid_file: run/pid, upgrade_sock: run/upgrade.sock, grace_period: 5s }\n";
+    config_before(origin, &format!("{server}{rest}"))
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn reload_says_that_the_configuration_was_taken() {
+    let running = Running::start();
+    assert_eq!(running.gateway.ask(&get("/x")).status, 200);
+    running.configure("routes: [ { path: /, policy: deny } ]\nrejection: { status: 403 }\n");
+    let output = running.command(&["reload"]);
+    assert_eq!(
+        (output.status.code(), text(&output).contains("configuration 2")),
+        (Some(0), true),
+        "{output:?}"
+    );
+    assert_eq!(running.gateway.ask(&get("/x")).status, 403);
+}
+
+#[test]
+fn reload_sends_nothing_while_the_configuration_has_a_problem() {
+    let running = Running::start();
+    running.configure("routes: [ { path: /, policy: denied } ]\n");
+    let output = running.command(&["reload"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(text(&output).contains("routes[0].policy"), "{output:?}");
+    running.configure("");
+    assert_eq!(running.gateway.ask(&get("/x")).status, 200);
+    assert!(text(&running.command(&["reload"])).contains("configuration 2"));
+}
+
+#[test]
+fn reload_and_upgrade_recognise_a_stale_pid_file() {
+    let running = Running::start();
+    // No process has the largest number that fits.
+    fs::write(running.folder.join("run/pid"), "2147483647\n").unwrap();
+    for command in ["reload", "upgrade"] {
+        let output = running.command(&[command]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(text(&output).contains("stale"), "{output:?}");
+    }
+    fs::remove_file(running.folder.join("run/pid")).unwrap();
+}
+
+#[test]
+fn upgrade_replaces_the_process_and_a_dry_run_does_not() {
+    let mut running = Running::start();
+    let old = running.pid();
+    let output = running.command(&["upgrade", "--dry-run"]);
+    assert_eq!((output.status.code(), running.pid()), (Some(0), old), "{output:?}");
+    let output = running.command(&["upgrade"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_ne!(running.pid(), old);
+    let status = running.gateway.wait_for_exit();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(running.gateway.ask(&get("/x")).status, 200);
+    assert!(!running.folder.join("run/upgrade.sock").exists());
+}
+
+#[test]
+fn upgrade_to_a_binary_that_fails_leaves_the_old_process_serving() {
+    let running = Running::start();
+    let old = running.pid();
+    for binary in ["/bin/false", "/nowhere/at/all"] {
+        let output = running.command(&["upgrade", "--binary", binary]);
+        assert!(matches!(output.status.code(), Some(1 | 78)), "{output:?}");
+        assert!(text(&output).contains("nothing was changed"), "{output:?}");
+    }
+    // It says that it takes the configuration, and then ends.
+    let liar = running.folder.join("liar");
+    fs::write(&liar, "#!/bin/sh\ntest \"$1\" = check\n").unwrap();
+    fs::set_permissions(&liar, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let output = running.command(&["upgrade", "--binary", &liar.to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output).contains("serves on"), "{output:?}");
+    assert_eq!((running.pid(), running.gateway.ask(&get("/x")).status), (old, 200));
+}
+
+fn get(target: &str) -> Message {
+    Message::get(target).token(&tokens::valid())
+}
