@@ -112,7 +112,7 @@ fn growth(bench: Bench) -> Result<(), Failed> {
         for length in [64, 256, 1024, 4096, 16 * 1024, 64 * 1024] {
             let keys = Keys::new(Algorithm::Hs256)?;
             // A header and a signature take 80 characters; base64 makes four out of three.
-            let room = (length as usize).saturating_sub(110) * 3 / 4;
+            let room = length.saturating_sub(110) * 3 / 4;
             let claims = match kind {
                 "escapes" => json!({ "exp": 4_102_444_800_u64, "x": "\n".repeat(room / 2) }),
                 "a list" => json!({ "exp": 4_102_444_800_u64, "x": vec![""; room / 3] }),
