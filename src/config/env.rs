@@ -12,7 +12,7 @@ use crate::approov::{Secret, Strategy};
 
 use super::domain::{Domain, domain};
 use super::error::{Fault, Located, Location, Report, Reported, nearest};
-use super::keys::read_secret_file;
+use super::keys::{SECRET_MEND, read_secret_file};
 use super::reader::{integer, word};
 use super::text;
 
@@ -146,7 +146,7 @@ impl Environment {
             admin: self.read(ADMIN_LISTEN, report, text::listen_address),
             runtime_folder: self.runtime_folder(),
             threads: self
-                .read(THREADS, report, |text| integer(text, super::file::THREADS))
+                .read(THREADS, report, |text| integer(text, super::reader::THREADS))
                 .and_then(Result::ok)
                 .map(|threads| threads.value),
         }
@@ -188,9 +188,6 @@ impl fmt::Debug for Environment {
         f.debug_tuple("Environment").field(&self.0.keys()).finish()
     }
 }
-
-/// What to do about any bad secret.
-pub(super) const SECRET_MEND: &str = "copy it again from the output of `approov secret -get base64`";
 
 fn is_ours(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();

@@ -16,11 +16,8 @@ use super::AccessLog;
 use super::domain::{Domain, domain};
 use super::error::{Fault, Located, Location, Reported, quoted};
 use super::keys::KeySection;
-use super::reader::{Mapping, Value};
+use super::reader::{Mapping, THREADS, Value, path};
 use super::text::{self, STRATEGIES};
-
-/// How many worker threads can be asked for.
-pub(super) const THREADS: RangeInclusive<usize> = 1..=1024;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -310,16 +307,4 @@ fn conditions<T>(route: &Mapping<'_>, key: &'static str, parse: fn(&str) -> Resu
 
 fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Reported> {
     value.parse(|text| text::duration(text, range)).map(|duration| duration.value)
-}
-
-/// A file name; a relative one begins at the folder of the configuration file.
-pub(super) fn path(value: &Value<'_>, folder: &Path) -> Result<PathBuf, Reported> {
-    let path = value.text()?;
-    if path.is_empty() || path.contains('\0') {
-        return Err(value.problem(
-            "this is not a file name",
-            "write a path; a relative one begins at this file's folder",
-        ));
-    }
-    Ok(folder.join(path))
 }

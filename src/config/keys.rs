@@ -8,11 +8,12 @@ use zeroize::Zeroizing;
 
 use crate::approov::{Algorithm, Key, KeyError, Secret};
 
-use super::env::SECRET_MEND;
 use super::error::{Fault, Located, Location, Report, Reported, quoted};
-use super::file::path;
-use super::reader::Value;
+use super::reader::{Value, path};
 use super::text;
+
+/// What to do about any bad secret.
+pub(super) const SECRET_MEND: &str = "copy it again from the output of `approov secret -get base64`";
 
 /// An entry of `approov.keys`.
 pub(super) struct KeySection {

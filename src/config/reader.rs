@@ -2,6 +2,7 @@
 //! its place, and reading goes on.
 
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 use super::error::{Fault, Located, Location, Report, Reported, quoted, suggest};
 use super::yaml::{Kind, Node};
@@ -244,6 +245,21 @@ fn shown_key(key: &str) -> String {
         && !key.is_empty()
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
     if is_name { key.to_owned() } else { "(key not shown)".to_owned() }
+}
+
+/// How many worker threads can be asked for.
+pub(super) const THREADS: RangeInclusive<usize> = 1..=1024;
+
+/// A file name; a relative one begins at the folder of the configuration file.
+pub(super) fn path(value: &Value<'_>, folder: &Path) -> Result<PathBuf, Reported> {
+    let path = value.text()?;
+    if path.is_empty() || path.contains('\0') {
+        return Err(value.problem(
+            "this is not a file name",
+            "write a path; a relative one begins at this file's folder",
+        ));
+    }
+    Ok(folder.join(path))
 }
 
 #[cfg(test)]

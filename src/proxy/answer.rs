@@ -9,7 +9,7 @@ use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::extract;
+use super::extract::{self, Unfit};
 use crate::approov::Presented;
 use crate::config::RejectionAnswer;
 
@@ -43,6 +43,15 @@ pub(super) enum Answer {
     BadGateway,
     /// The origin is too slow.
     GatewayTimeout,
+}
+
+impl From<Unfit> for Answer {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Method => Answer::MethodNotAllowed,
+            Unfit::Form => Answer::BadRequest,
+        }
+    }
 }
 
 const COUNT: usize = Answer::GatewayTimeout as usize + 1;

@@ -5,32 +5,40 @@ use http::{HeaderMap, HeaderName, Method, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::answer::Answer;
 use crate::approov::Presented;
+
+/// Why a request is not one to be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// A method that is not served.
+    Method,
+    /// Malformed or ambiguous.
+    Form,
+}
 
 /// Refuses what Pingora lets through although it is malformed, ambiguous or not wanted: every
 /// such request could mean one thing to the gateway and another to the origin.
-pub(super) fn refuse_malformed(session: &Session, guarded: &[HeaderName]) -> Result<(), Answer> {
+pub(super) fn refuse_malformed(session: &Session, guarded: &[HeaderName]) -> Result<(), Unfit> {
     let request = session.req_header();
     if request.method == Method::TRACE || request.method == Method::CONNECT {
         // TRACE echoes what only the origin should see; CONNECT is for another kind of proxy.
-        return Err(Answer::MethodNotAllowed);
+        return Err(Unfit::Method);
     }
     if !is_plain_target(request.raw_path())
         || !has_plain_host(request)
         || !has_plain_framing(request)
         || nominates(request, guarded)
     {
-        return Err(Answer::BadRequest);
+        return Err(Unfit::Form);
     }
     let raw = session.to_h1_raw();
     let http1 = request.version != Version::HTTP_2;
     if http1 && (!is_target_as_sent(&raw, request.raw_path()) || has_bare_line_feed(&raw)) {
-        return Err(Answer::BadRequest);
+        return Err(Unfit::Form);
     }
     // Pingora has dropped the length by now (RFC 9112 §6.3 allows that); we refuse (§6.1).
     if http1 && request.headers.contains_key(TRANSFER_ENCODING) && has_field(&raw, b"content-length") {
-        return Err(Answer::BadRequest);
+        return Err(Unfit::Form);
     }
     Ok(())
 }
