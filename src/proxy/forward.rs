@@ -122,11 +122,16 @@ fn within_origin(location: &[u8], authority: &[u8]) -> Option<Vec<u8>> {
     let rest = rest.strip_prefix(b":443").or_else(|| rest.strip_prefix(b":80")).unwrap_or(rest);
     match rest {
         // A path that begins with // would name another host; RFC 3986 §4.2 knows the way out.
-        [b'/', b'/', ..] => Some([b"/.", rest].concat()),
+        [b'/', path @ ..] if begins_with_slash(path) => Some([b"/.", rest].concat()),
         [b'/', ..] => Some(rest.to_vec()),
         [] | [b'?' | b'#', ..] => Some([b"/", rest].concat()),
         _ => None,
     }
+}
+
+/// As browsers read it: they take `\` for `/`, and leave tabs out (WHATWG URL, basic URL parser).
+fn begins_with_slash(path: &[u8]) -> bool {
+    matches!(path.iter().find(|byte| **byte != b'\t'), Some(b'/' | b'\\'))
 }
 
 fn strip_prefix_ignore_case<'t>(text: &'t [u8], prefix: &[u8]) -> Option<&'t [u8]> {
@@ -148,6 +153,10 @@ mod tests {
             ("https://api.example.com?y", Some("/?y")),
             ("https://api.example.com:443/x", Some("/x")),
             ("https://api.example.com//evil.example/x", Some("/.//evil.example/x")),
+            ("https://api.example.com/\\evil.example/x", Some("/./\\evil.example/x")),
+            ("https://api.example.com/\t/evil.example/x", Some("/./\t/evil.example/x")),
+            ("https://api.example.com/\t\\evil.example/x", Some("/./\t\\evil.example/x")),
+            ("https://api.example.com/\tx", Some("/\tx")),
             ("https://api.example.com.evil.example/", None),
             ("https://api.example.com@evil.example/", None),
             ("https://api.example.com:8443/", None),
