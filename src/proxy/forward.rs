@@ -23,7 +23,8 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 pub(super) struct Forwarding {
     /// The token header, if the origin is not to see it.
     removed_token: Option<HeaderName>,
-    /// Names whose look-alikes (`x_forwarded_for`, `approov.token`) some servers take for them.
+    /// Names whose look-alikes (`x_forwarded_for`, `approov.token`) some servers take for them: CGI
+    /// (RFC 3875 §4.1.18) knows letters, digits and `_` only, and what is none becomes one.
     guarded: Vec<HeaderName>,
 }
 
@@ -67,8 +68,9 @@ impl Forwarding {
 
     fn is_removed(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        if memchr::memchr2(b'_', b'.', text.as_bytes()).is_some() {
-            let plain = text.replace(['_', '.'], "-");
+        let is_odd = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+        if text.contains(is_odd) {
+            let plain = text.replace(is_odd, "-");
             return is_claim_of_others(&plain)
                 || self.guarded.iter().any(|guarded| guarded.as_str() == plain);
         }
