@@ -10,9 +10,21 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use crate::config::{Approov, Origin};
 use crate::telemetry::write_address;
 
-/// Fields by which others tell who the client is. What a client claims does not count.
-const CLAIMS_OF_OTHERS: [&str; 3] = ["forwarded", "x-real-ip", "cf-connecting-ip"];
-const X_FORWARDED: &str = "x-forwarded-";
+/// Fields by which others tell who the client is, or which target it asked for in place of that in
+/// the request line. What a client claims does not count.
+const CLAIMS_OF_OTHERS: [&str; 10] = [
+    "forwarded",
+    "forwarded-for",
+    "x-real-ip",
+    "cf-connecting-ip",
+    "true-client-ip",
+    "fastly-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+];
+const X_FORWARDED: &str = "x-forwarded";
 
 /// Hop-by-hop fields of a response (RFC 9110 §7.6.1) that Pingora leaves in.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");

@@ -19,6 +19,14 @@ fn forged_names() -> Vec<String> {
         "Forwarded",
         "X-Real-IP",
         "CF-Connecting-IP",
+        "True-Client-IP",
+        "Fastly-Client-IP",
+        "X-Client-IP",
+        "X-Cluster-Client-IP",
+        "Forwarded-For",
+        "X-Forwarded",
+        "X-Original-URL",
+        "X-Rewrite-URL",
     ];
     let mut all: Vec<String> = Vec::new();
     for name in names {
