@@ -49,6 +49,12 @@ pub(super) fn prepare_folder(path: &Path) -> io::Result<()> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let metadata = fs::metadata(folder)?;
+    if let Some(owner) = stranger(metadata.uid(), rustix::process::geteuid().as_raw()) {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{} belongs to user {owner}; use a folder of your own", folder.display()),
+        ));
+    }
     let writable_by_others = metadata.mode() & 0o022 != 0;
     if writable_by_others {
         return Err(io::Error::new(
@@ -59,9 +65,21 @@ pub(super) fn prepare_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The owner of a folder, if that is neither this user nor root: whatever its mode, it is the
+/// owner's to change.
+fn stranger(owner: u32, user: u32) -> Option<u32> {
+    (owner != user && owner != 0).then_some(owner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_ours_or_roots() {
+        assert_eq!((stranger(1000, 1000), stranger(0, 1000), stranger(0, 0)), (None, None, None));
+        assert_eq!((stranger(1000, 0), stranger(1001, 1000)), (Some(1000), Some(1001)));
+    }
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
