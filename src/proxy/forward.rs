@@ -100,6 +100,11 @@ pub(super) fn clean_response(response: &mut ResponseHeader, origin: &Origin) -> 
     if response.status != StatusCode::SWITCHING_PROTOCOLS {
         remove_nominated(response);
     }
+    if response.status.is_informational() || response.status == StatusCode::NO_CONTENT {
+        // These have no body, and who believes such a field waits for one (RFC 9112 §6).
+        response.remove_header(&CONTENT_LENGTH);
+        response.remove_header(&TRANSFER_ENCODING);
+    }
     response.remove_header(&KEEP_ALIVE);
     response.remove_header(&PROXY_CONNECTION);
     if let Some(location) = response.headers.get(LOCATION)

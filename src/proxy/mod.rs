@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::Version;
-use http::header::TRANSFER_ENCODING;
+use http::header::{EXPECT, TRANSFER_ENCODING};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, Result};
@@ -112,6 +112,12 @@ impl ProxyHttp for Gateway {
                 ctx.is_tunnel = extract::settle_upgrade(session.req_header_mut());
                 if ctx.is_tunnel {
                     session.set_read_timeout(Some(TUNNEL_IDLE));
+                }
+                if session.req_header().version == Version::HTTP_10 {
+                    // It would take an interim response for the final one (RFC 9110 §15.2), and
+                    // cannot ask for one (§10.1.1).
+                    session.set_ignore_info_resp(true);
+                    session.req_header_mut().remove_header(&EXPECT);
                 }
                 Ok(false)
             }
