@@ -1,8 +1,8 @@
 //! The pid file: which process serves.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A pid file of this process; removed when dropped, unless a successor has put its own in place.
@@ -16,7 +16,10 @@ impl PidFile {
     /// When the folder cannot be made or written.
     pub fn write(path: &Path) -> io::Result<Self> {
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        fs::write(&temporary, format!("{}\n", std::process::id()))?;
+        // Whatever the umask: who can write it chooses whom the operator signals.
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&temporary)?;
+        file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
         fs::rename(&temporary, path)?;
         Ok(Self(path.to_owned()))
     }
@@ -91,6 +94,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o700);
         let ours = PidFile::write(&path).expect("written");
         assert_eq!(read(&path).expect("a number"), std::process::id());
+        assert_eq!(fs::metadata(&path).expect("written").permissions().mode() & 0o022, 0);
         drop(ours);
         assert!(!path.exists());
         let ours = PidFile::write(&path).expect("written");
