@@ -34,6 +34,10 @@ pub use snapshot::Snapshot;
 /// How long a client's connection is kept without a request, in seconds.
 const KEEPALIVE_SECONDS: u64 = 75;
 
+/// How long a client may take nothing of an answer. Without an end, one that never reads holds its
+/// request and the origin's connection for ever.
+const CLIENT_WRITE: Duration = Duration::from_secs(60);
+
 /// What all requests and all workers share.
 pub struct Shared {
     /// The configuration in force; a request takes it once, at its start.
@@ -107,11 +111,13 @@ impl ProxyHttp for Gateway {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(KEEPALIVE_SECONDS));
         }
+        session.set_write_timeout(Some(CLIENT_WRITE));
         match self.admit(session, ctx) {
             Ok(()) => {
                 ctx.is_tunnel = extract::settle_upgrade(session.req_header_mut());
                 if ctx.is_tunnel {
                     session.set_read_timeout(Some(TUNNEL_IDLE));
+                    session.set_write_timeout(Some(TUNNEL_IDLE));
                 }
                 if session.req_header().version == Version::HTTP_10 {
                     // It would take an interim response for the final one (RFC 9110 §15.2), and
