@@ -192,7 +192,11 @@ fn approov(root: &Mapping<'_>, folder: &Path) -> ApproovSection {
     );
     let binding = approov.section("binding", &["headers", "claim", "missing_claim"]);
     let names = |key| {
-        let names = approov.find(key)?.list_of(|name| name.parse(text::printable))?;
+        let list = approov.find(key)?;
+        if list.is_empty_list() {
+            list.problem("the list is empty", "write what is accepted, or remove the key to accept any");
+        }
+        let names = list.list_of(|name| name.parse(text::printable))?;
         Some(names.into_iter().map(|name| name.value).collect())
     };
     ApproovSection {

@@ -73,7 +73,7 @@ pub fn show_duration(duration: Duration) -> String {
 
 /// Header fields that belong to the connection (RFC 9110 §7.6.1), that frame the message, or that
 /// the gateway sets or removes itself.
-const NOT_FOR_TOKENS: [&str; 20] = [
+const NOT_FOR_TOKENS: [&str; 27] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -87,6 +87,8 @@ const NOT_FOR_TOKENS: [&str; 20] = [
     "content-length",
     "expect",
     "forwarded",
+    "forwarded-for",
+    "x-forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
@@ -94,6 +96,11 @@ const NOT_FOR_TOKENS: [&str; 20] = [
     "x-real-ip",
     "cf-connecting-ip",
     "true-client-ip",
+    "fastly-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
 ];
 
 /// The name of a header that can carry a token, or that a token can be bound to.

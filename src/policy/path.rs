@@ -87,7 +87,12 @@ pub fn check_plain(path: &[u8]) -> Result<(), PathFault> {
 fn is_dot_segment(path: &[u8], start: usize) -> bool {
     let rest = &path[start..];
     let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
-    matches!(&rest[..end], b"." | b"..")
+    let mut segment = &rest[..end];
+    // Windows leaves out blanks at the end of a name.
+    while let Some(shorter) = segment.strip_suffix(b"%20") {
+        segment = shorter;
+    }
+    matches!(segment, b"." | b"..")
 }
 
 fn check_escape(rest: &[u8]) -> Result<(), PathFault> {
@@ -141,6 +146,7 @@ mod tests {
             "/v1/posts/1",
             "/a.b/..c/.d./...",
             "/a%20b",
+            "/a..%20/%20",
             "/100%25",
             "/caf%C3%A9",
             "/a:b@c,d=e+f!$&'()*",
@@ -167,6 +173,8 @@ mod tests {
             ("/a/./b", DotSegment),
             ("/a/../b", DotSegment),
             ("/a/..", DotSegment),
+            ("/a/..%20/b", DotSegment),
+            ("/a/.%20%20", DotSegment),
             ("/a\\b", Backslash),
             ("/a%5cb", Backslash),
             ("/a%5C..%5cb", Backslash),

@@ -10,9 +10,21 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use crate::config::{Approov, Origin};
 use crate::telemetry::write_address;
 
-/// Fields by which others tell who the client is. What a client claims does not count.
-const CLAIMS_OF_OTHERS: [&str; 3] = ["forwarded", "x-real-ip", "cf-connecting-ip"];
-const X_FORWARDED: &str = "x-forwarded-";
+/// Fields by which others tell who the client is, or which target it asked for in place of that in
+/// the request line. What a client claims does not count.
+const CLAIMS_OF_OTHERS: [&str; 10] = [
+    "forwarded",
+    "forwarded-for",
+    "x-real-ip",
+    "cf-connecting-ip",
+    "true-client-ip",
+    "fastly-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+];
+const X_FORWARDED: &str = "x-forwarded";
 
 /// Hop-by-hop fields of a response (RFC 9110 §7.6.1) that Pingora leaves in.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -23,7 +35,8 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 pub(super) struct Forwarding {
     /// The token header, if the origin is not to see it.
     removed_token: Option<HeaderName>,
-    /// Names whose look-alikes (`x_forwarded_for`, `approov.token`) some servers take for them.
+    /// Names whose look-alikes (`x_forwarded_for`, `approov.token`) some servers take for them: CGI
+    /// (RFC 3875 §4.1.18) knows letters, digits and `_` only, and what is none becomes one.
     guarded: Vec<HeaderName>,
 }
 
@@ -67,8 +80,9 @@ impl Forwarding {
 
     fn is_removed(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        if memchr::memchr2(b'_', b'.', text.as_bytes()).is_some() {
-            let plain = text.replace(['_', '.'], "-");
+        let is_odd = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+        if text.contains(is_odd) {
+            let plain = text.replace(is_odd, "-");
             return is_claim_of_others(&plain)
                 || self.guarded.iter().any(|guarded| guarded.as_str() == plain);
         }
@@ -85,6 +99,11 @@ fn is_claim_of_others(name: &str) -> bool {
 pub(super) fn clean_response(response: &mut ResponseHeader, origin: &Origin) -> Result<()> {
     if response.status != StatusCode::SWITCHING_PROTOCOLS {
         remove_nominated(response);
+    }
+    if response.status.is_informational() || response.status == StatusCode::NO_CONTENT {
+        // These have no body, and who believes such a field waits for one (RFC 9112 §6).
+        response.remove_header(&CONTENT_LENGTH);
+        response.remove_header(&TRANSFER_ENCODING);
     }
     response.remove_header(&KEEP_ALIVE);
     response.remove_header(&PROXY_CONNECTION);
@@ -122,11 +141,16 @@ fn within_origin(location: &[u8], authority: &[u8]) -> Option<Vec<u8>> {
     let rest = rest.strip_prefix(b":443").or_else(|| rest.strip_prefix(b":80")).unwrap_or(rest);
     match rest {
         // A path that begins with // would name another host; RFC 3986 §4.2 knows the way out.
-        [b'/', b'/', ..] => Some([b"/.", rest].concat()),
+        [b'/', path @ ..] if begins_with_slash(path) => Some([b"/.", rest].concat()),
         [b'/', ..] => Some(rest.to_vec()),
         [] | [b'?' | b'#', ..] => Some([b"/", rest].concat()),
         _ => None,
     }
+}
+
+/// As browsers read it: they take `\` for `/`, and leave tabs out (WHATWG URL, basic URL parser).
+fn begins_with_slash(path: &[u8]) -> bool {
+    matches!(path.iter().find(|byte| **byte != b'\t'), Some(b'/' | b'\\'))
 }
 
 fn strip_prefix_ignore_case<'t>(text: &'t [u8], prefix: &[u8]) -> Option<&'t [u8]> {
@@ -148,6 +172,10 @@ mod tests {
             ("https://api.example.com?y", Some("/?y")),
             ("https://api.example.com:443/x", Some("/x")),
             ("https://api.example.com//evil.example/x", Some("/.//evil.example/x")),
+            ("https://api.example.com/\\evil.example/x", Some("/./\\evil.example/x")),
+            ("https://api.example.com/\t/evil.example/x", Some("/./\t/evil.example/x")),
+            ("https://api.example.com/\t\\evil.example/x", Some("/./\t\\evil.example/x")),
+            ("https://api.example.com/\tx", Some("/\tx")),
             ("https://api.example.com.evil.example/", None),
             ("https://api.example.com@evil.example/", None),
             ("https://api.example.com:8443/", None),

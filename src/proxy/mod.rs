@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::Version;
-use http::header::TRANSFER_ENCODING;
+use http::header::{EXPECT, TRANSFER_ENCODING};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, Result};
@@ -33,6 +33,10 @@ pub use snapshot::Snapshot;
 
 /// How long a client's connection is kept without a request, in seconds.
 const KEEPALIVE_SECONDS: u64 = 75;
+
+/// How long a client may take nothing of an answer. Without an end, one that never reads holds its
+/// request and the origin's connection for ever.
+const CLIENT_WRITE: Duration = Duration::from_secs(60);
 
 /// What all requests and all workers share.
 pub struct Shared {
@@ -107,11 +111,19 @@ impl ProxyHttp for Gateway {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(KEEPALIVE_SECONDS));
         }
+        session.set_write_timeout(Some(CLIENT_WRITE));
         match self.admit(session, ctx) {
             Ok(()) => {
                 ctx.is_tunnel = extract::settle_upgrade(session.req_header_mut());
                 if ctx.is_tunnel {
                     session.set_read_timeout(Some(TUNNEL_IDLE));
+                    session.set_write_timeout(Some(TUNNEL_IDLE));
+                }
+                if session.req_header().version == Version::HTTP_10 {
+                    // It would take an interim response for the final one (RFC 9110 §15.2), and
+                    // cannot ask for one (§10.1.1).
+                    session.set_ignore_info_resp(true);
+                    session.req_header_mut().remove_header(&EXPECT);
                 }
                 Ok(false)
             }

@@ -126,7 +126,11 @@ impl Waiting {
             match self.socket.accept() {
                 Ok((predecessor, _)) => {
                     predecessor.set_nonblocking(false)?;
-                    refuse_strangers(&predecessor)?;
+                    // A stranger must not be able to end the wait for the true one.
+                    if let Err(error) = refuse_strangers(&predecessor) {
+                        log::warn!("{}: {error}", self.path.display());
+                        continue;
+                    }
                     // Somebody who only looks whether the socket is in use closes it at once.
                     if let Some(received) = receive_from(predecessor)? {
                         return Ok(received);

@@ -1,8 +1,8 @@
 //! The pid file: which process serves.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A pid file of this process; removed when dropped, unless a successor has put its own in place.
@@ -16,7 +16,10 @@ impl PidFile {
     /// When the folder cannot be made or written.
     pub fn write(path: &Path) -> io::Result<Self> {
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        fs::write(&temporary, format!("{}\n", std::process::id()))?;
+        // Whatever the umask: who can write it chooses whom the operator signals.
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&temporary)?;
+        file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
         fs::rename(&temporary, path)?;
         Ok(Self(path.to_owned()))
     }
@@ -49,6 +52,12 @@ pub(super) fn prepare_folder(path: &Path) -> io::Result<()> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let metadata = fs::metadata(folder)?;
+    if let Some(owner) = stranger(metadata.uid(), rustix::process::geteuid().as_raw()) {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{} belongs to user {owner}; use a folder of your own", folder.display()),
+        ));
+    }
     let writable_by_others = metadata.mode() & 0o022 != 0;
     if writable_by_others {
         return Err(io::Error::new(
@@ -59,9 +68,21 @@ pub(super) fn prepare_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The owner of a folder, if that is neither this user nor root: whatever its mode, it is the
+/// owner's to change.
+fn stranger(owner: u32, user: u32) -> Option<u32> {
+    (owner != user && owner != 0).then_some(owner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_ours_or_roots() {
+        assert_eq!((stranger(1000, 1000), stranger(0, 1000), stranger(0, 0)), (None, None, None));
+        assert_eq!((stranger(1000, 0), stranger(1001, 1000)), (Some(1000), Some(1001)));
+    }
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -73,6 +94,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o700);
         let ours = PidFile::write(&path).expect("written");
         assert_eq!(read(&path).expect("a number"), std::process::id());
+        assert_eq!(fs::metadata(&path).expect("written").permissions().mode() & 0o022, 0);
         drop(ours);
         assert!(!path.exists());
         let ours = PidFile::write(&path).expect("written");

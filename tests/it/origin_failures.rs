@@ -259,6 +259,9 @@ fn a_redirect_to_the_origin_stays_with_the_gateway() {
             "/scheme-less" => format!("//{authority}/x?y=z#f"),
             "/relative" => "/x?y=z#f".to_owned(),
             "/bare" => format!("http://{authority}"),
+            "/two-slashes" => format!("http://{authority}//elsewhere.test"),
+            "/backslash" => format!("http://{authority}/\\elsewhere.test"),
+            "/tab" => format!("http://{authority}/\t/elsewhere.test"),
             _ => "https://elsewhere.test/x".to_owned(),
         };
         exchange.send(format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))?;
@@ -271,6 +274,9 @@ fn a_redirect_to_the_origin_stays_with_the_gateway() {
         ("/scheme-less", "/x?y=z#f"),
         ("/relative", "/x?y=z#f"),
         ("/bare", "/"),
+        ("/two-slashes", "/.//elsewhere.test"),
+        ("/backslash", "/./\\elsewhere.test"),
+        ("/tab", "/./\t/elsewhere.test"),
         ("/elsewhere", "https://elsewhere.test/x"),
     ] {
         let response = gateway.ask(&get(target));

@@ -296,6 +296,54 @@ fn a_client_of_http_1_0_gets_no_chunks() {
 }
 
 #[test]
+fn a_client_of_http_1_0_gets_no_interim_response() {
+    let origin = Origin::scripted(|exchange| {
+        assert!(!exchange.request.has("expect"));
+        exchange.body()?;
+        exchange.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")?;
+        exchange.answer("200 OK", "hello")
+    });
+    let gateway = gateway_before(&origin);
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        client.send(format!(
+            "POST / HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nApproov-Token: {}\r\n\
+             Content-Length: 4\r\n\r\nbody",
+            tokens::valid()
+        ));
+        let response = client.response();
+        assert_eq!((response.status, response.text().as_str()), (200, "hello"));
+    }
+}
+
+#[test]
+fn an_answer_without_a_body_announces_none() {
+    let origin = Origin::troubled(|exchange| {
+        exchange.send(match exchange.request.target.as_str() {
+            "/100" => {
+                "HTTP/1.1 103 X\r\nContent-Length: 5\r\n\r\nHTTP/1.1 204 X\r\nContent-Length: 5\r\n\r\n"
+            }
+            _ => {
+                "HTTP/1.1 102 X\r\nTransfer-Encoding: chunked\r\n\r\n\
+                  HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n"
+            }
+        })?;
+        Ok(Then::KeepAlive)
+    });
+    let gateway = gateway_before(&origin);
+    let mut client = gateway.connect();
+    for target in ["/100", "/102"] {
+        client.send(get(target).bytes());
+        for _ in 0..2 {
+            let answer = client.response();
+            let framing = [answer.values("content-length"), answer.values("transfer-encoding")].concat();
+            assert_eq!(framing, [""; 0], "{target}: {}", answer.status);
+        }
+    }
+    assert_eq!(client.ask(&get("/honest")).text(), "hello");
+}
+
+#[test]
 fn a_websocket_becomes_a_tunnel_until_one_side_hangs_up() {
     let origin = Origin::troubled(|exchange| {
         assert_eq!(exchange.request.values("upgrade"), ["websocket"]);

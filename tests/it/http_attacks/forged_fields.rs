@@ -19,11 +19,20 @@ fn forged_names() -> Vec<String> {
         "Forwarded",
         "X-Real-IP",
         "CF-Connecting-IP",
+        "True-Client-IP",
+        "Fastly-Client-IP",
+        "X-Client-IP",
+        "X-Cluster-Client-IP",
+        "Forwarded-For",
+        "X-Forwarded",
+        "X-Original-URL",
+        "X-Rewrite-URL",
     ];
     let mut all: Vec<String> = Vec::new();
     for name in names {
         all.extend([name.to_owned(), name.to_uppercase(), name.to_lowercase()]);
-        for look_alike in [name.replace('-', "_"), name.replace('-', "."), name.replacen('-', "_", 1)] {
+        let odd = ["_", ".", "~", "!", "+", "*", "|"].map(|odd| name.replace('-', odd));
+        for look_alike in odd.into_iter().chain([name.replacen('-', "_", 1)]) {
             if look_alike != name {
                 all.push(look_alike);
             }
@@ -120,8 +129,16 @@ fn look_alikes_of_the_token_and_of_bound_fields_neither_count_nor_reach_the_orig
     let token = tokens::bound_to("Bearer abcone");
     let good =
         Message::get("/").token(&token).field("Authorization", "Bearer abc").field("X-Device-Id", "one");
-    let look_alikes =
-        ["Approov_Token", "approov.token", "X_Device_Id", "X.Device.Id", "X-Device_Id", "x_device-id"];
+    let look_alikes = [
+        "Approov_Token",
+        "approov.token",
+        "X_Device_Id",
+        "X.Device.Id",
+        "X-Device_Id",
+        "x_device-id",
+        "X~Device!Id",
+        "Approov+Token",
+    ];
     for name in look_alikes {
         assert_eq!(gateway.ask(&good.clone().field(name, "two")).status, 200, "{name}");
         let request = origin.requests().pop().unwrap();

@@ -15,13 +15,15 @@ fn routed(origin: &Origin) -> Gateway {
 }
 
 /// Paths that some server, somewhere, takes for another.
-const AMBIGUOUS: [&str; 44] = [
+const AMBIGUOUS: [&str; 46] = [
     "//internal/x",
     "/public//internal/x",
     "/public/../internal/x",
     "/public/./x",
     "/public/..",
     "/public/.",
+    "/public/..%20/internal/x",
+    "/public/.%20%20/x",
     "/./internal/x",
     "/public/%2e%2e/internal/x",
     "/public/%2E%2E/internal/x",
