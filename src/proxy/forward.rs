@@ -80,9 +80,9 @@ impl Forwarding {
 
     fn is_removed(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        let is_odd = |c: char| !c.is_ascii_alphanumeric() && c != '-';
-        if text.contains(is_odd) {
-            let plain = text.replace(is_odd, "-");
+        let is_odd = |byte: u8| !byte.is_ascii_alphanumeric() && byte != b'-';
+        if text.bytes().any(is_odd) {
+            let plain = text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
             return is_claim_of_others(&plain)
                 || self.guarded.iter().any(|guarded| guarded.as_str() == plain);
         }

@@ -77,13 +77,13 @@ fn stranger(owner: u32, user: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_folder_is_ours_or_roots() {
         assert_eq!((stranger(1000, 1000), stranger(0, 1000), stranger(0, 0)), (None, None, None));
         assert_eq!((stranger(1000, 0), stranger(1001, 1000)), (Some(1000), Some(1001)));
     }
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn is_removed_only_while_it_is_ours() {
