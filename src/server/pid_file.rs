@@ -15,10 +15,19 @@ impl PidFile {
     /// # Errors
     /// When the folder cannot be made or written.
     pub fn write(path: &Path) -> io::Result<Self> {
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let file = Self(path.to_owned());
+        file.restore()?;
+        Ok(file)
+    }
+
+    /// Writes it again, where another process has put its own in place and then failed.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn restore(&self) -> io::Result<()> {
+        let temporary = self.0.with_extension(format!("{}.tmp", std::process::id()));
         fs::write(&temporary, format!("{}\n", std::process::id()))?;
-        fs::rename(&temporary, path)?;
-        Ok(Self(path.to_owned()))
+        fs::rename(&temporary, &self.0)
     }
 }
 
@@ -79,6 +88,9 @@ mod tests {
         fs::write(&path, "1\n").expect("a successor's");
         drop(ours);
         assert_eq!(read(&path).expect("a number"), 1);
+        let ours = PidFile(path.clone());
+        ours.restore().expect("written");
+        assert_eq!(read(&path).expect("a number"), std::process::id());
         fs::set_permissions(folder.join("run"), fs::Permissions::from_mode(0o777)).expect("ours");
         assert!(prepare_folder(&path).is_err());
         fs::remove_dir_all(folder).expect("ours");
