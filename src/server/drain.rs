@@ -1,6 +1,9 @@
 //! The end of a process: handing over, draining, leaving.
 
+use std::thread;
 use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 use super::signals::Signal;
 use super::{Server, Worker, handover};
@@ -12,8 +15,9 @@ const POLL: Duration = Duration::from_millis(10);
 /// may be on the way, and is answered with `Connection: close`.
 const IDLE_AT_TERMINATION: Duration = Duration::from_millis(100);
 
-/// The same after an upgrade, where nobody waits for the end.
-const IDLE_AT_UPGRADE: Duration = Duration::from_secs(1);
+/// The same after an upgrade, where nobody waits for the end: long enough for an app that thinks
+/// between two requests, short enough for an operator who watches.
+const IDLE_AT_UPGRADE: Duration = Duration::from_millis(2500);
 
 /// What became of the sockets.
 pub(super) enum Offer {
@@ -21,8 +25,8 @@ pub(super) enum Offer {
     Taken,
     /// Nobody does; this process serves on.
     Refused,
-    /// A signal to end at once came meanwhile.
-    Interrupted,
+    /// A signal to end came meanwhile.
+    Interrupted(Signal),
 }
 
 impl Server {
@@ -34,10 +38,11 @@ impl Server {
         };
         let sockets = self.sockets.clone();
         let shown = path.display().to_string();
-        let offer = self.runtime.spawn_blocking(move || handover::offer(&path, &sockets.all()));
+        // On a thread that the end of the process need not wait for.
+        let (answer, mut offer) = oneshot::channel();
+        thread::spawn(move || answer.send(handover::offer(&path, &sockets.all())));
         let signals = &mut self.signals;
-        self.runtime.block_on(async {
-            tokio::pin!(offer);
+        let offer = self.runtime.block_on(async {
             loop {
                 tokio::select! {
                     offered = &mut offer => return match offered {
@@ -52,15 +57,20 @@ impl Server {
                         }
                     },
                     signal = signals.next() => match signal {
-                        Signal::Terminate | Signal::Interrupt => {
-                            log::info!("stopping at once, in the middle of a handover");
-                            return Offer::Interrupted;
-                        }
-                        Signal::Hangup | Signal::Quit | Signal::User1 => {}
+                        Signal::Terminate | Signal::Interrupt => return Offer::Interrupted(signal),
+                        Signal::Hangup => log::warn!("SIGHUP: ignored in the middle of a handover"),
+                        Signal::Quit | Signal::User1 => {}
                     },
                 }
             }
-        })
+        });
+        if let (Offer::Refused, Some(pid_file)) = (&offer, &self.pid_file) {
+            // A successor that failed late has put its own in place.
+            if let Err(error) = pid_file.restore() {
+                log::error!("cannot write the pid file: {error}");
+            }
+        }
+        offer
     }
 
     /// After a handover: the successor accepts, what is in flight here ends here.
@@ -83,6 +93,8 @@ impl Server {
         self.readiness.set_draining();
         // Fails only when every worker has ended by itself.
         let _ = self.stop.send(true);
+        // With the workers' own handles gone too, connections are refused and do not wait in vain.
+        drop(self.sockets);
         let start = Instant::now();
         let workers = &self.workers;
         let grace_period = self.grace_period;

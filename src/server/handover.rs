@@ -116,11 +116,15 @@ impl Waiting {
         Ok(Self { socket, path: path.to_owned() })
     }
 
-    /// Waits at most for `patience`.
+    /// Waits at most for `patience`, and for as long as nobody asks to end.
     ///
     /// # Errors
-    /// When nobody came, or what came was no handover.
-    pub fn receive(&self, patience: Duration) -> io::Result<Received> {
+    /// When nobody came, or what came was no handover, or it was asked to end.
+    pub fn receive(
+        &self,
+        patience: Duration,
+        mut asked_to_end: impl FnMut() -> bool,
+    ) -> io::Result<Received> {
         let deadline = Instant::now() + patience;
         loop {
             match self.socket.accept() {
@@ -142,6 +146,9 @@ impl Waiting {
                             io::ErrorKind::TimedOut,
                             "no running process handed its sockets over",
                         ));
+                    }
+                    if asked_to_end() {
+                        return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a signal"));
                     }
                     std::thread::sleep(POLL);
                 }
@@ -238,7 +245,7 @@ mod tests {
             let path = path.clone();
             move || offer(&path, &[&first, &second])
         });
-        let received = waiting.receive(Duration::from_secs(10)).expect("arrives");
+        let received = waiting.receive(Duration::from_secs(10), || false).expect("arrives");
         for ((address, socket), expected) in received.sockets.iter().zip(addresses) {
             assert_eq!(*address, expected);
             assert_eq!(socket.local_addr().expect("bound"), expected);
@@ -258,7 +265,7 @@ mod tests {
             let path = path.clone();
             move || offer(&path, &[&listener()])
         });
-        drop(waiting.receive(Duration::from_secs(10)).expect("arrives"));
+        drop(waiting.receive(Duration::from_secs(10), || false).expect("arrives"));
         let error = running.join().expect("no panic").expect_err("nobody accepts");
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
@@ -275,6 +282,16 @@ mod tests {
             Waiting::bind(&path).expect_err("one successor at a time").kind(),
             io::ErrorKind::AddrInUse
         );
-        assert_eq!(waiting.receive(Duration::ZERO).expect_err("nobody came").kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            waiting.receive(Duration::ZERO, || false).expect_err("nobody came").kind(),
+            io::ErrorKind::TimedOut
+        );
+    }
+
+    #[test]
+    fn a_waiting_successor_ends_when_asked_to() {
+        let waiting = Waiting::bind(&folder("asked").join("upgrade.sock")).expect("binds");
+        let error = waiting.receive(Duration::from_secs(10), || true).expect_err("nobody came");
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
 }

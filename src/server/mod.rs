@@ -114,7 +114,7 @@ impl Server {
             .enable_all()
             .build()
             .map_err(|error| ServerError::new("cannot start an event loop", error))?;
-        let signals = {
+        let mut signals = {
             let _inside = runtime.enter();
             Signals::catch().map_err(|error| ServerError::new("cannot catch signals", error))?
         };
@@ -126,7 +126,8 @@ impl Server {
         }
         sockets::raise_descriptor_limit();
         let (sockets, predecessor) = if take_over {
-            let (sockets, predecessor) = sockets::take_over(&settings, &notifier)?;
+            let (sockets, predecessor) =
+                sockets::take_over(&settings, &notifier, || runtime.block_on(signals.asks_to_end()))?;
             (sockets, Some(predecessor))
         } else {
             (Sockets::bind(&settings)?, None)
@@ -210,7 +211,8 @@ impl Server {
                 Signal::Quit => match self.offer_sockets() {
                     drain::Offer::Taken => return self.retire(),
                     drain::Offer::Refused => {}
-                    drain::Offer::Interrupted => return,
+                    drain::Offer::Interrupted(Signal::Terminate) => return self.terminate(),
+                    drain::Offer::Interrupted(_) => return log::info!("SIGINT: stopping at once"),
                 },
             }
         }

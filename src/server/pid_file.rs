@@ -15,13 +15,22 @@ impl PidFile {
     /// # Errors
     /// When the folder cannot be made or written.
     pub fn write(path: &Path) -> io::Result<Self> {
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let file = Self(path.to_owned());
+        file.restore()?;
+        Ok(file)
+    }
+
+    /// Writes it again, where another process has put its own in place and then failed.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn restore(&self) -> io::Result<()> {
+        let temporary = self.0.with_extension(format!("{}.tmp", std::process::id()));
         // Whatever the umask: who can write it chooses whom the operator signals.
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&temporary)?;
         file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
-        fs::rename(&temporary, path)?;
-        Ok(Self(path.to_owned()))
+        fs::rename(&temporary, &self.0)
     }
 }
 
@@ -101,6 +110,9 @@ mod tests {
         fs::write(&path, "1\n").expect("a successor's");
         drop(ours);
         assert_eq!(read(&path).expect("a number"), 1);
+        let ours = PidFile(path.clone());
+        ours.restore().expect("written");
+        assert_eq!(read(&path).expect("a number"), std::process::id());
         fs::set_permissions(folder.join("run"), fs::Permissions::from_mode(0o777)).expect("ours");
         assert!(prepare_folder(&path).is_err());
         fs::remove_dir_all(folder).expect("ours");

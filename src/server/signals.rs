@@ -45,4 +45,19 @@ impl Signals {
             _ = self.user1.recv() => Signal::User1,
         }
     }
+
+    /// Whether one has come that ends a process which does not serve yet; the others are dropped.
+    pub async fn asks_to_end(&mut self) -> bool {
+        loop {
+            tokio::select! {
+                biased;
+                signal = self.next() => {
+                    if matches!(signal, Signal::Interrupt | Signal::Terminate) {
+                        return true;
+                    }
+                }
+                () = std::future::ready(()) => return false,
+            }
+        }
+    }
 }

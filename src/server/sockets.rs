@@ -59,11 +59,12 @@ impl Sockets {
     }
 }
 
-/// Waits for the sockets of the running process. It goes on accepting until
+/// Waits for the sockets of the running process, or to be asked to end. It goes on accepting until
 /// [`Predecessor::acknowledge`].
 pub(super) fn take_over(
     settings: &Settings,
     notifier: &Notifier,
+    asked_to_end: impl FnMut() -> bool,
 ) -> Result<(Sockets, Predecessor), ServerError> {
     let Some(path) = settings.server.upgrade_sock.as_deref() else {
         return Err(ServerError("--upgrade needs server.upgrade_sock in the configuration".into()));
@@ -73,7 +74,7 @@ pub(super) fn take_over(
     let waiting = Waiting::bind(path).map_err(failed)?;
     log::info!("waiting for the sockets of the running process at {}; send it SIGQUIT", path.display());
     notifier.tell(WAITING);
-    let mut received = waiting.receive(PATIENCE).map_err(failed)?;
+    let mut received = waiting.receive(PATIENCE, asked_to_end).map_err(failed)?;
     let sockets = Sockets::from_inherited(settings, std::mem::take(&mut received.sockets))?;
     Ok((sockets, Predecessor(received)))
 }

@@ -11,6 +11,7 @@ mod harness;
 mod http_attacks;
 mod judge;
 mod large_bodies;
+mod lifecycle;
 mod observability;
 mod origin_failures;
 mod proxying;

@@ -65,14 +65,18 @@ impl Setup {
 
     /// Starts it, and waits until it says where it listens.
     pub fn start(self) -> Gateway {
+        let mut gateway = self.launch();
+        gateway.wait_until_listening();
+        gateway
+    }
+
+    /// Starts it, and waits for nothing.
+    pub fn launch(self) -> Gateway {
         let mut child = self.spawn();
         let log = Arc::new(Log::default());
         log.follow(Stream::Out, child.stdout.take().unwrap());
         log.follow(Stream::Err, child.stderr.take().unwrap());
-        let mut gateway = Gateway { child, log, public: None, admin: None, _files: self.files };
-        gateway.public = Some(gateway.announced("listening on http://"));
-        gateway.admin = Some(gateway.announced("admin on http://"));
-        gateway
+        Gateway { child, log, public: None, admin: None, _files: self.files }
     }
 
     /// Starts it where it is expected to end by itself.
@@ -128,6 +132,22 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// Waits until it says where it listens.
+    pub fn wait_until_listening(&mut self) {
+        self.public = Some(self.announced("listening on http://"));
+        self.admin = Some(self.announced("admin on http://"));
+    }
+
+    /// Waits until standard error holds this text.
+    pub fn wait_for_message(&self, text: &str) {
+        self.wait_for_log(|_, stderr| String::from_utf8_lossy(stderr).contains(text));
+    }
+
+    /// What `/version` says.
+    pub fn version(&self) -> Value {
+        serde_json::from_slice(&self.admin("/version").body).expect("JSON")
+    }
+
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.public.unwrap()

@@ -1,0 +1,185 @@
+//! SIGHUP: another configuration while requests run.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::{Gate, Place, assert_echoes, gated, get};
+use crate::harness::{DEADLINE, Gateway, Message, Origin, eventually, tokens};
+
+const NEXT_SECRET: &[u8; 64] = b"another secret that nobody knows, of sixty-four characters, hm.!";
+
+fn next_token() -> String {
+    tokens::signed_with(NEXT_SECRET, &json!({ "exp": tokens::in_seconds(60) }))
+}
+
+fn with_next_secret(config: &str) -> String {
+    config.replace(tokens::SECRET_BASE64, &STANDARD.encode(NEXT_SECRET))
+}
+
+/// Sends SIGHUP and waits until the configuration of this generation is in force.
+fn reload(gateway: &Gateway, generation: u64) {
+    gateway.signal("HUP");
+    eventually("the next configuration", || {
+        (gateway.version()["config_generation"] == generation).then_some(())
+    });
+    assert_eq!(gateway.version()["config_refused"], Value::Null);
+}
+
+/// Sends SIGHUP and waits until a configuration was refused; returns what `/version` tells.
+fn fail_to_reload(gateway: &Gateway) -> Vec<String> {
+    gateway.signal("HUP");
+    let problems = eventually("the refusal", || match &gateway.version()["config_refused"]["problems"] {
+        Value::Array(problems) => Some(problems.clone()),
+        _ => None,
+    });
+    problems.iter().map(|problem| problem.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn keys_routes_and_rejection_change_under_an_open_connection() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let gateway = place.start(&place.config(&origin, "rejection: { status: 401 }\n"));
+    assert_eq!(gateway.version()["config_generation"], 1);
+    let mut client = gateway.connect();
+    let old = Message::get("/v1/x").token(&tokens::valid());
+    let new = Message::get("/v1/x").token(&next_token());
+    assert_eq!(client.ask(&old).status, 200);
+    assert_eq!(client.ask(&new).status, 401);
+    assert_eq!(client.ask(&Message::get("/open")).status, 401);
+    let rest = "rejection: { status: 403, content_type: text/plain, body: no }\n\
+                routes:\n  - { path: /open, policy: open, origin: api }\n  \
+                - { path: /v1/, policy: protect, origin: api }\n";
+    place.write("gateway.yaml", &with_next_secret(&place.config(&origin, rest)));
+    reload(&gateway, 2);
+    assert_eq!(client.ask(&new).status, 200);
+    let refused = client.ask(&old);
+    assert_eq!((refused.status, refused.text().as_str()), (403, "no"));
+    assert_eq!(client.ask(&Message::get("/open")).status, 200);
+    assert_eq!(client.ask(&Message::get("/elsewhere")).status, 404);
+    assert_eq!(origin.targets(), ["/v1/x", "/v1/x", "/open"]);
+    gateway.wait_for_count("approov_gateway_config_reloads_total", &[("result", "success")], 2.0);
+    // The origin was not changed: its connection was kept.
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn a_request_under_way_keeps_the_configuration_it_began_with() {
+    let gate = Gate::default();
+    let (place, origin, other) = (Place::new(), gated(&gate), Origin::new());
+    let gateway = place.start(&place.config(&origin, ""));
+    let mut client = gateway.connect();
+    client.send(get("/slow").bytes());
+    origin.wait_until("the slow request", |record| record.requests.len() == 1);
+    let rest = "routes: [ { name: renamed, path: /, policy: protect, origin: api } ]\n";
+    place.write("gateway.yaml", &with_next_secret(&place.config(&other, rest)));
+    reload(&gateway, 2);
+    assert_eq!(gateway.ask(&Message::get("/new").token(&next_token())).text(), "hello");
+    gate.open();
+    let response = client.response();
+    assert_eq!((response.status, response.text().as_str()), (200, "/slow"));
+    let route = |path| gateway.wait_for_entry(|entry| entry["url.path"] == path)["approov.route"].clone();
+    assert_ne!(route("/slow"), route("/new"));
+    assert_eq!(client.ask(&Message::get("/next").token(&next_token())).status, 200);
+    assert_eq!(
+        (origin.targets(), other.targets()),
+        (vec!["/slow".into()], vec!["/new".into(), "/next".into()])
+    );
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_is_told_everywhere() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let config = place.config(&origin, "");
+    let gateway = place.start(&config);
+    let last_success = || gateway.metrics().sum("approov_gateway_config_last_reload_success", &[]);
+    let first_success = last_success();
+    gateway.assert_serves(&origin);
+    place.write("gateway.yaml", &format!("{}rejection: {{ statsu: 403 }}\n", with_next_secret(&config)));
+    let line = config.lines().count() + 1;
+    let problems = fail_to_reload(&gateway).join("\n");
+    for told in [format!("gateway.yaml:{line}"), "statsu".into(), "status".into()] {
+        assert!(problems.contains(&told), "{told}: {problems}");
+        gateway.wait_for_message(&told);
+    }
+    assert_eq!(gateway.version()["config_generation"], 1);
+    let reloads =
+        |result| gateway.metrics().sum("approov_gateway_config_reloads_total", &[("result", result)]);
+    assert_eq!((reloads("failure"), reloads("success")), (1.0, 1.0));
+    assert_eq!(last_success(), first_success);
+    gateway.assert_serves(&origin);
+    std::fs::remove_file(place.path("gateway.yaml")).unwrap();
+    gateway.signal("HUP");
+    gateway.wait_for_count("approov_gateway_config_reloads_total", &[("result", "failure")], 2.0);
+    gateway.assert_serves(&origin);
+    place.write("gateway.yaml", &config);
+    reload(&gateway, 2);
+    assert!(last_success() > first_success);
+    gateway.assert_serves(&origin);
+    assert!(origin.connections() <= 2, "one for each worker");
+}
+
+#[test]
+fn the_file_of_a_secret_is_read_again() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let config = place.config(&origin, "").replace(
+        &format!("secret_base64: \"{}\"", tokens::SECRET_BASE64),
+        &format!("secret_base64_file: {}", place.path("secret").display()),
+    );
+    place.write("secret", tokens::SECRET_BASE64);
+    let gateway = place.start(&config);
+    gateway.assert_serves(&origin);
+    place.write("secret", "no base64!");
+    let problems = fail_to_reload(&gateway).join("\n");
+    assert!(problems.contains("secret_base64_file") && !problems.contains("no base64!"), "{problems}");
+    gateway.assert_serves(&origin);
+    place.write("secret", &STANDARD.encode(NEXT_SECRET));
+    reload(&gateway, 2);
+    assert_eq!(gateway.ask(&get("/")).status, 401);
+    assert_eq!(gateway.ask(&Message::get("/new").token(&next_token())).status, 200);
+    assert_eq!(origin.targets(), ["/honest", "/honest", "/new"]);
+}
+
+#[test]
+fn what_cannot_change_is_told_by_name_and_the_rest_changes() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let config = place.config(&origin, "");
+    let gateway = place.start(&config);
+    let config = config
+        .replace("threads: 2", "threads: 3")
+        .replacen("127.0.0.1:0", "127.0.0.1:1", 1)
+        .replace("\"127.0.0.1:0\"", "\"127.0.0.2:0\"")
+        .replace("/pid,", "/other-pid,");
+    place.write("gateway.yaml", &with_next_secret(&config));
+    reload(&gateway, 2);
+    for key in ["server.threads", "server.pid_file", "listeners", "admin.address"] {
+        gateway.wait_for_message(&format!("{key} cannot change while running"));
+    }
+    let stderr = String::from_utf8(gateway.stderr()).unwrap();
+    assert!(!stderr.contains("server.upgrade_sock cannot"), "{stderr}");
+    assert_eq!(gateway.ask(&Message::get("/new").token(&next_token())).status, 200);
+    assert_eq!(place.pid(), gateway.pid());
+}
+
+#[test]
+fn many_reloads_at_once_end_with_the_last_file() {
+    let gate = Gate::default();
+    let (place, origin) = (Place::new(), gated(&gate));
+    let config = place.config(&origin, "");
+    let gateway = place.start(&config);
+    let mut client = gateway.connect();
+    for round in 0..30 {
+        let is_last = round == 29;
+        place.write("gateway.yaml", &if is_last { with_next_secret(&config) } else { config.clone() });
+        gateway.signal("HUP");
+        if !is_last {
+            // Signals come together: the last file may be in force already at this point, never half.
+            assert_echoes(&mut client, &format!("/{round}"));
+        }
+    }
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while client.ask(&Message::get("/new").token(&next_token())).status != 200 {
+        assert!(std::time::Instant::now() < deadline, "the last file never came into force");
+    }
+    assert_eq!(origin.connections(), 1);
+}

@@ -1,0 +1,331 @@
+//! SIGQUIT: another process takes over, or fails to.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{
+    Gate, Place, assert_echoes, assert_tunnel, begin_download, begin_tunnel, end_download, gated, get,
+};
+use crate::harness::{Client, DEADLINE, Gateway, Message, Origin, eventually, tokens};
+
+const WAITING: &str = "waiting for the sockets of the running process";
+
+impl Place {
+    /// Starts a successor of `gateway`, and waits until it waits.
+    fn successor(&self, gateway: &Gateway, origin: &Origin) -> Gateway {
+        self.write("next.yaml", &self.config_like(gateway, origin, ""));
+        let successor = self.setup("next.yaml", &["run", "--upgrade"]).launch();
+        successor.wait_for_message(WAITING);
+        successor
+    }
+}
+
+/// Clients that ask without a pause, each request under a name of its own.
+#[derive(Default)]
+struct Load {
+    stop: AtomicBool,
+    answered: AtomicUsize,
+}
+
+impl Load {
+    /// Asks until told to stop, over connections kept for as long as the gateway keeps them or
+    /// over one for each request. Every request must be answered.
+    fn run(&self, address: SocketAddr, name: &str, is_kept: bool) -> Vec<String> {
+        let mut asked = Vec::new();
+        let mut kept: Option<Client> = None;
+        while !self.stop.load(Ordering::Relaxed) {
+            let target = format!("/{name}/{}", asked.len());
+            let mut client = kept.take().unwrap_or_else(|| Client::connect(address));
+            let mut message = get(&target);
+            if !is_kept {
+                message = message.field("Connection", "close");
+            }
+            let response = client.ask(&message);
+            assert_eq!((response.status, response.text()), (200, target.clone()));
+            if response.values("connection") != ["close"] {
+                kept = Some(client);
+            }
+            asked.push(target);
+            self.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        asked
+    }
+
+    /// Waits for so many answers from now on.
+    fn wait_for_more(&self, count: usize) {
+        let enough = self.answered.load(Ordering::Relaxed) + count;
+        eventually("more answers", || (self.answered.load(Ordering::Relaxed) >= enough).then_some(()));
+    }
+}
+
+/// Ends the load also when the test fails in between.
+struct Stop<'l>(&'l Load);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn nothing_is_refused_reset_lost_or_doubled() {
+    let gate = Gate::default();
+    let (place, origin) = (Place::new(), gated(&gate));
+    let mut old = place.start(&place.config(&origin, ""));
+    let address = old.address();
+    let load = Load::default();
+    let (asked, new) = std::thread::scope(|scope| {
+        let load = &load;
+        let stop = Stop(load);
+        let clients: Vec<_> = (0..6)
+            .map(|number| scope.spawn(move || load.run(address, &format!("load{number}"), number % 2 == 0)))
+            .collect();
+        load.wait_for_more(50);
+        let download = begin_download(address);
+        let mut tunnel = begin_tunnel(address);
+        let mut upload = Client::connect(address);
+        let body = Message::post("/upload", vec![b'u'; 200_000]).token(&tokens::valid()).bytes();
+        let (first, second) = body.split_at(body.len() / 2);
+        upload.send(first);
+        origin.wait_until("the upload", |record| {
+            record.requests.iter().any(|request| request.target == "/upload" && !request.body.is_empty())
+        });
+        let mut thinking = Client::connect(address);
+        assert_echoes(&mut thinking, "/thinking");
+
+        let mut new = place.successor(&old, &origin);
+        load.wait_for_more(50);
+        assert_eq!(place.pid(), old.pid());
+        old.signal("QUIT");
+        new.wait_until_listening();
+        old.wait_for_message("a successor accepts connections");
+        assert_eq!((new.address(), new.admin_address()), (old.address(), old.admin_address()));
+        assert_eq!(place.pid(), new.pid());
+        eventually("the new one to answer operators", || (new.version()["pid"] == new.pid()).then_some(()));
+        load.wait_for_more(200);
+
+        assert_tunnel(&mut tunnel, "after");
+        upload.send(second);
+        assert_eq!(upload.response().text(), "/upload");
+        gate.open();
+        end_download(download);
+        drop((tunnel, upload));
+        assert_echoes(&mut thinking, "/thought");
+        let start = Instant::now();
+        assert_eq!(old.wait_for_exit().code(), Some(0));
+        println!("{:?} from the last request to the end of the old process", start.elapsed());
+        load.wait_for_more(50);
+        drop(stop);
+        let asked: Vec<String> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        (asked, new)
+    });
+    let mut at_origin: HashMap<String, usize> = HashMap::new();
+    for request in origin.requests() {
+        *at_origin.entry(request.target).or_default() += 1;
+        assert!(request.body.len() == if request.method == "POST" { 200_000 } else { 0 });
+    }
+    for target in
+        asked.iter().map(String::as_str).chain(["/download", "/tunnel", "/upload", "/thinking", "/thought"])
+    {
+        assert_eq!(at_origin.remove(target), Some(1), "{target}");
+    }
+    assert!(at_origin.is_empty(), "nobody asked for {at_origin:?}");
+    assert_eq!(place.pid(), new.pid());
+    assert!(!place.path("sock").exists());
+}
+
+#[test]
+fn a_client_may_think_for_longer_than_the_handover_takes() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let mut old = place.start(&place.config(&origin, ""));
+    let mut thinking = old.connect();
+    assert_eq!(thinking.ask(&get("/before")).status, 200);
+    let mut new = place.successor(&old, &origin);
+    old.signal("QUIT");
+    new.wait_until_listening();
+    // Time is what this is about: nothing else could be waited for.
+    std::thread::sleep(Duration::from_millis(1500));
+    let response = thinking.ask(&get("/after"));
+    assert_eq!((response.status, response.values("connection")), (200, vec!["close"]));
+    assert_eq!(old.wait_for_exit().code(), Some(0));
+    assert_eq!(origin.targets(), ["/before", "/after"]);
+}
+
+#[test]
+fn one_upgrade_after_another() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let mut running = place.start(&place.config(&origin, ""));
+    for _ in 0..3 {
+        let mut next = place.successor(&running, &origin);
+        running.signal("QUIT");
+        next.wait_until_listening();
+        assert_eq!(running.wait_for_exit().code(), Some(0));
+        assert_eq!(place.pid(), next.pid());
+        next.assert_serves(&origin);
+        running = next;
+    }
+}
+
+#[test]
+fn a_successor_may_listen_elsewhere_too() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let mut old = place.start(&place.config(&origin, ""));
+    let config = place
+        .config_like(&old, &origin, "")
+        .replace("listeners: [ ", "listeners: [ { address: \"127.0.0.2:0\" }, ");
+    place.write("next.yaml", &config);
+    let mut new = place.setup("next.yaml", &["run", "--upgrade"]).launch();
+    new.wait_for_message(WAITING);
+    old.signal("QUIT");
+    new.wait_until_listening();
+    assert_eq!(old.wait_for_exit().code(), Some(0));
+    new.assert_serves(&origin);
+    assert_eq!(Client::connect(old.address()).ask(&get("/")).status, 200);
+}
+
+#[test]
+fn without_a_successor_it_serves_on() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let gateway = place.start(&place.config(&origin, ""));
+    gateway.signal("QUIT");
+    gateway.wait_for_message("SIGQUIT: no successor took the sockets");
+    gateway.assert_serves(&origin);
+    // A stale socket: the file is there, and nobody listens.
+    drop(UnixListener::bind(place.path("sock")).unwrap());
+    gateway.signal("QUIT");
+    gateway.wait_for_log(|_, stderr| {
+        String::from_utf8_lossy(stderr).matches("SIGQUIT: no successor took the sockets").count() == 2
+    });
+    gateway.assert_serves(&origin);
+    assert_eq!(place.pid(), gateway.pid());
+    // It is no obstacle to one that does come.
+    let mut gateway = gateway;
+    let mut new = place.successor(&gateway, &origin);
+    gateway.signal("QUIT");
+    new.wait_until_listening();
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    new.assert_serves(&origin);
+}
+
+#[test]
+fn a_successor_that_is_killed_leaves_the_old_one_serving() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let mut old = place.start(&place.config(&origin, ""));
+    // Before it binds anything, or after; and while it waits.
+    place.write("next.yaml", &place.config_like(&old, &origin, ""));
+    place.setup("next.yaml", &["run", "--upgrade"]).launch().signal("KILL");
+    place.successor(&old, &origin).signal("KILL");
+    old.signal("QUIT");
+    old.wait_for_message("SIGQUIT: no successor took the sockets");
+    old.assert_serves(&origin);
+    // Anywhere between taking the sockets and accepting: stopped there, then killed.
+    let taken = place.successor(&old, &origin);
+    taken.signal("STOP");
+    old.signal("QUIT");
+    for _ in 0..20 {
+        old.assert_serves(&origin);
+    }
+    taken.signal("KILL");
+    old.wait_for_log(|_, stderr| {
+        String::from_utf8_lossy(stderr).matches("SIGQUIT: no successor took the sockets").count() == 2
+    });
+    old.assert_serves(&origin);
+    assert_eq!(place.pid(), old.pid());
+    let mut new = place.successor(&old, &origin);
+    old.signal("QUIT");
+    new.wait_until_listening();
+    assert_eq!(old.wait_for_exit().code(), Some(0));
+    new.assert_serves(&origin);
+    assert_eq!(place.pid(), new.pid());
+}
+
+#[test]
+fn a_successor_that_has_written_its_pid_and_dies_leaves_the_old_ones() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let old = place.start(&place.config(&origin, ""));
+    // What a successor does, up to the moment before it would say that it accepts.
+    let socket = UnixListener::bind(place.path("sock")).unwrap();
+    old.signal("QUIT");
+    let (connection, _) = socket.accept().unwrap();
+    place.write("pid", "1\n");
+    drop(connection);
+    old.wait_for_message("SIGQUIT: no successor took the sockets");
+    eventually("the pid file", || (place.pid() == old.pid()).then_some(()));
+    old.assert_serves(&origin);
+}
+
+#[test]
+fn a_successor_with_a_bad_configuration_is_never_noticed() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let old = place.start(&place.config(&origin, ""));
+    let before = old.stderr();
+    place.write("next.yaml", &place.config_like(&old, &origin, "rejection: { statsu: 403 }\n"));
+    let exit = place.setup("next.yaml", &["run", "--upgrade"]).run_to_exit();
+    assert_eq!(exit.status.code(), Some(78), "{}", exit.stderr);
+    assert!(exit.stderr.contains("statsu"), "{}", exit.stderr);
+    old.assert_serves(&origin);
+    assert_eq!(old.stderr(), before);
+    assert_eq!(place.pid(), old.pid());
+}
+
+#[test]
+fn a_successor_that_cannot_listen_leaves_the_old_one_serving() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let old = place.start(&place.config(&origin, ""));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = place.config_like(&old, &origin, "");
+    let address = taken.local_addr().unwrap();
+    let config = config.replace("listeners: [ ", &format!("listeners: [ {{ address: \"{address}\" }}, "));
+    place.write("next.yaml", &config);
+    let mut new = place.setup("next.yaml", &["run", "--upgrade"]).launch();
+    new.wait_for_message(WAITING);
+    old.signal("QUIT");
+    assert_eq!(new.wait_for_exit().code(), Some(1));
+    old.wait_for_message("SIGQUIT: no successor took the sockets");
+    old.assert_serves(&origin);
+    assert_eq!(place.pid(), old.pid());
+}
+
+#[test]
+fn a_successor_that_hangs_holds_up_nothing_but_itself() {
+    let gate = Gate::default();
+    let (place, origin) = (Place::new(), gated(&gate));
+    let mut old = place.start(&place.config(&origin, ""));
+    let hanging = UnixListener::bind(place.path("sock")).unwrap();
+    old.signal("QUIT");
+    let (_connection, _) = hanging.accept().unwrap();
+    let mut kept = old.connect();
+    for number in 0..20 {
+        assert_echoes(&mut kept, &format!("/kept/{number}"));
+        assert_echoes(&mut old.connect(), &format!("/new/{number}"));
+    }
+    // It can be stopped as ever.
+    let download = begin_download(old.address());
+    old.signal("TERM");
+    old.wait_for_message("SIGTERM: draining");
+    gate.open();
+    end_download(download);
+    drop(kept);
+    let start = Instant::now();
+    assert_eq!(old.wait_for_exit().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_successor_waits_for_its_turn_and_can_be_stopped() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let old = place.start(&place.config(&origin, ""));
+    let mut waiting = place.successor(&old, &origin);
+    let second = place.setup("next.yaml", &["run", "--upgrade"]).run_to_exit();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(second.stderr.contains("another successor is waiting there"), "{}", second.stderr);
+    let start = Instant::now();
+    waiting.signal("TERM");
+    waiting.wait_for_exit();
+    assert!(start.elapsed() < DEADLINE / 4, "{:?}", start.elapsed());
+    old.assert_serves(&origin);
+    assert_eq!(place.pid(), old.pid());
+}
