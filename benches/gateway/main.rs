@@ -10,6 +10,8 @@
 //! default, access log and metrics included, and verifies an HS256 token bound to a header. The
 //! rounds alternate, so that a machine that changes its speed changes it for all.
 
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 mod bare;
 mod load;
 mod origin;
