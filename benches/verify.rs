@@ -6,6 +6,8 @@
 //! each round gives one ratio, and medians over the rounds are reported. Comparing two harness
 //! runs would measure the neighbours instead.
 
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
