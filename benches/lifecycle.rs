@@ -24,7 +24,7 @@ use approov_gateway::approov::Secret;
 use approov_gateway::cli::token::{Kind, Request, mint};
 
 const SECRET: &str =
-    "h+CX0tOzdAAR9l15bWAqvq7w9olk66daIH+Xk+IAHhVVHszjDzeGobzNnqyRze3lw/WVyWrc2gZfh3XXfBOmww==";
+    "k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH+Xk+IAHhVVHszjDzeGobzNnqyRze3lw/WVyWrc2gZfh3XXfBOmww==";
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How much is done.

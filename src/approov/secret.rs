@@ -137,8 +137,8 @@ mod tests {
             ("approov_base64_secret_here", SecretError::Placeholder),
             ("<your secret>", SecretError::Placeholder),
             ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", SecretError::Placeholder),
-            ("h+CX0tOzdAAR9l15bWAqvq7w9olk66daIH-Xk_IAHhVVHszj", SecretError::NotBase64),
-            ("h+CX0tOzdAAR9l15bWAqvq7w9olk66da\nIH+Xk+IAHhVVHszj", SecretError::WhiteSpaceInside),
+            ("k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH-Xk_IAHhVVHszj", SecretError::NotBase64),
+            ("k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3f\nIH+Xk+IAHhVVHszj", SecretError::WhiteSpaceInside),
         ] {
             assert_eq!(decoded(text), Err(error), "{text}");
         }
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn does_not_print() {
-        let secret = Secret::from_base64("h+CX0tOzdAAR9l15bWAqvq7w9olk66daIH+Xk+IAHhVVHszjDzeGobzN");
+        let secret = Secret::from_base64("k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH+Xk+IAHhVVHszjDzeGobzN");
         assert_eq!(format!("{secret:?}"), "Ok(Secret(…))");
     }
 }

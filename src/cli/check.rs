@@ -234,7 +234,7 @@ fn origin_url(origin: &Origin) -> String {
 mod tests {
     use super::*;
 
-    const SECRET: &str = "h+CX0tOzdAAR9l15bWAqvq7w9olk66daIH+Xk+IAHhVVHszjDzeGobzN";
+    const SECRET: &str = "k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH+Xk+IAHhVVHszjDzeGobzN";
 
     fn environment() -> Environment {
         Environment::from_pairs([("APPROOV_SECRET_BASE64", SECRET), ("GATEWAY_THREADS", "2")])

@@ -11,7 +11,7 @@ use approov_gateway::policy::{PathPattern, Policy};
 use proptest::prelude::*;
 
 /// Published in Approov's examples.
-const SECRET: &str = "h+CX0tOzdAAR9l15bWAqvq7w9olk66daIH+Xk+IAHhVVHszjDzeGobzN";
+const SECRET: &str = "k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH+Xk+IAHhVVHszjDzeGobzN";
 const WITH_SECRET: (&str, &str) = ("APPROOV_SECRET_BASE64", SECRET);
 const WITH_DOMAIN: (&str, &str) = ("API_DOMAIN", "api.example.com");
 
