@@ -5,9 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod architecture;
+mod binding_attacks;
+mod claim_attacks;
 mod commands;
 mod config;
+mod form_attacks;
 mod harness;
+mod header_attacks;
 mod http_attacks;
 mod judge;
 mod large_bodies;
@@ -20,7 +24,6 @@ mod routes;
 mod secrecy;
 mod starting;
 mod tls_origins;
-mod token_attacks;
 mod token_commands;
 mod tokens;
 mod vectors;

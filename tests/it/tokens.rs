@@ -102,3 +102,19 @@ fn pem(label: &str, der: &[u8]) -> String {
         body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
+
+/// A case: its name, the token, and the verdict it must get.
+pub type Case = (&'static str, String, Result<(), Rejection>);
+
+#[track_caller]
+pub fn check(verifier: &Verifier, cases: impl IntoIterator<Item = Case>, count: usize) {
+    let mut checked = 0;
+    for (name, token, expected) in cases {
+        assert_eq!(judge(verifier, &token), expected, "{name}: {token:.200}");
+        checked += 1;
+    }
+    assert_eq!(checked, count, "the number of cases");
+}
+
+/// Claims that pass.
+pub const PAYLOAD: &str = r#"{"exp":2000000060,"did":"ExampleApproovTokenDID=="}"#;
