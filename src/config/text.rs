@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use crate::approov::{RESERVED_CLAIMS, Strategy};
-use crate::policy::{HostPattern, check_plain};
+use crate::policy::{HostPattern, check_plain, is_claim};
 
 use super::domain::host_name;
 use super::error::{Fault, quoted};
@@ -71,9 +71,8 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
-/// Header fields that belong to the connection (RFC 9110 §7.6.1), that frame the message, or that
-/// the gateway sets or removes itself.
-const NOT_FOR_TOKENS: [&str; 27] = [
+/// Header fields that belong to the connection (RFC 9110 §7.6.1), or that frame the message.
+const NOT_FOR_TOKENS: [&str; 12] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -86,21 +85,6 @@ const NOT_FOR_TOKENS: [&str; 27] = [
     "host",
     "content-length",
     "expect",
-    "forwarded",
-    "forwarded-for",
-    "x-forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "cf-connecting-ip",
-    "true-client-ip",
-    "fastly-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-url",
-    "x-rewrite-url",
 ];
 
 /// The name of a header that can carry a token, or that a token can be bound to.
@@ -108,7 +92,7 @@ pub(super) fn header_name(text: &str) -> Result<HeaderName, Fault> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
         Fault::new(format!("{} is not a header name", quoted(text)), "write one such as Approov-Token")
     })?;
-    if NOT_FOR_TOKENS.contains(&name.as_str()) {
+    if NOT_FOR_TOKENS.contains(&name.as_str()) || is_claim(name.as_str()) {
         let message = format!("{} is set or removed on the way", quoted(text));
         return Err(Fault::new(message, "choose a header that the app sends and no proxy touches"));
     }
@@ -262,8 +246,10 @@ mod tests {
         {
             assert!(header_name(name).is_err(), "{name}");
         }
-        for name in NOT_FOR_TOKENS {
+        let forwarded = ["x-forwarded-for", "x-forwarded-server"];
+        for name in NOT_FOR_TOKENS.into_iter().chain(crate::policy::CLAIMS).chain(forwarded) {
             assert!(HeaderName::from_lowercase(name.as_bytes()).is_ok(), "{name} could never be found");
+            assert!(header_name(name).is_err(), "{name}");
         }
     }
 

@@ -1,9 +1,11 @@
 //! Which policy a request meets: routes, tried in order.
 
+mod fields;
 mod path;
 
 use crate::approov::Strategy;
 
+pub use fields::{CLAIMS, is_claim};
 use path::decode;
 pub use path::{PathFault, check_plain};
 

@@ -8,23 +8,8 @@ use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::config::{Approov, Origin};
+use crate::policy::is_claim;
 use crate::telemetry::write_address;
-
-/// Fields by which others tell who the client is, or which target it asked for in place of that in
-/// the request line. What a client claims does not count.
-const CLAIMS_OF_OTHERS: [&str; 10] = [
-    "forwarded",
-    "forwarded-for",
-    "x-real-ip",
-    "cf-connecting-ip",
-    "true-client-ip",
-    "fastly-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-url",
-    "x-rewrite-url",
-];
-const X_FORWARDED: &str = "x-forwarded";
 
 /// Hop-by-hop fields of a response (RFC 9110 §7.6.1) that Pingora leaves in.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -83,15 +68,10 @@ impl Forwarding {
         let is_odd = |byte: u8| !byte.is_ascii_alphanumeric() && byte != b'-';
         if text.bytes().any(is_odd) {
             let plain = text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-            return is_claim_of_others(&plain)
-                || self.guarded.iter().any(|guarded| guarded.as_str() == plain);
+            return is_claim(&plain) || self.guarded.iter().any(|guarded| guarded.as_str() == plain);
         }
-        self.removed_token.as_ref() == Some(name) || is_claim_of_others(text)
+        self.removed_token.as_ref() == Some(name) || is_claim(text)
     }
-}
-
-fn is_claim_of_others(name: &str) -> bool {
-    name.starts_with(X_FORWARDED) || CLAIMS_OF_OTHERS.contains(&name)
 }
 
 /// Removes hop-by-hop fields and makes redirects to the origin itself relative, so that the
