@@ -89,8 +89,8 @@ pub struct NamedSecret {
     pub secret: Secret,
 }
 
-/// Larger than any genuine configuration.
-const MAX_FILE: u64 = 1024 * 1024;
+/// Larger than any genuine configuration: ten thousand routes of 400 bytes each.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
 
 fn sources(file: Option<&Path>, environment: &Environment, report: &Report) -> Result<Sources, Reported> {
     let overrides = environment.overrides(report);
@@ -127,7 +127,7 @@ fn read_text(path: &Path, whole: &Location, report: &Report) -> Result<String, R
         ));
     }
     if bytes.len() as u64 > MAX_FILE {
-        let message = "the configuration file is larger than 1 MiB";
+        let message = "the configuration file is larger than 4 MiB";
         return Err(report.problem(whole, message, "check that it is the right file"));
     }
     String::from_utf8(bytes).map_err(|error| {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::approov::{BindingRules, ClaimRules, DEFAULT_MAX_TOKEN_LENGTH, MissingClaim, Strategy, Verifier};
-use crate::policy::{Policy, Route, RouteTable};
+use crate::policy::{Policy, Route};
 
 use super::env::{Overrides, TokenOverrides};
 use super::error::{Located, Location, Report, Reported, quoted};
@@ -45,7 +45,7 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
     let admin = admin(file.admin, overrides.admin, &listeners, report);
     let keys = keys(&file.approov, overrides.secret, path.as_ref(), &whole, report);
     let sources = ApproovSources { section: file.approov, overrides: overrides.token };
-    check_binding(&sources, &routes, report);
+    check_binding(&sources, routes.routes(), report);
     check_loops(&origins, &listeners, report);
     Ok(Settings {
         file: path,
@@ -55,7 +55,7 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
         approov: approov(sources, keys?),
         rejection: rejection(file.rejection),
         origins: origins.into_iter().map(|(_, origin)| Ok(origin?.value)).collect::<Result<_, _>>()?,
-        routes: RouteTable::new(routes),
+        routes,
         log: Log { access: file.access_log.unwrap_or(AccessLog::Json) },
         warnings: Vec::new(),
     })

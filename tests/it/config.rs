@@ -412,9 +412,38 @@ fn a_file_that_is_no_text_is_told_so() {
     let folder = folder("no-text");
     let file = written(&folder, "latin1.yaml", b"log: {}\n# caf\xe9\n");
     assert!(refused(Some(&file), &[]).contains("latin1.yaml:2: this line is not UTF-8"));
-    let file = written(&folder, "large.yaml", vec![b'#'; 1024 * 1024 + 1]);
-    assert!(refused(Some(&file), &[]).contains("larger than 1 MiB"));
+    let file = written(&folder, "large.yaml", vec![b'#'; 4 * 1024 * 1024 + 1]);
+    assert!(refused(Some(&file), &[]).contains("larger than 4 MiB"));
     assert!(refused(Some(&folder), &[]).contains("cannot be read"));
+}
+
+#[test]
+fn ten_thousand_routes_load_and_are_told_what_never_matches() {
+    let folder = folder("many-routes");
+    let mut text = String::from("routes:\n");
+    for number in 0..10_000 {
+        let condition = "methods: [GET, HEAD, POST], hosts: [shop.example.com, \"*.shop.example.com\"]";
+        text += &format!(
+            "  - {{ name: a-name-of-some-length-{number}, path: /a/{number}/things/, {condition} }}\n"
+        );
+    }
+    text += "  - { path: /a/77/things/x, methods: [GET], hosts: [a.shop.example.com] }\n";
+    let settings = loaded(Some(&written(&folder, "routes.yaml", text)), &[WITH_SECRET, WITH_DOMAIN]);
+    let find = |host: &str, path: &str| {
+        let found = settings.routes.find("GET", host.as_bytes(), path.as_bytes()).expect("a plain path");
+        found.map(|(_, route)| route.name.to_string())
+    };
+    for number in [0, 1, 9, 77, 4711, 9999] {
+        let expected = Some(format!("a-name-of-some-length-{number}"));
+        assert_eq!(find("SHOP.example.com:443", &format!("/a/{number}/things/x")), expected);
+        assert_eq!(find("shop.example.org", &format!("/a/{number}/things/x")), None);
+    }
+    let told = lines(&settings.warnings);
+    assert!(
+        told.contains("routes[10000]: this route never matches: routes[77] takes all its requests"),
+        "{told}"
+    );
+    assert_eq!(settings.warnings.len(), 1, "{told}");
 }
 
 fn sample() -> String {
