@@ -12,7 +12,7 @@ pub use path::{PathFault, check_plain};
 pub use table::RouteTable;
 
 /// What is done with the requests of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Policy {
     /// Verify, and refuse what fails.
     Protect,

@@ -18,8 +18,8 @@ pub(super) const UNROUTED: &str = "none";
 /// One configuration, prepared and immutable.
 pub struct Snapshot {
     pub(super) routes: RouteTable,
-    pub(super) route_metrics: Vec<RouteMetrics>,
-    pub(super) unrouted_metrics: RouteMetrics,
+    pub(super) route_metrics: Vec<Arc<RouteMetrics>>,
+    pub(super) unrouted_metrics: Arc<RouteMetrics>,
     pub(super) verifier: Verifier,
     pub(super) token_header: HeaderName,
     pub(super) binding_headers: Vec<HeaderName>,

@@ -4,8 +4,10 @@ mod access_log;
 mod diagnostics;
 mod metrics;
 mod redact;
+mod route_metrics;
 
 pub(crate) use access_log::write_address;
 pub use access_log::{AccessLogSink, Entry, Writer};
 pub use diagnostics::init as init_diagnostics;
-pub use metrics::{Metrics, OriginMetrics, RouteMetrics, UpstreamErrorKind, Verdict, reason_label};
+pub use metrics::{Metrics, OriginMetrics, UpstreamErrorKind, Verdict, reason_label};
+pub use route_metrics::RouteMetrics;

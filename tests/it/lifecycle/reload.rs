@@ -92,8 +92,11 @@ fn a_bad_file_changes_nothing_and_is_told_everywhere() {
     let (place, origin) = (Place::new(), Origin::new());
     let config = place.config(&origin, "");
     let gateway = place.start(&config);
-    let last_success = || gateway.metrics().sum("approov_gateway_config_last_reload_success", &[]);
-    let first_success = last_success();
+    let gauge =
+        |name| gateway.metrics().sum(&format!("approov_gateway_config_last_reload_success{name}"), &[]);
+    let (success, taken_at) = (|| gauge(""), || gauge("_timestamp_seconds"));
+    let first_taken_at = taken_at();
+    assert!(success() == 1.0 && first_taken_at > 1.6e9);
     gateway.assert_serves(&origin);
     place.write("gateway.yaml", &format!("{}rejection: {{ statsu: 403 }}\n", with_next_secret(&config)));
     let line = config.lines().count() + 1;
@@ -106,7 +109,7 @@ fn a_bad_file_changes_nothing_and_is_told_everywhere() {
     let reloads =
         |result| gateway.metrics().sum("approov_gateway_config_reloads_total", &[("result", result)]);
     assert_eq!((reloads("failure"), reloads("success")), (1.0, 1.0));
-    assert_eq!(last_success(), first_success);
+    assert_eq!((success(), taken_at()), (0.0, first_taken_at));
     gateway.assert_serves(&origin);
     std::fs::remove_file(place.path("gateway.yaml")).unwrap();
     gateway.signal("HUP");
@@ -114,7 +117,7 @@ fn a_bad_file_changes_nothing_and_is_told_everywhere() {
     gateway.assert_serves(&origin);
     place.write("gateway.yaml", &config);
     reload(&gateway, 2);
-    assert!(last_success() > first_success);
+    assert!(success() == 1.0 && taken_at() > first_taken_at);
     gateway.assert_serves(&origin);
     assert!(origin.connections() <= 2, "one for each worker");
 }
