@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::config::{AccessLog, Environment, Origin, Settings, load, show_duration, strategy_name};
+use nix::unistd::geteuid;
+
+use crate::config::{AccessLog, Environment, Identity, Origin, Settings, load, show_duration, strategy_name};
 use crate::policy::{HostPattern, PathPattern, Policy, Route};
 
 use super::Failure;
+use crate::server::become_user;
 
 /// Check the configuration without serving.
 ///
@@ -43,9 +46,26 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
         Some([method, url]) => explain(&settings, method, url)?,
         _ => summary(&settings),
     };
+    if let Some(identity) = &settings.server.identity {
+        check_as(identity, args, environment)?;
+    }
     std::io::stdout()
         .write_all(text.as_bytes())
         .map_err(|error| Failure::Running(format!("standard output cannot be written: {error}")))
+}
+
+/// A reload reads every file again, and that as the user that the process has become by then. Only
+/// root can try.
+fn check_as(identity: &Identity, args: &Args, environment: &Environment) -> Result<(), Failure> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    // For good; this process has nothing else to do.
+    become_user(identity)
+        .map_err(|error| Failure::Running(format!("server.user: cannot become {identity}: {error}")))?;
+    load(args.config.as_deref(), environment).map(drop).map_err(|problems| {
+        Failure::Configuration(format!("as the user {identity}, that a reload runs as:\n{problems}"))
+    })
 }
 
 /// The configuration in a few lines.
@@ -60,7 +80,15 @@ pub fn summary(settings: &Settings) -> String {
     out.line(format_args!("admin          {}", settings.admin.address));
     let server = &settings.server;
     let grace_period = show_duration(server.grace_period);
-    out.line(format_args!("server         {} threads, grace period {grace_period}", server.threads));
+    let watched = if server.watch { ", files watched" } else { "" };
+    out.line(format_args!("server         {} threads, grace period {grace_period}{watched}", server.threads));
+    if let Some(identity) = &server.identity {
+        let checked = match geteuid() {
+            user if user.is_root() || user.as_raw() == identity.uid => "which may read every file",
+            _ => "run this check as root to see whether that may read every file",
+        };
+        out.line(format_args!("user           {identity}, once it listens; {checked}"));
+    }
     let approov = &settings.approov;
     let forwarded =
         if approov.forward_token { "forwarded to the origin" } else { "removed before the origin" };
@@ -75,9 +103,10 @@ pub fn summary(settings: &Settings) -> String {
         out.line(format_args!("origin         {} {}", origin.name, origin_url(origin)));
     }
     out.routes(settings);
-    let log = match settings.log.access {
-        AccessLog::Json => "json, on standard output",
-        AccessLog::Off => "off",
+    let log = match (settings.log.access, &settings.log.file) {
+        (AccessLog::Json, None) => "json, on standard output".to_owned(),
+        (AccessLog::Json, Some(file)) => format!("json, in {}", file.display()),
+        (AccessLog::Off, _) => "off".to_owned(),
     };
     out.line(format_args!("access log     {log}"));
     for warning in &settings.warnings {

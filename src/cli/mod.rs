@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Environment;
+use crate::server::ServerError;
 
 /// Lets only genuine mobile apps, attested by Approov, reach an API.
 ///
@@ -123,3 +124,12 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        match error {
+            ServerError::Configuration(text) => Failure::Configuration(text),
+            ServerError::Running(text) => Failure::Running(text),
+        }
+    }
+}

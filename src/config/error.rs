@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::files::SourceFile;
+
 /// Where a setting was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -57,18 +59,26 @@ impl fmt::Display for Problem {
 
 /// Every mistake of a configuration, in the order of the lines; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    problems: Vec<Problem>,
+    files: Vec<SourceFile>,
+}
 
 impl Problems {
     /// The problems, in order.
     pub fn as_slice(&self) -> &[Problem] {
-        &self.0
+        &self.problems
+    }
+
+    /// The files that were read, or could not be.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for (index, problem) in self.problems.iter().enumerate() {
             let line_break = if index == 0 { "" } else { "\n" };
             write!(f, "{line_break}{problem}")?;
         }
@@ -162,6 +172,7 @@ pub(super) struct Located<T> {
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
+    files: RefCell<Vec<SourceFile>>,
 }
 
 impl Report {
@@ -181,17 +192,29 @@ impl Report {
         self.warnings.borrow_mut().push(problem(at, message.into(), mend.into()));
     }
 
-    /// The result and the warnings, or the problems if there is any.
-    pub fn finish<T>(self, result: Result<T, Reported>) -> Result<(T, Vec<Problem>), Problems> {
+    /// Notes a file whose content counts, before it is read.
+    pub fn reads(&self, path: &Path) {
+        let mut files = self.files.borrow_mut();
+        if !files.iter().any(|file| file.path() == path) {
+            files.push(SourceFile::now(path));
+        }
+    }
+
+    /// The result, the warnings and the files, or the problems if there is any.
+    pub fn finish<T>(
+        self,
+        result: Result<T, Reported>,
+    ) -> Result<(T, Vec<Problem>, Vec<SourceFile>), Problems> {
         let problems = sorted(self.problems);
+        let files = self.files.into_inner();
         match result {
-            Ok(value) if problems.is_empty() => Ok((value, sorted(self.warnings))),
+            Ok(value) if problems.is_empty() => Ok((value, sorted(self.warnings), files)),
             Err(Reported) if problems.is_empty() => {
                 let message = "something is wrong, and the gateway failed to say what".to_owned();
                 let mend = "this is a mistake of the gateway; please report it".to_owned();
-                Err(Problems(vec![problem(&Location::nowhere(), message, mend)]))
+                Err(Problems { problems: vec![problem(&Location::nowhere(), message, mend)], files })
             }
-            _ => Err(Problems(problems)),
+            _ => Err(Problems { problems, files }),
         }
     }
 }

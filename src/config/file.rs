@@ -34,7 +34,7 @@ pub(super) struct File {
     pub rejection: RejectionSection,
     pub origins: Option<Result<Vec<OriginSection>, Reported>>,
     pub routes: Option<Located<Vec<Result<RouteSection, Reported>>>>,
-    pub access_log: Option<AccessLog>,
+    pub log: LogSection,
 }
 
 #[derive(Default)]
@@ -43,6 +43,15 @@ pub(super) struct ServerSection {
     pub grace_period: Option<Duration>,
     pub pid_file: Option<PathBuf>,
     pub upgrade_sock: Option<PathBuf>,
+    pub user: Option<Located<String>>,
+    pub group: Option<Located<String>>,
+    pub watch: Option<bool>,
+}
+
+#[derive(Default)]
+pub(super) struct LogSection {
+    pub access: Option<AccessLog>,
+    pub file: Option<Located<PathBuf>>,
 }
 
 #[derive(Default)]
@@ -132,9 +141,16 @@ pub(super) fn read(root: &Value<'_>, folder: &Path) -> File {
             .find("origins")
             .map(|origins| Ok(origins.entries()?.iter().map(|(name, value)| origin(name, value)).collect())),
         routes: located_list(&root, "routes", route),
-        access_log: root
-            .section("log", &["access"])
-            .read("access", |value| value.word(&[("json", AccessLog::Json), ("off", AccessLog::Off)])),
+        log: log(&root, folder),
+    }
+}
+
+fn log(root: &Mapping<'_>, folder: &Path) -> LogSection {
+    let log = root.section("log", &["access", "access_file"]);
+    LogSection {
+        access: log.read("access", |value| value.word(&[("json", AccessLog::Json), ("off", AccessLog::Off)])),
+        file: log
+            .read("access_file", |value| Ok(Located { value: path(value, folder)?, at: value.at().clone() })),
     }
 }
 
@@ -153,15 +169,16 @@ fn located_list<'t, T>(
 }
 
 fn server(root: &Mapping<'_>, folder: &Path) -> ServerSection {
-    let keys = &["threads", "pid_file", "upgrade_sock", "grace_period", "user", "group"];
+    let keys = &["threads", "pid_file", "upgrade_sock", "grace_period", "user", "group", "watch"];
     let server = root.section("server", keys);
-    server.unsupported("user");
-    server.unsupported("group");
     ServerSection {
         threads: server.read("threads", |value| value.integer(THREADS)),
         grace_period: server.read("grace_period", |value| duration(value, Duration::ZERO..=DAY)),
         pid_file: server.read("pid_file", |value| path(value, folder)),
         upgrade_sock: server.read("upgrade_sock", |value| path(value, folder)),
+        user: server.read("user", |value| value.parse(text::printable)),
+        group: server.read("group", |value| value.parse(text::printable)),
+        watch: server.read("watch", Value::boolean),
     }
 }
 

@@ -4,15 +4,18 @@
 //! 1. `yaml` makes a tree of the file, in which every node knows its line;
 //! 2. `reader` and `file` read it, key by key, into typed values with their places;
 //! 3. `env` reads the variables that stand above the file;
-//! 4. `resolve`, with `listeners`, `origins`, `routes` and `keys`, puts both together, fills in defaults and checks what takes
-//!    several values.
+//! 4. `resolve`, with `identity`, `listeners`, `origins`, `routes`, `keys` and `access_log`, puts
+//!    both together, fills in defaults and checks what takes several values.
 //!
 //! Each step adds its problems to one report and goes on, so that a run tells all of them.
 
+mod access_log;
 mod domain;
 mod env;
 mod error;
 mod file;
+mod files;
+mod identity;
 mod keys;
 mod listeners;
 mod origins;
@@ -22,6 +25,7 @@ mod routes;
 mod text;
 mod yaml;
 
+use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -37,6 +41,7 @@ use crate::policy::RouteTable;
 
 pub use env::{Environment, VARIABLES};
 pub use error::{Place, Problem, Problems};
+pub use files::SourceFile;
 pub use text::{show_duration, strategy_name};
 
 use error::{Location, Report, Reported};
@@ -51,8 +56,8 @@ use resolve::Sources;
 pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Settings, Problems> {
     let report = Report::default();
     let settings = sources(file, environment, &report).and_then(|read| resolve::settings(read, &report));
-    let (settings, warnings) = report.finish(settings)?;
-    Ok(Settings { warnings, ..settings })
+    let (settings, warnings, files) = report.finish(settings)?;
+    Ok(Settings { warnings, files, ..settings })
 }
 
 /// Like [`load`], for commands that look at tokens and need no origin.
@@ -72,7 +77,7 @@ pub fn load_approov(file: Option<&Path>, environment: &Environment) -> Result<Ap
 pub fn load_secrets(file: Option<&Path>, environment: &Environment) -> Result<Vec<NamedSecret>, Problems> {
     let report = Report::default();
     let keys = sources(file, environment, &report).and_then(|read| resolve::keys_only(read, &report));
-    let (keys, _) = report.finish(keys)?;
+    let (keys, ..) = report.finish(keys)?;
     let secret = |key: LoadedKey| match key.material {
         LoadedMaterial::Secret(secret) => Some(NamedSecret { id: key.id, secret }),
         LoadedMaterial::Public(_) => None,
@@ -116,6 +121,7 @@ fn sources(file: Option<&Path>, environment: &Environment, report: &Report) -> R
 }
 
 fn read_text(path: &Path, whole: &Location, report: &Report) -> Result<String, Reported> {
+    report.reads(path);
     let mut bytes = Vec::new();
     if let Err(error) = fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
     {
@@ -161,6 +167,8 @@ pub struct Settings {
     pub log: Log,
     /// What is legal but suspicious: to be shown, and no reason to stop.
     pub warnings: Vec<Problem>,
+    /// The files that all this was read from.
+    pub files: Vec<SourceFile>,
 }
 
 /// The process: `server` in the file.
@@ -174,6 +182,30 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// The socket over which a successor takes the listening sockets.
     pub upgrade_sock: Option<PathBuf>,
+    /// Which user the process becomes once it listens; none if it stays what it is.
+    pub identity: Option<Identity>,
+    /// Whether changed files are loaded again by themselves.
+    pub watch: bool,
+}
+
+/// A user and a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's name, if the system knows one.
+    pub name: Option<String>,
+    /// The user's number; never that of root.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} ({}:{})", self.uid, self.gid),
+            None => write!(f, "{}:{}", self.uid, self.gid),
+        }
+    }
 }
 
 /// A public listener: an entry of `listeners` in the file.
@@ -247,16 +279,18 @@ pub struct OriginTimeouts {
 }
 
 /// `log` in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The access log.
     pub access: AccessLog,
+    /// The file it is appended to; none for standard output.
+    pub file: Option<PathBuf>,
 }
 
 /// Whether and how requests are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLog {
-    /// One JSON object a line on standard output.
+    /// One JSON object a line.
     Json,
     /// Not at all.
     Off,

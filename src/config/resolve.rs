@@ -13,14 +13,16 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use crate::approov::{BindingRules, ClaimRules, DEFAULT_MAX_TOKEN_LENGTH, MissingClaim, Strategy, Verifier};
 use crate::policy::{Policy, Route};
 
+use super::access_log::log;
 use super::env::{Overrides, TokenOverrides};
 use super::error::{Located, Location, Report, Reported, quoted};
 use super::file::{ApproovSection, File, RejectionSection, ServerSection};
+use super::identity::identity;
 use super::keys::{LoadedKey, warn_if_world_readable};
 use super::listeners::{admin, listeners};
 use super::origins::{check_loops, origins};
 use super::routes::routes;
-use super::{AccessLog, Admin, Approov, Listener, Log, RejectionAnswer, Server, Settings};
+use super::{Admin, Approov, Listener, RejectionAnswer, Server, Settings};
 
 const DEFAULT_TOKEN_HEADER: HeaderName = HeaderName::from_static("approov-token");
 const DEFAULT_BINDING_HEADER: HeaderName = http::header::AUTHORIZATION;
@@ -43,21 +45,24 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
     let routes = routes(file.routes, strategy, &names, &whole, report);
     let listeners = listeners(file.listeners, overrides.listen, &whole, report);
     let admin = admin(file.admin, overrides.admin, &listeners, report);
+    let server = server(file.server, overrides.threads, overrides.runtime_folder, &listeners, report);
+    let log = log(file.log.access, file.log.file, report);
     let keys = keys(&file.approov, overrides.secret, path.as_ref(), &whole, report);
     let sources = ApproovSources { section: file.approov, overrides: overrides.token };
     check_binding(&sources, routes.routes(), report);
     check_loops(&origins, &listeners, report);
     Ok(Settings {
         file: path,
-        server: server(file.server, overrides.threads, overrides.runtime_folder, &listeners),
+        server: server?,
         listeners: listeners.into_iter().map(|listener| Listener { address: listener.value }).collect(),
         admin: Admin { address: admin? },
         approov: approov(sources, keys?),
         rejection: rejection(file.rejection),
         origins: origins.into_iter().map(|(_, origin)| Ok(origin?.value)).collect::<Result<_, _>>()?,
         routes,
-        log: Log { access: file.access_log.unwrap_or(AccessLog::Json) },
+        log,
         warnings: Vec::new(),
+        files: Vec::new(),
     })
 }
 
@@ -80,18 +85,21 @@ fn server(
     threads: Option<usize>,
     runtime_folder: Option<PathBuf>,
     listeners: &[Located<SocketAddr>],
-) -> Server {
+    report: &Report,
+) -> Result<Server, Reported> {
     let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
     // Named after the first listener, so that several gateways get along; one on any free port
     // cannot be found again anyway.
     let address = listeners.first().map(|listener| listener.value).filter(|address| address.port() != 0);
     let own_file = |extension: &str| Some(runtime_folder.as_ref()?.join(format!("{}.{extension}", address?)));
-    Server {
+    Ok(Server {
         threads: threads.or(section.threads).unwrap_or_else(cores),
         grace_period: section.grace_period.unwrap_or(DEFAULT_GRACE_PERIOD),
         pid_file: section.pid_file.or_else(|| own_file("pid")),
         upgrade_sock: section.upgrade_sock.or_else(|| own_file("upgrade.sock")),
-    }
+        identity: identity(section.user, section.group, report)?,
+        watch: section.watch.unwrap_or(false),
+    })
 }
 
 fn keys(

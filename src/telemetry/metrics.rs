@@ -126,7 +126,7 @@ impl Metrics {
             )?,
             access_log_dropped: IntGauge::new(
                 "access_log_dropped_lines",
-                "Access log lines dropped because standard output was not read fast enough.",
+                "Access log lines lost: they were not taken fast enough, or not at all.",
             )?,
         };
         let build_info =

@@ -123,7 +123,13 @@ fn every_key_reaches_the_settings() {
     let timeouts = origin.timeouts;
     let seconds = [timeouts.connect, timeouts.read, timeouts.write, timeouts.idle, origin.resolve_interval];
     assert_eq!(seconds, [1, 2, 3, 4, 5].map(Duration::from_secs));
-    assert_eq!(settings.log.access, AccessLog::Off);
+    let identity = settings.server.identity.as_ref().expect("a user");
+    assert_eq!((&identity.name, identity.uid, identity.gid), (&None, 10001, 10002));
+    assert!(settings.server.watch);
+    assert_eq!(settings.log.access, AccessLog::Json);
+    assert_eq!(settings.log.file.as_deref(), Some(Path::new("tests/config/good/access.log")));
+    let files: Vec<_> = settings.files.iter().map(|file| file.path()).collect();
+    assert_eq!(files, [file]);
     let routes = settings.routes.routes();
     let names: Vec<_> = routes.iter().map(|route| &*route.name).collect();
     assert_eq!(names, ["/a/", "/a/ #2", "/a/ #3"]);
@@ -390,6 +396,10 @@ fn the_sample_file_shows_the_defaults() {
     assert_eq!(sample.rejection, default.rejection);
     assert_eq!(sample.origins, default.origins);
     assert_eq!(sample.log, default.log);
+    assert_eq!(
+        (sample.server.watch, sample.server.identity),
+        (default.server.watch, default.server.identity)
+    );
 }
 
 #[test]
@@ -405,6 +415,10 @@ fn every_key_of_the_sample_can_be_uncommented() {
         cases += 1;
     }
     assert_eq!(cases, 4);
+    // The group only with its user.
+    let both = text.replace("  # user: ", "  user: ").replace("  # group: ", "  group: ");
+    let file = written(&folder("uncommented"), "gateway.yaml", both);
+    assert!(loaded(Some(&file), &[WITH_SECRET]).server.identity.is_some());
 }
 
 #[test]

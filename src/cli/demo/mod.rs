@@ -19,7 +19,7 @@ use crate::config::{
     AccessLog, Admin, Approov, Listener, Log, Origin, OriginTimeouts, RejectionAnswer, Settings,
 };
 use crate::policy::{PathPattern, Policy, Route, RouteTable};
-use crate::server::{LocalService, Server, Start};
+use crate::server::{LoadError, LocalService, Server, Start};
 use crate::telemetry;
 
 use api::ExampleApi;
@@ -53,7 +53,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let tokens = Tokens::mint(&secret)?;
     let start = Start {
         settings: settings(args, &secret, origin.address()),
-        reload: Box::new(|| Err("the demo has no configuration to reload".into())),
+        reload: Box::new(|| {
+            let problems = "the demo has no configuration to reload".into();
+            Err(LoadError { problems, files: Vec::new() })
+        }),
         take_over: false,
     };
     let server = Server::start(start).map_err(|error| failed(&error))?;
@@ -143,6 +146,8 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
             grace_period: seconds(5),
             pid_file: None,
             upgrade_sock: None,
+            identity: None,
+            watch: false,
         },
         listeners: vec![Listener { address: args.listen }],
         admin: Admin { address: args.admin_listen },
@@ -172,7 +177,8 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
             resolve_interval: seconds(30),
         }],
         routes: RouteTable::new(vec![route("/me", Strategy::TokenBinding), route("/", Strategy::Token)]),
-        log: Log { access: AccessLog::Json },
+        log: Log { access: AccessLog::Json, file: None },
         warnings: Vec::new(),
+        files: Vec::new(),
     }
 }

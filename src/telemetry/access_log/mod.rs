@@ -1,9 +1,11 @@
-//! The access log: one JSON object a line, written by a thread of its own so that a slow or
+//! The access log: one JSON object a line, written by a thread of its own so that a slow disk or a
 //! stopped reader of standard output never holds up a request.
 
 mod line;
+mod output;
 
-use std::io::{self, Write};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -13,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 
 use line::Clock;
 pub(crate) use line::address as write_address;
+use output::Output;
 
 /// Bytes that may wait for the writer. What comes beyond is dropped and counted.
 const MAX_WAITING: usize = 8 * 1024 * 1024;
@@ -70,12 +73,16 @@ struct Queue {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
     dropped: AtomicU64,
+    /// The file that is appended to; none for standard output.
+    file: Mutex<Option<PathBuf>>,
 }
 
 #[derive(Default)]
 struct Waiting {
     lines: Vec<u8>,
     clock: Clock,
+    /// Where the writer goes on, once it has written what waits.
+    next: Option<Output>,
     closed: bool,
 }
 
@@ -86,14 +93,46 @@ pub struct Writer {
 }
 
 impl AccessLogSink {
-    /// A sink, and the thread that writes to `output`.
+    /// A sink, and the thread that appends to `file`, or without one writes to standard output.
     ///
     /// # Errors
-    /// When the thread cannot be started.
-    pub fn start(output: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
-        let queue = Arc::new(Queue::default());
+    /// When the file cannot be opened or the thread not be started.
+    pub fn start(file: Option<&Path>) -> io::Result<(Self, Writer)> {
+        let queue = Queue { file: Mutex::new(file.map(Path::to_owned)), ..Queue::default() };
+        Self::start_with(queue, Output::open(file)?)
+    }
+
+    fn start_with(queue: Queue, output: Output) -> io::Result<(Self, Writer)> {
+        let queue = Arc::new(queue);
         let writer = Writer::start(queue.clone(), output)?;
         Ok((Self(queue), writer))
+    }
+
+    /// Goes on in `file`, or without one on standard output; nothing is lost. Where it goes there
+    /// already, nothing is done.
+    ///
+    /// # Errors
+    /// When the file cannot be opened: the log stays where it was.
+    pub fn redirect(&self, file: Option<&Path>) -> io::Result<()> {
+        let mut present = self.0.file.lock();
+        if present.as_deref() != file {
+            self.0.go_on_with(Output::open(file)?);
+            *present = file.map(Path::to_owned);
+        }
+        Ok(())
+    }
+
+    /// Opens the file again, which has been moved away, and goes on there; nothing is lost. Returns
+    /// its path, if the log goes to a file.
+    ///
+    /// # Errors
+    /// When the file cannot be opened: the log stays where it was.
+    pub fn reopen(&self) -> io::Result<Option<PathBuf>> {
+        let present = self.0.file.lock();
+        if present.is_some() {
+            self.0.go_on_with(Output::open(present.as_deref())?);
+        }
+        Ok(present.clone())
     }
 
     /// Takes one line to be written soon; never waits for the writer.
@@ -113,23 +152,24 @@ impl AccessLogSink {
         }
     }
 
-    /// How many lines were dropped because the reader was too slow.
+    /// How many lines were lost: the reader was too slow, or the disk full.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
 }
 
 impl Writer {
-    fn start(queue: Arc<Queue>, mut output: impl Write + Send + 'static) -> io::Result<Self> {
+    fn start(queue: Arc<Queue>, mut output: Output) -> io::Result<Self> {
         let thread = thread::Builder::new().name("access-log".into()).spawn({
             let queue = queue.clone();
             move || {
                 let mut lines = Vec::new();
-                while queue.take(&mut lines) {
-                    if let Err(error) = output.write_all(&lines).and_then(|()| output.flush()) {
-                        log::error!("the access log cannot be written: {error}");
-                    }
+                while let Some(next) = queue.take(&mut lines) {
+                    queue.dropped.fetch_add(output.write(&lines), Ordering::Relaxed);
                     lines.clear();
+                    if let Some(next) = next {
+                        output = next;
+                    }
                 }
             }
         })?;
@@ -138,18 +178,26 @@ impl Writer {
 }
 
 impl Queue {
-    /// Waits for lines and swaps them into `lines`; false when closed and empty.
-    fn take(&self, lines: &mut Vec<u8>) -> bool {
+    /// Waits for lines and swaps them into `lines`, and for where to go on behind them; `None`
+    /// when closed and empty.
+    fn take(&self, lines: &mut Vec<u8>) -> Option<Option<Output>> {
         let mut waiting = self.waiting.lock();
-        while waiting.lines.is_empty() && !waiting.closed {
+        while waiting.lines.is_empty() && waiting.next.is_none() && !waiting.closed {
             self.arrived.wait(&mut waiting);
         }
-        if !waiting.closed {
-            // Only closing wakes the writer while lines are waiting, so this gathers.
-            self.arrived.wait_while_for(&mut waiting, |waiting| !waiting.closed, GATHER);
+        if !waiting.closed && waiting.next.is_none() {
+            // Lines that come wake nobody while others are waiting, so this gathers.
+            let goes_on = |waiting: &mut Waiting| !waiting.closed && waiting.next.is_none();
+            self.arrived.wait_while_for(&mut waiting, goes_on, GATHER);
         }
         std::mem::swap(lines, &mut waiting.lines);
-        !lines.is_empty()
+        let next = waiting.next.take();
+        (!lines.is_empty() || next.is_some()).then_some(next)
+    }
+
+    fn go_on_with(&self, output: Output) {
+        self.waiting.lock().next = Some(output);
+        self.arrived.notify_one();
     }
 }
 
@@ -166,6 +214,8 @@ impl Drop for Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[derive(Clone, Default)]
@@ -179,6 +229,13 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    impl Memory {
+        fn lines(&self) -> Vec<String> {
+            let text = String::from_utf8(self.0.lock().clone()).expect("UTF-8");
+            text.lines().map(str::to_owned).collect()
         }
     }
 
@@ -208,19 +265,41 @@ mod tests {
     #[test]
     fn everything_logged_is_written_before_the_writer_ends() {
         let memory = Memory::default();
-        let (sink, writer) = AccessLogSink::start(memory.clone()).expect("starts");
+        let output = Output::new(memory.clone());
+        let (sink, writer) = AccessLogSink::start_with(Queue::default(), output).expect("starts");
         for _ in 0..1000 {
             sink.log(&entry(b"/a\"\n"));
         }
         drop(writer);
-        let written = String::from_utf8(memory.0.lock().clone()).expect("UTF-8");
-        assert_eq!(written.lines().count(), 1000);
-        let line: serde_json::Value =
-            serde_json::from_str(written.lines().next().expect("a line")).expect("JSON");
+        let written = memory.lines();
+        assert_eq!(written.len(), 1000);
+        let line: serde_json::Value = serde_json::from_str(&written[0]).expect("JSON");
         assert_eq!(line["url.path"], "/a\"\\u{a}");
         assert_eq!(line["client.address"], "192.0.2.1");
         assert_eq!(line["http.server.request.duration"], 0.0015);
         assert_eq!(line.get("user_agent.original"), None);
+        assert_eq!(sink.dropped(), 0);
+    }
+
+    #[test]
+    fn no_line_is_lost_when_it_goes_on_elsewhere() {
+        let outputs: Vec<Memory> = (0..8).map(|_| Memory::default()).collect();
+        let first = Output::new(outputs[0].clone());
+        let (sink, writer) = AccessLogSink::start_with(Queue::default(), first).expect("starts");
+        for (index, next) in outputs.iter().enumerate() {
+            sink.log(&entry(format!("/{index}/before").as_bytes()));
+            sink.0.go_on_with(Output::new(next.clone()));
+            sink.log(&entry(format!("/{index}/behind").as_bytes()));
+        }
+        drop(writer);
+        let written: Vec<String> = outputs.iter().flat_map(Memory::lines).collect();
+        assert_eq!(written.len(), 16);
+        for index in 0..8 {
+            for part in ["before", "behind"] {
+                let path = format!("\"/{index}/{part}\"");
+                assert_eq!(written.iter().filter(|line| line.contains(&path)).count(), 1, "{path}");
+            }
+        }
         assert_eq!(sink.dropped(), 0);
     }
 
