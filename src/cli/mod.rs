@@ -6,6 +6,7 @@ pub mod inspect;
 mod reload;
 mod run;
 mod running;
+mod successor;
 pub mod token;
 mod upgrade;
 
@@ -50,6 +51,8 @@ enum Command {
     Inspect(inspect::Arguments),
     Reload(reload::Args),
     Upgrade(upgrade::Args),
+    #[command(hide = true)]
+    Launch(successor::Launch),
 }
 
 /// Carries out the command.
@@ -67,6 +70,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Inspect(args)) => inspect::run(args, &environment),
         Some(Command::Reload(args)) => reload::run(&args, &environment),
         Some(Command::Upgrade(args)) => upgrade::run(&args, &environment),
+        Some(Command::Launch(args)) => successor::launch(&args),
     }
 }
 

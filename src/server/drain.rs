@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::handover::{self, Patience};
-use super::pid_file::PidFile;
 use super::signals::{Signal, is_first_process};
 use super::{Server, Worker};
 
@@ -99,7 +98,9 @@ impl Server {
     pub(super) fn retire(mut self) {
         log::info!("a successor accepts connections; draining, at most {:?}", self.reloading.grace_period());
         // Its own is there already, or about to be.
-        self.pid_file.take().map(PidFile::leave);
+        if let Some(pid_file) = self.pid_file.take() {
+            pid_file.leave();
+        }
         let _ = self.stop_admin.send(true);
         self.drain(IDLE_AT_UPGRADE);
     }

@@ -39,7 +39,7 @@ use crate::config::Settings;
 use crate::telemetry::{AccessLogSink, Writer};
 
 pub use local::LocalService;
-pub use notify::{READY, UPGRADE_VARIABLE, WAITING};
+pub use notify::{READY, UPGRADE_VARIABLE, WAITING, notify};
 pub use pid_file::read as read_pid_file;
 pub use privileges::become_user;
 pub use reload::{Load, LoadError};
