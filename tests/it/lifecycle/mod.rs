@@ -1,8 +1,14 @@
 //! Reload, upgrade and stop, with real processes and requests under way.
 
+mod activation;
+mod container;
+mod handover;
+mod logs;
 mod reload;
 mod stop;
 mod upgrade;
+mod user;
+mod watch;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -74,6 +80,24 @@ impl Place {
     fn pid(&self) -> u32 {
         fs::read_to_string(self.path("pid")).unwrap().trim().parse().unwrap()
     }
+}
+
+/// Whether this runs as root, without which a test cannot be done; says so where it is not.
+fn is_root(test: &str) -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("{test}: left out, since it needs root");
+    }
+    is_root
+}
+
+/// Whether there is a program of this name; says so where there is none.
+fn is_there(program: &str, test: &str) -> bool {
+    let found = std::process::Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("{test}: left out, since it needs {program}");
+    }
+    found
 }
 
 impl Drop for Place {

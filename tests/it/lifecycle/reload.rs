@@ -9,16 +9,16 @@ use crate::harness::{DEADLINE, Gateway, Message, Origin, eventually, tokens};
 
 const NEXT_SECRET: &[u8; 64] = b"another secret that nobody knows, of sixty-four characters, hm.!";
 
-fn next_token() -> String {
+pub(super) fn next_token() -> String {
     tokens::signed_with(NEXT_SECRET, &json!({ "exp": tokens::in_seconds(60) }))
 }
 
-fn with_next_secret(config: &str) -> String {
+pub(super) fn with_next_secret(config: &str) -> String {
     config.replace(tokens::SECRET_BASE64, &STANDARD.encode(NEXT_SECRET))
 }
 
 /// Sends SIGHUP and waits until the configuration of this generation is in force.
-fn reload(gateway: &Gateway, generation: u64) {
+pub(super) fn reload(gateway: &Gateway, generation: u64) {
     gateway.signal("HUP");
     eventually("the next configuration", || {
         (gateway.version()["config_generation"] == generation).then_some(())
@@ -27,7 +27,7 @@ fn reload(gateway: &Gateway, generation: u64) {
 }
 
 /// Sends SIGHUP and waits until a configuration was refused; returns what `/version` tells.
-fn fail_to_reload(gateway: &Gateway) -> Vec<String> {
+pub(super) fn fail_to_reload(gateway: &Gateway) -> Vec<String> {
     gateway.signal("HUP");
     let problems = eventually("the refusal", || match &gateway.version()["config_refused"]["problems"] {
         Value::Array(problems) => Some(problems.clone()),
