@@ -31,7 +31,7 @@ fn a_successor_may_be_killed_at_any_moment_of_the_handover() {
     let (mut refused, mut retired) = (0, 0);
     for _ in 0..24 {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let delay = Duration::from_micros(u64::from(random >> 8) % 30_000);
+        let delay = Duration::from_micros(u64::from(random >> 8) % 60_000);
         let mut new = place.successor(&old, &origin);
         let before = count(&old, REFUSED);
         old.signal("QUIT");
