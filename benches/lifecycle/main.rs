@@ -23,6 +23,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use load::Load;
 use origin::Origin;
 use process::{Gateway, Place};
@@ -79,7 +81,7 @@ fn main() {
     let mut reload = |gateway: &Gateway| {
         generation += 1;
         let start = Instant::now();
-        gateway.signal("HUP");
+        gateway.signal(Signal::HUP);
         gateway.await_line(&format!("configuration reloaded, generation {generation}"));
         start.elapsed()
     };
@@ -114,7 +116,7 @@ fn main() {
         let start = Instant::now();
         let next = Gateway::start(&place, true);
         next.await_line("waiting for the sockets");
-        gateway.signal("QUIT");
+        gateway.signal(Signal::QUIT);
         next.await_line("admin on http://");
         upgrades.push(start.elapsed());
         let mut old = std::mem::replace(&mut gateway, next);
@@ -126,7 +128,7 @@ fn main() {
     load.wait_for(size.requests);
     load.stop(clients);
     let start = Instant::now();
-    gateway.signal("TERM");
+    gateway.signal(Signal::TERM);
     assert_eq!(gateway.await_exit(), Some(0));
     let stopped = start.elapsed();
     // With nothing under way: what an operator waits for on an idle machine.
@@ -167,10 +169,10 @@ fn idle_upgrade(place: &Place) -> Duration {
     let start = Instant::now();
     let mut new = Gateway::start(place, true);
     new.await_line("waiting for the sockets");
-    old.signal("QUIT");
+    old.signal(Signal::QUIT);
     assert_eq!(old.await_exit(), Some(0));
     let took = start.elapsed();
-    new.signal("TERM");
+    new.signal(Signal::TERM);
     assert_eq!(new.await_exit(), Some(0));
     took
 }

@@ -10,6 +10,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::{DEADLINE, SECRET};
 
 /// A private folder for the configuration, the pid file and the socket of upgrades.
@@ -84,9 +86,9 @@ impl Gateway {
         (address("listening on http://"), address("admin on http://"))
     }
 
-    pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill is there").success());
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process");
+        kill_process(pid, signal).expect("it runs");
     }
 
     pub fn await_exit(&mut self) -> Option<i32> {

@@ -300,6 +300,19 @@ access log     json, on standard output
     }
 
     #[test]
+    fn summarises_how_the_process_runs() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/good/everything.yaml");
+        let text = summary(&load(Some(file.as_ref()), &environment()).expect("a good file"));
+        for line in [
+            "server         2 threads, grace period 2m, files watched\n",
+            "user           10001:10002, once it listens; ",
+            "/good/access.log\n",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
+    }
+
+    #[test]
     fn explains_what_a_request_meets() {
         let settings = settings();
         let mut cases = 0;

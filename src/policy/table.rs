@@ -73,9 +73,9 @@ mod tests {
     use proptest::sample::select;
     use proptest::string::string_regex;
 
+    use super::super::{HostPattern, PathPattern, Policy};
     use super::*;
     use crate::approov::Strategy;
-    use crate::policy::{HostPattern, PathPattern, Policy};
 
     fn route(path: &str) -> Route {
         Route {

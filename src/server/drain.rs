@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::handover::{self, Patience};
 use super::signals::{Signal, is_first_process};
-use super::{Server, Worker};
+use super::{Server, Worker, reopen};
 
 /// How often a draining process looks whether it is idle.
 const POLL: Duration = Duration::from_millis(10);
@@ -20,8 +20,10 @@ const POLL: Duration = Duration::from_millis(10);
 /// may be on the way, and is answered with `Connection: close`.
 const IDLE_AT_TERMINATION: Duration = Duration::from_millis(100);
 
-/// The same after an upgrade, where nobody waits for the end: long enough for an app that thinks
-/// between two requests, short enough for an operator who watches.
+/// The same after an upgrade, where nobody waits for the end. A connection that is closed while a
+/// request is on its way fails that request, so this is long: whoever asks again meanwhile is told
+/// with the answer to connect anew, and what is closed in the end has been silent for all of it.
+/// Other proxies close such connections at once. It bounds how long an upgrade takes.
 const IDLE_AT_UPGRADE: Duration = Duration::from_millis(2500);
 
 /// What became of the sockets.
@@ -65,7 +67,7 @@ impl Server {
             let asked_to_end = move || is_asked_to_end.load(Ordering::Relaxed);
             move || answer.send(handover::offer(&path, &sockets.all(), Patience::default(), asked_to_end))
         });
-        let (signals, reloading) = (&mut self.signals, &self.reloading);
+        let (signals, reloading, access_log) = (&mut self.signals, &self.reloading, &self.access_log);
         let mut ending = None;
         let outcome = self.runtime.block_on(async {
             loop {
@@ -78,7 +80,8 @@ impl Server {
                             is_asked_to_end.store(true, Ordering::Relaxed);
                         }
                         Signal::Hangup => reloading.order("SIGHUP"),
-                        Signal::Quit | Signal::User1 => {}
+                        Signal::User1 => reopen(access_log),
+                        Signal::Quit => {}
                     },
                 }
             }
@@ -132,17 +135,19 @@ impl Server {
                 || workers.iter().all(Worker::is_empty)
                 || after >= idle && workers.iter().all(Worker::is_idle)
         };
-        let signals = &mut self.signals;
+        let (signals, access_log) = (&mut self.signals, &self.access_log);
         self.runtime.block_on(async {
             while !is_done(start.elapsed()) {
                 tokio::select! {
                     () = tokio::time::sleep(POLL) => {}
-                    signal = signals.next() => {
-                        if matches!(signal, Signal::Terminate | Signal::Interrupt) {
+                    signal = signals.next() => match signal {
+                        Signal::Terminate | Signal::Interrupt => {
                             log::info!("second signal: stopping at once");
                             return;
                         }
-                    }
+                        Signal::User1 => reopen(access_log),
+                        Signal::Hangup | Signal::Quit => {}
+                    },
                 }
             }
         });

@@ -136,7 +136,7 @@ impl Server {
         loop {
             match self.runtime.block_on(self.signals.next()) {
                 Signal::Hangup => self.reloading.order("SIGHUP"),
-                Signal::User1 => self.reopen_logs(),
+                Signal::User1 => reopen(&self.access_log),
                 Signal::Interrupt => return log::info!("SIGINT: stopping at once"),
                 Signal::Terminate => return self.terminate(),
                 Signal::Quit => match self.offer_sockets() {
@@ -148,12 +148,13 @@ impl Server {
             }
         }
     }
+}
 
-    fn reopen_logs(&self) {
-        match self.access_log.reopen() {
-            Ok(Some(path)) => log::info!("SIGUSR1: reopened {}", path.display()),
-            Ok(None) => log::info!("SIGUSR1: no log goes to a file, nothing to reopen"),
-            Err(error) => log::error!("SIGUSR1: the access log stays where it was: {error}"),
-        }
+/// SIGUSR1.
+fn reopen(access_log: &AccessLogSink) {
+    match access_log.reopen() {
+        Ok(Some(path)) => log::info!("SIGUSR1: reopened {}", path.display()),
+        Ok(None) => log::info!("SIGUSR1: no log goes to a file, nothing to reopen"),
+        Err(error) => log::error!("SIGUSR1: the access log stays where it was: {error}"),
     }
 }

@@ -149,7 +149,8 @@ impl Reloader {
         let upstreams = self.runtime.block_on(self.origins.adopt(&settings.origins, &self.metrics));
         let snapshot =
             Snapshot::new(settings, upstreams.clone(), &self.metrics).map_err(|error| error.to_string())?;
-        self.shared.access_log.redirect(log_file.as_deref()).map_err(|error| error.to_string())?;
+        let moved = self.shared.access_log.redirect(log_file.as_deref());
+        moved.map_err(|error| format!("log.access_file: {error}"))?;
         self.replaced.push(self.shared.snapshot.swap(Arc::new(snapshot)));
         self.origins.keep(&upstreams);
         *self.grace_period.lock() = grace_period;

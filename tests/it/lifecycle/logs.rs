@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use super::Place;
 use super::reload::{fail_to_reload, reload};
+use super::{Gate, Place, begin_download, end_download, gated};
 use crate::harness::{Client, Message, Origin, eventually, tokens};
 
 impl Place {
@@ -79,6 +79,23 @@ fn a_log_that_cannot_be_opened_again_goes_on_where_it_was() {
     gateway.wait_for_message("SIGUSR1: the access log stays where it was");
     assert_eq!(gateway.ask(&get("/after")).status, 200);
     eventually("the line", || (place.logged("elsewhere/log") == ["/after"]).then_some(()));
+}
+
+#[test]
+fn a_log_is_opened_again_while_draining_too() {
+    let gate = Gate::default();
+    let (place, origin) = (Place::new(), gated(&gate));
+    let mut gateway = place.start(&place.config_logging(&origin, "log"));
+    let download = begin_download(gateway.address());
+    gateway.signal("TERM");
+    gateway.wait_for_message("SIGTERM: draining");
+    fs::rename(place.path("log"), place.path("log.0")).unwrap();
+    gateway.signal("USR1");
+    gateway.wait_for_message("SIGUSR1: reopened");
+    gate.open();
+    end_download(download);
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    assert_eq!((place.logged("log.0"), place.logged("log")), (vec![], vec!["/download".to_owned()]));
 }
 
 #[test]

@@ -149,13 +149,13 @@ fn what_cannot_change_is_told_by_name_and_the_rest_changes() {
     let config = place.config(&origin, "");
     let gateway = place.start(&config);
     let config = config
-        .replace("threads: 2", "threads: 3")
+        .replace("threads: 2", "threads: 3, user: 54321, group: 54322")
         .replacen("127.0.0.1:0", "127.0.0.1:1", 1)
         .replace("\"127.0.0.1:0\"", "\"127.0.0.2:0\"")
         .replace("/pid,", "/other-pid,");
     place.write("gateway.yaml", &with_next_secret(&config));
     reload(&gateway, 2);
-    for key in ["server.threads", "server.pid_file", "listeners", "admin.address"] {
+    for key in ["server.threads", "server.pid_file", "server.user", "listeners", "admin.address"] {
         gateway.wait_for_message(&format!("{key} cannot change while running"));
     }
     let stderr = String::from_utf8(gateway.stderr()).unwrap();
