@@ -30,6 +30,9 @@ impl Output {
 
     /// Writes whole lines; returns how many of them were lost.
     pub fn write(&mut self, lines: &[u8]) -> u64 {
+        if lines.is_empty() {
+            return 0;
+        }
         match self.try_write(lines) {
             Ok(()) => {
                 if self.lost > 0 {
@@ -52,7 +55,7 @@ impl Output {
 
     /// The error comes with the number of bytes written before it.
     fn try_write(&mut self, lines: &[u8]) -> Result<(), (io::Error, usize)> {
-        if self.is_torn && !lines.is_empty() {
+        if self.is_torn {
             self.stream.write_all(b"\n").map_err(|error| (error, 0))?;
             self.is_torn = false;
         }
