@@ -24,13 +24,14 @@
 //! approov → cryptography and the standard library
 //! ```
 //!
-//! [`approov`] and [`policy`] import no Pingora, no tokio, no environment, no log and read no
-//! clock; a test holds that.
+//! [`approov`], [`policy`] and [`limits`] import no Pingora, no tokio, no environment, no log and
+//! read no clock; a test holds that.
 
 pub mod admin;
 pub mod approov;
 pub mod cli;
 pub mod config;
+pub mod limits;
 pub mod policy;
 pub mod proxy;
 pub mod server;

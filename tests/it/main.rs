@@ -16,6 +16,7 @@ mod http_attacks;
 mod judge;
 mod large_bodies;
 mod lifecycle;
+mod limits;
 mod observability;
 mod origin_failures;
 mod proxying;
