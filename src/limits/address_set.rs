@@ -1,8 +1,9 @@
 //! Sets of addresses: sorted ranges that do not touch, found by halving.
 //!
-//! A hundred thousand ranges take seventeen steps, so that what a lookup costs hardly depends on
-//! their number; `docs/limits.md` has the figures, beside those of a trie. Each range takes 8 bytes
-//! (IPv4) or 32 bytes (IPv6) of memory.
+//! A hundred thousand ranges take sixteen steps, the first ten of them among every 64th address
+//! alone, which stay in the processor's cache. So what a lookup costs hardly depends on their number;
+//! `docs/limits.md` has the figures, beside those of tries. Each range takes 8 bytes (IPv4) or 32
+//! bytes (IPv6) of memory, and a hundredth more.
 
 use core::net::IpAddr;
 use core::ops::ControlFlow;
@@ -13,9 +14,19 @@ use super::{AddressRange, AddressRangeError};
 /// A set of addresses. It never changes; ranges that overlap or touch are one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressSet {
-    v4: Box<[(u32, u32)]>,
-    v6: Box<[(u128, u128)]>,
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
 }
+
+/// Ranges with their first and last address, sorted, and the first addresses of every block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Ranges<A> {
+    ranges: Box<[(A, A)]>,
+    blocks: Box<[A]>,
+}
+
+/// Ranges in a block.
+const BLOCK: usize = 64;
 
 /// What is wrong with a line of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,24 +64,24 @@ impl AddressSet {
     /// Whether an address is in the set. An IPv4 address written as IPv6 is the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
-            IpAddr::V4(address) => holds(&self.v4, address.to_bits()),
-            IpAddr::V6(address) => holds(&self.v6, address.to_bits()),
+            IpAddr::V4(address) => self.v4.contains(address.to_bits()),
+            IpAddr::V6(address) => self.v6.contains(address.to_bits()),
         }
     }
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.v4.is_empty() && self.v6.is_empty()
+        self.ranges() == 0
     }
 
     /// How many ranges are left after merging.
     pub fn ranges(&self) -> usize {
-        self.v4.len() + self.v6.len()
+        self.v4.ranges.len() + self.v6.ranges.len()
     }
 
     /// The memory that it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.v4) + size_of_val(&*self.v6)
+        self.v4.bytes() + self.v6.bytes()
     }
 }
 
@@ -83,24 +94,38 @@ impl FromIterator<AddressRange> for AddressSet {
                 Bounds::V6(first, last) => v6.push((first, last)),
             }
         }
-        Self { v4: merged(v4, |last| last.checked_add(1)), v6: merged(v6, |last| last.checked_add(1)) }
-    }
-}
-
-/// Sorted and without overlaps. `next` is the address behind one, if there is any.
-fn merged<A: Copy + Ord>(mut ranges: Vec<(A, A)>, next: impl Fn(A) -> Option<A>) -> Box<[(A, A)]> {
-    ranges.sort_unstable();
-    let mut merged: Vec<(A, A)> = Vec::new();
-    for (first, last) in ranges {
-        match merged.last_mut() {
-            Some((_, end)) if next(*end).is_none_or(|next| first <= next) => *end = last.max(*end),
-            _ => merged.push((first, last)),
+        Self {
+            v4: Ranges::new(v4, |last| last.checked_add(1)),
+            v6: Ranges::new(v6, |last| last.checked_add(1)),
         }
     }
-    merged.into()
 }
 
-fn holds<A: Copy + Ord>(ranges: &[(A, A)], address: A) -> bool {
-    let behind = ranges.partition_point(|(first, _)| *first <= address);
-    behind.checked_sub(1).is_some_and(|index| address <= ranges[index].1)
+impl<A: Copy + Ord> Ranges<A> {
+    /// Sorts and merges. `next` is the address behind one, if there is any.
+    fn new(mut ranges: Vec<(A, A)>, next: impl Fn(A) -> Option<A>) -> Self {
+        ranges.sort_unstable();
+        let mut merged: Vec<(A, A)> = Vec::new();
+        for (first, last) in ranges {
+            match merged.last_mut() {
+                Some((_, end)) if next(*end).is_none_or(|next| first <= next) => *end = last.max(*end),
+                _ => merged.push((first, last)),
+            }
+        }
+        let blocks = merged.chunks(BLOCK).filter_map(|block| Some(block.first()?.0)).collect();
+        Self { ranges: merged.into(), blocks }
+    }
+
+    fn contains(&self, address: A) -> bool {
+        let behind = self.blocks.partition_point(|first| *first <= address);
+        // The last block that begins at or before the address, and there the last such range.
+        let Some(block) = behind.checked_sub(1) else { return false };
+        let block = &self.ranges[block * BLOCK..self.ranges.len().min(behind * BLOCK)];
+        let behind = block.partition_point(|(first, _)| *first <= address);
+        behind.checked_sub(1).is_some_and(|index| address <= block[index].1)
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.ranges) + size_of_val(&*self.blocks)
+    }
 }

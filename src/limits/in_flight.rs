@@ -10,13 +10,13 @@
 //! Memory: eight bytes for each lane, and at most one entry of a map for each permit that is out.
 
 use std::collections::HashMap;
-use std::hash::RandomState;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{AddressKey, KeyHasher};
+use super::Key;
 
 /// How many locks the addresses are spread over.
 const SHARDS: usize = 64;
@@ -44,7 +44,28 @@ pub enum Full {
 }
 
 /// Permits that are out, by address.
-type Counts = HashMap<u64, usize, RandomState>;
+type Counts = HashMap<u64, usize, BuildHasherDefault<AsItIs>>;
+
+/// Keys are hashes already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write_u64(&mut self, key: u64) {
+        // Its upper bits have chosen the shard.
+        self.0 = key.rotate_left(32);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// Caps on what is under way, shared by all workers.
 pub struct InFlight {
@@ -53,27 +74,24 @@ pub struct InFlight {
     per_address: Option<usize>,
     addresses: Box<[Mutex<Counts>]>,
     lanes: Box<[Gauge]>,
-    hasher: KeyHasher,
 }
 
 impl InFlight {
     /// At most `total` at once, of which `reserve` are for verified work only.
-    pub fn new(total: usize, reserve: usize, hasher: KeyHasher) -> Self {
+    pub fn new(total: usize, reserve: usize) -> Self {
         Self {
             total: Gauge::new(total),
             reserve,
             per_address: None,
             addresses: Box::default(),
             lanes: Box::default(),
-            hasher,
         }
     }
 
     /// The same, with at most `cap` of one address.
     pub fn with_cap_per_address(mut self, cap: usize) -> Self {
         self.per_address = Some(cap);
-        let counts = || Mutex::new(self.hasher.map());
-        self.addresses = std::iter::repeat_with(counts).take(SHARDS).collect();
+        self.addresses = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
         self
     }
 
@@ -91,7 +109,7 @@ impl InFlight {
     pub fn enter(
         self: &Arc<Self>,
         work: Work,
-        address: Option<AddressKey>,
+        address: Option<Key>,
         lane: Option<usize>,
     ) -> Result<Permit, Full> {
         let cap = match work {
@@ -125,39 +143,39 @@ impl InFlight {
         self.total.count.load(Ordering::Relaxed)
     }
 
-    fn enter_address(&self, address: AddressKey, cap: usize) -> Result<AddressKey, Full> {
+    fn enter_address(&self, address: Key, cap: usize) -> Result<Key, Full> {
         let mut addresses = self.shard(address).lock();
-        let count = addresses.entry(address.bits()).or_default();
+        let count = addresses.entry(address.0).or_default();
         if *count < cap {
             *count += 1;
             Ok(address)
         } else {
             if *count == 0 {
-                addresses.remove(&address.bits());
+                addresses.remove(&address.0);
             }
             Err(Full::Address)
         }
     }
 
-    fn leave_address(&self, address: AddressKey) {
+    fn leave_address(&self, address: Key) {
         let mut addresses = self.shard(address).lock();
-        if let Some(count) = addresses.get_mut(&address.bits()) {
+        if let Some(count) = addresses.get_mut(&address.0) {
             *count -= 1;
             if *count == 0 {
-                addresses.remove(&address.bits());
+                addresses.remove(&address.0);
             }
         }
     }
 
-    fn shard(&self, address: AddressKey) -> &Mutex<Counts> {
-        &self.addresses[self.hasher.address(address).place(SHARDS)]
+    fn shard(&self, address: Key) -> &Mutex<Counts> {
+        &self.addresses[address.place(SHARDS)]
     }
 }
 
 /// The right to go on. It is given back when it is dropped.
 pub struct Permit {
     in_flight: Arc<InFlight>,
-    address: Option<AddressKey>,
+    address: Option<Key>,
     lane: Option<usize>,
 }
 

@@ -1,6 +1,5 @@
 //! Who is counted: keys of 64 bits, whatever they stand for.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::AddressKey;
@@ -28,11 +27,6 @@ impl KeyHasher {
     /// A hasher with this secret. Keys of one process come from one secret.
     pub fn new(secret: RandomState) -> Self {
         Self(secret)
-    }
-
-    /// A map whose places nobody outside can choose, either.
-    pub(super) fn map<V>(&self) -> HashMap<u64, V, RandomState> {
-        HashMap::with_hasher(self.0.clone())
     }
 
     /// The key of a client address.

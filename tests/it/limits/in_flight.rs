@@ -1,21 +1,22 @@
 //! Caps on what is under way: never exceeded, never lost.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
-use approov_gateway::limits::{AddressKey, Full, InFlight, Ipv6Prefix, Permit, Work};
+use approov_gateway::limits::{Full, InFlight, Key, KeyHasher, Permit, Work};
 use proptest::prelude::*;
 
 use super::{cases, hasher};
 
-fn address(number: u8) -> Option<AddressKey> {
-    Some(AddressKey::new([192, 0, 2, number].into(), Ipv6Prefix::default()))
+fn address(number: u8) -> Option<Key> {
+    static HASHER: LazyLock<KeyHasher> = LazyLock::new(hasher);
+    Some(HASHER.bytes(&[number]))
 }
 
 #[test]
 fn unverified_work_is_shed_first() {
-    let requests = Arc::new(InFlight::new(3, 1, hasher()));
+    let requests = Arc::new(InFlight::new(3, 1));
     let enter = |work| requests.enter(work, None, None);
     let first = enter(Work::Unverified).expect("room");
     let _second = enter(Work::Unverified).expect("room");
@@ -33,7 +34,7 @@ fn unverified_work_is_shed_first() {
 
 #[test]
 fn one_address_or_lane_cannot_take_it_all() {
-    let requests = InFlight::new(10, 0, hasher()).with_cap_per_address(2).with_lanes([3, 1]);
+    let requests = InFlight::new(10, 0).with_cap_per_address(2).with_lanes([3, 1]);
     let requests = Arc::new(requests);
     let enter = |client, lane| requests.enter(Work::Verified, client, Some(lane));
     let mut held = vec![enter(address(1), 0).expect("room"), enter(address(1), 1).expect("room")];
@@ -51,7 +52,7 @@ fn one_address_or_lane_cannot_take_it_all() {
 
 #[test]
 fn threads_never_exceed_a_cap_and_lose_no_permit() {
-    let requests = Arc::new(InFlight::new(5, 0, hasher()).with_cap_per_address(3).with_lanes([4]));
+    let requests = Arc::new(InFlight::new(5, 0).with_cap_per_address(3).with_lanes([4]));
     let (most, entered) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for client in 0..4 {
@@ -84,7 +85,7 @@ proptest! {
         steps in prop::collection::vec((any::<bool>(), 0..4_u8, 0..2_usize, any::<bool>(), any::<prop::sample::Index>()), 1..200),
     ) {
         let (total, reserve, per_address, lanes) = (8, 2, 3, [5, 4]);
-        let requests = InFlight::new(total, reserve, hasher()).with_cap_per_address(per_address).with_lanes(lanes);
+        let requests = InFlight::new(total, reserve).with_cap_per_address(per_address).with_lanes(lanes);
         let requests = Arc::new(requests);
         let mut out: Vec<(u8, usize, Permit)> = Vec::new();
         for (enters, client, lane, verified, index) in steps {
