@@ -20,7 +20,7 @@
 //! ```text
 //! main → cli → server → { proxy, admin }       know Pingora
 //! proxy → { policy, approov }                  plain values in, plain values out
-//! config → builds values of policy, approov
+//! config → builds values of policy, approov, limits
 //! approov → cryptography and the standard library
 //! ```
 //!

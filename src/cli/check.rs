@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::config::{AccessLog, Environment, Origin, Settings, load, show_duration, strategy_name};
 use crate::policy::{HostPattern, PathPattern, Policy, Route};
 
-use super::Failure;
+use super::{Failure, limits};
 
 /// Check the configuration without serving.
 ///
@@ -75,6 +75,9 @@ pub fn summary(settings: &Settings) -> String {
         out.line(format_args!("origin         {} {}", origin.name, origin_url(origin)));
     }
     out.routes(settings);
+    for (name, text) in limits::summary(settings) {
+        out.line(format_args!("{name:<14} {text}"));
+    }
     let log = match settings.log.access {
         AccessLog::Json => "json, on standard output",
         AccessLog::Off => "off",
@@ -130,7 +133,10 @@ pub fn explain(settings: &Settings, method: &str, url: &str) -> Result<String, F
     if let (false, Some(origin)) = (route.policy == Policy::Deny, settings.origins.get(route.origin)) {
         out.line(format_args!("origin    {} {}", origin.name, origin_url(origin)));
     }
-    out.line(format_args!("limits    none"));
+    for (number, limit) in limits::of_route(&settings.limits, index, route).iter().enumerate() {
+        let name = if number == 0 { "limits" } else { "" };
+        out.line(format_args!("{name:<9} {limit}"));
+    }
     out.hint_at_hosts(settings, host);
     Ok(out.0)
 }
@@ -262,6 +268,16 @@ route 1        GET|HEAD /health: open -> api
 route 2        /v1/*: protect, token-binding -> api (v1)
 route 3        /v1/admin*: deny
 route 4        /files/* at files.example.com|*.cdn.example.com: observe, token -> files
+limit          by address: 100/s, burst 500
+limit          by device: 20/s, burst 100
+limit          v1: by device: 5/m, burst 3 (posting)
+limit          v1: body 1MiB
+offenders      banned for 1m to 1h after 120 failures within 1m
+addresses      2 ranges allowed, 0 denied
+connections    10000, of one address 500
+requests       2000 at once, 200 of them for verified ones
+sizes          header 32KiB, target 8KiB, body 64MiB
+times          header 10s, body 30s, idle 75s
 access log     json, on standard output
 ";
         let (fixed, warnings) = text.split_at(expected.len());
@@ -281,7 +297,9 @@ access log     json, on standard output
             ("GET", "https://a.example/v1/posts#x", "route     v1 (number 2 of 4: /v1/*)"),
             ("GET", "/v1/posts", "strategy  token-binding"),
             ("GET", "/v1/posts", "origin    api https://api.example.com:443"),
-            ("GET", "/v1/posts", "limits    none"),
+            ("GET", "/v1/posts", "limits    by address: 100/s, burst 500\n"),
+            ("GET", "/v1/posts", "\n          by device: 5/m, burst 3 (posting)\n          body 1MiB\n"),
+            ("GET", "/health", "limits    by address: 100/s, burst 500\n          body 64MiB\n"),
             ("GET", "/v1/posts", "hint      some routes look at the host"),
             ("GET", "https://x.CDN.example.com:443/files/a", "origin    files http://[::1]:8080"),
             ("GET", "/files/a", "answer    no route: 404"),
@@ -292,7 +310,7 @@ access log     json, on standard output
             assert!(text.contains(expected), "{method} {url}: {text}");
             cases += 1;
         }
-        assert_eq!(cases, 12);
+        assert_eq!(cases, 14);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod inspect;
+mod limits;
 mod reload;
 mod run;
 mod running;

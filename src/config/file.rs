@@ -10,12 +10,14 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::approov::{MissingClaim, Strategy};
+use crate::limits::Limit;
 use crate::policy::{HostPattern, Policy};
 
 use super::AccessLog;
 use super::domain::{Domain, domain};
 use super::error::{Fault, Located, Location, Reported, quoted};
 use super::keys::KeySection;
+use super::limits::{self, LimitsSection};
 use super::reader::{Mapping, THREADS, Value, path};
 use super::text::{self, STRATEGIES};
 
@@ -34,6 +36,7 @@ pub(super) struct File {
     pub rejection: RejectionSection,
     pub origins: Option<Result<Vec<OriginSection>, Reported>>,
     pub routes: Option<Located<Vec<Result<RouteSection, Reported>>>>,
+    pub limits: LimitsSection,
     pub access_log: Option<AccessLog>,
 }
 
@@ -89,6 +92,8 @@ pub(super) struct RouteSection {
     pub policy: Option<Policy>,
     pub strategy: Option<Located<Strategy>>,
     pub origin: Option<Located<String>>,
+    pub rates: Vec<Located<Limit>>,
+    pub body_bytes: Option<u64>,
 }
 
 /// How a route's path is compared.
@@ -111,11 +116,6 @@ pub(super) fn read(root: &Value<'_>, folder: &Path) -> File {
         "limits",
         "log",
     ]);
-    if let Some(limits) = root.find("limits") {
-        for (_, limit) in limits.entries().unwrap_or_default() {
-            limit.problem("this is not supported in this version", "remove it");
-        }
-    }
     File {
         server: server(&root, folder),
         listeners: root
@@ -132,6 +132,7 @@ pub(super) fn read(root: &Value<'_>, folder: &Path) -> File {
             .find("origins")
             .map(|origins| Ok(origins.entries()?.iter().map(|(name, value)| origin(name, value)).collect())),
         routes: located_list(&root, "routes", route),
+        limits: limits::read(&root, folder),
         access_log: root
             .section("log", &["access"])
             .read("access", |value| value.word(&[("json", AccessLog::Json), ("off", AccessLog::Off)])),
@@ -278,7 +279,9 @@ fn origin(name: &str, value: &Value<'_>) -> OriginSection {
 }
 
 fn route(value: &Value<'_>) -> Result<RouteSection, Reported> {
-    let route = value.mapping(&["path", "match", "methods", "hosts", "policy", "strategy", "origin", "name"]);
+    let keys = &["path", "match", "methods", "hosts", "policy", "strategy", "origin", "name", "limits"];
+    let route = value.mapping(keys);
+    let limits = route.section("limits", &["rate", "body_bytes"]);
     let path = match route.find("path") {
         Some(path) => path.parse(text::route_path),
         None => Err(route.missing("path", "write one such as path: /v1/")),
@@ -295,6 +298,8 @@ fn route(value: &Value<'_>) -> Result<RouteSection, Reported> {
         policy: route.read("policy", |value| value.word(&policies)),
         strategy: route.read("strategy", |value| value.parse(|text| super::reader::word(text, &STRATEGIES))),
         origin: route.read("origin", |value| value.parse(|text| Ok(text.to_owned()))),
+        rates: limits.find("rate").and_then(limits::of_route).unwrap_or_default(),
+        body_bytes: limits.read("body_bytes", limits::body_bytes),
     };
     path.map(|_| section)
 }
@@ -309,6 +314,6 @@ fn conditions<T>(route: &Mapping<'_>, key: &'static str, parse: fn(&str) -> Resu
     value.list_of(read).unwrap_or_default()
 }
 
-fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Reported> {
+pub(super) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Reported> {
     value.parse(|text| text::duration(text, range)).map(|duration| duration.value)
 }

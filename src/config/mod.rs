@@ -4,8 +4,8 @@
 //! 1. `yaml` makes a tree of the file, in which every node knows its line;
 //! 2. `reader` and `file` read it, key by key, into typed values with their places;
 //! 3. `env` reads the variables that stand above the file;
-//! 4. `resolve`, with `listeners`, `origins`, `routes` and `keys`, puts both together, fills in defaults and checks what takes
-//!    several values.
+//! 4. `resolve`, with `listeners`, `origins`, `routes`, `limits` and `keys`, puts both together, fills
+//!    in defaults and checks what takes several values.
 //!
 //! Each step adds its problems to one report and goes on, so that a run tells all of them.
 
@@ -14,8 +14,10 @@ mod env;
 mod error;
 mod file;
 mod keys;
+mod limits;
 mod listeners;
 mod origins;
+mod quantity;
 mod reader;
 mod resolve;
 mod routes;
@@ -37,6 +39,8 @@ use crate::policy::RouteTable;
 
 pub use env::{Environment, VARIABLES};
 pub use error::{Place, Problem, Problems};
+pub use limits::{ConnectionLimits, LimitSettings, RequestLimits, RouteLimitSettings, TimeLimits};
+pub use quantity::{show_rate, show_size};
 pub use text::{show_duration, strategy_name};
 
 use error::{Location, Report, Reported};
@@ -157,6 +161,8 @@ pub struct Settings {
     pub origins: Vec<Origin>,
     /// Which policy a request meets.
     pub routes: RouteTable,
+    /// How much is admitted.
+    pub limits: LimitSettings,
     /// The access log.
     pub log: Log,
     /// What is legal but suspicious: to be shown, and no reason to stop.

@@ -29,6 +29,11 @@ impl<'t> Value<'t> {
         matches!(&self.node.kind, Kind::List(items) if items.is_empty())
     }
 
+    /// Whether this is a certain word, which may stand where something else is usual.
+    pub fn is_word(&self, word: &str) -> bool {
+        matches!(&self.node.kind, Kind::Scalar { text, plain: true } if text == word)
+    }
+
     /// Reports a problem of this value.
     pub fn problem(&self, message: impl Into<String>, mend: impl Into<String>) -> Reported {
         self.report.problem(&self.at, message, mend)

@@ -17,6 +17,7 @@ use super::env::{Overrides, TokenOverrides};
 use super::error::{Located, Location, Report, Reported, quoted};
 use super::file::{ApproovSection, File, RejectionSection, ServerSection};
 use super::keys::{LoadedKey, warn_if_world_readable};
+use super::limits::limits;
 use super::listeners::{admin, listeners};
 use super::origins::{check_loops, origins};
 use super::routes::routes;
@@ -40,6 +41,8 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
     let strategy = overrides.strategy.or(file.approov.strategy).unwrap_or_default();
     let origins = origins(file.origins, overrides.domain, &whole, report);
     let names: Vec<&str> = origins.iter().map(|(name, _)| name.as_str()).collect();
+    let of_routes = file.routes.as_ref().map(|routes| routes.value.as_slice());
+    let limits = limits(file.limits, of_routes, report);
     let routes = routes(file.routes, strategy, &names, &whole, report);
     let listeners = listeners(file.listeners, overrides.listen, &whole, report);
     let admin = admin(file.admin, overrides.admin, &listeners, report);
@@ -56,6 +59,7 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
         rejection: rejection(file.rejection),
         origins: origins.into_iter().map(|(_, origin)| Ok(origin?.value)).collect::<Result<_, _>>()?,
         routes: RouteTable::new(routes),
+        limits: limits?,
         log: Log { access: file.access_log.unwrap_or(AccessLog::Json) },
         warnings: Vec::new(),
     })

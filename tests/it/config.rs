@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use approov_gateway::approov::Strategy;
-use approov_gateway::config::{AccessLog, Environment, Problem, Settings, load, load_approov, load_secrets};
+use approov_gateway::config::{
+    AccessLog, Environment, LimitSettings, Problem, Settings, load, load_approov, load_secrets, show_rate,
+};
+use approov_gateway::limits::{By, Limit};
 use approov_gateway::policy::{PathPattern, Policy};
 use proptest::prelude::*;
 
@@ -124,6 +127,7 @@ fn every_key_reaches_the_settings() {
     let seconds = [timeouts.connect, timeouts.read, timeouts.write, timeouts.idle, origin.resolve_interval];
     assert_eq!(seconds, [1, 2, 3, 4, 5].map(Duration::from_secs));
     assert_eq!(settings.log.access, AccessLog::Off);
+    assert_limits(&settings.limits);
     let routes = settings.routes.routes();
     let names: Vec<_> = routes.iter().map(|route| &*route.name).collect();
     assert_eq!(names, ["/a/", "/a/ #2", "/a/ #3"]);
@@ -137,6 +141,101 @@ fn every_key_reaches_the_settings() {
     assert_eq!(routes[1].path, PathPattern::Exact("/a/".into()));
     let found = settings.routes.find("GET", b"x.example.com", b"/a/b").expect("a plain path");
     assert_eq!(found.map(|(index, _)| index), Some(0));
+}
+
+/// Those of the file that has every key.
+fn assert_limits(limits: &LimitSettings) {
+    let show = |limit: &Limit| {
+        let Limit { name, by, rate, burst, observe, keys } = limit;
+        format!("{name} {} {} {burst} {observe} {keys}", by.label(), show_rate(*rate))
+    };
+    let rates: Vec<_> = limits.rates.iter().map(show).collect();
+    let expected = [
+        "address address 30/s 90 false 1024",
+        "hourly address 1000/h 1000 true 65536",
+        "total total 5000/s 5000 false 65536",
+        "route route 4000/s 1 false 65536",
+        "device device 10/m 10 false 65536",
+        "token token 20/m 20 false 65536",
+        "origin origin 3000/s 3000 false 65536",
+    ];
+    assert_eq!(rates, expected);
+    let own: Vec<_> = limits.routes.iter().map(|route| (route.rates.len(), route.body_bytes)).collect();
+    assert_eq!(own, [(1, Some(2 * 1024 * 1024)), (0, None), (0, None)]);
+    let names = |route: usize| -> Vec<String> {
+        let limits = limits.rates_of_route(route).into_iter();
+        limits.map(|limit| format!("{} {}", limit.name, show_rate(limit.rate))).collect()
+    };
+    let general =
+        ["address 30/s", "hourly 1000/h", "total 5000/s", "route 4000/s", "device 10/m", "token 20/m"];
+    assert_eq!(names(1)[..6], general);
+    assert_eq!(names(0)[4], "device 3/h", "in place of the general one");
+    assert_eq!(limits.ipv6_prefix.length(), 56);
+    let rules = limits.offenders.expect("there are rules");
+    assert_eq!((rules.failures, rules.keys), (7, 2048));
+    assert_eq!([rules.within, rules.ban, rules.max_ban], [10, 5, 120].map(Duration::from_secs));
+    for (address, allowed, denied) in [
+        ("192.0.2.200", true, false),
+        ("127.0.0.1", false, false),
+        ("198.51.100.200", false, true),
+        ("203.0.113.7", false, true),
+        ("2001:db8::1", false, true),
+        ("2001:db8:bad::1", false, true),
+    ] {
+        let address = address.parse().expect(address);
+        assert_eq!(limits.allow.contains(address), allowed, "{address}");
+        assert_eq!(limits.deny.contains(address), denied, "{address}");
+    }
+    assert_eq!(limits.deny.ranges(), 4, "two of them touch");
+    let connections = limits.connections;
+    let counts = [connections.total, connections.per_listener, connections.per_address, connections.requests];
+    assert_eq!((counts, connections.age), ([100, 90, 10, 50], Duration::from_secs(1800)));
+    let requests = limits.requests;
+    let counts = [requests.in_flight, requests.reserve, requests.per_address, requests.per_origin];
+    assert_eq!((counts, requests.header_count), ([80, 20, 5, 60], 64));
+    let sizes = [requests.header_bytes, requests.target_bytes, requests.body_bytes, requests.body_rate];
+    assert_eq!(sizes, [16 * 1024, 2048, 1024 * 1024, 512]);
+    let time = limits.time;
+    let times = [time.handshake, time.header, time.body, time.idle, time.write];
+    assert_eq!(times, [5, 6, 7, 8, 9].map(Duration::from_secs));
+}
+
+#[test]
+fn the_limits_of_a_listener_that_anybody_can_reach_need_no_file() {
+    let limits = loaded(None, &[WITH_SECRET, WITH_DOMAIN]).limits;
+    assert_eq!(limits, LimitSettings::default());
+    let asked: Vec<_> = limits.rates.iter().map(|limit| limit.by).collect();
+    assert_eq!(asked, [By::Address, By::Device]);
+    assert!(limits.offenders.is_some() && limits.deny.is_empty());
+    for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+        assert!(limits.allow.contains(address.parse().expect(address)), "{address}");
+    }
+    assert!(!limits.allow.contains("192.0.2.1".parse().expect("an address")));
+}
+
+#[test]
+fn limits_can_be_switched_off() {
+    let text = "origins: { a: { domain: a.example } }\nlimits: { rate: [], offenders: off, allow: [] }\n";
+    let limits = loaded(Some(&written(&folder("no-limits"), "gateway.yaml", text)), &[WITH_SECRET]).limits;
+    assert_eq!((limits.rates.len(), limits.offenders), (0, None));
+    assert!(limits.allow.is_empty());
+}
+
+#[test]
+fn a_list_with_many_bad_lines_tells_the_first() {
+    let folder = folder("bad-list");
+    written(&folder, "list", "192.0.2.1\n".to_owned() + &"x\n".repeat(1000));
+    let text = "origins: { a: { domain: a.example } }\nlimits: { deny_files: [list] }\n";
+    let told = refused(Some(&written(&folder, "gateway.yaml", text)), &[WITH_SECRET]);
+    assert_eq!(told.lines().count(), 11, "{told}");
+    assert!(
+        told.lines().next().is_some_and(|line| line.contains("list:2: `x` is not an IP address")),
+        "{told}"
+    );
+    assert!(told.lines().last().is_some_and(|line| line.contains("list:12: there are more lines")), "{told}");
+    written(&folder, "list", b"\xff\n");
+    let told = refused(Some(&folder.join("gateway.yaml")), &[WITH_SECRET]);
+    assert!(told.contains("limits.deny_files[0]: ") && told.contains("is no text"), "{told}");
 }
 
 #[test]
@@ -390,13 +489,14 @@ fn the_sample_file_shows_the_defaults() {
     assert_eq!(sample.rejection, default.rejection);
     assert_eq!(sample.origins, default.origins);
     assert_eq!(sample.log, default.log);
+    assert_eq!(LimitSettings { routes: Vec::new(), ..sample.limits }, default.limits);
 }
 
 #[test]
 fn every_key_of_the_sample_can_be_uncommented() {
     let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
     let mut cases = 0;
-    for key in ["pid_file", "upgrade_sock", "issuers", "audiences"] {
+    for key in ["pid_file", "upgrade_sock", "issuers", "audiences", "deny"] {
         let line = format!("  # {key}: ");
         assert!(text.contains(&line), "{key}");
         let file =
@@ -404,7 +504,7 @@ fn every_key_of_the_sample_can_be_uncommented() {
         loaded(Some(&file), &[WITH_SECRET]);
         cases += 1;
     }
-    assert_eq!(cases, 4);
+    assert_eq!(cases, 5);
 }
 
 #[test]

@@ -16,7 +16,8 @@ use super::Failure;
 use super::token::{self, Kind};
 use crate::approov::{Key, Secret, Strategy, Verifier};
 use crate::config::{
-    AccessLog, Admin, Approov, Listener, Log, Origin, OriginTimeouts, RejectionAnswer, Settings,
+    AccessLog, Admin, Approov, LimitSettings, Listener, Log, Origin, OriginTimeouts, RejectionAnswer,
+    Settings,
 };
 use crate::policy::{PathPattern, Policy, Route, RouteTable};
 use crate::server::{LocalService, Server, Start};
@@ -172,6 +173,7 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
             resolve_interval: seconds(30),
         }],
         routes: RouteTable::new(vec![route("/me", Strategy::TokenBinding), route("/", Strategy::Token)]),
+        limits: LimitSettings::default(),
         log: Log { access: AccessLog::Json },
         warnings: Vec::new(),
     }
