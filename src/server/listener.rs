@@ -39,6 +39,11 @@ impl BoundListener {
         Ok(Self { socket, address })
     }
 
+    /// A handle of its own for a worker. Must run inside an event loop.
+    pub fn for_worker(&self) -> io::Result<tokio::net::TcpListener> {
+        tokio::net::TcpListener::from_std(self.socket.try_clone()?)
+    }
+
     /// The address, with the port that was taken.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -9,7 +9,6 @@
 //! - `handover`: the sockets to a successor that is really there;
 //! - `drain`: to the end of what is in flight.
 
-mod connections;
 mod drain;
 mod handover;
 mod listener;
