@@ -16,6 +16,7 @@ mod local;
 mod notify;
 mod origins;
 mod pid_file;
+mod pingora;
 mod reload;
 mod signals;
 mod sockets;

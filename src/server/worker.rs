@@ -7,10 +7,10 @@ use std::thread;
 
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
-use pingora_proxy::http_proxy;
 use tokio::task::JoinSet;
 
 use super::listener::BoundListener;
+use super::pingora;
 use crate::downstream::{self, accept};
 use crate::proxy::{Gateway, Shared};
 
@@ -46,13 +46,10 @@ impl Worker {
             ..ServerConf::default()
         });
         let requests = Arc::new(AtomicUsize::new(0));
-        let mut proxy = http_proxy(&conf, Gateway::new(shared.clone(), requests.clone()));
-        // Not to serve CONNECT, but to refuse it as anything else, counted and logged.
-        let options = proxy.server_options.get_or_insert_default();
-        options.allow_connect_method_proxying = true;
-        let connections =
-            Arc::new(downstream::Worker { proxy: Arc::new(proxy), shared, open: AtomicUsize::new(0) });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let gateway = Gateway::new(shared.clone(), requests.clone());
+        let proxy = runtime.block_on(pingora::proxy(&conf, gateway, ()))?;
+        let connections = Arc::new(downstream::Worker { proxy, shared, open: AtomicUsize::new(0) });
         let mut accepting = JoinSet::new();
         for listener in listeners {
             let _inside = runtime.enter();
