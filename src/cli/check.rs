@@ -55,7 +55,8 @@ pub fn summary(settings: &Settings) -> String {
         settings.file.as_ref().map_or("the environment alone".to_owned(), |file| file.display().to_string());
     out.line(format_args!("configuration  {file}: fine"));
     for listener in &settings.listeners {
-        out.line(format_args!("listener       {}", listener.address));
+        let protocols = if listener.h2c { "HTTP/1.1, HTTP/2 in clear text" } else { "HTTP/1.1" };
+        out.line(format_args!("listener       {}: {protocols}", listener.address));
     }
     out.line(format_args!("admin          {}", settings.admin.address));
     let server = &settings.server;
@@ -250,7 +251,7 @@ mod tests {
         let text = summary(&settings());
         let (_, text) = text.split_once('\n').expect("more than one line");
         let expected = "\
-listener       127.0.0.1:8787
+listener       127.0.0.1:8787: HTTP/1.1
 admin          127.0.0.1:8788
 server         2 threads, grace period 30s
 token          in approov-token, removed before the origin

@@ -28,7 +28,7 @@ const TOKEN_LENGTHS: RangeInclusive<usize> = 256..=64 * 1024;
 #[derive(Default)]
 pub(super) struct File {
     pub server: ServerSection,
-    pub listeners: Option<Vec<Result<Located<SocketAddr>, Reported>>>,
+    pub listeners: Option<Vec<Result<ListenerSection, Reported>>>,
     pub admin: Option<Result<Located<SocketAddr>, Reported>>,
     pub approov: ApproovSection,
     pub rejection: RejectionSection,
@@ -43,6 +43,11 @@ pub(super) struct ServerSection {
     pub grace_period: Option<Duration>,
     pub pid_file: Option<PathBuf>,
     pub upgrade_sock: Option<PathBuf>,
+}
+
+pub(super) struct ListenerSection {
+    pub address: Located<SocketAddr>,
+    pub h2c: Option<bool>,
 }
 
 #[derive(Default)]
@@ -165,13 +170,15 @@ fn server(root: &Mapping<'_>, folder: &Path) -> ServerSection {
     }
 }
 
-fn listener(value: &Value<'_>) -> Result<Located<SocketAddr>, Reported> {
-    let listener = value.mapping(&["address", "tls"]);
+fn listener(value: &Value<'_>) -> Result<ListenerSection, Reported> {
+    let listener = value.mapping(&["address", "h2c", "tls"]);
     listener.unsupported("tls");
-    match listener.find("address") {
+    let h2c = listener.read("h2c", Value::boolean);
+    let address = match listener.find("address") {
         Some(address) => address.parse(text::listen_address),
         None => Err(listener.missing("address", "write one such as address: 127.0.0.1:8787")),
-    }
+    };
+    Ok(ListenerSection { address: address?, h2c })
 }
 
 fn approov(root: &Mapping<'_>, folder: &Path) -> ApproovSection {

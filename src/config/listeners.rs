@@ -2,47 +2,56 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::Listener;
 use super::error::{Located, Location, Report, Reported};
+use super::file::ListenerSection;
 
 const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8788);
 
 /// The public listeners; no two of them, and not the admin listener, take the same socket.
 pub(super) fn listeners(
-    section: Option<Vec<Result<Located<SocketAddr>, Reported>>>,
+    section: Option<Vec<Result<ListenerSection, Reported>>>,
     variable: Option<Result<Located<SocketAddr>, Reported>>,
     whole: &Location,
     report: &Report,
-) -> Vec<Located<SocketAddr>> {
+) -> Vec<Located<Listener>> {
+    let plain = |address: Located<SocketAddr>| ListenerSection { address, h2c: None };
     let listeners = match (variable, section) {
-        (Some(variable), _) => vec![variable],
+        (Some(variable), _) => vec![variable.map(plain)],
         (None, Some(section)) => section,
-        (None, None) => vec![Ok(Located { value: DEFAULT_LISTENER, at: Location::nowhere() })],
+        (None, None) => vec![Ok(plain(Located { value: DEFAULT_LISTENER, at: Location::nowhere() }))],
     };
     if listeners.is_empty() {
         let mend = format!("write one, or remove the key for {DEFAULT_LISTENER}");
         report.problem(whole, "the list of listeners is empty", mend);
     }
-    let listeners: Vec<_> = listeners.into_iter().flatten().collect();
-    for (index, listener) in listeners.iter().enumerate() {
-        if let Some(other) = listeners[..index].iter().find(|other| collide(other.value, listener.value)) {
-            let message = format!("{} is already taken by {}", listener.value, other.at.name());
-            report.problem(&listener.at, message, "choose another port, or remove one of them");
+    let listeners: Vec<_> = listeners.into_iter().flatten().map(listener).collect();
+    for (index, Located { value: listener, at }) in listeners.iter().enumerate() {
+        let before = &listeners[..index];
+        if let Some(other) = before.iter().find(|other| collide(other.value.address, listener.address)) {
+            let message = format!("{} is already taken by {}", listener.address, other.at.name());
+            report.problem(at, message, "choose another port, or remove one of them");
         }
     }
     listeners
+}
+
+fn listener(section: ListenerSection) -> Located<Listener> {
+    let ListenerSection { address: Located { value: address, at }, h2c } = section;
+    Located { value: Listener { address, h2c: h2c.unwrap_or(false) }, at }
 }
 
 /// The admin listener.
 pub(super) fn admin(
     section: Option<Result<Located<SocketAddr>, Reported>>,
     variable: Option<Result<Located<SocketAddr>, Reported>>,
-    listeners: &[Located<SocketAddr>],
+    listeners: &[Located<Listener>],
     report: &Report,
 ) -> Result<SocketAddr, Reported> {
     let default = Located { value: DEFAULT_ADMIN, at: Location::nowhere() };
     let admin = variable.or(section).unwrap_or(Ok(default))?;
-    if let Some(listener) = listeners.iter().find(|listener| collide(listener.value, admin.value)) {
+    if let Some(listener) = listeners.iter().find(|listener| collide(listener.value.address, admin.value)) {
         // The place of the one that was written.
         let at = if admin.at == Location::nowhere() { &listener.at } else { &admin.at };
         let message = format!("the admin listener {} collides with a public listener", admin.value);

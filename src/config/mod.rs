@@ -181,6 +181,15 @@ pub struct Server {
 pub struct Listener {
     /// Address and port; port 0 takes any free one.
     pub address: SocketAddr,
+    /// Whether HTTP/2 is spoken in clear text with clients that begin so.
+    pub h2c: bool,
+}
+
+impl Listener {
+    /// One in clear text, with every default.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { address, h2c: false }
+    }
 }
 
 /// The admin listener: `admin` in the file.

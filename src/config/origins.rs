@@ -7,7 +7,7 @@ use super::domain::Domain;
 use super::error::{Located, Location, Report, Reported};
 use super::file::OriginSection;
 use super::listeners::collide;
-use super::{Origin, OriginTimeouts};
+use super::{Listener, Origin, OriginTimeouts};
 
 const DEFAULT_TIMEOUTS: OriginTimeouts = OriginTimeouts {
     connect: Duration::from_secs(5),
@@ -92,7 +92,7 @@ fn new_origin(
 }
 
 /// An origin that is the gateway itself would be asked forever.
-pub(super) fn check_loops(origins: &[NamedOrigin], listeners: &[Located<SocketAddr>], report: &Report) {
+pub(super) fn check_loops(origins: &[NamedOrigin], listeners: &[Located<Listener>], report: &Report) {
     for Located { value: origin, at } in origins.iter().filter_map(|(_, origin)| origin.as_ref().ok()) {
         let address = match origin.host.parse::<IpAddr>() {
             Ok(address) => address,
@@ -100,12 +100,13 @@ pub(super) fn check_loops(origins: &[NamedOrigin], listeners: &[Located<SocketAd
             Err(_) => continue,
         };
         let origin = SocketAddr::new(address, origin.port);
-        let is_self = |listener: &&Located<SocketAddr>| {
-            let any = listener.value.ip().is_unspecified();
-            collide(listener.value, origin) && (listener.value == origin || (any && address.is_loopback()))
+        let is_self = |listener: &&Located<Listener>| {
+            let listener = listener.value.address;
+            let any = listener.ip().is_unspecified();
+            collide(listener, origin) && (listener == origin || (any && address.is_loopback()))
         };
         if let Some(listener) = listeners.iter().find(is_self) {
-            let message = format!("the origin is the gateway's own listener {}", listener.value);
+            let message = format!("the origin is the gateway's own listener {}", listener.value.address);
             report.problem(at, message, "name the protected API, or move one of them to another port");
         }
     }

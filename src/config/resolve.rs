@@ -1,7 +1,6 @@
 //! From file and environment to settings: what overrides what, defaults, and the checks that
 //! take several values.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -50,7 +49,7 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
     Ok(Settings {
         file: path,
         server: server(file.server, overrides.threads, overrides.runtime_folder, &listeners),
-        listeners: listeners.into_iter().map(|listener| Listener { address: listener.value }).collect(),
+        listeners: listeners.into_iter().map(|listener| listener.value).collect(),
         admin: Admin { address: admin? },
         approov: approov(sources, keys?),
         rejection: rejection(file.rejection),
@@ -79,12 +78,13 @@ fn server(
     section: ServerSection,
     threads: Option<usize>,
     runtime_folder: Option<PathBuf>,
-    listeners: &[Located<SocketAddr>],
+    listeners: &[Located<Listener>],
 ) -> Server {
     let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
     // Named after the first listener, so that several gateways get along; one on any free port
     // cannot be found again anyway.
-    let address = listeners.first().map(|listener| listener.value).filter(|address| address.port() != 0);
+    let address =
+        listeners.first().map(|listener| listener.value.address).filter(|address| address.port() != 0);
     let own_file = |extension: &str| Some(runtime_folder.as_ref()?.join(format!("{}.{extension}", address?)));
     Server {
         threads: threads.or(section.threads).unwrap_or_else(cores),

@@ -14,11 +14,8 @@ use tokio::io::AsyncWriteExt;
 use super::deadline::Deadline;
 use super::head::{HeadFault, HeadLimits, HeadReader};
 use super::stream::ClientStream;
-use super::{Proxy, Worker};
+use super::{IDLE, Proxy, Worker};
 use crate::proxy::{Connection, Unparsed, UnparsedRequest};
-
-/// How long a client's connection is kept without a request.
-const IDLE: Duration = Duration::from_secs(75);
 
 /// How long a whole head may take from its first byte on. Every read may be answered by one byte
 /// more, so a limit for each read is none.

@@ -4,17 +4,20 @@
 //!
 //! 1. `accept`: sockets, counted for as long as they live;
 //! 2. `http1`: the head of a request is waited for under a deadline, within bounds, and judged as
-//!    bytes (`head`); what is no request is answered here;
-//! 3. `stream`: hands Pingora this one request, and after it the next.
+//!    bytes (`head`); what is no request is answered here. `stream` hands Pingora this one request,
+//!    and after it the next;
+//! 3. `http2`: requests side by side on one connection, within bounds.
 
 mod accept;
 mod deadline;
 mod head;
 mod http1;
+mod http2;
 mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use pingora_proxy::HttpProxy;
 
@@ -22,6 +25,9 @@ use crate::proxy::{Gateway, Shared};
 
 pub use accept::accept;
 pub(crate) use head::{RequestLine, is_host, is_target_byte};
+
+/// How long a client's connection is kept without a request.
+const IDLE: Duration = Duration::from_secs(75);
 
 /// The proxy of a worker.
 pub type Proxy = HttpProxy<Gateway>;

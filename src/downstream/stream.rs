@@ -79,6 +79,29 @@ impl ClientStream {
         })
     }
 
+    /// Waits for the first bytes of a connection, as many as `preface` or the first that differ; says
+    /// whether the connection begins with it. `None` when the client has gone before.
+    pub(super) fn poll_preface(&mut self, preface: &[u8], context: &mut Context<'_>) -> Poll<Option<bool>> {
+        loop {
+            let known = self.ahead.len().min(preface.len());
+            if self.ahead[..known] != preface[..known] {
+                return Poll::Ready(Some(false));
+            }
+            if known == preface.len() {
+                return Poll::Ready(Some(true));
+            }
+            match ready!(self.poll_ahead(context)) {
+                Ok(0) | Err(_) => return Poll::Ready(None),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// From now on its bytes are frames, not requests one after another.
+    pub(super) fn becomes_http2(&mut self) {
+        self.body = u64::MAX;
+    }
+
     /// Whether the request in hand asked for another protocol, was answered in this one, and has
     /// bytes behind it: of which protocol, only the client knows.
     pub(super) fn is_ambiguous(&self) -> bool {

@@ -7,10 +7,11 @@ use std::thread;
 
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::listener::BoundListener;
 use super::pingora;
+use super::sockets::PublicListener;
 use crate::downstream::{self, accept};
 use crate::proxy::{Gateway, Shared};
 
@@ -35,7 +36,7 @@ impl Worker {
     pub fn start(
         number: usize,
         shared: Arc<Shared>,
-        listeners: &[BoundListener],
+        listeners: &[PublicListener],
         stop: ShutdownWatch,
     ) -> io::Result<Self> {
         let conf = Arc::new(ServerConf {
@@ -53,8 +54,9 @@ impl Worker {
         let mut accepting = JoinSet::new();
         for listener in listeners {
             let _inside = runtime.enter();
-            let socket = listener.for_worker()?;
-            accepting.spawn_on(accept(connections.clone(), socket, stop.clone()), runtime.handle());
+            let socket = TcpListener::from_std(listener.socket.try_clone()?)?;
+            let settings = listener.settings.clone();
+            accepting.spawn_on(accept(connections.clone(), socket, settings, stop.clone()), runtime.handle());
         }
         let closed = Arc::new(AtomicBool::new(false));
         let worker = Self { connections, requests, closed: closed.clone() };
