@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, Version};
 use jiff::Timestamp;
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::extract::{self, Unfit};
+use super::grpc;
 use crate::approov::Presented;
 use crate::config::RejectionAnswer;
 
@@ -121,10 +122,14 @@ impl Answers {
     /// Sends the answer. The connection is kept where that is safe: Pingora closes it over a body
     /// that has not been read to its end.
     pub async fn send(&self, session: &mut Session, answer: Answer) -> Result<()> {
+        if grpc::is_call(session.req_header()) {
+            return session.write_response_header(Box::new(grpc::header(answer)?), true).await;
+        }
+        let is_http1 = session.req_header().version != Version::HTTP_2;
         if answer == Answer::BadRequest {
             // Where one request is malformed, the start of the next is a guess.
             session.set_keepalive(None);
-        } else {
+        } else if is_http1 {
             drain_small_body(session).await;
         }
         let header = self.headers[answer as usize].clone();
@@ -134,7 +139,10 @@ impl Answers {
         if !without_body {
             session.write_response_body(Some(body), true).await?;
         }
-        linger(session).await;
+        // A stream of HTTP/2 that is still being written to is reset without an error.
+        if is_http1 {
+            linger(session).await;
+        }
         Ok(())
     }
 }

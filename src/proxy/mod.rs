@@ -7,6 +7,7 @@ mod context;
 mod extract;
 mod failure;
 mod forward;
+mod grpc;
 mod snapshot;
 mod unparsed;
 

@@ -65,6 +65,24 @@ fn refuses_over_http_2_alike_and_keeps_the_connection() {
 }
 
 #[test]
+fn a_refused_grpc_call_is_told_so_in_its_own_words() {
+    let origin = Origin::new();
+    let gateway = gateway_with_h2c(&origin);
+    let mut client = Http2Client::connect(gateway.address());
+    for media_type in ["application/grpc", "application/grpc+proto", "application/grpc;x=y"] {
+        let call = Message::new("POST", "/posts.Posts/List").field("content-type", media_type);
+        let call = call.field("te", "trailers");
+        let response = client.ask(&call);
+        assert_eq!((response.status, response.values("grpc-status")), (200, vec!["16"]), "{media_type}");
+        assert_eq!((response.values("content-type"), response.body.len()), (vec!["application/grpc"], 0));
+    }
+    let other = Message::new("POST", "/").field("content-type", "application/grpc-web");
+    assert_eq!(client.ask(&other).status, 401);
+    gateway.wait_for_requests(&[("verdict", "rejected"), ("reason", "missing_token")], 4.0);
+    assert_eq!(origin.bytes(), 0);
+}
+
+#[test]
 fn a_listener_in_clear_text_speaks_http_1_as_before() {
     let origin = Origin::new();
     let gateway = gateway_with_h2c(&origin);
