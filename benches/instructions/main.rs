@@ -10,7 +10,7 @@
 //! Valgrind knows no SHA instructions: hashes are counted as the software that stands in for them.
 //! What the kernel does is not counted; for times see the other benches.
 
-#![allow(clippy::expect_used, reason = "a bench stops where it cannot go on")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a bench stops where it cannot go on")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
