@@ -35,6 +35,7 @@ pub mod policy;
 pub mod proxy;
 pub mod server;
 pub mod telemetry;
+pub mod tls;
 pub mod trusted_proxies;
 pub mod upstream;
 

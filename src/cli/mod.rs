@@ -7,6 +7,7 @@ mod reload;
 mod run;
 mod running;
 pub mod token;
+mod unserved;
 mod upgrade;
 
 use std::fmt;

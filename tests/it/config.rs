@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use approov_gateway::approov::Strategy;
-use approov_gateway::config::{AccessLog, Environment, Problem, Settings, load, load_approov, load_secrets};
+use approov_gateway::config::{
+    AccessLog, Environment, Listener, Problem, Settings, load, load_approov, load_secrets,
+};
 use approov_gateway::policy::{PathPattern, Policy};
 use proptest::prelude::*;
 
@@ -137,6 +139,30 @@ fn every_key_reaches_the_settings() {
     assert_eq!(routes[1].path, PathPattern::Exact("/a/".into()));
     let found = settings.routes.find("GET", b"x.example.com", b"/a/b").expect("a plain path");
     assert_eq!(found.map(|(index, _)| index), Some(0));
+}
+
+#[test]
+fn every_key_of_a_listener_reaches_the_settings() {
+    let file = Path::new("tests/config/good/listeners.yaml");
+    let settings = load(Some(file), &environment_of(file)).expect("the file loads");
+    let [redirecting, forwarded, cloudflare, by_header] = &settings.listeners[..] else {
+        panic!("{:?}", settings.listeners)
+    };
+    assert!(redirecting.redirect_to_https && redirecting.trusted_proxies.is_none());
+    assert!(forwarded.redirect_to_https && redirecting.hsts.is_none());
+    let proxies = |listener: &Listener| {
+        let proxies = listener.trusted_proxies.clone().expect("trusted proxies");
+        let ranges: Vec<_> = proxies.ranges().iter().map(ToString::to_string).collect();
+        (ranges.join(" "), proxies.source().label())
+    };
+    let expected = ("10.0.0.0/8 2001:db8::/32 192.0.2.7/32".to_owned(), "x-forwarded-for");
+    assert_eq!(proxies(forwarded), expected);
+    assert_eq!(proxies(cloudflare), ("0.0.0.0/0".to_owned(), "cf-connecting-ip"));
+    assert_eq!(proxies(by_header), ("10.0.0.0/8".to_owned(), "proxy-protocol"));
+    let hsts = |listener: &Listener| listener.hsts.map(|hsts| hsts.to_string());
+    assert_eq!(hsts(forwarded).as_deref(), Some("max-age=63072000; includeSubDomains; preload"));
+    assert_eq!(hsts(cloudflare).as_deref(), Some("max-age=31536000"));
+    assert_eq!(hsts(by_header), None);
 }
 
 #[test]
@@ -383,7 +409,7 @@ fn the_sample_files_are_yaml_to_others_too() {
 fn the_sample_file_shows_the_defaults() {
     let sample = loaded(Some(Path::new("conf/gateway.yaml")), &[WITH_SECRET]);
     let default = loaded(None, &[WITH_SECRET, WITH_DOMAIN]);
-    assert_eq!(sample.listeners, default.listeners);
+    assert_eq!(format!("{:?}", sample.listeners), format!("{:?}", default.listeners));
     assert_eq!(sample.admin, default.admin);
     assert_eq!(sample.server.grace_period, default.server.grace_period);
     assert_eq!(format!("{:?}", sample.approov), format!("{:?}", default.approov));

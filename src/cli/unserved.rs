@@ -1,0 +1,24 @@
+//! What `check` knows and `run` does not serve yet.
+
+use crate::config::Settings;
+
+/// Refuses listeners with `tls`, `trusted_proxies`, `redirect_to_https` or `hsts`, so that nobody
+/// serves without what was asked for.
+///
+/// # Errors
+/// A line for each of these keys.
+pub(super) fn refuse(settings: Settings) -> Result<Settings, String> {
+    let mut lines = Vec::new();
+    for (index, listener) in settings.listeners.iter().enumerate() {
+        let unserved = [
+            ("tls", listener.tls.is_some()),
+            ("trusted_proxies", listener.trusted_proxies.is_some()),
+            ("redirect_to_https", listener.redirect_to_https),
+            ("hsts", listener.hsts.is_some()),
+        ];
+        for (key, _) in unserved.iter().filter(|(_, is_set)| *is_set) {
+            lines.push(format!("listeners[{index}].{key}: this is not supported in this version; remove it"));
+        }
+    }
+    if lines.is_empty() { Ok(settings) } else { Err(lines.join("\n")) }
+}
