@@ -22,3 +22,23 @@ pub(super) fn refuse(settings: Settings) -> Result<Settings, String> {
     }
     if lines.is_empty() { Ok(settings) } else { Err(lines.join("\n")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, load};
+
+    #[test]
+    fn names_every_key_that_is_not_served() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/good/listeners.yaml");
+        let pairs = [
+            ("APPROOV_SECRET_BASE64", "k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH+Xk+IAHhVVHszjDzeGobzN"),
+            ("API_DOMAIN", "api.example.com"),
+        ];
+        let settings = load(Some(file.as_ref()), &Environment::from_pairs(pairs)).expect("the file loads");
+        let told = refuse(settings).expect_err("several keys");
+        let first = "listeners[0].redirect_to_https: this is not supported in this version; remove it\n";
+        assert!(told.starts_with(first), "{told}");
+        assert_eq!(told.lines().count(), 7, "{told}");
+    }
+}

@@ -139,6 +139,11 @@ impl Certificate {
         names.chain(self.addresses.iter().map(ToString::to_string)).collect()
     }
 
+    /// Whether it is valid at this moment, in Unix time, as far as its own dates go.
+    pub fn is_valid_at(&self, now: i64) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
     /// Whether it says that `issuer` has issued it: by name and, where both tell it, by key. The
     /// signature is not looked at.
     pub fn is_issued_by(&self, issuer: &Certificate) -> bool {

@@ -188,8 +188,8 @@ fn next_update(list: &[u8]) -> Option<i64> {
 
 /// The client's certificate out of the chain that rustls has verified
 /// ([`peer_certificates`](rustls::CommonState::peer_certificates)); none where the client has shown
-/// none. A resumed session brings back the chain of its first handshake: it was verified then, so
-/// that `not_after` may have passed meanwhile.
+/// none. A resumed session brings back the chain of its first handshake. It was verified then, so ask
+/// [`is_valid_at`](Certificate::is_valid_at) whether its time has passed meanwhile.
 ///
 /// # Errors
 /// [`MalformedCertificate`] when it cannot be read after all: then the connection is to be closed.

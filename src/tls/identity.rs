@@ -171,7 +171,7 @@ pub struct Identity {
 pub enum IdentityError {
     /// The key belongs to none of the certificates.
     KeyMismatch,
-    /// The key belongs to the certificate of this number, counted from 1, which is not the first.
+    /// The key belongs to the certificate of this number, counted from 1: an issuer.
     KeyOfIssuer(usize),
     /// The certificate is of a kind that no TLS library takes.
     Unusable(String),
@@ -182,7 +182,7 @@ impl fmt::Display for IdentityError {
         match self {
             IdentityError::KeyMismatch => f.write_str("the private key does not fit the certificate"),
             IdentityError::KeyOfIssuer(number) => {
-                write!(f, "the private key fits certificate {number} of the chain and not the first")
+                write!(f, "the private key is that of certificate {number} of the chain")
             }
             IdentityError::Unusable(error) => write!(f, "the certificate cannot be used: {error}"),
         }

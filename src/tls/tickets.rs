@@ -193,8 +193,8 @@ impl Tickets {
         Some(Self(Arc::new(RwLock::new(keys))))
     }
 
-    /// The present keys, the one that encrypts first; another one if it is time.
-    fn keys(&self, now: u64) -> [Option<Arc<TicketKey>>; 2] {
+    /// The key that encrypts, another one if it is time, and the one before it.
+    fn keys(&self, now: u64) -> (Arc<TicketKey>, Option<Arc<TicketKey>>) {
         if now >= self.0.read().rotate_at
             // Without randomness the present key has to do.
             && let Ok(next) = TicketKey::random()
@@ -207,7 +207,7 @@ impl Tickets {
             }
         }
         let keys = self.0.read();
-        [Some(keys.current.clone()), keys.previous.clone()]
+        (keys.current.clone(), keys.previous.clone())
     }
 }
 
@@ -259,7 +259,7 @@ impl ProducesTickets for Ticketer {
         let now = self.now()?;
         match &self.keys {
             Keys::Shared(keys) => keys.first()?.seal(&self.context, now, plain),
-            Keys::Own(own) => own.keys(now)[0].as_ref()?.seal(&self.context, now, plain),
+            Keys::Own(own) => own.keys(now).0.seal(&self.context, now, plain),
         }
     }
 
@@ -268,7 +268,10 @@ impl ProducesTickets for Ticketer {
         let open = |key: &Arc<TicketKey>| key.open(&self.context, cipher);
         let (issued, session) = match &self.keys {
             Keys::Shared(keys) => keys.iter().find_map(open)?,
-            Keys::Own(own) => own.keys(now).iter().flatten().find_map(open)?,
+            Keys::Own(own) => {
+                let (current, previous) = own.keys(now);
+                open(&current).or_else(|| open(&previous?))?
+            }
         };
         // A clock that is behind that of another machine is no fault.
         (now.saturating_sub(issued) <= u64::from(LIFETIME)).then_some(session)

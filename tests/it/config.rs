@@ -224,6 +224,20 @@ fn the_environment_overrides_the_file() {
 }
 
 #[test]
+fn a_variable_that_replaces_listeners_with_tls_is_told() {
+    let tls = "tls: { certificates: [ { certificate_file: own.pem, private_key_file: own.key } ] }";
+    let text = format!("listeners: [ {{ address: \"127.0.0.1:8443\", {tls} }} ]\n");
+    let file = written(&folder("replaced-tls"), "gateway.yaml", text);
+    let settings = loaded(Some(&file), &[WITH_SECRET, WITH_DOMAIN, ("GATEWAY_LISTEN", "127.0.0.1:1")]);
+    assert!(settings.listeners[0].tls.is_none());
+    assert_eq!(
+        lines(&settings.warnings),
+        "GATEWAY_LISTEN: it replaces listeners of the file that speak TLS, and speaks none itself; \
+         unset it, or make sure that something before it speaks TLS"
+    );
+}
+
+#[test]
 fn the_file_is_named_by_argument_or_by_variable() {
     let file = "tests/config/good/everything.yaml";
     let settings = loaded(None, &[WITH_SECRET, ("GATEWAY_CONFIG", file)]);

@@ -23,6 +23,7 @@ mod refusals;
 mod routes;
 mod secrecy;
 mod starting;
+mod tls;
 mod tls_origins;
 mod token_commands;
 mod tokens;

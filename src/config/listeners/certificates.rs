@@ -57,14 +57,13 @@ impl CertificateSection {
         let chain = self.chain(report);
         let key = self.key(report);
         Identity::new(chain?, key?).map_err(|error| {
-            let at = match error {
-                IdentityError::KeyMismatch => &self.private_key_file.at,
-                IdentityError::KeyOfIssuer(_) | IdentityError::Unusable(_) => &self.certificate_file.at,
-            };
-            let mend = match error {
-                IdentityError::KeyMismatch => "name the key that the certificate was requested with",
-                IdentityError::KeyOfIssuer(_) => "put the server's own certificate first in the file",
-                IdentityError::Unusable(_) => "have it issued again, in version 3",
+            let (at, mend) = match error {
+                IdentityError::KeyMismatch | IdentityError::KeyOfIssuer(_) => {
+                    (&self.private_key_file.at, "name the key that the certificate was requested with")
+                }
+                IdentityError::Unusable(_) => {
+                    (&self.certificate_file.at, "have it issued again, in version 3")
+                }
             };
             report.problem(at, error.to_string(), mend)
         })
