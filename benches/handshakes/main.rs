@@ -57,14 +57,20 @@ fn compare(quick: bool) -> Result<(), Failed> {
     server::pin_this_process();
     let files = Files::new()?;
     println!("{:30} {:26} {:>10} {:>10}", "", "", "full", "resumed");
+    let tcp = Server::plain()?;
+    let mut costs = Vec::new();
+    for _ in 0..rounds {
+        costs.push(cost(&tcp, connections, || client::connect_plain(tcp.address))?);
+    }
+    println!("{:30} {:26} {:>7.0} µs", "TCP alone", "", median(&mut costs));
     for case in CASES {
         let mut contenders = Vec::new();
         for kind in Kind::ALL.into_iter().filter(|kind| kind.can(case) && kind.is_installed()) {
             contenders.push(Contender {
                 kind,
                 server: Server::start(kind, case, &files)?,
-                full: Client::new(case, false)?,
-                resuming: Client::new(case, true)?,
+                full: Client::new(case, false, &files)?,
+                resuming: Client::new(case, true, &files)?,
                 costs: [Vec::new(), Vec::new()],
             });
         }
@@ -97,15 +103,21 @@ struct Contender {
 impl Contender {
     fn round(&mut self, connections: u32) -> Result<(), Failed> {
         for (costs, client, resumes) in [(0, &self.full, false), (1, &self.resuming, true)] {
-            let before = self.server.cpu()?;
-            for _ in 0..connections {
-                client.connect(self.server.address, resumes)?;
-            }
-            let spent = self.server.cpu()? - before;
-            self.costs[costs].push(spent.as_secs_f64() * 1e6 / f64::from(connections));
+            let connect = || client.connect(self.server.address, resumes);
+            self.costs[costs].push(cost(&self.server, connections, connect)?);
         }
         Ok(())
     }
+}
+
+/// Microseconds a connection.
+fn cost(server: &Server, connections: u32, connect: impl Fn() -> Result<(), Failed>) -> Result<f64, Failed> {
+    let before = server.cpu()?;
+    for _ in 0..connections {
+        connect()?;
+    }
+    let spent = server.cpu()? - before;
+    Ok(spent.as_secs_f64() * 1e6 / f64::from(connections))
 }
 
 fn median(costs: &mut [f64]) -> f64 {

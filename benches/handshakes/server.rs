@@ -50,6 +50,7 @@ impl Kind {
     pub fn name(self) -> String {
         match self {
             Kind::Ours => "rustls, AWS-LC".to_owned(),
+            Kind::OursWithTickets(1) => "rustls, AWS-LC, 1 ticket".to_owned(),
             Kind::OursWithTickets(count) => format!("rustls, AWS-LC, {count} tickets"),
             Kind::Ring => "rustls, ring".to_owned(),
             Kind::Openssl => "openssl s_server".to_owned(),
@@ -113,6 +114,11 @@ impl Files {
         Ok(Self(folder))
     }
 
+    /// The certificate of a case.
+    pub fn chain(&self, case: Case) -> String {
+        self.path(&format!("{}.pem", case.key))
+    }
+
     fn path(&self, name: &str) -> String {
         self.0.join(name).display().to_string()
     }
@@ -131,39 +137,50 @@ pub struct Server {
 }
 
 impl Server {
+    /// This program, without TLS.
+    pub fn plain() -> Result<Self, Failed> {
+        let mut command = pinned(&std::env::current_exe()?.to_string_lossy());
+        command.args(["--role-server", "plain", "", ""]);
+        Self::spawn(command, None)
+    }
+
     pub fn start(kind: Kind, case: Case, files: &Files) -> Result<Self, Failed> {
-        let (chain, key) =
-            (files.path(&format!("{}.pem", case.key)), files.path(&format!("{}.key", case.key)));
+        let (chain, key) = (files.chain(case), files.path(&format!("{}.key", case.key)));
         // Free a moment ago; the others say theirs.
         let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let (mut command, says_address) = match kind {
+        match kind {
             Kind::Ours | Kind::OursWithTickets(_) | Kind::Ring => {
                 let mut command = pinned(&std::env::current_exe()?.to_string_lossy());
                 command.args(["--role-server", &kind.argument(), &chain, &key]);
-                (command, true)
+                Self::spawn(command, None)
             }
             Kind::Openssl => {
                 let mut command = pinned("openssl");
                 command.args(["s_server", "-accept", &free.to_string(), "-cert", &chain, "-key", &key]);
                 command.args(["-groups", case.group, "-quiet", "-rev"]);
-                (command, false)
+                Self::spawn(command, Some(free))
             }
             Kind::Nginx => {
                 let file = files.path(&format!("nginx-{}.conf", free.port()));
                 fs::write(&file, nginx(free, case, &chain, &key, &files.0))?;
                 let mut command = pinned("nginx");
                 command.args(["-e", "stderr", "-c", &file]);
-                (command, false)
+                Self::spawn(command, Some(free))
             }
-        };
+        }
+    }
+
+    /// Starts a process that listens at `address`, or else says where on its first line.
+    fn spawn(mut command: Command, address: Option<SocketAddr>) -> Result<Self, Failed> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let mut output = BufReader::new(child.stdout.take().ok_or("a pipe")?);
-        let address = if says_address {
-            let mut line = String::new();
-            output.read_line(&mut line)?;
-            line.trim().parse()?
-        } else {
-            free
+        let address = match address {
+            Some(address) => address,
+            None => {
+                let mut line = String::new();
+                output.read_line(&mut line)?;
+                line.trim().parse()?
+            }
         };
         thread::spawn(move || output.lines().map_while(Result::ok).for_each(drop));
         let server = Self { child, address };
@@ -246,30 +263,37 @@ pub fn role(arguments: &[String]) -> Option<[&str; 3]> {
 /// Serves one connection after the other, for ever.
 pub fn serve([kind, chain, key]: [&str; 3]) -> Result<(), Failed> {
     let config = match kind {
-        "ring" => ring_config(chain, key)?,
-        "ours" => own_config(chain, key)?,
+        "plain" => None,
+        "ring" => Some(ring_config(chain, key)?),
+        "ours" => Some(own_config(chain, key)?),
         tickets => {
             let mut config = Arc::unwrap_or_clone(own_config(chain, key)?);
             config.send_tls13_tickets = tickets.parse()?;
-            Arc::new(config)
+            Some(Arc::new(config))
         }
     };
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?);
     for stream in listener.incoming() {
+        let mut stream = stream?;
         // Who only looks whether somebody listens says nothing.
-        let _ = answer(&config, stream?);
+        let _ = match &config {
+            None => answer(&mut stream),
+            Some(config) => answer_with_tls(config, stream),
+        };
     }
     Ok(())
 }
 
-fn answer(config: &Arc<ServerConfig>, mut stream: TcpStream) -> Result<(), Failed> {
+fn answer_with_tls(config: &Arc<ServerConfig>, mut stream: TcpStream) -> Result<(), Failed> {
     stream.set_nodelay(true)?;
     let mut connection = ServerConnection::new(config.clone())?;
-    let mut tls = rustls::Stream::new(&mut connection, &mut stream);
-    let mut line = [0; 64];
-    if tls.read(&mut line)? > 0 {
-        tls.write_all(b"x\n")?;
+    answer(&mut rustls::Stream::new(&mut connection, &mut stream))
+}
+
+fn answer(stream: &mut (impl Read + Write)) -> Result<(), Failed> {
+    if stream.read(&mut [0; 64])? > 0 {
+        stream.write_all(b"x\n")?;
     }
     Ok(())
 }

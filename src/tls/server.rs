@@ -67,8 +67,11 @@ pub struct ServerTls {
 }
 
 /// Tickets of TLS 1.3 after a handshake. A ticket serves once: with two of them a client that opens
-/// two connections at a time resumes both, and one costs a hundredth of a handshake.
+/// two connections at a time resumes both. Each costs less than it saves: see docs/tls.md.
 const TICKETS: usize = 2;
+
+/// As many as a client may ask for (RFC 9149), or as few as it likes.
+const MAX_TICKETS: usize = 4;
 
 impl ServerTls {
     /// The configuration for rustls. `tickets` are those of the process, the same at every reload.
@@ -97,6 +100,7 @@ impl ServerTls {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Arc::new(Ticketer::new(&self.ticket_keys, tickets, self.context(), time));
         config.send_tls13_tickets = TICKETS;
+        config.max_tls13_tickets = MAX_TICKETS;
         Ok(Arc::new(config))
     }
 

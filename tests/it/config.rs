@@ -447,6 +447,28 @@ fn every_key_of_the_sample_can_be_uncommented() {
     assert_eq!(cases, 4);
 }
 
+/// Without the comment signs before them, the keys of `trusted_proxies` and `tls` load: only the
+/// files that they name are missing.
+#[test]
+fn the_listeners_of_the_sample_can_be_uncommented() {
+    let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
+    let uncommented = |from: &str, to: &str| {
+        let (before, rest) = text.split_once(from).expect(from);
+        let end = rest.find(to).expect(to);
+        let lines = format!("{from}{}", &rest[..end]);
+        let lines: String = lines.lines().map(|line| line.replacen("# ", "", 1) + "\n").collect();
+        let text = format!("{before}{lines}{}", &rest[end..]);
+        written(&folder("uncommented-listeners"), "gateway.yaml", text)
+    };
+    let settings = loaded(Some(&uncommented("    # trusted_proxies:", "\n  # One with TLS")), &[WITH_SECRET]);
+    assert_eq!(settings.listeners[0].trusted_proxies.as_ref().map(|proxies| proxies.ranges().len()), Some(2));
+    let told =
+        refused(Some(&uncommented("  # - address: 0.0.0.0:8443", "\n# Where operators ask")), &[WITH_SECRET]);
+    let missing: Vec<_> = told.lines().filter(|line| line.contains(" cannot be read: ")).collect();
+    assert_eq!(missing.len(), told.lines().count(), "{told}");
+    assert_eq!(missing.len(), 6, "{told}");
+}
+
 #[test]
 fn a_file_that_is_no_text_is_told_so() {
     let folder = folder("no-text");

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use rustls::client::TicketRequest;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, HandshakeKind, ServerConfig};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig};
 
 use super::wire::{Client, connect};
 use super::{Folder, Identity, certificates, tickets};
@@ -47,19 +48,47 @@ fn a_client_that_comes_back_resumes_again_and_again() {
     assert_eq!(clients, 2);
 }
 
+/// How many connections a client resumes with the tickets of one handshake.
+fn resumptions(server: &Arc<ServerConfig>, client: ClientConfig) -> usize {
+    let client = Arc::new(client);
+    assert_eq!(kind(server, &client), HandshakeKind::Full);
+    // A server that resumes and gives no new tickets.
+    let mut stingy = ServerConfig::clone(server);
+    (stingy.send_tls13_tickets, stingy.max_tls13_tickets) = (0, 0);
+    let stingy = Arc::new(stingy);
+    (0..100).take_while(|_| kind(&stingy, &client) == HandshakeKind::Resumed).count()
+}
+
 #[test]
-fn one_handshake_gives_two_connections_at_a_time_something_to_resume() {
+fn one_handshake_gives_as_many_tickets_as_a_client_opens_connections_at_a_time() {
     let authority = Authority::new();
     let (folder, tls) = listener(&authority);
     let server = folder.server(&tls, &tickets());
-    let client = Client::trusting(&authority).version(&TLS13).build();
+    let client = || Arc::unwrap_or_clone(Client::trusting(&authority).version(&TLS13).build());
+    assert_eq!(resumptions(&server, client()), 2);
+    let mut cases = 0;
+    for (asked, given) in [(0, 0), (1, 1), (3, 3), (200, 4)] {
+        let mut client = client();
+        client.send_ticket_request =
+            Some(TicketRequest { new_session_count: asked, resumption_count: asked });
+        assert_eq!(resumptions(&server, client), given, "{asked} asked for");
+        cases += 1;
+    }
+    assert_eq!(cases, 4);
+}
+
+#[test]
+fn nobody_is_invited_to_send_requests_before_the_handshake() {
+    let authority = Authority::new();
+    let (folder, tls) = listener(&authority);
+    let server = folder.server(&tls, &tickets());
+    let mut client = Arc::unwrap_or_clone(Client::trusting(&authority).version(&TLS13).build());
+    client.enable_early_data = true;
+    let client = Arc::new(client);
     assert_eq!(kind(&server, &client), HandshakeKind::Full);
-    // A server that resumes and gives no new tickets, so that only the first ones count.
-    let mut stingy = ServerConfig::clone(&server);
-    stingy.send_tls13_tickets = 0;
-    let stingy = Arc::new(stingy);
-    let kinds = [(); 3].map(|()| kind(&stingy, &client));
-    assert_eq!(kinds, [HandshakeKind::Resumed, HandshakeKind::Resumed, HandshakeKind::Full]);
+    let mut next = ClientConnection::new(client.clone(), NAME.try_into().unwrap()).unwrap();
+    assert!(next.early_data().is_none());
+    assert_eq!(kind(&server, &client), HandshakeKind::Resumed);
 }
 
 #[test]
