@@ -15,9 +15,9 @@ use crate::policy::{HostPattern, Policy};
 use super::AccessLog;
 use super::domain::{Domain, domain};
 use super::error::{Fault, Located, Location, Reported, quoted};
-use super::files::path;
 use super::keys::KeySection;
 use super::listeners::ListenerSection;
+use super::named_file::path;
 use super::reader::{Mapping, THREADS, Value};
 use super::text::{self, STRATEGIES};
 

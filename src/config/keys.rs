@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::approov::{Algorithm, Key, KeyError, Secret};
 
 use super::error::{Fault, Located, Location, Report, Reported, quoted};
-use super::files::{self, located_path, warn_if_world_readable};
+use super::named_file::{self, located_path, warn_if_world_readable};
 use super::reader::Value;
 use super::text;
 
@@ -179,7 +179,7 @@ pub(super) fn read_secret_file(path: &Path, at: &Location, report: &Report) -> R
 const MAX_KEY_FILE: u64 = 64 * 1024;
 
 fn read_small_file(path: &Path, at: &Location, report: &Report) -> Result<Zeroizing<String>, Reported> {
-    let bytes = files::read(path, MAX_KEY_FILE + 1, at, report)?;
+    let bytes = named_file::read(path, MAX_KEY_FILE + 1, at, report)?;
     match std::str::from_utf8(&bytes) {
         Ok(text) if bytes.len() as u64 <= MAX_KEY_FILE => Ok(Zeroizing::new(text.to_owned())),
         _ => {

@@ -222,3 +222,55 @@ fn key(info: &SubjectPublicKeyInfo<'_>) -> String {
         _ => format!("key of type {algorithm}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    fn der() -> Vec<u8> {
+        let names = ["api.example.com".to_owned(), "192.0.2.1".to_owned(), "*.Example.org".to_owned()];
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(names).expect("names");
+        params.self_signed(&key).expect("a certificate").der().to_vec()
+    }
+
+    #[test]
+    fn says_names_and_prints_digests() {
+        let certificate = Certificate::from_der(&der()).expect("a certificate");
+        assert_eq!(certificate.names(), ["api.example.com", "*.example.org", "192.0.2.1"]);
+        assert_eq!(certificate.name(), "api.example.com");
+        assert!(certificate.is_self_issued() && certificate.is_issued_by(&certificate));
+        // RFC 7469 has no example of its own; the digest of nothing is well known.
+        assert_eq!(Pin::of(b"").to_string(), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        assert!(Digest::of(b"").to_string().starts_with("e3b0c44298fc1c14"));
+    }
+
+    #[test]
+    fn bytes_behind_a_certificate_are_part_of_none() {
+        let mut der = der();
+        der.push(0);
+        assert_eq!(Certificate::from_der(&der), Err(MalformedCertificate));
+        assert_eq!(Certificate::from_der(&[]), Err(MalformedCertificate));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+        #[test]
+        fn no_damaged_certificate_panics(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut der = der();
+            for (at, byte) in changes {
+                let at = at.index(der.len());
+                der[at] = byte;
+            }
+            let _ = Certificate::from_der(&der);
+            prop_assert!(Certificate::from_der(&der[..cut.index(der.len())]).is_err());
+        }
+    }
+}

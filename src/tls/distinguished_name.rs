@@ -1,5 +1,5 @@
-//! Distinguished names as text (RFC 4514): two different names never have the same text, so that
-//! conditions may compare it.
+//! Distinguished names as text (RFC 4514). Names have the same text only if they have the same parts
+//! in the same order, so that conditions may compare it.
 
 use std::fmt::Write;
 
@@ -83,5 +83,67 @@ fn write_escaped(value: &str, text: &mut String) {
             }
             c => text.push(c),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::prelude::FromDer;
+
+    use super::*;
+
+    const CN: &[u8] = &[0x55, 4, 3];
+    const O: &[u8] = &[0x55, 4, 10];
+    const SERIAL_NUMBER: &[u8] = &[0x55, 4, 5];
+    const UTF8: u8 = 12;
+    const BMP: u8 = 30;
+
+    fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+        [&[tag, u8::try_from(content.len()).expect("short")], content].concat()
+    }
+
+    fn attribute(kind: &[u8], tag: u8, value: &[u8]) -> Vec<u8> {
+        der(0x30, &[der(6, kind), der(tag, value)].concat())
+    }
+
+    /// The text of a name of these parts, each of some attributes.
+    fn shown(parts: &[&[Vec<u8>]]) -> String {
+        let parts: Vec<u8> = parts.iter().flat_map(|part| der(0x31, &part.concat())).collect();
+        let name = der(0x30, &parts);
+        text(&X509Name::from_der(&name).expect("a name").1)
+    }
+
+    #[test]
+    fn stands_in_reverse_order_with_short_names() {
+        let till = || attribute(CN, UTF8, b"till 7");
+        let example = || attribute(O, UTF8, b"Example");
+        assert_eq!(shown(&[]), "");
+        assert_eq!(shown(&[&[example()], &[till()]]), "CN=till 7,O=Example");
+        assert_eq!(shown(&[&[example(), till()]]), "O=Example+CN=till 7");
+        assert_eq!(shown(&[&[attribute(SERIAL_NUMBER, UTF8, b"7")]]), "2.5.4.5=#0c0137");
+        assert_eq!(shown(&[&[attribute(CN, BMP, &[0, b'a'])]]), "CN=#1e020061");
+    }
+
+    #[test]
+    fn no_value_looks_like_another_part() {
+        let mut cases = 0;
+        for (value, expected) in [
+            ("a,O=b", "CN=a\\,O\\=b"),
+            ("a+O=b", "CN=a\\+O\\=b"),
+            ("#0c0161", "CN=\\#0c0161"),
+            ("a#b", "CN=a#b"),
+            (" a ", "CN=\\ a\\ "),
+            (" ", "CN=\\ "),
+            ("a\\,b", "CN=a\\\\\\,b"),
+            ("a\"<b>;", "CN=a\\\"\\<b\\>\\;"),
+            ("a\nb\0\u{1b}", "CN=a\\0ab\\00\\1b"),
+            ("\u{85}", "CN=\\c2\\85"),
+            ("b\u{fc}cher", "CN=b\u{fc}cher"),
+            ("", "CN="),
+        ] {
+            assert_eq!(shown(&[&[attribute(CN, UTF8, value.as_bytes())]]), expected, "{value}");
+            cases += 1;
+        }
+        assert_eq!(cases, 12);
     }
 }

@@ -12,7 +12,7 @@ use crate::tls::{
 };
 
 use super::super::error::{Located, Location, Report, Reported, quoted};
-use super::super::files::{located_path, warn_if_world_readable};
+use super::super::named_file::{located_path, warn_if_world_readable};
 use super::super::reader::Value;
 use super::tls::read_pem;
 

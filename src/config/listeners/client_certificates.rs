@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::tls::{AuthorityError, ClientAuth, ClientAuthMode};
 
 use super::super::error::{Located, Report, Reported};
-use super::super::files::located_path;
+use super::super::named_file::located_path;
 use super::super::reader::Value;
 use super::certificates::{show, unix_now};
 use super::tls::read_pem;

@@ -7,7 +7,7 @@ use crate::policy::Route;
 use crate::tls::{Protocol, ServerTls, TicketKey, UnknownName, Version};
 
 use super::super::error::{Located, Location, Report, Reported};
-use super::super::files::{self, located_path, warn_if_world_readable};
+use super::super::named_file::{self, located_path, warn_if_world_readable};
 use super::super::reader::{Value, word};
 use super::certificates::{self, CertificateSection};
 use super::client_certificates::ClientCertificates;
@@ -138,7 +138,7 @@ const MAX_TICKET_KEY: u64 = 4096;
 
 fn ticket_key(file: &Located<PathBuf>, report: &Report) -> Result<(PathBuf, Arc<TicketKey>), Reported> {
     let Located { value: path, at } = file;
-    let bytes = files::read(path, MAX_TICKET_KEY, at, report)?;
+    let bytes = named_file::read(path, MAX_TICKET_KEY, at, report)?;
     warn_if_world_readable(path, at, report);
     match TicketKey::from_file(&bytes) {
         Ok(key) => Ok((path.clone(), Arc::new(key))),
@@ -156,7 +156,7 @@ pub(super) fn read_pem(
     at: &Location,
     report: &Report,
 ) -> Result<zeroize::Zeroizing<Vec<u8>>, Reported> {
-    let bytes = files::read(path, limit + 1, at, report)?;
+    let bytes = named_file::read(path, limit + 1, at, report)?;
     if bytes.len() as u64 > limit {
         let message = format!("{} is larger than {} KiB", path.display(), limit / 1024);
         return Err(report.problem(at, message, "check that it is the right file"));

@@ -8,12 +8,10 @@
 //! clients'. A ticket of another context is as good as none, so that nobody enters where a client
 //! certificate is asked for with a ticket from elsewhere, or from before it was revoked.
 
-use std::fmt;
+mod key;
+
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use parking_lot::RwLock;
 use rustls::server::ProducesTickets;
 use rustls::time_provider::TimeProvider;
@@ -21,122 +19,14 @@ use zeroize::Zeroizing;
 
 use super::Digest;
 
+use key::SECRET;
+pub use key::{TicketKey, TicketKeyError};
+
 /// How long a ticket is good for, in seconds: half a day, as rustls has it.
 const LIFETIME: u32 = 12 * 60 * 60;
 
 /// How long the process encrypts with one of its own keys, in seconds. It decrypts as long again.
 const ROTATION: u64 = LIFETIME as u64 / 2;
-
-const NAME: usize = 16;
-const NONCE: usize = 12;
-const SECRET: usize = 32;
-
-/// A key that encrypts tickets. It does not show itself.
-pub struct TicketKey {
-    name: [u8; NAME],
-    key: RandomizedNonceKey,
-    secret: Zeroizing<[u8; SECRET]>,
-}
-
-/// Why bytes are no ticket key. Nothing of them is repeated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TicketKeyError {
-    /// They are of another length, given here.
-    Length(usize),
-    /// They are not random.
-    NotRandom,
-    /// The cryptographic library failed.
-    Failed,
-}
-
-impl fmt::Display for TicketKeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TicketKeyError::Length(length) => {
-                write!(f, "it has {length} bytes, and a ticket key has 48 or 80")
-            }
-            TicketKeyError::NotRandom => f.write_str("its bytes are not random"),
-            TicketKeyError::Failed => f.write_str("the cryptographic library refuses it"),
-        }
-    }
-}
-
-impl std::error::Error for TicketKeyError {}
-
-impl From<Unspecified> for TicketKeyError {
-    fn from(_: Unspecified) -> Self {
-        Self::Failed
-    }
-}
-
-impl fmt::Debug for TicketKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TicketKey(not shown)")
-    }
-}
-
-impl TicketKey {
-    /// The key of a file with 48 or 80 random bytes, as NGINX and HAProxy have them. All of them
-    /// count, and the same bytes give the same key everywhere.
-    ///
-    /// # Errors
-    /// [`TicketKeyError`] when there are more bytes or fewer, or too few different ones.
-    pub fn from_file(bytes: &[u8]) -> Result<Self, TicketKeyError> {
-        if !matches!(bytes.len(), 48 | 80) {
-            return Err(TicketKeyError::Length(bytes.len()));
-        }
-        let mut seen = [false; 256];
-        bytes.iter().for_each(|byte| seen[usize::from(*byte)] = true);
-        // Of 48 random bytes some 44 are different; so few as 24 never are.
-        if seen.iter().filter(|seen| **seen).count() < 24 {
-            return Err(TicketKeyError::NotRandom);
-        }
-        Ok(Self::from_secret(&derive(bytes, b"approov-gateway ticket secret"))?)
-    }
-
-    fn random() -> Result<Self, Unspecified> {
-        let mut secret = Zeroizing::new([0; SECRET]);
-        aws_lc_rs::rand::fill(&mut *secret)?;
-        Self::from_secret(&secret)
-    }
-
-    fn from_secret(secret: &[u8; SECRET]) -> Result<Self, Unspecified> {
-        let mut name = [0; NAME];
-        name.copy_from_slice(&derive(secret, b"approov-gateway ticket name")[..NAME]);
-        let key = derive(secret, b"approov-gateway ticket key");
-        let key = RandomizedNonceKey::new(&AES_256_GCM_SIV, &*key)?;
-        Ok(Self { name, key, secret: Zeroizing::new(*secret) })
-    }
-
-    fn seal(&self, context: &Digest, issued: u64, session: &[u8]) -> Option<Vec<u8>> {
-        let mut sealed = [&issued.to_be_bytes(), session].concat();
-        let nonce = self.key.seal_in_place_append_tag(self.covered(context), &mut sealed).ok()?;
-        Some([&self.name[..], nonce.as_ref(), &sealed].concat())
-    }
-
-    /// Time of issue and session.
-    fn open(&self, context: &Digest, ticket: &[u8]) -> Option<(u64, Vec<u8>)> {
-        let ticket = ticket.strip_prefix(&self.name)?;
-        let (nonce, sealed) = ticket.split_first_chunk::<NONCE>()?;
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let mut sealed = sealed.to_vec();
-        let opened = self.key.open_in_place(nonce, self.covered(context), &mut sealed).ok()?;
-        let (issued, session) = opened.split_first_chunk::<8>()?;
-        Some((u64::from_be_bytes(*issued), session.to_vec()))
-    }
-
-    fn covered(&self, context: &Digest) -> Aad<Vec<u8>> {
-        Aad::from([&self.name[..], &context.0].concat())
-    }
-}
-
-/// HMAC-SHA-256 as a function of a secret and a purpose.
-fn derive(secret: &[u8], purpose: &[u8]) -> Zeroizing<[u8; SECRET]> {
-    let tag = hmac::sign(&hmac::Key::new(HMAC_SHA256, secret), purpose);
-    let mut derived = Zeroizing::new([0; SECRET]);
-    derived.copy_from_slice(tag.as_ref());
-    derived
-}
 
 /// The ticket keys of the process's own, for listeners without key files. They live in memory only,
 /// change every six hours, and stay the same over a reload.
@@ -174,7 +64,7 @@ impl Tickets {
         bytes.push(FORMAT);
         bytes.extend(keys.rotate_at.to_be_bytes());
         for key in std::iter::once(&keys.current).chain(&keys.previous) {
-            bytes.extend(*key.secret);
+            bytes.extend(key.secret());
         }
         bytes
     }
@@ -286,6 +176,7 @@ mod tests {
     use proptest::prelude::*;
     use rustls_pki_types::UnixTime;
 
+    use super::key::NAME;
     use super::*;
 
     #[derive(Debug, Default)]
@@ -387,19 +278,6 @@ mod tests {
         assert_eq!(after.encrypt(b"x").expect("sealed")[..NAME], second[..NAME], "and the same key goes on");
         for damaged in [&exported[..40], &exported[1..], &[], &[&exported[..], &[0]].concat()] {
             assert!(Tickets::import(damaged).is_none(), "{} bytes", damaged.len());
-        }
-    }
-
-    #[test]
-    fn files_of_other_lengths_or_without_randomness_are_no_keys() {
-        for length in [0, 16, 32, 47, 49, 64, 79, 81, 4096] {
-            let error = TicketKey::from_file(&vec![0; length]).expect_err("no key");
-            assert_eq!(error, TicketKeyError::Length(length));
-        }
-        for bytes in
-            [[0; 48].to_vec(), b"0123456789abcdef".repeat(3), b"secret key ".repeat(8)[..80].to_vec()]
-        {
-            assert_eq!(TicketKey::from_file(&bytes).err(), Some(TicketKeyError::NotRandom));
         }
     }
 
