@@ -2,11 +2,11 @@
 //!
 //! # The life of a request
 //!
-//! 1. A [worker](server) accepts the connection and Pingora parses the header.
-//!    [`proxy::RequestContext`] takes the configuration in force, once: a reload never splits a
-//!    request.
-//! 2. `request_filter` in [`proxy`] refuses what is malformed or ambiguous (`proxy/extract.rs`),
-//!    finds the route ([`policy::RouteTable`]) and, unless that is open, has the token judged
+//! 1. A [worker](server) accepts the connection ([`downstream`]), waits for the head of a request
+//!    under a deadline, refuses what is malformed or ambiguous as bytes, and hands the rest to
+//!    Pingora, which parses it. [`proxy::RequestContext`] takes the configuration in force, once: a
+//!    reload never splits a request.
+//! 2. `request_filter` in [`proxy`] finds the route ([`policy::RouteTable`]) and, unless that is open, has the token judged
 //!    ([`approov::Verifier`]). A refused request is answered here (`proxy/answer.rs`); the origin
 //!    hears nothing of it.
 //! 3. `upstream_peer` chooses one of the origin's addresses ([`upstream`]), resolved beforehand.
@@ -18,7 +18,7 @@
 //! # Who knows whom
 //!
 //! ```text
-//! main → cli → server → { proxy, admin }       know Pingora
+//! main → cli → server → { downstream, admin } → proxy       know Pingora
 //! proxy → { policy, approov }                  plain values in, plain values out
 //! config → builds values of policy, approov, tls, trusted_proxies
 //! tls → rustls                                 bytes of files in, what serves a handshake out
@@ -32,6 +32,7 @@ pub mod admin;
 pub mod approov;
 pub mod cli;
 pub mod config;
+pub mod downstream;
 pub mod policy;
 pub mod proxy;
 pub mod server;

@@ -250,7 +250,7 @@ mod tests {
         let text = summary(&settings());
         let (_, text) = text.split_once('\n').expect("more than one line");
         let expected = "\
-listener       127.0.0.1:8787
+listener       127.0.0.1:8787: HTTP/1.1
 admin          127.0.0.1:8788
 server         2 threads, grace period 30s
 token          in approov-token, removed before the origin

@@ -5,11 +5,12 @@ use crate::tls::{ClientAuthMode, Protocol, ServerTls, UnknownName, Version};
 
 /// The listener, what stands before it, and the certificates that it shows.
 pub(super) fn lines(listener: &Listener) -> Vec<String> {
-    let mut first = format!("listener       {}", listener.address);
-    if let Some(tls) = &listener.tls {
-        first += &format!(" {}", spoken(tls));
-    }
-    let mut lines = vec![first];
+    let protocols = match &listener.tls {
+        Some(tls) => spoken(tls),
+        None if listener.h2c => "HTTP/1.1, HTTP/2 in clear text".to_owned(),
+        None => "HTTP/1.1".to_owned(),
+    };
+    let mut lines = vec![format!("listener       {}: {protocols}", listener.address)];
     if let Some(proxies) = &listener.trusted_proxies {
         let ranges: Vec<_> = proxies.ranges().iter().map(ToString::to_string).collect();
         lines.push(format!("proxies        {}, trusted in {}", ranges.join(", "), proxies.source().label()));

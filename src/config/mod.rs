@@ -185,6 +185,8 @@ pub struct Server {
 pub struct Listener {
     /// Address and port; port 0 takes any free one.
     pub address: SocketAddr,
+    /// Whether HTTP/2 is spoken in clear text with clients that begin so.
+    pub h2c: bool,
     /// What it speaks TLS with; plain HTTP otherwise.
     pub tls: Option<ServerTls>,
     /// The files that `tls` was made of: certificates, keys, authorities, lists.
@@ -202,6 +204,7 @@ impl Listener {
     pub fn plain(address: SocketAddr) -> Self {
         Self {
             address,
+            h2c: false,
             tls: None,
             tls_files: Vec::new(),
             trusted_proxies: None,

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, LOCATION, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, LOCATION, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderValue, StatusCode};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -49,6 +51,7 @@ impl Forwarding {
         for name in &removed {
             request.remove_header(name);
         }
+        join_cookies(request)?;
         if let Some(host) = request.headers.get(HOST).cloned() {
             request.insert_header("X-Forwarded-Host", host)?;
         }
@@ -72,6 +75,17 @@ impl Forwarding {
         }
         self.removed_token.as_ref() == Some(name) || is_claim(text)
     }
+}
+
+/// HTTP/2 may send a cookie list in parts, which HTTP/1 must see as one (RFC 9113 §8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let parts: Vec<&[u8]> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if parts.len() < 2 {
+        return Ok(());
+    }
+    let whole = HeaderValue::from_bytes(&parts.join(&b"; "[..]))
+        .or_err(ErrorType::InternalError, "joined field values are one")?;
+    request.insert_header(COOKIE, whole)
 }
 
 /// Removes hop-by-hop fields and makes redirects to the origin itself relative, so that the

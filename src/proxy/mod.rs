@@ -2,11 +2,14 @@
 //! decisions are made in [`crate::policy`] and [`crate::approov`], which know nothing of Pingora.
 
 mod answer;
+mod connection;
 mod context;
 mod extract;
 mod failure;
 mod forward;
+mod grpc;
 mod snapshot;
+mod unparsed;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -14,8 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::Version;
 use http::header::{EXPECT, TRANSFER_ENCODING};
+use http::{StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, Result};
@@ -28,11 +31,10 @@ use crate::telemetry::{AccessLogSink, Entry, UpstreamErrorKind, Verdict, reason_
 use crate::upstream::TUNNEL_IDLE;
 
 use answer::Answer;
+pub use connection::Connection;
 pub use context::RequestContext;
 pub use snapshot::Snapshot;
-
-/// How long a client's connection is kept without a request, in seconds.
-const KEEPALIVE_SECONDS: u64 = 75;
+pub use unparsed::{Unparsed, UnparsedRequest};
 
 /// How long a client may take nothing of an answer. Without an end, one that never reads holds its
 /// request and the origin's connection for ever.
@@ -61,8 +63,8 @@ impl Gateway {
     /// Routes and verifies: `Ok` forwards, `Err` is the answer in place of the origin's.
     fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Answer> {
         let snapshot = &*ctx.snapshot;
-        extract::refuse_malformed(session, &snapshot.binding_headers)?;
         let request = session.req_header();
+        extract::refuse_malformed(request, &snapshot.binding_headers)?;
         let (method, host) = (request.method.as_str(), extract::host(request));
         let found = snapshot.routes.find(method, host, extract::path(request));
         let (index, route) = found.map_err(|_| Answer::BadRequest)?.ok_or(Answer::NotFound)?;
@@ -107,10 +109,6 @@ impl ProxyHttp for Gateway {
 
     /// 1. Route, verify, refuse.
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-        // Pingora's own default keeps idle clients for ever. `None` is a connection to be closed.
-        if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(KEEPALIVE_SECONDS));
-        }
         session.set_write_timeout(Some(CLIENT_WRITE));
         match self.admit(session, ctx) {
             Ok(()) => {
@@ -169,6 +167,11 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(connection) = Connection::of(session)
+        {
+            connection.becomes_tunnel();
+        }
         if session.req_header().version == Version::HTTP_10 {
             // It knows no chunks (RFC 9112 §6.1): the end of the connection ends the body.
             response.remove_header(&TRANSFER_ENCODING);

@@ -9,7 +9,6 @@
 //! - `handover`: the sockets to a successor that is really there;
 //! - `drain`: to the end of what is in flight.
 
-mod connections;
 mod drain;
 mod handover;
 mod listener;
@@ -17,6 +16,7 @@ mod local;
 mod notify;
 mod origins;
 mod pid_file;
+mod pingora;
 mod reload;
 mod signals;
 mod sockets;
@@ -43,7 +43,6 @@ pub use notify::{READY, UPGRADE_VARIABLE, WAITING};
 pub use pid_file::read as read_pid_file;
 pub use reload::Load;
 
-use listener::BoundListener;
 use notify::Notifier;
 use origins::Origins;
 use pid_file::PidFile;
@@ -169,7 +168,7 @@ impl Server {
         }
         readiness.set_ready();
         for listener in &sockets.public {
-            log::info!("listening on http://{}", listener.address());
+            log::info!("listening on http://{}", listener.socket.address());
         }
         log::info!("admin on http://{}", sockets.admin.address());
         notifier.tell(&format!("{READY}\nMAINPID={}\nSTATUS=serving", std::process::id()));
@@ -192,7 +191,7 @@ impl Server {
 
     /// Where clients connect.
     pub fn listeners(&self) -> Vec<SocketAddr> {
-        self.sockets.public.iter().map(BoundListener::address).collect()
+        self.sockets.public.iter().map(|listener| listener.socket.address()).collect()
     }
 
     /// Where operators connect.
@@ -221,7 +220,7 @@ impl Server {
     fn reload(&mut self) {
         log::info!("SIGHUP: reloading the configuration");
         self.notifier.tell(&notify::reloading());
-        if let Some(grace_period) = self.runtime.block_on(self.reloader.reload()) {
+        if let Some(grace_period) = self.runtime.block_on(self.reloader.reload(&self.sockets)) {
             self.grace_period = grace_period;
         }
         self.notifier.tell(READY);

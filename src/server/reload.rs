@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::origins::Origins;
+use super::sockets::Sockets;
 use crate::admin::ConfigStatus;
 use crate::config::Settings;
 use crate::proxy::{Shared, Snapshot};
@@ -37,8 +38,8 @@ impl Reloader {
 
     /// Loads everything anew and swaps it in, or reports every problem and changes nothing.
     /// Requests under way keep the configuration they began with. Returns the new grace period.
-    pub async fn reload(&mut self) -> Option<std::time::Duration> {
-        match self.try_reload().await {
+    pub async fn reload(&mut self, sockets: &Sockets) -> Option<std::time::Duration> {
+        match self.try_reload(sockets).await {
             Ok(settled) => Some(settled),
             Err(problems) => {
                 self.metrics.config_refused();
@@ -52,7 +53,7 @@ impl Reloader {
         }
     }
 
-    async fn try_reload(&mut self) -> Result<std::time::Duration, String> {
+    async fn try_reload(&mut self, sockets: &Sockets) -> Result<std::time::Duration, String> {
         let settings = (self.load)()?;
         for (key, present, wanted) in self.fixed.differences(&Fixed::of(&settings)) {
             log::warn!(
@@ -60,10 +61,12 @@ impl Reloader {
             );
         }
         let grace_period = settings.server.grace_period;
+        let listeners = settings.listeners.clone();
         let upstreams = self.origins.adopt(&settings.origins, &self.metrics).await;
         let snapshot =
             Snapshot::new(settings, upstreams.clone(), &self.metrics).map_err(|error| error.to_string())?;
         self.shared.snapshot.store(Arc::new(snapshot));
+        sockets.adopt(&listeners);
         self.origins.keep(&upstreams);
         self.metrics.config_loaded();
         log::info!("configuration reloaded, generation {}", self.status.taken());

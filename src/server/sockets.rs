@@ -2,24 +2,37 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::ServerError;
 use super::handover::{Received, Waiting};
 use super::listener::BoundListener;
 use super::notify::{Notifier, WAITING};
-use crate::config::Settings;
+use crate::config::{Listener, Settings};
 
 /// How long a successor waits for the running process to get SIGQUIT.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A listener for clients.
+#[derive(Debug)]
+pub(super) struct PublicListener {
+    /// Its socket.
+    pub socket: BoundListener,
+    /// As it was configured at the start: with port 0 where any was welcome.
+    configured: SocketAddr,
+    /// How connections are served; a reload changes it for those that come after.
+    pub settings: Arc<ArcSwap<Listener>>,
+}
 
 /// Where clients and operators connect.
 #[derive(Debug)]
 pub(super) struct Sockets {
     /// The public listeners, in the order of the configuration.
-    pub public: Vec<BoundListener>,
+    pub public: Vec<PublicListener>,
     /// The admin listener.
     pub admin: BoundListener,
 }
@@ -44,7 +57,13 @@ impl Sockets {
             }
             .map_err(|error| cannot_listen(what, address, &error))
         };
-        let public = settings.listeners.iter().map(|listener| socket("listener", listener.address));
+        let public = settings.listeners.iter().map(|listener| {
+            Ok(PublicListener {
+                socket: socket("listener", listener.address)?,
+                configured: listener.address,
+                settings: Arc::new(ArcSwap::from_pointee(listener.clone())),
+            })
+        });
         let public = public.collect::<Result<_, _>>()?;
         let admin = socket("admin", settings.admin.address)?;
         for (address, _) in inherited {
@@ -55,7 +74,18 @@ impl Sockets {
 
     /// Every socket, for handing over.
     pub fn all(&self) -> Vec<&BoundListener> {
-        self.public.iter().chain([&self.admin]).collect()
+        self.public.iter().map(|listener| &listener.socket).chain([&self.admin]).collect()
+    }
+
+    /// Serves new connections as `listeners` say, where they are still named.
+    pub fn adopt(&self, listeners: &[Listener]) {
+        for (index, listener) in self.public.iter().enumerate() {
+            let is_this = |wanted: &&Listener| wanted.address == listener.configured;
+            let at_its_place = listeners.get(index).filter(is_this);
+            if let Some(wanted) = at_its_place.or_else(|| listeners.iter().find(is_this)) {
+                listener.settings.store(Arc::new(wanted.clone()));
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod config;
 mod form_attacks;
 mod harness;
 mod header_attacks;
+mod http2;
 mod http_attacks;
 mod judge;
 mod large_bodies;

@@ -9,9 +9,9 @@ use super::super::text;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// `redirect_to_https`, with its place.
-pub(super) fn redirect(value: &Value<'_>) -> Option<Located<bool>> {
-    value.boolean().ok().map(|redirect| Located { value: redirect, at: value.at().clone() })
+/// What is on or off, with its place.
+pub(super) fn switch(value: &Value<'_>) -> Option<Located<bool>> {
+    value.boolean().ok().map(|is_on| Located { value: is_on, at: value.at().clone() })
 }
 
 /// `hsts`, with its place.

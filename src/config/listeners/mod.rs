@@ -28,6 +28,7 @@ const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST
 /// An entry of `listeners`.
 pub(super) struct ListenerSection {
     pub address: Located<SocketAddr>,
+    h2c: Option<Located<bool>>,
     tls: Option<Result<TlsSection, Reported>>,
     trusted_proxies: Option<Result<TrustedProxies, Reported>>,
     redirect_to_https: Option<Located<bool>>,
@@ -37,20 +38,22 @@ pub(super) struct ListenerSection {
 impl ListenerSection {
     /// Reads the entry, but none of the files that it names.
     pub fn read(value: &Value<'_>, folder: &Path) -> Result<Self, Reported> {
-        let listener = value.mapping(&["address", "tls", "trusted_proxies", "redirect_to_https", "hsts"]);
+        let listener =
+            value.mapping(&["address", "h2c", "tls", "trusted_proxies", "redirect_to_https", "hsts"]);
+        let h2c = listener.find("h2c").and_then(https::switch);
         let tls = listener.find("tls").map(|tls| TlsSection::read(tls, folder));
         let trusted_proxies = listener.find("trusted_proxies").map(proxies::read);
-        let redirect_to_https = listener.find("redirect_to_https").and_then(https::redirect);
+        let redirect_to_https = listener.find("redirect_to_https").and_then(https::switch);
         let hsts = listener.find("hsts").and_then(https::hsts);
         let address = match listener.find("address") {
             Some(address) => address.parse(text::listen_address)?,
             None => return Err(listener.missing("address", "write one such as address: 127.0.0.1:8787")),
         };
-        Ok(Self { address, tls, trusted_proxies, redirect_to_https, hsts })
+        Ok(Self { address, h2c, tls, trusted_proxies, redirect_to_https, hsts })
     }
 
     fn plain(address: Located<SocketAddr>) -> Self {
-        Self { address, tls: None, trusted_proxies: None, redirect_to_https: None, hsts: None }
+        Self { address, h2c: None, tls: None, trusted_proxies: None, redirect_to_https: None, hsts: None }
     }
 
     /// Reads the files that the entry names.
@@ -62,6 +65,10 @@ impl ListenerSection {
             self.hsts.as_ref(),
             report,
         );
+        if let (true, Some(Located { value: true, at })) = (self.tls.is_some(), &self.h2c) {
+            let mend = "remove it; with TLS clients get HTTP/2 as tls.alpn says";
+            report.problem(at, "nothing comes to this listener in clear text", mend);
+        }
         let (tls, tls_files) = match self.tls {
             Some(tls) => {
                 let loaded = tls?.load(routes, report)?;
@@ -71,6 +78,7 @@ impl ListenerSection {
         };
         Ok(Listener {
             address: self.address.value,
+            h2c: self.h2c.is_some_and(|h2c| h2c.value),
             tls,
             tls_files,
             trusted_proxies: self.trusted_proxies.transpose()?,

@@ -62,6 +62,23 @@ impl Message {
         &self.method
     }
 
+    pub fn body_bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The header as HTTP/2 has it.
+    pub fn to_http2(&self) -> http::Request<()> {
+        let host = self.host.as_deref().unwrap_or_default();
+        let mut request = http::Request::builder()
+            .version(http::Version::HTTP_2)
+            .method(self.method.as_str())
+            .uri(format!("http://{host}{}", self.target));
+        for (name, value) in &self.fields {
+            request = request.header(name, value);
+        }
+        request.body(()).unwrap()
+    }
+
     /// What goes over the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
@@ -93,6 +110,22 @@ impl Response {
         let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line of HTTP/1.1: {line:?}"));
         Self { head, status, fields, body: Vec::new(), trailers: Vec::new() }
+    }
+
+    /// An answer of HTTP/2; its head is written as HTTP/1 would.
+    pub fn from_http2(head: &http::response::Parts, body: Vec<u8>, trailers: http::HeaderMap) -> Self {
+        let list = |fields: &http::HeaderMap| -> Vec<(String, String)> {
+            fields.iter().map(|(name, value)| (name.to_string(), latin1(value.as_bytes()))).collect()
+        };
+        let fields = list(&head.headers);
+        let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        Self {
+            head: format!("HTTP/2 {}\r\n{lines}\r\n", head.status.as_str()).into_bytes(),
+            status: head.status.as_u16(),
+            fields,
+            body,
+            trailers: list(&trailers),
+        }
     }
 
     /// The values of a field, in order.

@@ -289,7 +289,7 @@ fn check_shows_certificates_and_settings_never_a_key() {
     let settings = folder.load(&tls, "").unwrap_or_else(|told| panic!("{told}"));
     let text = summary(&settings);
     let expected = "\
-listener       127.0.0.1:0 TLS 1.3, h2 and http/1.1, unknown names rejected
+listener       127.0.0.1:0: TLS 1.3, h2 and http/1.1, unknown names rejected
 certificate    api.example.com, *.example.com (ECDSA P-256), expires 2999-12-31T00:00:00Z
 certificates   of clients optional, from clients
 ";
