@@ -16,7 +16,9 @@ use super::AccessLog;
 use super::domain::{Domain, domain};
 use super::error::{Fault, Located, Location, Reported, quoted};
 use super::keys::KeySection;
-use super::reader::{Mapping, THREADS, Value, path};
+use super::listeners::ListenerSection;
+use super::named_file::path;
+use super::reader::{Mapping, THREADS, Value};
 use super::text::{self, STRATEGIES};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,11 +45,6 @@ pub(super) struct ServerSection {
     pub grace_period: Option<Duration>,
     pub pid_file: Option<PathBuf>,
     pub upgrade_sock: Option<PathBuf>,
-}
-
-pub(super) struct ListenerSection {
-    pub address: Located<SocketAddr>,
-    pub h2c: Option<bool>,
 }
 
 #[derive(Default)]
@@ -126,7 +123,7 @@ pub(super) fn read(root: &Value<'_>, folder: &Path) -> File {
         listeners: root
             .read("listeners", Value::list)
             .flatten()
-            .map(|list| list.iter().map(listener).collect()),
+            .map(|list| list.iter().map(|value| ListenerSection::read(value, folder)).collect()),
         admin: root
             .section("admin", &["address"])
             .find("address")
@@ -168,17 +165,6 @@ fn server(root: &Mapping<'_>, folder: &Path) -> ServerSection {
         pid_file: server.read("pid_file", |value| path(value, folder)),
         upgrade_sock: server.read("upgrade_sock", |value| path(value, folder)),
     }
-}
-
-fn listener(value: &Value<'_>) -> Result<ListenerSection, Reported> {
-    let listener = value.mapping(&["address", "h2c", "tls"]);
-    listener.unsupported("tls");
-    let h2c = listener.read("h2c", Value::boolean);
-    let address = match listener.find("address") {
-        Some(address) => address.parse(text::listen_address),
-        None => Err(listener.missing("address", "write one such as address: 127.0.0.1:8787")),
-    };
-    Ok(ListenerSection { address: address?, h2c })
 }
 
 fn approov(root: &Mapping<'_>, folder: &Path) -> ApproovSection {

@@ -7,7 +7,7 @@ use super::domain::Domain;
 use super::error::{Located, Location, Report, Reported};
 use super::file::OriginSection;
 use super::listeners::collide;
-use super::{Listener, Origin, OriginTimeouts};
+use super::{Origin, OriginTimeouts};
 
 const DEFAULT_TIMEOUTS: OriginTimeouts = OriginTimeouts {
     connect: Duration::from_secs(5),
@@ -92,7 +92,7 @@ fn new_origin(
 }
 
 /// An origin that is the gateway itself would be asked forever.
-pub(super) fn check_loops(origins: &[NamedOrigin], listeners: &[Located<Listener>], report: &Report) {
+pub(super) fn check_loops(origins: &[NamedOrigin], listeners: &[Located<SocketAddr>], report: &Report) {
     for Located { value: origin, at } in origins.iter().filter_map(|(_, origin)| origin.as_ref().ok()) {
         let address = match origin.host.parse::<IpAddr>() {
             Ok(address) => address,
@@ -100,13 +100,12 @@ pub(super) fn check_loops(origins: &[NamedOrigin], listeners: &[Located<Listener
             Err(_) => continue,
         };
         let origin = SocketAddr::new(address, origin.port);
-        let is_self = |listener: &&Located<Listener>| {
-            let listener = listener.value.address;
-            let any = listener.ip().is_unspecified();
-            collide(listener, origin) && (listener == origin || (any && address.is_loopback()))
+        let is_self = |listener: &&Located<SocketAddr>| {
+            let any = listener.value.ip().is_unspecified();
+            collide(listener.value, origin) && (listener.value == origin || (any && address.is_loopback()))
         };
         if let Some(listener) = listeners.iter().find(is_self) {
-            let message = format!("the origin is the gateway's own listener {}", listener.value.address);
+            let message = format!("the origin is the gateway's own listener {}", listener.value);
             report.problem(at, message, "name the protected API, or move one of them to another port");
         }
     }
