@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT, LOCATION,
+    STRICT_TRANSPORT_SECURITY,
+};
 use http::{HeaderValue, Method, StatusCode, Version};
 use jiff::Timestamp;
-use pingora_core::Result;
-use pingora_http::ResponseHeader;
+use pingora_core::{ErrorType, OrErr, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::extract::{self, Unfit};
@@ -31,6 +34,8 @@ const MAX_LINGERED: usize = 1024 * 1024;
 pub(super) enum Answer {
     /// Not from a genuine app, or denied by policy.
     Refused,
+    /// To be asked again with TLS.
+    Redirect,
     /// Not a proper request.
     BadRequest,
     /// No route.
@@ -81,6 +86,7 @@ impl Answers {
         Ok(Self {
             headers: [
                 header(Answer::Refused)?,
+                header(Answer::Redirect)?,
                 header(Answer::BadRequest)?,
                 header(Answer::NotFound)?,
                 header(Answer::MethodNotAllowed)?,
@@ -121,7 +127,12 @@ impl Answers {
 
     /// Sends the answer. The connection is kept where that is safe: Pingora closes it over a body
     /// that has not been read to its end.
-    pub async fn send(&self, session: &mut Session, answer: Answer) -> Result<()> {
+    pub async fn send(
+        &self,
+        session: &mut Session,
+        answer: Answer,
+        hsts: Option<&HeaderValue>,
+    ) -> Result<()> {
         if grpc::is_call(session.req_header()) {
             return session.write_response_header(Box::new(grpc::header(answer)?), true).await;
         }
@@ -132,7 +143,13 @@ impl Answers {
         } else if is_http1 {
             drain_small_body(session).await;
         }
-        let header = self.headers[answer as usize].clone();
+        let mut header = self.headers[answer as usize].clone();
+        if let Some(hsts) = hsts {
+            header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
+        if answer == Answer::Redirect {
+            header.insert_header(LOCATION, secure_url(session.req_header())?)?;
+        }
         let body = if session.req_header().method == Method::HEAD { Bytes::new() } else { self.body.clone() };
         let without_body = body.is_empty();
         session.write_response_header(Box::new(header), without_body).await?;
@@ -150,6 +167,7 @@ impl Answers {
 fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
     match answer {
         Answer::Refused => form.status,
+        Answer::Redirect => StatusCode::PERMANENT_REDIRECT,
         Answer::BadRequest => StatusCode::BAD_REQUEST,
         Answer::NotFound => StatusCode::NOT_FOUND,
         Answer::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -160,6 +178,16 @@ fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
         Answer::BadGateway => StatusCode::BAD_GATEWAY,
         Answer::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
     }
+}
+
+/// The same URL with `https`, at that scheme's own port. The host was judged before: it can name
+/// nothing but a host.
+fn secure_url(request: &RequestHeader) -> Result<HeaderValue> {
+    let host = extract::host(request);
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let name = host[..host.len() - digits].strip_suffix(b":").unwrap_or(host);
+    HeaderValue::from_bytes(&[b"https://", name, request.raw_path()].concat())
+        .or_err(ErrorType::InternalError, "host and target are visible ASCII")
 }
 
 /// Reads a declared small body that the client is sending anyway.

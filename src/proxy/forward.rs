@@ -1,7 +1,5 @@
 //! Header work: what the origin may see of the request, and the client of the response.
 
-use std::net::SocketAddr;
-
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, LOCATION, TRANSFER_ENCODING, UPGRADE,
 };
@@ -9,6 +7,7 @@ use http::{HeaderValue, StatusCode};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::client::Client;
 use crate::config::{Approov, Origin};
 use crate::policy::is_claim;
 use crate::telemetry::write_address;
@@ -43,7 +42,7 @@ impl Forwarding {
     pub fn apply(
         &self,
         request: &mut RequestHeader,
-        client: Option<SocketAddr>,
+        client: Option<&Client>,
         authority: &HeaderValue,
     ) -> Result<()> {
         let removed: Vec<HeaderName> =
@@ -52,17 +51,18 @@ impl Forwarding {
             request.remove_header(name);
         }
         join_cookies(request)?;
-        if let Some(host) = request.headers.get(HOST).cloned() {
+        let asked = client.and_then(|client| client.host.clone());
+        if let Some(host) = asked.or_else(|| request.headers.get(HOST).cloned()) {
             request.insert_header("X-Forwarded-Host", host)?;
         }
         if let Some(client) = client {
             let mut address = Vec::with_capacity(39);
-            write_address(client.ip(), &mut address);
+            write_address(client.address, &mut address);
             let address = HeaderValue::try_from(address)
                 .or_err(ErrorType::InternalError, "an IP address is a field value")?;
             request.insert_header("X-Forwarded-For", address)?;
+            request.insert_header("X-Forwarded-Proto", HeaderValue::from_static(client.scheme()))?;
         }
-        request.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
         request.insert_header("Host", authority.clone())
     }
 
