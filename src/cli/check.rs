@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::config::{AccessLog, Environment, Origin, Settings, load, show_duration, strategy_name};
 use crate::policy::{HostPattern, PathPattern, Policy, Route};
 
-use super::{Failure, limits};
+use super::{Failure, limits, listeners};
 
 /// Check the configuration without serving.
 ///
@@ -54,8 +54,8 @@ pub fn summary(settings: &Settings) -> String {
     let file =
         settings.file.as_ref().map_or("the environment alone".to_owned(), |file| file.display().to_string());
     out.line(format_args!("configuration  {file}: fine"));
-    for listener in &settings.listeners {
-        out.line(format_args!("listener       {}", listener.address));
+    for line in settings.listeners.iter().flat_map(listeners::lines) {
+        out.line(format_args!("{line}"));
     }
     out.line(format_args!("admin          {}", settings.admin.address));
     let server = &settings.server;
@@ -256,7 +256,7 @@ mod tests {
         let text = summary(&settings());
         let (_, text) = text.split_once('\n').expect("more than one line");
         let expected = "\
-listener       127.0.0.1:8787
+listener       127.0.0.1:8787: HTTP/1.1
 admin          127.0.0.1:8788
 server         2 threads, grace period 30s
 token          in approov-token, removed before the origin

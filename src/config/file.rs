@@ -18,7 +18,9 @@ use super::domain::{Domain, domain};
 use super::error::{Fault, Located, Location, Reported, quoted};
 use super::keys::KeySection;
 use super::limits::{self, LimitsSection};
-use super::reader::{Mapping, THREADS, Value, path};
+use super::listeners::ListenerSection;
+use super::named_file::path;
+use super::reader::{Mapping, THREADS, Value};
 use super::text::{self, STRATEGIES};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,7 +32,7 @@ const TOKEN_LENGTHS: RangeInclusive<usize> = 256..=64 * 1024;
 #[derive(Default)]
 pub(super) struct File {
     pub server: ServerSection,
-    pub listeners: Option<Vec<Result<Located<SocketAddr>, Reported>>>,
+    pub listeners: Option<Vec<Result<ListenerSection, Reported>>>,
     pub admin: Option<Result<Located<SocketAddr>, Reported>>,
     pub approov: ApproovSection,
     pub rejection: RejectionSection,
@@ -121,7 +123,7 @@ pub(super) fn read(root: &Value<'_>, folder: &Path) -> File {
         listeners: root
             .read("listeners", Value::list)
             .flatten()
-            .map(|list| list.iter().map(listener).collect()),
+            .map(|list| list.iter().map(|value| ListenerSection::read(value, folder)).collect()),
         admin: root
             .section("admin", &["address"])
             .find("address")
@@ -163,15 +165,6 @@ fn server(root: &Mapping<'_>, folder: &Path) -> ServerSection {
         grace_period: server.read("grace_period", |value| duration(value, Duration::ZERO..=DAY)),
         pid_file: server.read("pid_file", |value| path(value, folder)),
         upgrade_sock: server.read("upgrade_sock", |value| path(value, folder)),
-    }
-}
-
-fn listener(value: &Value<'_>) -> Result<Located<SocketAddr>, Reported> {
-    let listener = value.mapping(&["address", "tls"]);
-    listener.unsupported("tls");
-    match listener.find("address") {
-        Some(address) => address.parse(text::listen_address),
-        None => Err(listener.missing("address", "write one such as address: 127.0.0.1:8787")),
     }
 }
 

@@ -16,12 +16,13 @@ use crate::policy::{Policy, Route, RouteTable};
 use super::env::{Overrides, TokenOverrides};
 use super::error::{Located, Location, Report, Reported, quoted};
 use super::file::{ApproovSection, File, RejectionSection, ServerSection};
-use super::keys::{LoadedKey, warn_if_world_readable};
+use super::keys::LoadedKey;
 use super::limits::limits;
-use super::listeners::{admin, listeners};
+use super::listeners::{self, admin, listeners};
+use super::named_file::warn_if_world_readable;
 use super::origins::{check_loops, origins};
 use super::routes::routes;
-use super::{AccessLog, Admin, Approov, Listener, Log, RejectionAnswer, Server, Settings};
+use super::{AccessLog, Admin, Approov, Log, RejectionAnswer, Server, Settings};
 
 const DEFAULT_TOKEN_HEADER: HeaderName = HeaderName::from_static("approov-token");
 const DEFAULT_BINDING_HEADER: HeaderName = http::header::AUTHORIZATION;
@@ -45,15 +46,17 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
     let limits = limits(file.limits, of_routes, report);
     let routes = routes(file.routes, strategy, &names, &whole, report);
     let listeners = listeners(file.listeners, overrides.listen, &whole, report);
-    let admin = admin(file.admin, overrides.admin, &listeners, report);
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
+    let admin = admin(file.admin, overrides.admin, &addresses, report);
     let keys = keys(&file.approov, overrides.secret, path.as_ref(), &whole, report);
     let sources = ApproovSources { section: file.approov, overrides: overrides.token };
     check_binding(&sources, &routes, report);
-    check_loops(&origins, &listeners, report);
+    check_loops(&origins, &addresses, report);
+    let listeners = listeners::load(listeners, &routes, report);
     Ok(Settings {
         file: path,
-        server: server(file.server, overrides.threads, overrides.runtime_folder, &listeners),
-        listeners: listeners.into_iter().map(|listener| Listener { address: listener.value }).collect(),
+        server: server(file.server, overrides.threads, overrides.runtime_folder, &addresses),
+        listeners: listeners?,
         admin: Admin { address: admin? },
         approov: approov(sources, keys?),
         rejection: rejection(file.rejection),

@@ -1,12 +1,13 @@
 //! Header work: what the origin may see of the request, and the client of the response.
 
-use std::net::SocketAddr;
-
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, LOCATION, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, LOCATION, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderValue, StatusCode};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::client::Client;
 use crate::config::{Approov, Origin};
 use crate::policy::is_claim;
 use crate::telemetry::write_address;
@@ -41,7 +42,7 @@ impl Forwarding {
     pub fn apply(
         &self,
         request: &mut RequestHeader,
-        client: Option<SocketAddr>,
+        client: Option<&Client>,
         authority: &HeaderValue,
     ) -> Result<()> {
         let removed: Vec<HeaderName> =
@@ -49,17 +50,19 @@ impl Forwarding {
         for name in &removed {
             request.remove_header(name);
         }
-        if let Some(host) = request.headers.get(HOST).cloned() {
+        join_cookies(request)?;
+        let asked = client.and_then(|client| client.host.clone());
+        if let Some(host) = asked.or_else(|| request.headers.get(HOST).cloned()) {
             request.insert_header("X-Forwarded-Host", host)?;
         }
         if let Some(client) = client {
             let mut address = Vec::with_capacity(39);
-            write_address(client.ip(), &mut address);
+            write_address(client.address, &mut address);
             let address = HeaderValue::try_from(address)
                 .or_err(ErrorType::InternalError, "an IP address is a field value")?;
             request.insert_header("X-Forwarded-For", address)?;
+            request.insert_header("X-Forwarded-Proto", HeaderValue::from_static(client.scheme()))?;
         }
-        request.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
         request.insert_header("Host", authority.clone())
     }
 
@@ -72,6 +75,17 @@ impl Forwarding {
         }
         self.removed_token.as_ref() == Some(name) || is_claim(text)
     }
+}
+
+/// HTTP/2 may send a cookie list in parts, which HTTP/1 must see as one (RFC 9113 §8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let parts: Vec<&[u8]> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if parts.len() < 2 {
+        return Ok(());
+    }
+    let whole = HeaderValue::from_bytes(&parts.join(&b"; "[..]))
+        .or_err(ErrorType::InternalError, "joined field values are one")?;
+    request.insert_header(COOKIE, whole)
 }
 
 /// Removes hop-by-hop fields and makes redirects to the origin itself relative, so that the

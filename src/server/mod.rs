@@ -9,7 +9,6 @@
 //! - `handover`: the sockets to a successor that is really there;
 //! - `drain`: to the end of what is in flight.
 
-mod connections;
 mod drain;
 mod handover;
 mod listener;
@@ -17,6 +16,7 @@ mod local;
 mod notify;
 mod origins;
 mod pid_file;
+mod pingora;
 mod reload;
 mod signals;
 mod sockets;
@@ -27,7 +27,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
@@ -37,13 +37,13 @@ use crate::admin::{Admin, ConfigStatus, Readiness};
 use crate::config::Settings;
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics, Writer};
+use crate::tls::Tickets;
 
 pub use local::LocalService;
 pub use notify::{READY, UPGRADE_VARIABLE, WAITING};
 pub use pid_file::read as read_pid_file;
 pub use reload::Load;
 
-use listener::BoundListener;
 use notify::Notifier;
 use origins::Origins;
 use pid_file::PidFile;
@@ -125,12 +125,16 @@ impl Server {
                 .map_err(|error| ServerError::new(format!("cannot use {}", path.display()), error))?;
         }
         sockets::raise_descriptor_limit();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let tickets = Tickets::new(now.as_secs())
+            .map_err(|error| ServerError::new("cannot make keys for TLS session tickets", error))?;
         let (sockets, predecessor) = if take_over {
-            let (sockets, predecessor) =
-                sockets::take_over(&settings, &notifier, || runtime.block_on(signals.asks_to_end()))?;
+            let (sockets, predecessor) = sockets::take_over(&settings, &tickets, &notifier, || {
+                runtime.block_on(signals.asks_to_end())
+            })?;
             (sockets, Some(predecessor))
         } else {
-            (Sockets::bind(&settings)?, None)
+            (Sockets::bind(&settings, &tickets)?, None)
         };
 
         let metrics =
@@ -139,15 +143,20 @@ impl Server {
         let (access_log, writer) = AccessLogSink::start(io::stdout())
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
         let fixed = Fixed::of(&settings);
+        metrics.certificates(reload::certificates(&settings.listeners));
         let mut origins = Origins::default();
         let upstreams = runtime.block_on(origins.adopt(&settings.origins, &metrics));
         let snapshot = Snapshot::new(settings, upstreams, &metrics)
             .map_err(|error| ServerError::new("cannot prepare the configuration", error))?;
-        let shared =
-            Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), access_log: access_log.clone() });
+        let shared = Arc::new(Shared {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            access_log: access_log.clone(),
+            metrics: metrics.clone(),
+        });
 
         let status = Arc::new(ConfigStatus::default());
-        let reloader = Reloader::new(reload, shared.clone(), metrics.clone(), status.clone(), origins, fixed);
+        let reloader =
+            Reloader::new(reload, shared.clone(), metrics.clone(), status.clone(), origins, tickets, fixed);
         let readiness = Arc::new(Readiness::default());
         let started = SystemTime::now();
         let admin = Admin { readiness: readiness.clone(), metrics, access_log, status, started };
@@ -169,7 +178,8 @@ impl Server {
         }
         readiness.set_ready();
         for listener in &sockets.public {
-            log::info!("listening on http://{}", listener.address());
+            let scheme = listener.settings.load().scheme();
+            log::info!("listening on {scheme}://{}", listener.socket.address());
         }
         log::info!("admin on http://{}", sockets.admin.address());
         notifier.tell(&format!("{READY}\nMAINPID={}\nSTATUS=serving", std::process::id()));
@@ -192,7 +202,7 @@ impl Server {
 
     /// Where clients connect.
     pub fn listeners(&self) -> Vec<SocketAddr> {
-        self.sockets.public.iter().map(BoundListener::address).collect()
+        self.sockets.public.iter().map(|listener| listener.socket.address()).collect()
     }
 
     /// Where operators connect.
@@ -221,7 +231,7 @@ impl Server {
     fn reload(&mut self) {
         log::info!("SIGHUP: reloading the configuration");
         self.notifier.tell(&notify::reloading());
-        if let Some(grace_period) = self.runtime.block_on(self.reloader.reload()) {
+        if let Some(grace_period) = self.runtime.block_on(self.reloader.reload(&self.sockets)) {
             self.grace_period = grace_period;
         }
         self.notifier.tell(READY);

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::origins::Origins;
+use super::sockets::Sockets;
 use crate::admin::ConfigStatus;
-use crate::config::Settings;
+use crate::config::{Listener, Settings};
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::Metrics;
+use crate::tls::{ServerTls, Tickets};
 
 /// Reads the configuration again; the error lists every problem.
 pub type Load = Box<dyn Fn() -> Result<Settings, String> + Send>;
@@ -18,6 +20,7 @@ pub(super) struct Reloader {
     metrics: Arc<Metrics>,
     status: Arc<ConfigStatus>,
     origins: Origins,
+    tickets: Tickets,
     fixed: Fixed,
 }
 
@@ -28,17 +31,18 @@ impl Reloader {
         metrics: Arc<Metrics>,
         status: Arc<ConfigStatus>,
         origins: Origins,
+        tickets: Tickets,
         fixed: Fixed,
     ) -> Self {
         metrics.config_loaded();
         status.taken();
-        Self { load, shared, metrics, status, origins, fixed }
+        Self { load, shared, metrics, status, origins, tickets, fixed }
     }
 
     /// Loads everything anew and swaps it in, or reports every problem and changes nothing.
     /// Requests under way keep the configuration they began with. Returns the new grace period.
-    pub async fn reload(&mut self) -> Option<std::time::Duration> {
-        match self.try_reload().await {
+    pub async fn reload(&mut self, sockets: &Sockets) -> Option<std::time::Duration> {
+        match self.try_reload(sockets).await {
             Ok(settled) => Some(settled),
             Err(problems) => {
                 self.metrics.config_refused();
@@ -52,7 +56,7 @@ impl Reloader {
         }
     }
 
-    async fn try_reload(&mut self) -> Result<std::time::Duration, String> {
+    async fn try_reload(&mut self, sockets: &Sockets) -> Result<std::time::Duration, String> {
         let settings = (self.load)()?;
         for (key, present, wanted) in self.fixed.differences(&Fixed::of(&settings)) {
             log::warn!(
@@ -60,15 +64,30 @@ impl Reloader {
             );
         }
         let grace_period = settings.server.grace_period;
+        let listeners =
+            sockets.prepare(&settings.listeners, &self.tickets).map_err(|error| error.to_string())?;
+        let certificates = certificates(&settings.listeners);
         let upstreams = self.origins.adopt(&settings.origins, &self.metrics).await;
         let snapshot =
             Snapshot::new(settings, upstreams.clone(), &self.metrics).map_err(|error| error.to_string())?;
         self.shared.snapshot.store(Arc::new(snapshot));
+        listeners.adopt();
+        self.metrics.certificates(certificates);
         self.origins.keep(&upstreams);
         self.metrics.config_loaded();
         log::info!("configuration reloaded, generation {}", self.status.taken());
         Ok(grace_period)
     }
+}
+
+/// Listener, name and expiry of every certificate, for the metrics.
+pub(super) fn certificates(listeners: &[Listener]) -> Vec<(String, String, i64)> {
+    let of_listener = |listener: &Listener| {
+        let address = listener.address.to_string();
+        let certificates = listener.tls.iter().flat_map(ServerTls::certificates);
+        certificates.map(move |found| (address.clone(), found.name(), found.not_after)).collect::<Vec<_>>()
+    };
+    listeners.iter().flat_map(of_listener).collect()
 }
 
 /// What stays as it is until another process takes over.

@@ -145,7 +145,7 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
             pid_file: None,
             upgrade_sock: None,
         },
-        listeners: vec![Listener { address: args.listen }],
+        listeners: vec![Listener::plain(args.listen)],
         admin: Admin { address: args.admin_listen },
         approov: Approov {
             token_header: HeaderName::from_static("approov-token"),

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::limits::{AddressRange, AddressRangeError, AddressSet, read_ranges};
 
 use super::super::error::{Fault, Located, Location, Report, Reported, quoted};
-use super::super::reader::{Mapping, Value, path};
+use super::super::named_file::path;
+use super::super::reader::{Mapping, Value};
 
 /// A million ranges, or more than anybody publishes.
 const MAX_FILE: u64 = 64 * 1024 * 1024;

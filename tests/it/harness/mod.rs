@@ -3,6 +3,7 @@
 
 mod client;
 mod gateway;
+mod http2;
 mod metrics;
 mod origin;
 pub mod tls;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use client::{Client, Message, Response};
 pub use gateway::{Exit, Gateway, Setup};
+pub use http2::{Http2Client, runtime as http2_runtime};
 pub use metrics::Metrics;
 pub use origin::{Exchange, Origin, Request, Then};
 pub use wire::latin1;
