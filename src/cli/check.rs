@@ -226,7 +226,7 @@ fn show_host(host: &HostPattern) -> String {
 }
 
 fn origin_url(origin: &Origin) -> String {
-    let scheme = if origin.tls { "https" } else { "http" };
+    let scheme = if origin.tls.is_some() { "https" } else { "http" };
     let host = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.to_string() };
     format!("{scheme}://{host}:{}", origin.port)
 }

@@ -183,7 +183,12 @@ pub(super) fn read_secret_file(path: &Path, at: &Location, report: &Report) -> R
 /// More than any secret or public key takes.
 const MAX_KEY_FILE: u64 = 64 * 1024;
 
-fn read_small_file(path: &Path, at: &Location, report: &Report) -> Result<Zeroizing<String>, Reported> {
+/// Reads a text that is short, and perhaps secret.
+pub(super) fn read_small_file(
+    path: &Path,
+    at: &Location,
+    report: &Report,
+) -> Result<Zeroizing<String>, Reported> {
     let mut bytes = Zeroizing::new(Vec::new());
     let read = File::open(path).and_then(|file| file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes));
     if let Err(error) = read {

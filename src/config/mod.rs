@@ -37,6 +37,10 @@ use crate::policy::RouteTable;
 
 pub use env::{Environment, VARIABLES};
 pub use error::{Place, Problem, Problems};
+pub use origins::{
+    Balance, Capacity, CheckKind, Ejection, HealthCheck, Identity, Keepalive, Origin, OriginAddress,
+    OriginHttp, OriginTimeouts, OriginTls, Retries, SecretHeader, Target,
+};
 pub use text::{show_duration, strategy_name};
 
 use error::{Location, Report, Reported};
@@ -174,6 +178,8 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// The socket over which a successor takes the listening sockets.
     pub upgrade_sock: Option<PathBuf>,
+    /// Unused connections to origins that each worker keeps.
+    pub upstream_keepalive_pool_size: usize,
 }
 
 /// A public listener: an entry of `listeners` in the file.
@@ -210,6 +216,8 @@ pub struct Approov {
     pub binding_headers: Vec<HeaderName>,
     /// Keys and rules.
     pub verifier: Verifier,
+    /// Those of single origins, by position; none where the origin has the usual ones.
+    pub origin_verifiers: Vec<Option<Verifier>>,
 }
 
 /// The answer to refused requests: `rejection` in the file.
@@ -221,38 +229,6 @@ pub struct RejectionAnswer {
     pub content_type: HeaderValue,
     /// Its body.
     pub body: Bytes,
-}
-
-/// A protected API: an entry of `origins` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Its name in the file, in metrics and in logs.
-    pub name: Box<str>,
-    /// Host name or IP address, without port: what is resolved, and the TLS server name.
-    pub host: Box<str>,
-    /// TCP port.
-    pub port: u16,
-    /// Whether TLS is spoken, with the certificate and name verified.
-    pub tls: bool,
-    /// The value of the `Host` field: host, and port unless it is the scheme's own.
-    pub authority: HeaderValue,
-    /// Time limits.
-    pub timeouts: OriginTimeouts,
-    /// How often the host name is resolved again.
-    pub resolve_interval: Duration,
-}
-
-/// Time limits towards an origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OriginTimeouts {
-    /// TCP connection and TLS handshake together.
-    pub connect: Duration,
-    /// Between two reads, so also until the first byte of the response.
-    pub read: Duration,
-    /// Between two writes.
-    pub write: Duration,
-    /// How long an unused connection is kept for reuse.
-    pub idle: Duration,
 }
 
 /// `log` in the file.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode, Version};
 use jiff::Timestamp;
 use pingora_core::Result;
@@ -47,6 +47,8 @@ pub(super) enum Answer {
     Internal,
     /// The origin is down or talks nonsense.
     BadGateway,
+    /// The origin is not asked: it is down, or has enough to do.
+    Unavailable,
     /// The origin is too slow.
     GatewayTimeout,
 }
@@ -89,6 +91,7 @@ impl Answers {
                 header(Answer::HeaderTooLarge)?,
                 header(Answer::Internal)?,
                 header(Answer::BadGateway)?,
+                header(Answer::Unavailable)?,
                 header(Answer::GatewayTimeout)?,
             ],
             body: form.body.clone(),
@@ -122,6 +125,16 @@ impl Answers {
     /// Sends the answer. The connection is kept where that is safe: Pingora closes it over a body
     /// that has not been read to its end.
     pub async fn send(&self, session: &mut Session, answer: Answer) -> Result<()> {
+        self.send_for_now(session, answer, None).await
+    }
+
+    /// As [`Answers::send`], and says in how many seconds another may be had.
+    pub async fn send_for_now(
+        &self,
+        session: &mut Session,
+        answer: Answer,
+        retry_after: Option<u64>,
+    ) -> Result<()> {
         if grpc::is_call(session.req_header()) {
             return session.write_response_header(Box::new(grpc::header(answer)?), true).await;
         }
@@ -132,7 +145,10 @@ impl Answers {
         } else if is_http1 {
             drain_small_body(session).await;
         }
-        let header = self.headers[answer as usize].clone();
+        let mut header = self.headers[answer as usize].clone();
+        if let Some(seconds) = retry_after {
+            header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+        }
         let body = if session.req_header().method == Method::HEAD { Bytes::new() } else { self.body.clone() };
         let without_body = body.is_empty();
         session.write_response_header(Box::new(header), without_body).await?;
@@ -158,6 +174,7 @@ fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
         Answer::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Answer::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Answer::BadGateway => StatusCode::BAD_GATEWAY,
+        Answer::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Answer::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
     }
 }

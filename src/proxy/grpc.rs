@@ -40,7 +40,7 @@ fn status(answer: Answer) -> &'static str {
         Answer::Refused => UNAUTHENTICATED,
         Answer::NotFound | Answer::MethodNotAllowed => UNIMPLEMENTED,
         Answer::BadRequest | Answer::UriTooLong | Answer::HeaderTooLarge | Answer::Internal => INTERNAL,
-        Answer::BadGateway => UNAVAILABLE,
+        Answer::BadGateway | Answer::Unavailable => UNAVAILABLE,
         Answer::RequestTimeout | Answer::GatewayTimeout => DEADLINE_EXCEEDED,
     }
 }

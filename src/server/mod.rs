@@ -37,6 +37,7 @@ use crate::admin::{Admin, ConfigStatus, Readiness};
 use crate::config::Settings;
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics, Writer};
+use crate::upstream::{self, Dialers, Surroundings, SystemResolver};
 
 pub use local::LocalService;
 pub use notify::{READY, UPGRADE_VARIABLE, WAITING};
@@ -49,7 +50,7 @@ use pid_file::PidFile;
 use reload::{Fixed, Reloader};
 use signals::{Signal, Signals};
 use sockets::Sockets;
-use worker::Worker;
+use worker::{Worker, WorkerUpstream};
 
 /// Why the process could not start or go on.
 #[derive(Debug)]
@@ -107,6 +108,7 @@ impl Server {
     /// started. A running predecessor then serves on.
     pub fn start(start: Start) -> Result<Self, ServerError> {
         let Start { settings, reload, take_over } = start;
+        upstream::install_crypto_provider();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("control")
@@ -138,8 +140,15 @@ impl Server {
         let (access_log, writer) = AccessLogSink::start(io::stdout())
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
         let fixed = Fixed::of(&settings);
-        let mut origins = Origins::default();
-        let upstreams = runtime.block_on(origins.adopt(&settings.origins, &metrics));
+        let dialers = Dialers::default();
+        let mut origins = Origins::new(Surroundings {
+            metrics: metrics.clone(),
+            dialers: dialers.clone(),
+            resolver: Arc::new(SystemResolver),
+        });
+        let upstreams = runtime
+            .block_on(origins.adopt(&settings.origins))
+            .map_err(|error| ServerError::new("cannot prepare TLS towards an origin", error))?;
         let snapshot = Snapshot::new(settings, upstreams, &metrics)
             .map_err(|error| ServerError::new("cannot prepare the configuration", error))?;
         let shared =
@@ -154,8 +163,11 @@ impl Server {
         local::serve(&runtime, "admin", admin, &sockets.admin, admin_stopped)
             .map_err(|error| ServerError::new("cannot serve the admin listener", error))?;
         let (stop, stopped) = watch::channel(false);
+        let upstream = WorkerUpstream { dialers, keepalive_pool_size: server.upstream_keepalive_pool_size };
         let workers = (0..server.threads)
-            .map(|number| Worker::start(number, shared.clone(), &sockets.public, stopped.clone()))
+            .map(|number| {
+                Worker::start(number, shared.clone(), upstream.clone(), &sockets.public, stopped.clone())
+            })
             .collect::<io::Result<Vec<_>>>()
             .map_err(|error| ServerError::new("cannot start a worker", error))?;
 

@@ -116,7 +116,7 @@ fn every_key_reaches_the_settings() {
     assert_eq!(settings.rejection.body, "Invalid Token\n");
     let [origin] = &settings.origins[..] else { panic!("{:?}", settings.origins) };
     assert_eq!(
-        (&*origin.name, &*origin.host, origin.port, origin.tls),
+        (&*origin.name, &*origin.host, origin.port, origin.tls.is_some()),
         ("main", "api.example.com", 8443, true)
     );
     assert_eq!(origin.authority, "api.example.com:8443");
