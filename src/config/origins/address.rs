@@ -53,10 +53,10 @@ fn address(value: &Value<'_>, folder: &Path) -> Result<AddressSection, Reported>
 
 fn written(text: &str, folder: &Path) -> Result<Written, Fault> {
     if let Some(path) = text.strip_prefix(UNIX) {
-        let path = folder.join(path.strip_prefix("//").unwrap_or(path));
-        return match UnixAddress::from_pathname(&path) {
-            Ok(address) if !address.is_unnamed() => Ok(Written::Whole(Target::Unix(path))),
-            _ => Err(Fault::new(
+        let whole = folder.join(path);
+        return match UnixAddress::from_pathname(&whole) {
+            Ok(_) if !path.is_empty() => Ok(Written::Whole(Target::Unix(whole))),
+            Ok(_) | Err(_) => Err(Fault::new(
                 format!("{} cannot be the path of a socket", quoted(text)),
                 "write one of at most 107 bytes, such as unix:/run/api.sock",
             )),
@@ -79,7 +79,7 @@ pub(super) fn resolve(
     domain: &Domain,
     report: &Report,
 ) -> Result<Vec<OriginAddress>, Reported> {
-    let Some(Located { value: list, at }) = list else {
+    let Some(Located { value: list, .. }) = list else {
         let target = target(domain.host.clone(), domain.port);
         return Ok(vec![OriginAddress { target, weight: 1 }]);
     };
@@ -95,10 +95,8 @@ pub(super) fn resolve(
         }
         addresses.push(OriginAddress { target, weight: weight.unwrap_or(1) });
     }
-    if addresses.is_empty() {
-        return Err(report.problem(&at, "there is no address", "write one, or remove the key"));
-    }
-    Ok(addresses)
+    // An empty list has been reported.
+    if addresses.is_empty() { Err(Reported) } else { Ok(addresses) }
 }
 
 fn target(host: Box<str>, port: u16) -> Target {

@@ -1,5 +1,6 @@
 //! What an origin's entry names files for: certificates, keys and secrets.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
@@ -8,6 +9,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 use super::origin::{Identity, OriginTls, SecretHeader};
 use super::section::{SecretHeaderSection, TlsSection};
@@ -40,10 +43,7 @@ pub(super) fn tls(
     Ok(OriginTls { server_name: server_name?, roots: roots?, identity: identity?.map(Arc::new) })
 }
 
-fn roots(
-    file: &Located<std::path::PathBuf>,
-    report: &Report,
-) -> Result<Vec<CertificateDer<'static>>, Reported> {
+fn roots(file: &Located<PathBuf>, report: &Report) -> Result<Vec<CertificateDer<'static>>, Reported> {
     let certificates = certificates(file, report)?;
     let mut store = RootCertStore::empty();
     for certificate in &certificates {
@@ -77,6 +77,7 @@ fn identity(section: &TlsSection, report: &Report) -> Result<Option<Identity>, R
         report.problem(&key.at, message, "name a file that has a line -----BEGIN PRIVATE KEY-----")
     });
     let identity = Identity { chain: chain?, key: found? };
+    warn_of_expiry(&identity, certificate, report);
     CertifiedKey::from_der(identity.chain.clone(), identity.key.clone_key(), &aws_lc_rs::default_provider())
         .map_err(|error| {
             let message = format!(
@@ -89,19 +90,35 @@ fn identity(section: &TlsSection, report: &Report) -> Result<Option<Identity>, R
     Ok(Some(identity))
 }
 
-fn certificates(
-    file: &Located<std::path::PathBuf>,
-    report: &Report,
-) -> Result<Vec<CertificateDer<'static>>, Reported> {
+fn certificates(file: &Located<PathBuf>, report: &Report) -> Result<Vec<CertificateDer<'static>>, Reported> {
     let text = read_small_file(&file.value, &file.at, report)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let is_x509 = |certificate: &CertificateDer<'_>| X509Certificate::from_der(certificate).is_ok();
     let fault = match found {
-        Ok(certificates) if !certificates.is_empty() => return Ok(certificates),
+        Ok(certificates) if !certificates.is_empty() && certificates.iter().all(is_x509) => {
+            return Ok(certificates);
+        }
+        Ok(certificates) if !certificates.is_empty() => "what is in it is no certificate",
         Ok(_) => pem_fault(&pem::Error::NoItemsFound),
         Err(error) => pem_fault(&error),
     };
     let message = format!("{} holds no certificate: {fault}", file.value.display());
     Err(report.problem(&file.at, message, "name a file that has a line -----BEGIN CERTIFICATE-----"))
+}
+
+/// The first certificate of the chain is the gateway's own.
+fn warn_of_expiry(identity: &Identity, file: &Located<PathBuf>, report: &Report) {
+    let Some(Ok((_, own))) = identity.chain.first().map(|own| X509Certificate::from_der(own)) else { return };
+    if !own.validity().is_valid() {
+        let validity = own.validity();
+        let message = format!(
+            "the certificate in {} is valid only from {} to {}",
+            file.value.display(),
+            validity.not_before,
+            validity.not_after
+        );
+        report.warning(&file.at, message, "have it renewed; an origin that asks for it will refuse it");
+    }
 }
 
 /// Without quoting what is in the file.
@@ -136,7 +153,7 @@ fn next_name(name: &HeaderName, at: &Location, report: &Report) -> Result<Header
         .map_err(|_| report.problem(at, "the name is too long for a rotation", "choose a shorter one"))
 }
 
-fn secret(file: &Located<std::path::PathBuf>, report: &Report) -> Result<HeaderValue, Reported> {
+fn secret(file: &Located<PathBuf>, report: &Report) -> Result<HeaderValue, Reported> {
     let text = read_small_file(&file.value, &file.at, report)?;
     warn_if_world_readable(&file.value, &file.at, report);
     let text = text.trim_ascii();
