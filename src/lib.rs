@@ -20,11 +20,12 @@
 //! ```text
 //! main → cli → server → { downstream, admin } → proxy       know Pingora
 //! proxy → { policy, approov }                  plain values in, plain values out
-//! config → builds values of policy, approov
+//! config → builds values of policy, approov, tls, trusted_proxies
+//! tls → rustls                                 bytes of files in, what serves a handshake out
 //! approov → cryptography and the standard library
 //! ```
 //!
-//! [`approov`] and [`policy`] import no Pingora, no tokio, no environment, no log and read no
+//! [`approov`], [`policy`] and [`trusted_proxies`] import no Pingora, no tokio, no environment, no log and read no
 //! clock; a test holds that.
 
 pub mod admin;
@@ -36,6 +37,8 @@ pub mod policy;
 pub mod proxy;
 pub mod server;
 pub mod telemetry;
+pub mod tls;
+pub mod trusted_proxies;
 pub mod upstream;
 
 /// The version of this gateway.

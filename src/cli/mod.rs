@@ -3,10 +3,14 @@
 pub mod check;
 pub mod demo;
 pub mod inspect;
+mod listeners;
+mod pin;
 mod reload;
 mod run;
 mod running;
+mod show;
 pub mod token;
+mod unserved;
 mod upgrade;
 
 use std::fmt;
@@ -47,6 +51,7 @@ enum Command {
     Check(check::Args),
     Token(token::Arguments),
     Inspect(inspect::Arguments),
+    Pin(pin::Args),
     Reload(reload::Args),
     Upgrade(upgrade::Args),
 }
@@ -64,6 +69,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Check(args)) => check::run(&args, &environment),
         Some(Command::Token(args)) => token::run(args, &environment),
         Some(Command::Inspect(args)) => inspect::run(args, &environment),
+        Some(Command::Pin(args)) => pin::run(&args),
         Some(Command::Reload(args)) => reload::run(&args, &environment),
         Some(Command::Upgrade(args)) => upgrade::run(&args, &environment),
     }

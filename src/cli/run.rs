@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Failure;
+use super::{Failure, unserved};
 use crate::config::{self, Environment};
 use crate::server::{Server, Start};
 use crate::telemetry;
@@ -32,16 +32,15 @@ pub struct Args {
 pub fn run(args: &Args, environment: Environment) -> Result<(), Failure> {
     telemetry::init_diagnostics();
     let file = args.config.clone();
-    let load = move || config::load(file.as_deref(), &environment);
-    let settings = load().map_err(|problems| Failure::Configuration(problems.to_string()))?;
+    let load = move || match config::load(file.as_deref(), &environment) {
+        Ok(settings) => unserved::refuse(settings),
+        Err(problems) => Err(problems.to_string()),
+    };
+    let settings = load().map_err(Failure::Configuration)?;
     for warning in &settings.warnings {
         log::warn!("{warning}");
     }
-    let start = Start {
-        settings,
-        reload: Box::new(move || load().map_err(|problems| problems.to_string())),
-        take_over: args.upgrade,
-    };
+    let start = Start { settings, reload: Box::new(load), take_over: args.upgrade };
     Server::start(start).map_err(|error| Failure::Running(error.to_string()))?.run();
     Ok(())
 }

@@ -15,8 +15,10 @@ use crate::policy::{HostPattern, Policy};
 use super::AccessLog;
 use super::error::{Fault, Located, Location, Reported, quoted};
 use super::keys::KeySection;
+use super::listeners::ListenerSection;
+use super::named_file::path;
 use super::origins::OriginSection;
-use super::reader::{Mapping, THREADS, Value, path};
+use super::reader::{Mapping, THREADS, Value};
 use super::text::{self, STRATEGIES};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -45,11 +47,6 @@ pub(super) struct ServerSection {
     pub pid_file: Option<PathBuf>,
     pub upgrade_sock: Option<PathBuf>,
     pub upstream_keepalive_pool_size: Option<usize>,
-}
-
-pub(super) struct ListenerSection {
-    pub address: Located<SocketAddr>,
-    pub h2c: Option<bool>,
 }
 
 #[derive(Default)]
@@ -117,7 +114,7 @@ pub(super) fn read(root: &Value<'_>, folder: &Path) -> File {
         listeners: root
             .read("listeners", Value::list)
             .flatten()
-            .map(|list| list.iter().map(listener).collect()),
+            .map(|list| list.iter().map(|value| ListenerSection::read(value, folder)).collect()),
         admin: root
             .section("admin", &["address"])
             .find("address")
@@ -170,17 +167,6 @@ fn server(root: &Mapping<'_>, folder: &Path) -> ServerSection {
         upstream_keepalive_pool_size: server
             .read("upstream_keepalive_pool_size", |value| value.integer(POOL_SIZES)),
     }
-}
-
-fn listener(value: &Value<'_>) -> Result<ListenerSection, Reported> {
-    let listener = value.mapping(&["address", "h2c", "tls"]);
-    listener.unsupported("tls");
-    let h2c = listener.read("h2c", Value::boolean);
-    let address = match listener.find("address") {
-        Some(address) => address.parse(text::listen_address),
-        None => Err(listener.missing("address", "write one such as address: 127.0.0.1:8787")),
-    };
-    Ok(ListenerSection { address: address?, h2c })
 }
 
 fn approov(root: &Mapping<'_>, folder: &Path) -> ApproovSection {

@@ -13,8 +13,10 @@ mod domain;
 mod env;
 mod error;
 mod file;
+mod identity;
 mod keys;
 mod listeners;
+mod named_file;
 mod origins;
 mod reader;
 mod resolve;
@@ -22,6 +24,7 @@ mod routes;
 mod text;
 mod yaml;
 
+use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -34,12 +37,14 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::approov::{Secret, Verifier};
 use crate::policy::RouteTable;
+use crate::tls::ServerTls;
+use crate::trusted_proxies::TrustedProxies;
 
 pub use env::{Environment, VARIABLES};
 pub use error::{Place, Problem, Problems};
 pub use origins::{
-    Balance, Capacity, CheckKind, Ejection, HealthCheck, Identity, Keepalive, Origin, OriginAddress,
-    OriginHttp, OriginTimeouts, OriginTls, Retries, SecretHeader, Target,
+    Balance, Capacity, CheckKind, Ejection, HealthCheck, Keepalive, Origin, OriginAddress, OriginHttp,
+    OriginTimeouts, OriginTls, Retries, SecretHeader, Target,
 };
 pub use text::{show_duration, strategy_name};
 
@@ -183,18 +188,61 @@ pub struct Server {
 }
 
 /// A public listener: an entry of `listeners` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Address and port; port 0 takes any free one.
     pub address: SocketAddr,
     /// Whether HTTP/2 is spoken in clear text with clients that begin so.
     pub h2c: bool,
+    /// What it speaks TLS with; plain HTTP otherwise.
+    pub tls: Option<ServerTls>,
+    /// The files that `tls` was made of: certificates, keys, authorities, lists.
+    pub tls_files: Vec<PathBuf>,
+    /// The proxies before it, and where they tell the client's address.
+    pub trusted_proxies: Option<TrustedProxies>,
+    /// Whether requests that came without TLS are sent to `https://` in place of an answer.
+    pub redirect_to_https: bool,
+    /// What `Strict-Transport-Security` says in answers to requests that came with TLS.
+    pub hsts: Option<Hsts>,
 }
 
 impl Listener {
-    /// One in clear text, with every default.
+    /// One that speaks plain HTTP, with nothing before it.
     pub fn plain(address: SocketAddr) -> Self {
-        Self { address, h2c: false }
+        Self {
+            address,
+            h2c: false,
+            tls: None,
+            tls_files: Vec::new(),
+            trusted_proxies: None,
+            redirect_to_https: false,
+            hsts: None,
+        }
+    }
+}
+
+/// HTTP Strict Transport Security (RFC 6797): browsers and some HTTP libraries come with TLS from
+/// then on. Prints as the field's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// How long that is remembered; nothing makes clients forget it.
+    pub max_age: Duration,
+    /// Whether it concerns every name below the host's as well.
+    pub include_subdomains: bool,
+    /// Whether the host may go into the lists that browsers are shipped with.
+    pub preload: bool,
+}
+
+impl fmt::Display for Hsts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "max-age={}", self.max_age.as_secs())?;
+        if self.include_subdomains {
+            f.write_str("; includeSubDomains")?;
+        }
+        if self.preload {
+            f.write_str("; preload")?;
+        }
+        Ok(())
     }
 }
 

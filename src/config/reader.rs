@@ -2,7 +2,6 @@
 //! its place, and reading goes on.
 
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
 
 use super::error::{Fault, Located, Location, Report, Reported, quoted, suggest};
 use super::yaml::{Kind, Node};
@@ -37,6 +36,11 @@ impl<'t> Value<'t> {
     /// Reports a problem of this value.
     pub fn problem(&self, message: impl Into<String>, mend: impl Into<String>) -> Reported {
         self.report.problem(&self.at, message, mend)
+    }
+
+    /// Reports something legal but suspicious about this value.
+    pub fn warning(&self, message: impl Into<String>, mend: impl Into<String>) {
+        self.report.warning(&self.at, message, mend);
     }
 
     /// A mapping with no keys but these. Nothing written is an empty one; anything else is
@@ -254,18 +258,6 @@ fn shown_key(key: &str) -> String {
 
 /// How many worker threads can be asked for.
 pub(super) const THREADS: RangeInclusive<usize> = 1..=1024;
-
-/// A file name; a relative one begins at the folder of the configuration file.
-pub(super) fn path(value: &Value<'_>, folder: &Path) -> Result<PathBuf, Reported> {
-    let path = value.text()?;
-    if path.is_empty() || path.contains('\0') {
-        return Err(value.problem(
-            "this is not a file name",
-            "write a path; a relative one begins at this file's folder",
-        ));
-    }
-    Ok(folder.join(path))
-}
 
 #[cfg(test)]
 mod tests {

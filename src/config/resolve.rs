@@ -1,6 +1,7 @@
 //! From file and environment to settings: what overrides what, defaults, and the checks that
 //! take several values.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -15,11 +16,12 @@ use crate::policy::{Policy, Route, RouteTable};
 use super::env::{Overrides, TokenOverrides};
 use super::error::{Located, Location, Report, Reported, quoted};
 use super::file::{ApproovSection, File, RejectionSection, ServerSection};
-use super::keys::{KeySection, LoadedKey, warn_if_world_readable};
-use super::listeners::{admin, listeners};
+use super::keys::{KeySection, LoadedKey};
+use super::listeners::{self, admin, listeners};
+use super::named_file::warn_if_world_readable;
 use super::origins::{ApproovOfOrigin, check_loops, check_secret_headers, origins};
 use super::routes::routes;
-use super::{AccessLog, Admin, Approov, Listener, Log, RejectionAnswer, Server, Settings};
+use super::{AccessLog, Admin, Approov, Log, RejectionAnswer, Server, Settings};
 
 const DEFAULT_TOKEN_HEADER: HeaderName = HeaderName::from_static("approov-token");
 const DEFAULT_BINDING_HEADER: HeaderName = http::header::AUTHORIZATION;
@@ -44,19 +46,21 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
     let names: Vec<&str> = origins.iter().map(|origin| origin.name.as_str()).collect();
     let routes = routes(file.routes, strategy, &names, &whole, report);
     let listeners = listeners(file.listeners, overrides.listen, &whole, report);
-    let admin = admin(file.admin, overrides.admin, &listeners, report);
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
+    let admin = admin(file.admin, overrides.admin, &addresses, report);
     let keys = keys(&file.approov, overrides.secret, is_needed, path.as_ref(), &whole, report);
     let of_origins: Vec<_> =
         of_origins.into_iter().map(|own| own.map(|own| own_rules(own, path.as_ref(), report))).collect();
     let of_origins = of_origins.into_iter().map(Option::transpose).collect::<Result<Vec<_>, _>>();
     let sources = ApproovSources { section: file.approov, overrides: overrides.token };
     check_binding(&sources, &routes, report);
-    check_loops(&origins, &listeners, report);
+    check_loops(&origins, &addresses, report);
     check_secret_headers(&origins, &sources.verified_headers().iter().collect::<Vec<_>>(), report);
+    let listeners = listeners::load(listeners, &routes, report);
     Ok(Settings {
         file: path,
-        server: server(file.server, overrides.threads, overrides.runtime_folder, &listeners),
-        listeners: listeners.into_iter().map(|listener| listener.value).collect(),
+        server: server(file.server, overrides.threads, overrides.runtime_folder, &addresses),
+        listeners: listeners?,
         admin: Admin { address: admin? },
         approov: approov(sources, keys?, of_origins?),
         rejection: rejection(file.rejection),
@@ -85,13 +89,12 @@ fn server(
     section: ServerSection,
     threads: Option<usize>,
     runtime_folder: Option<PathBuf>,
-    listeners: &[Located<Listener>],
+    listeners: &[Located<SocketAddr>],
 ) -> Server {
     let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
     // Named after the first listener, so that several gateways get along; one on any free port
     // cannot be found again anyway.
-    let address =
-        listeners.first().map(|listener| listener.value.address).filter(|address| address.port() != 0);
+    let address = listeners.first().map(|listener| listener.value).filter(|address| address.port() != 0);
     let own_file = |extension: &str| Some(runtime_folder.as_ref()?.join(format!("{}.{extension}", address?)));
     Server {
         threads: threads.or(section.threads).unwrap_or_else(cores),

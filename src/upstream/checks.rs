@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingora_core::connectors::http::Connector;
-use pingora_core::listeners::ALPN;
 use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 use tokio::net::{TcpStream, UnixStream};
@@ -14,15 +12,17 @@ use tokio::task::JoinSet;
 
 use super::address::Address;
 use super::endpoints::Endpoint;
-use super::{Upstream, peers};
+use super::{OriginConnector, Upstream};
 use crate::config::{CheckKind, HealthCheck, OriginHttp};
+
+type CheckConnector = Connector<OriginConnector>;
 
 impl Upstream {
     /// Tries every address out, again and again, for ever.
     pub async fn keep_checked(self: Arc<Self>) {
         let Some(rules) = self.origin.health_check.clone() else { return };
         // Each check has a connection of its own: one that is kept hides what new ones meet.
-        let connector = Arc::new(Connector::new(None));
+        let connector = Arc::new(Connector::new_custom(None, OriginConnector::new(self.dialers.clone())));
         let mut interval = tokio::time::interval(rules.interval);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -37,7 +37,7 @@ impl Upstream {
         }
     }
 
-    async fn check(&self, endpoint: &Endpoint, rules: &HealthCheck, connector: &Connector) {
+    async fn check(&self, endpoint: &Endpoint, rules: &HealthCheck, connector: &CheckConnector) {
         let result = match tokio::time::timeout(rules.timeout, self.try_out(endpoint, rules, connector)).await
         {
             Ok(result) => result.map_err(|error| error.to_string()),
@@ -53,7 +53,12 @@ impl Upstream {
         }
     }
 
-    async fn try_out(&self, endpoint: &Endpoint, rules: &HealthCheck, connector: &Connector) -> Result<()> {
+    async fn try_out(
+        &self,
+        endpoint: &Endpoint,
+        rules: &HealthCheck,
+        connector: &CheckConnector,
+    ) -> Result<()> {
         match &rules.kind {
             CheckKind::Tcp => connect(&endpoint.address).await.or_err(ErrorType::ConnectError, "connecting"),
             CheckKind::Http { path, statuses } => {
@@ -67,7 +72,7 @@ impl Upstream {
     }
 
     /// The status of the answer to a GET.
-    async fn ask(&self, endpoint: &Endpoint, path: &str, connector: &Connector) -> Result<u16> {
+    async fn ask(&self, endpoint: &Endpoint, path: &str, connector: &CheckConnector) -> Result<u16> {
         let mut request = RequestHeader::build("GET", path.as_bytes(), Some(4))?;
         request.insert_header("Host", self.origin.authority.clone())?;
         request.insert_header("User-Agent", concat!("approov-gateway/", env!("CARGO_PKG_VERSION")))?;
@@ -86,29 +91,17 @@ impl Upstream {
         } else {
             request.insert_header("Connection", "close")?;
         }
-        let peer = self.check_peer(endpoint);
-        let (mut session, _) = connector.get_http_session(&peer).await?;
+        let peer = &endpoint.peer;
+        let (mut session, _) = connector.get_http_session(peer).await?;
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
         session.read_response_header().await?;
         let status = session.response_header().map(|response| response.status.as_u16());
         if let HttpSession::H2(_) = session {
             // Dropped, its connection stays open as long as that of a request would.
-            connector.release_http_session(session, &peer, Some(Duration::ZERO)).await;
+            connector.release_http_session(session, peer, Some(Duration::ZERO)).await;
         }
         status.ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no status"))
-    }
-
-    /// The peer of a check: Pingora's own connector will do, since checks are few.
-    fn check_peer(&self, endpoint: &Endpoint) -> HttpPeer {
-        let mut peer = endpoint.peer.clone();
-        if self.origin.http == OriginHttp::H1 {
-            peer.options.alpn = ALPN::H1;
-            if let Some(tls) = &self.origin.tls {
-                peers::set_trust(&mut peer, tls);
-            }
-        }
-        peer
     }
 }
 

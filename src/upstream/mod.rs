@@ -69,6 +69,7 @@ pub struct Upstream {
     origin: Origin,
     metrics: OriginMetrics,
     resolver: Arc<dyn Resolver>,
+    dialers: Dialers,
     template: PeerTemplate,
     endpoints: ArcSwap<Endpoints>,
     /// The addresses of each target, in the order of the configuration.
@@ -122,6 +123,7 @@ impl Upstream {
         let upstream = Arc::new(Self {
             metrics: surroundings.metrics.origin(&origin.name),
             resolver: surroundings.resolver.clone(),
+            dialers: surroundings.dialers.clone(),
             template: PeerTemplate::new(&origin, dialer.as_ref()),
             endpoints: ArcSwap::default(),
             known: Mutex::new(known),

@@ -72,13 +72,13 @@ impl PeerTemplate {
 }
 
 /// For Pingora's own connector, which makes a new TLS configuration of it for each connection.
-pub(super) fn set_trust(peer: &mut HttpPeer, tls: &OriginTls) {
+fn set_trust(peer: &mut HttpPeer, tls: &OriginTls) {
     if let Some(roots) = &tls.roots {
         let roots = roots.iter().map(|root| WrappedX509::new(root.to_vec(), parse_x509));
         peer.options.ca = Some(roots.collect::<Vec<_>>().into());
     }
-    if let Some(identity) = &tls.identity {
-        let chain = identity.chain.iter().map(|certificate| certificate.to_vec()).collect();
-        peer.client_cert_key = Some(Arc::new(CertKey::new(chain, identity.key.secret_der().to_vec())));
+    if let (Some(identity), Some(key)) = (&tls.identity, &tls.identity_key) {
+        let chain = identity.chain().der().iter().map(|certificate| certificate.to_vec()).collect();
+        peer.client_cert_key = Some(Arc::new(CertKey::new(chain, key.secret_der().to_vec())));
     }
 }

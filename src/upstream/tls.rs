@@ -1,28 +1,25 @@
 //! TLS towards origins.
 
-use std::sync::Arc;
-
 use rustls::client::ClientConfig;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{RootCertStore, version};
 
 use crate::config::OriginTls;
+use crate::tls::provider;
 
 /// Makes aws-lc-rs, with the hybrid key exchange X25519MLKEM768, what everything in this process
 /// uses that does not choose by itself. To be called before Pingora makes its own choice.
 pub fn install_crypto_provider() {
     // It fails where there is one already: this one, by an earlier call.
-    let _ = aws_lc_rs::default_provider().install_default();
+    let _ = provider().as_ref().clone().install_default();
 }
 
 /// The configuration for all connections to an origin. They share its cache of sessions.
 pub(super) fn client_config(tls: &OriginTls) -> Result<ClientConfig, rustls::Error> {
-    let provider: Arc<CryptoProvider> = aws_lc_rs::default_provider().into();
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
         .with_root_certificates(roots(tls)?);
     let mut config = match &tls.identity {
-        Some(identity) => builder.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())?,
+        Some(identity) => builder.with_client_cert_resolver(identity.for_clients()),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

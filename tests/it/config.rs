@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use approov_gateway::approov::Strategy;
-use approov_gateway::config::{AccessLog, Environment, Problem, Settings, load, load_approov, load_secrets};
+use approov_gateway::config::{
+    AccessLog, Environment, Listener, Problem, Settings, load, load_approov, load_secrets,
+};
 use approov_gateway::policy::{PathPattern, Policy};
 use proptest::prelude::*;
 
@@ -140,6 +142,30 @@ fn every_key_reaches_the_settings() {
 }
 
 #[test]
+fn every_key_of_a_listener_reaches_the_settings() {
+    let file = Path::new("tests/config/good/listeners.yaml");
+    let settings = load(Some(file), &environment_of(file)).expect("the file loads");
+    let [redirecting, forwarded, cloudflare, by_header] = &settings.listeners[..] else {
+        panic!("{:?}", settings.listeners)
+    };
+    assert!(redirecting.redirect_to_https && redirecting.trusted_proxies.is_none());
+    assert!(forwarded.redirect_to_https && redirecting.hsts.is_none());
+    let proxies = |listener: &Listener| {
+        let proxies = listener.trusted_proxies.clone().expect("trusted proxies");
+        let ranges: Vec<_> = proxies.ranges().iter().map(ToString::to_string).collect();
+        (ranges.join(" "), proxies.source().label())
+    };
+    let expected = ("10.0.0.0/8 2001:db8::/32 192.0.2.7/32".to_owned(), "x-forwarded-for");
+    assert_eq!(proxies(forwarded), expected);
+    assert_eq!(proxies(cloudflare), ("0.0.0.0/0".to_owned(), "cf-connecting-ip"));
+    assert_eq!(proxies(by_header), ("10.0.0.0/8".to_owned(), "proxy-protocol"));
+    let hsts = |listener: &Listener| listener.hsts.map(|hsts| hsts.to_string());
+    assert_eq!(hsts(forwarded).as_deref(), Some("max-age=63072000; includeSubDomains; preload"));
+    assert_eq!(hsts(cloudflare).as_deref(), Some("max-age=31536000"));
+    assert_eq!(hsts(by_header), None);
+}
+
+#[test]
 fn the_environment_alone_is_enough() {
     let settings = loaded(None, &[WITH_SECRET, WITH_DOMAIN]);
     assert_eq!(lines(&settings.warnings), "");
@@ -195,6 +221,20 @@ fn the_environment_overrides_the_file() {
     assert_eq!(settings.listeners[0].address.port(), 1);
     assert_eq!(settings.admin.address.port(), 2);
     assert_eq!(settings.server.threads, 7);
+}
+
+#[test]
+fn a_variable_that_replaces_listeners_with_tls_is_told() {
+    let tls = "tls: { certificates: [ { certificate_file: own.pem, private_key_file: own.key } ] }";
+    let text = format!("listeners: [ {{ address: \"127.0.0.1:8443\", {tls} }} ]\n");
+    let file = written(&folder("replaced-tls"), "gateway.yaml", text);
+    let settings = loaded(Some(&file), &[WITH_SECRET, WITH_DOMAIN, ("GATEWAY_LISTEN", "127.0.0.1:1")]);
+    assert!(settings.listeners[0].tls.is_none());
+    assert_eq!(
+        lines(&settings.warnings),
+        "GATEWAY_LISTEN: it replaces listeners of the file that speak TLS, and speaks none itself; \
+         unset it, or make sure that something before it speaks TLS"
+    );
 }
 
 #[test]
@@ -383,7 +423,7 @@ fn the_sample_files_are_yaml_to_others_too() {
 fn the_sample_file_shows_the_defaults() {
     let sample = loaded(Some(Path::new("conf/gateway.yaml")), &[WITH_SECRET]);
     let default = loaded(None, &[WITH_SECRET, WITH_DOMAIN]);
-    assert_eq!(sample.listeners, default.listeners);
+    assert_eq!(format!("{:?}", sample.listeners), format!("{:?}", default.listeners));
     assert_eq!(sample.admin, default.admin);
     assert_eq!(sample.server.grace_period, default.server.grace_period);
     assert_eq!(format!("{:?}", sample.approov), format!("{:?}", default.approov));
@@ -487,17 +527,20 @@ fn files_of_an_origin_that_do_not_fit_are_told_so() {
         let text = format!("origins: {{ a: {{ domain: a.example, {origin} }} }}\n");
         written(&folder, "gateway.yaml", text)
     };
+    let identity = |certificate: &str, key: &str| {
+        format!(
+            "tls: {{ client_certificate: {{ certificate_file: {certificate}, private_key_file: {key} }} }}"
+        )
+    };
     let mut cases = 0;
     for (origin, told) in [
-        ("tls: { ca_file: shop-secret }", "holds no certificate: there is none in PEM form"),
+        ("tls: { ca_file: shop-secret }", "it has no certificate"),
         ("tls: { ca_file: missing.pem }", "cannot be read"),
-        ("tls: { certificate_file: gateway.pem }", "certificate_file stands without key_file"),
-        ("tls: { key_file: gateway-key.pem }", "key_file stands without certificate_file"),
-        ("tls: { certificate_file: gateway.pem, key_file: gateway.pem }", "holds no private key"),
-        (
-            "tls: { certificate_file: gateway.pem, key_file: other-key.pem }",
-            "does not go with the certificate",
-        ),
+        ("tls: { client_certificate: { certificate_file: gateway.pem } }", "private_key_file is missing"),
+        ("tls: { client_certificate: { private_key_file: gateway-key.pem } }", "certificate_file is missing"),
+        (&identity("gateway.pem", "gateway.pem"), "it has no private key"),
+        (&identity("gateway.pem", "other-key.pem"), "the private key does not fit the certificate"),
+        (&identity("old.pem", "old-key.pem"), "the certificate has expired"),
         ("secret_header: { name: X-S, value_file: short }", "fewer than 16 characters"),
         ("secret_header: { name: X-S, value_file: blanks }", "what no header can carry"),
         ("secret_header: { name: Host, value_file: origin-secret }", "is set or removed on the way"),
@@ -516,17 +559,10 @@ fn files_of_an_origin_that_do_not_fit_are_told_so() {
         assert!(!text.contains("too-short"), "{text}");
         cases += 1;
     }
-    assert_eq!(cases, 15);
-    for (origin, warned) in [
-        ("tls: { certificate_file: old.pem, key_file: old-key.pem }", "valid only from"),
-        (
-            "secret_header: { name: X-S, value_file: origin-secret, next_value_file: origin-secret }",
-            "the rotation is over",
-        ),
-    ] {
-        let warnings = lines(&loaded(Some(&file(origin)), &[WITH_SECRET]).warnings);
-        assert!(warnings.contains(warned), "{origin}: {warnings}");
-    }
+    assert_eq!(cases, 16);
+    let same = "secret_header: { name: X-S, value_file: origin-secret, next_value_file: origin-secret }";
+    let warnings = lines(&loaded(Some(&file(same)), &[WITH_SECRET]).warnings);
+    assert!(warnings.contains("the rotation is over"), "{warnings}");
 }
 
 #[test]
@@ -543,6 +579,28 @@ fn where_every_origin_has_keys_of_its_own_no_others_are_needed() {
     );
     let told = refused(Some(&written(&folder, "two.yaml", &two)), &[]);
     assert!(told.contains("there is no key to verify tokens with"), "{told}");
+}
+
+/// Without the comment signs before them, the keys of `trusted_proxies` and `tls` load: only the
+/// files that they name are missing.
+#[test]
+fn the_listeners_of_the_sample_can_be_uncommented() {
+    let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
+    let uncommented = |from: &str, to: &str| {
+        let (before, rest) = text.split_once(from).expect(from);
+        let end = rest.find(to).expect(to);
+        let lines = format!("{from}{}", &rest[..end]);
+        let lines: String = lines.lines().map(|line| line.replacen("# ", "", 1) + "\n").collect();
+        let text = format!("{before}{lines}{}", &rest[end..]);
+        written(&folder("uncommented-listeners"), "gateway.yaml", text)
+    };
+    let settings = loaded(Some(&uncommented("    # trusted_proxies:", "\n  # One with TLS")), &[WITH_SECRET]);
+    assert_eq!(settings.listeners[0].trusted_proxies.as_ref().map(|proxies| proxies.ranges().len()), Some(2));
+    let told =
+        refused(Some(&uncommented("  # - address: 0.0.0.0:8443", "\n# Where operators ask")), &[WITH_SECRET]);
+    let missing: Vec<_> = told.lines().filter(|line| line.contains(" cannot be read: ")).collect();
+    assert_eq!(missing.len(), told.lines().count(), "{told}");
+    assert_eq!(missing.len(), 6, "{told}");
 }
 
 #[test]

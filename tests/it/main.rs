@@ -24,6 +24,7 @@ mod refusals;
 mod routes;
 mod secrecy;
 mod starting;
+mod tls;
 mod tls_origins;
 mod token_commands;
 mod tokens;

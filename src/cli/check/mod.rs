@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::config::{AccessLog, Environment, Settings, load, show_duration, strategy_name};
 use crate::policy::{HostPattern, PathPattern, Policy, Route};
 
-use super::Failure;
+use super::{Failure, listeners};
 
 /// Check the configuration without serving.
 ///
@@ -56,9 +56,8 @@ pub fn summary(settings: &Settings) -> String {
     let file =
         settings.file.as_ref().map_or("the environment alone".to_owned(), |file| file.display().to_string());
     out.line(format_args!("configuration  {file}: fine"));
-    for listener in &settings.listeners {
-        let protocols = if listener.h2c { "HTTP/1.1, HTTP/2 in clear text" } else { "HTTP/1.1" };
-        out.line(format_args!("listener       {}: {protocols}", listener.address));
+    for line in settings.listeners.iter().flat_map(listeners::lines) {
+        out.line(format_args!("{line}"));
     }
     out.line(format_args!("admin          {}", settings.admin.address));
     let server = &settings.server;

@@ -76,7 +76,7 @@ fn protocol(origin: &Origin) -> Option<String> {
     if let OriginHttp::H2 { .. } = origin.http {
         parts.push("HTTP/2".to_owned());
     }
-    if let Some(OriginTls { server_name, roots, identity }) = &origin.tls {
+    if let Some(OriginTls { server_name, roots, identity, .. }) = &origin.tls {
         let name = server_name.to_str();
         if *name != *origin.host {
             parts.push(format!("server name {name}"));

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use rustls::RootCertStore;
-use rustls::crypto::aws_lc_rs;
-use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer;
 
-use super::origin::{Identity, OriginTls, SecretHeader};
+use super::origin::{OriginHttp, OriginTls, SecretHeader};
 use super::section::{SecretHeaderSection, TlsSection};
 use crate::config::error::{Located, Location, Report, Reported};
-use crate::config::keys::{read_small_file, warn_if_world_readable};
+use crate::config::identity::{IdentitySection, check_validity, read_pem, unix_now};
+use crate::config::keys::read_small_file;
+use crate::config::named_file::warn_if_world_readable;
+use crate::tls::{Certificate, Identity};
+
+/// Room for every authority of the world.
+const MAX_CA_FILE: u64 = 4 * 1024 * 1024;
 
 /// A secret shorter than this can be guessed.
 const MIN_SECRET: usize = 16;
@@ -24,110 +26,66 @@ const MIN_SECRET: usize = 16;
 pub(super) fn tls(
     section: Option<TlsSection>,
     host: &str,
+    http: OriginHttp,
     at: &Location,
     report: &Report,
 ) -> Result<OriginTls, Reported> {
-    let (server_name, roots, identity) = match section {
-        None => (None, Ok(None), Ok(None)),
-        Some(section) => {
-            let roots = section.ca_file.as_ref().map(|file| roots(file, report)).transpose();
-            let identity = identity(&section, report);
-            (section.server_name, roots, identity)
-        }
-    };
-    let name = server_name.as_ref().map_or(host, |name| &name.value);
+    let section = section.unwrap_or_default();
+    let name = section.server_name.as_ref().map_or(host, |name| &name.value);
     let server_name = ServerName::try_from(name.to_owned()).map_err(|_| {
-        let at = server_name.as_ref().map_or(at, |name| &name.at);
+        let at = section.server_name.as_ref().map_or(at, |name| &name.at);
         report.problem(at, "no certificate can be for this name", "write a host name, or use http://")
     });
-    Ok(OriginTls { server_name: server_name?, roots: roots?, identity: identity?.map(Arc::new) })
+    let roots = section.ca_file.as_ref().map(|file| roots(file, report)).transpose();
+    let identity = section.client_certificate.map(|section| identity(&section?, http, report)).transpose();
+    let (identity, identity_key) = identity?.unzip();
+    Ok(OriginTls {
+        server_name: server_name?,
+        roots: roots?,
+        identity,
+        identity_key: identity_key.flatten().map(Arc::new),
+    })
 }
 
+/// The authorities that are trusted.
 fn roots(file: &Located<PathBuf>, report: &Report) -> Result<Vec<CertificateDer<'static>>, Reported> {
-    let certificates = certificates(file, report)?;
+    let Located { value: path, at } = file;
+    let pem = read_pem(path, MAX_CA_FILE, at, report)?;
+    let problem = |why: String| {
+        let mend = "name a file with certificates of authorities, each after -----BEGIN CERTIFICATE-----";
+        report.problem(at, format!("{}: {why}", path.display()), mend)
+    };
+    let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let roots = roots.map_err(|error| problem(format!("it is not PEM: {error}")))?;
+    if roots.is_empty() {
+        return Err(problem("it has no certificate".to_owned()));
+    }
     let mut store = RootCertStore::empty();
-    for certificate in &certificates {
-        store.add(certificate.clone()).map_err(|error| {
-            let message = format!("a certificate in {} cannot be used: {error}", file.value.display());
-            report.problem(&file.at, message, "name a file with the authority's own certificate")
-        })?;
+    for (index, root) in roots.iter().enumerate() {
+        // Pingora, which is handed them for HTTP/2, panics over what cannot be read.
+        let is_read = Certificate::from_der(root).is_ok() && store.add(root.clone()).is_ok();
+        if !is_read {
+            return Err(problem(format!("its certificate {} cannot be used", index + 1)));
+        }
     }
-    Ok(certificates)
+    Ok(roots)
 }
 
-/// The certificate that the origin asks for, with a key that fits.
-fn identity(section: &TlsSection, report: &Report) -> Result<Option<Identity>, Reported> {
-    let (certificate, key) = match (&section.certificate_file, &section.key_file) {
-        (None, None) => return Ok(None),
-        (Some(certificate), Some(key)) => (certificate, key),
-        (Some(_), None) => {
-            let mend = "name the file with the certificate's key";
-            return Err(report.problem(&section.at, "certificate_file stands without key_file", mend));
-        }
-        (None, Some(_)) => {
-            let mend = "name the file with the key's certificate";
-            return Err(report.problem(&section.at, "key_file stands without certificate_file", mend));
+/// What the origin asks the gateway for.
+fn identity(
+    section: &IdentitySection,
+    http: OriginHttp,
+    report: &Report,
+) -> Result<(Identity, Option<PrivateKeyDer<'static>>), Reported> {
+    let (identity, key) = match http {
+        OriginHttp::H1 => (section.load(report)?, None),
+        OriginHttp::H2 { .. } => {
+            let (identity, key) = section.load_with_key(report)?;
+            (identity, Some(key))
         }
     };
-    let chain = certificates(certificate, report);
-    let text = read_small_file(&key.value, &key.at, report)?;
-    warn_if_world_readable(&key.value, &key.at, report);
-    let found = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| {
-        let message = format!("{} holds no private key: {}", key.value.display(), pem_fault(&error));
-        report.problem(&key.at, message, "name a file that has a line -----BEGIN PRIVATE KEY-----")
-    });
-    let identity = Identity { chain: chain?, key: found? };
-    warn_of_expiry(&identity, certificate, report);
-    CertifiedKey::from_der(identity.chain.clone(), identity.key.clone_key(), &aws_lc_rs::default_provider())
-        .map_err(|error| {
-            let message = format!(
-                "the key in {} does not go with the certificate in {}: {error}",
-                key.value.display(),
-                certificate.value.display()
-            );
-            report.problem(&key.at, message, "name the key that the certificate was made for")
-        })?;
-    Ok(Some(identity))
-}
-
-fn certificates(file: &Located<PathBuf>, report: &Report) -> Result<Vec<CertificateDer<'static>>, Reported> {
-    let text = read_small_file(&file.value, &file.at, report)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    let is_x509 = |certificate: &CertificateDer<'_>| X509Certificate::from_der(certificate).is_ok();
-    let fault = match found {
-        Ok(certificates) if !certificates.is_empty() && certificates.iter().all(is_x509) => {
-            return Ok(certificates);
-        }
-        Ok(certificates) if !certificates.is_empty() => "what is in it is no certificate",
-        Ok(_) => pem_fault(&pem::Error::NoItemsFound),
-        Err(error) => pem_fault(&error),
-    };
-    let message = format!("{} holds no certificate: {fault}", file.value.display());
-    Err(report.problem(&file.at, message, "name a file that has a line -----BEGIN CERTIFICATE-----"))
-}
-
-/// The first certificate of the chain is the gateway's own.
-fn warn_of_expiry(identity: &Identity, file: &Located<PathBuf>, report: &Report) {
-    let Some(Ok((_, own))) = identity.chain.first().map(|own| X509Certificate::from_der(own)) else { return };
-    if !own.validity().is_valid() {
-        let validity = own.validity();
-        let message = format!(
-            "the certificate in {} is valid only from {} to {}",
-            file.value.display(),
-            validity.not_before,
-            validity.not_after
-        );
-        report.warning(&file.at, message, "have it renewed; an origin that asks for it will refuse it");
-    }
-}
-
-/// Without quoting what is in the file.
-fn pem_fault(error: &pem::Error) -> &'static str {
-    match error {
-        pem::Error::NoItemsFound => "there is none in PEM form",
-        pem::Error::MissingSectionEnd { .. } => "it has a BEGIN line without its END line",
-        _ => "it is not in PEM form",
-    }
+    check_validity(&section.certificate_file, &identity, unix_now(), report);
+    Ok((identity, key))
 }
 
 /// Reads the secret, or both during a rotation.

@@ -14,12 +14,11 @@ use std::time::Duration;
 use http::HeaderName;
 
 pub use origin::{
-    Balance, Capacity, CheckKind, Ejection, HealthCheck, Identity, Keepalive, Origin, OriginAddress,
-    OriginHttp, OriginTimeouts, OriginTls, Retries, SecretHeader, Target,
+    Balance, Capacity, CheckKind, Ejection, HealthCheck, Keepalive, Origin, OriginAddress, OriginHttp,
+    OriginTimeouts, OriginTls, Retries, SecretHeader, Target,
 };
 pub(super) use section::{ApproovOfOrigin, OriginSection};
 
-use super::Listener;
 use super::domain::Domain;
 use super::error::{Located, Location, Report, Reported, quoted};
 use super::listeners::collide;
@@ -150,9 +149,10 @@ fn new_origin(
         warn_of_network(&domain, addresses, &at, report);
     }
     let tls = match (domain.tls, section.tls) {
-        (true, section) => files::tls(section, &domain.host, &at, report).map(Some),
+        (true, section) => files::tls(section, &domain.host, http, &at, report).map(Some),
         (false, Some(tls)) => {
-            Err(report.problem(&tls.at, "the domain is http://, where there is no TLS", "write https://"))
+            let at = tls.at.as_ref().unwrap_or(&at);
+            Err(report.problem(at, "the domain is http://, where there is no TLS", "write https://"))
         }
         (false, None) => Ok(None),
     };
@@ -331,7 +331,7 @@ fn warn_of_network(domain: &Domain, addresses: &[OriginAddress], at: &Location, 
 }
 
 /// An origin that is the gateway itself would be asked forever.
-pub(super) fn check_loops(origins: &[NamedOrigin], listeners: &[Located<Listener>], report: &Report) {
+pub(super) fn check_loops(origins: &[NamedOrigin], listeners: &[Located<SocketAddr>], report: &Report) {
     for Located { value: origin, at } in origins.iter().filter_map(|named| named.origin.as_ref().ok()) {
         let sockets = origin.addresses.iter().filter_map(|address| match &address.target {
             Target::Socket(socket) => Some(*socket),
@@ -341,13 +341,13 @@ pub(super) fn check_loops(origins: &[NamedOrigin], listeners: &[Located<Listener
             Target::Name { .. } | Target::Unix(_) => None,
         });
         for socket in sockets {
-            let is_self = |listener: &&Located<Listener>| {
-                let listener = listener.value.address;
-                let any = listener.ip().is_unspecified();
-                collide(listener, socket) && (listener == socket || (any && socket.ip().is_loopback()))
+            let is_self = |listener: &&Located<SocketAddr>| {
+                let any = listener.value.ip().is_unspecified();
+                let is_here = listener.value == socket || (any && socket.ip().is_loopback());
+                collide(listener.value, socket) && is_here
             };
             if let Some(listener) = listeners.iter().find(is_self) {
-                let message = format!("the origin is the gateway's own listener {}", listener.value.address);
+                let message = format!("the origin is the gateway's own listener {}", listener.value);
                 report.problem(at, message, "name the protected API, or move one of them to another port");
             }
         }

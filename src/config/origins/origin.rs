@@ -10,6 +10,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
+use crate::tls::Identity;
+
 /// A protected API: an entry of `origins` in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -113,16 +115,9 @@ pub struct OriginTls {
     /// Trusted authorities; none for the system's.
     pub roots: Option<Vec<CertificateDer<'static>>>,
     /// The gateway's own certificate.
-    pub identity: Option<Arc<Identity>>,
-}
-
-/// A certificate and its key.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The certificate, and those between it and the authority.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// Its `Debug` shows nothing.
-    pub key: PrivateKeyDer<'static>,
+    pub identity: Option<Identity>,
+    /// Its key as bytes, which HTTP/2 needs.
+    pub identity_key: Option<Arc<PrivateKeyDer<'static>>>,
 }
 
 /// Which HTTP an origin is spoken to in.

@@ -11,8 +11,10 @@ use super::origin::Balance;
 use crate::config::domain::{Domain, domain};
 use crate::config::error::{Fault, Located, Location, Reported, quoted};
 use crate::config::file::{DAY, MILLISECOND, duration, located_list};
+use crate::config::identity::IdentitySection;
 use crate::config::keys::KeySection;
-use crate::config::reader::{Mapping, Value, integer, path};
+use crate::config::named_file::located_path;
+use crate::config::reader::{Mapping, Value, integer};
 use crate::config::text;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -58,12 +60,12 @@ pub(in crate::config) struct Http2Section {
     pub ping_interval: Option<Duration>,
 }
 
+#[derive(Default)]
 pub(in crate::config) struct TlsSection {
-    pub at: Location,
+    pub at: Option<Location>,
     pub server_name: Option<Located<Box<str>>>,
     pub ca_file: Option<Located<PathBuf>>,
-    pub certificate_file: Option<Located<PathBuf>>,
-    pub key_file: Option<Located<PathBuf>>,
+    pub client_certificate: Option<Result<IdentitySection, Reported>>,
 }
 
 pub(in crate::config) struct KeepaliveSection {
@@ -228,10 +230,6 @@ fn located_timeout(origin: &Mapping<'_>, key: &'static str) -> Option<Located<Du
     origin.read(key, |value| located(value, |value| duration(value, MILLISECOND..=DAY)))
 }
 
-fn located_path(value: &Value<'_>, folder: &Path) -> Result<Located<PathBuf>, Reported> {
-    located(value, |value| path(value, folder))
-}
-
 fn http2(origin: &Mapping<'_>) -> Http2Section {
     let http2 = origin.section("http2", &["max_streams", "ping_interval"]);
     Http2Section {
@@ -242,14 +240,12 @@ fn http2(origin: &Mapping<'_>) -> Http2Section {
 }
 
 fn tls(value: &Value<'_>, folder: &Path) -> TlsSection {
-    let tls = value.mapping(&["server_name", "ca_file", "certificate_file", "key_file"]);
-    let file = |key| tls.read(key, |value| located_path(value, folder));
+    let tls = value.mapping(&["server_name", "ca_file", "client_certificate"]);
     TlsSection {
-        at: value.at().clone(),
+        at: Some(value.at().clone()),
         server_name: tls.read("server_name", |value| value.parse(text::server_name)),
-        ca_file: file("ca_file"),
-        certificate_file: file("certificate_file"),
-        key_file: file("key_file"),
+        ca_file: tls.read("ca_file", |value| located_path(value, folder)),
+        client_certificate: tls.find("client_certificate").map(|value| IdentitySection::read(value, folder)),
     }
 }
 
