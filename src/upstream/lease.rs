@@ -19,6 +19,9 @@ use crate::telemetry::OriginState;
 pub struct Lease {
     has_entered: bool,
     _slot: Option<OwnedSemaphorePermit>,
+    /// Its place in the order of requests. It keeps it, so that an address that fails every request
+    /// does not get each one first.
+    turn: Option<usize>,
     chosen: Option<(Arc<Endpoint>, Leave)>,
     /// Addresses that have failed this request.
     tried: Vec<Arc<Endpoint>>,
@@ -71,7 +74,7 @@ impl Upstream {
         self.leave_endpoint(lease);
         let now = self.now();
         let trial = self.origin.timeouts.connect;
-        let turn = self.turn.fetch_add(1, Relaxed);
+        let turn = *lease.turn.get_or_insert_with(|| self.turn.fetch_add(1, Relaxed));
         for may_repeat in [false, true] {
             // Each round takes one more out, whose only trial somebody else has just claimed.
             for _ in list {

@@ -19,6 +19,7 @@ mod large_bodies;
 mod lifecycle;
 mod observability;
 mod origin_failures;
+mod origins;
 mod proxying;
 mod refusals;
 mod routes;

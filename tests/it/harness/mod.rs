@@ -2,6 +2,7 @@
 //! reaches it, and a client that sends the bytes it is told to.
 
 mod client;
+mod gate;
 mod gateway;
 mod http2;
 mod metrics;
@@ -13,10 +14,11 @@ mod wire;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, Message, Response};
+pub use gate::Gate;
 pub use gateway::{Exit, Gateway, Setup};
 pub use http2::Http2Client;
 pub use metrics::Metrics;
-pub use origin::{Exchange, Origin, Request, Then};
+pub use origin::{Exchange, Handshake, Origin, Request, Then};
 pub use wire::latin1;
 
 /// How long anything may take before a test gives up on it.
