@@ -18,7 +18,7 @@ pub use gate::Gate;
 pub use gateway::{Exit, Gateway, Setup};
 pub use http2::Http2Client;
 pub use metrics::Metrics;
-pub use origin::{Exchange, Handshake, Origin, Request, Then};
+pub use origin::{Exchange, Origin, Request, Then};
 pub use wire::latin1;
 
 /// How long anything may take before a test gives up on it.

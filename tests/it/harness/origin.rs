@@ -67,7 +67,8 @@ pub struct Record {
 pub struct Handshake {
     pub kind: HandshakeKind,
     pub version: ProtocolVersion,
-    pub group: NamedGroup,
+    /// None where a session of TLS 1.2 is resumed.
+    pub group: Option<NamedGroup>,
     pub server_name: Option<String>,
     /// Whether the gateway has shown a certificate, now or in the session that was resumed.
     pub has_client_certificate: bool,
@@ -352,7 +353,7 @@ fn handshake(
     let handshake = Handshake {
         kind: session.handshake_kind().unwrap(),
         version: session.protocol_version().unwrap(),
-        group: session.negotiated_key_exchange_group().unwrap().name(),
+        group: session.negotiated_key_exchange_group().map(|group| group.name()),
         server_name: session.server_name().map(str::to_owned),
         has_client_certificate: session.peer_certificates().is_some(),
     };

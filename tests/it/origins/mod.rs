@@ -2,6 +2,7 @@
 
 mod balancing;
 mod capacity;
+mod encryption;
 mod failover;
 mod health;
 mod keys;
