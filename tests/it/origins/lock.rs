@@ -14,7 +14,7 @@ use crate::harness::{Gateway, Message, Origin, Setup, Then, tokens};
 use crate::tls::{Folder, Identity};
 
 /// A server for `localhost` that takes nobody without a certificate of `clients`.
-fn demanding(servers: &Authority, clients: &Authority) -> Arc<ServerConfig> {
+pub fn demanding(servers: &Authority, clients: &Authority) -> Arc<ServerConfig> {
     let identity = Identity::new(servers, &["localhost"]);
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();

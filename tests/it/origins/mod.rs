@@ -5,6 +5,7 @@ mod capacity;
 mod encryption;
 mod failover;
 mod health;
+mod http2;
 mod keys;
 mod lock;
 mod retries;
