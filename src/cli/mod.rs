@@ -10,7 +10,6 @@ mod run;
 mod running;
 mod show;
 pub mod token;
-mod unserved;
 mod upgrade;
 
 use std::fmt;

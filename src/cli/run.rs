@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, unserved};
+use super::Failure;
 use crate::config::{self, Environment};
 use crate::server::{Server, Start};
 use crate::telemetry;
@@ -32,10 +32,7 @@ pub struct Args {
 pub fn run(args: &Args, environment: Environment) -> Result<(), Failure> {
     telemetry::init_diagnostics();
     let file = args.config.clone();
-    let load = move || match config::load(file.as_deref(), &environment) {
-        Ok(settings) => unserved::refuse(settings),
-        Err(problems) => Err(problems.to_string()),
-    };
+    let load = move || config::load(file.as_deref(), &environment).map_err(|problems| problems.to_string());
     let settings = load().map_err(Failure::Configuration)?;
     for warning in &settings.warnings {
         log::warn!("{warning}");

@@ -1,5 +1,6 @@
 //! HTTP/2 on one connection: streams side by side, each a request.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::stream::ClientStream;
 use super::{IDLE, Worker};
 
 /// What a client begins an HTTP/2 connection with (RFC 9113 §3.4).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long the preface and the first settings may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -47,6 +48,12 @@ fn options() -> H2Options {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     options
+}
+
+/// Whether the client of a connection in clear text begins with HTTP/2 (RFC 9113 §3.3).
+pub(super) async fn begins(stream: &mut ClientStream) -> bool {
+    let preface = poll_fn(|context| stream.poll_preface(PREFACE, context));
+    timeout(HANDSHAKE, preface).await.is_ok_and(|preface| preface == Some(true))
 }
 
 /// Serves requests until one of the two ends the connection. A draining process tells the client so

@@ -3,17 +3,21 @@
 //! Each worker accepts from every listener and serves each connection in a task of its own:
 //!
 //! 1. `accept`: sockets, counted for as long as they live;
-//! 2. `http1`: the head of a request is waited for under a deadline, within bounds, and judged as
+//! 2. `greeting`: a trusted proxy's word of the client, and the TLS handshake;
+//! 3. `http1`: the head of a request is waited for under a deadline, within bounds, and judged as
 //!    bytes (`head`); what is no request is answered here. `stream` hands Pingora this one request,
 //!    and after it the next;
-//! 3. `http2`: requests side by side on one connection, within bounds.
+//! 4. `http2`: requests side by side on one connection, within bounds.
 
 mod accept;
 mod deadline;
+mod greeting;
 mod head;
 mod http1;
 mod http2;
+mod listener;
 mod stream;
+mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +29,8 @@ use crate::proxy::{Gateway, Shared};
 use crate::upstream::OriginConnector;
 
 pub use accept::accept;
+pub use listener::{Listener, SharedListener};
+
 pub(crate) use head::{RequestLine, is_host, is_target_byte};
 
 /// How long a client's connection is kept without a request.

@@ -5,7 +5,6 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,9 +19,9 @@ use pingora_core::protocols::{
 };
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::head::{Body, Head, HeadFault, HeadLimits, HeadReader};
+use super::transport::Transport;
 use crate::proxy::Connection;
 
 /// Read at once while a head, or what follows a request, is waited for.
@@ -41,7 +40,7 @@ const GATHERED: usize = 1460;
 /// the end of that request: bytes behind it belong to the next one and wait here, and while Pingora
 /// looks for the client's leaving it sees silence.
 pub struct ClientStream {
-    transport: TcpStream,
+    transport: Transport,
     connection: Arc<Connection>,
     /// Read from the client and not handed on.
     ahead: BytesMut,
@@ -56,12 +55,16 @@ pub struct ClientStream {
 }
 
 impl ClientStream {
-    /// The client's end of `connection`.
+    /// The client's end of `connection`; `ahead` has been read from it already.
     ///
     /// # Errors
     /// None in practice: the digest's status is a constant.
-    pub fn new(transport: TcpStream, connection: Arc<Connection>) -> pingora_core::Result<Self> {
-        let socket = SocketDigest::from_raw_fd(transport.as_raw_fd());
+    pub(super) fn new(
+        transport: Transport,
+        ahead: BytesMut,
+        connection: Arc<Connection>,
+    ) -> pingora_core::Result<Self> {
+        let socket = SocketDigest::from_raw_fd(transport.fd());
         // A fresh cell is empty.
         let _ = socket.peer_addr.set(Some(connection.peer.into()));
         let data: Box<dyn Any + Send + Sync> = Box::new(connection.clone());
@@ -69,7 +72,7 @@ impl ClientStream {
         Ok(Self {
             transport,
             connection,
-            ahead: BytesMut::new(),
+            ahead,
             body: 0,
             has_upgrade: false,
             gathered: Vec::new(),
@@ -331,7 +334,7 @@ impl Shutdown for ClientStream {
 
 impl UniqueID for ClientStream {
     fn id(&self) -> UniqueIDType {
-        self.transport.as_raw_fd()
+        self.transport.fd()
     }
 }
 

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT, RETRY_AFTER};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT, LOCATION, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY,
+};
 use http::{HeaderValue, Method, StatusCode, Version};
 use jiff::Timestamp;
-use pingora_core::Result;
-use pingora_http::ResponseHeader;
+use pingora_core::{ErrorType, OrErr, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::extract::{self, Unfit};
@@ -31,6 +34,8 @@ const MAX_LINGERED: usize = 1024 * 1024;
 pub(super) enum Answer {
     /// Not from a genuine app, or denied by policy.
     Refused,
+    /// To be asked again with TLS.
+    Redirect,
     /// Not a proper request.
     BadRequest,
     /// No route.
@@ -83,6 +88,7 @@ impl Answers {
         Ok(Self {
             headers: [
                 header(Answer::Refused)?,
+                header(Answer::Redirect)?,
                 header(Answer::BadRequest)?,
                 header(Answer::NotFound)?,
                 header(Answer::MethodNotAllowed)?,
@@ -124,15 +130,12 @@ impl Answers {
 
     /// Sends the answer. The connection is kept where that is safe: Pingora closes it over a body
     /// that has not been read to its end.
-    pub async fn send(&self, session: &mut Session, answer: Answer) -> Result<()> {
-        self.send_for_now(session, answer, None).await
-    }
-
-    /// As [`Answers::send`], and says in how many seconds another may be had.
-    pub async fn send_for_now(
+    /// `retry_after` says in how many seconds another may be had.
+    pub async fn send(
         &self,
         session: &mut Session,
         answer: Answer,
+        hsts: Option<&HeaderValue>,
         retry_after: Option<u64>,
     ) -> Result<()> {
         if grpc::is_call(session.req_header()) {
@@ -146,8 +149,14 @@ impl Answers {
             drain_small_body(session).await;
         }
         let mut header = self.headers[answer as usize].clone();
+        if let Some(hsts) = hsts {
+            header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
         if let Some(seconds) = retry_after {
             header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+        }
+        if answer == Answer::Redirect {
+            header.insert_header(LOCATION, secure_url(session.req_header())?)?;
         }
         let body = if session.req_header().method == Method::HEAD { Bytes::new() } else { self.body.clone() };
         let without_body = body.is_empty();
@@ -166,6 +175,7 @@ impl Answers {
 fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
     match answer {
         Answer::Refused => form.status,
+        Answer::Redirect => StatusCode::PERMANENT_REDIRECT,
         Answer::BadRequest => StatusCode::BAD_REQUEST,
         Answer::NotFound => StatusCode::NOT_FOUND,
         Answer::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -177,6 +187,16 @@ fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
         Answer::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Answer::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
     }
+}
+
+/// The same URL with `https`, at that scheme's own port. The host was judged before: it can name
+/// nothing but a host.
+fn secure_url(request: &RequestHeader) -> Result<HeaderValue> {
+    let host = extract::host(request);
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let name = host[..host.len() - digits].strip_suffix(b":").unwrap_or(host);
+    HeaderValue::from_bytes(&[b"https://", name, request.raw_path()].concat())
+        .or_err(ErrorType::InternalError, "host and target are visible ASCII")
 }
 
 /// Reads a declared small body that the client is sending anyway.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::Snapshot;
+use http::HeaderValue;
+
+use super::client::Client;
+use super::{Connection, Snapshot};
 use crate::approov::{Device, Rejection};
 use crate::policy::Route;
 use crate::telemetry::{RouteMetrics, Verdict};
@@ -15,6 +18,10 @@ use crate::upstream::{Lease, Upstream};
 pub struct RequestContext {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) started: Instant,
+    /// The connection it came on.
+    pub(super) connection: Option<Arc<Connection>>,
+    /// Who sent it.
+    pub(super) client: Option<Client>,
     /// Position of the route taken.
     pub(super) route: Option<usize>,
     pub(super) verdict: Verdict,
@@ -39,6 +46,8 @@ impl RequestContext {
         Self {
             snapshot,
             started: Instant::now(),
+            connection: None,
+            client: None,
             route: None,
             // Until a route says otherwise.
             verdict: Verdict::Denied,
@@ -55,6 +64,19 @@ impl RequestContext {
 
     pub(super) fn route(&self) -> Option<&Route> {
         self.route.map(|index| &self.snapshot.routes.routes()[index])
+    }
+
+    /// Whether it came in clear text where only TLS is wanted.
+    pub(super) fn is_to_be_redirected(&self) -> bool {
+        let is_wanted =
+            self.connection.as_ref().is_some_and(|connection| connection.listener.redirect_to_https);
+        is_wanted && self.client.as_ref().is_some_and(|client| !client.is_secure)
+    }
+
+    /// `Strict-Transport-Security` (RFC 6797 §7.2: over TLS only).
+    pub(super) fn hsts(&self) -> Option<&HeaderValue> {
+        let is_secure = self.client.as_ref().is_some_and(|client| client.is_secure);
+        self.connection.as_ref().filter(|_| is_secure)?.listener.hsts.as_ref()
     }
 
     pub(super) fn metrics(&self) -> &RouteMetrics {

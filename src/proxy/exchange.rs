@@ -1,6 +1,5 @@
 //! A request's dealings with its origin: which address, what a failure means, whether to try again.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -15,11 +14,8 @@ use crate::upstream::{MAX_ATTEMPTS, Requester, Unavailable, Upstream};
 impl RequestContext {
     /// The peer to connect to, with the limits of this request; the first time after a wait, where
     /// the origin has enough to do.
-    pub(super) async fn choose_peer(
-        &mut self,
-        is_body_empty: bool,
-        client: Option<IpAddr>,
-    ) -> Result<Box<HttpPeer>> {
+    pub(super) async fn choose_peer(&mut self, is_body_empty: bool) -> Result<Box<HttpPeer>> {
+        let client = self.client.as_ref().map(|client| client.address);
         let (upstream, lease, device) = self.origin().ok_or_else(failure::no_route)?;
         let requester = Requester { device: device.id.as_deref(), address: client };
         let found = match upstream.enter(lease).await {

@@ -1,7 +1,5 @@
 //! Header work: what the origin may see of the request, and the client of the response.
 
-use std::net::SocketAddr;
-
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, LOCATION, TRANSFER_ENCODING, UPGRADE,
 };
@@ -9,6 +7,7 @@ use http::{HeaderValue, StatusCode};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::client::Client;
 use crate::config::{Approov, Origin, SecretHeader};
 use crate::policy::is_claim;
 use crate::telemetry::write_address;
@@ -45,29 +44,25 @@ impl Forwarding {
     }
 
     /// Removes what only the gateway may say, and says it.
-    pub fn apply(
-        &self,
-        request: &mut RequestHeader,
-        client: Option<SocketAddr>,
-        origin: &Origin,
-    ) -> Result<()> {
+    pub fn apply(&self, request: &mut RequestHeader, client: Option<&Client>, origin: &Origin) -> Result<()> {
         let removed: Vec<HeaderName> =
             request.headers.keys().filter(|name| self.is_removed(name)).cloned().collect();
         for name in &removed {
             request.remove_header(name);
         }
         join_cookies(request)?;
-        if let Some(host) = request.headers.get(HOST).cloned() {
+        let asked = client.and_then(|client| client.host.clone());
+        if let Some(host) = asked.or_else(|| request.headers.get(HOST).cloned()) {
             request.insert_header("X-Forwarded-Host", host)?;
         }
         if let Some(client) = client {
             let mut address = Vec::with_capacity(39);
-            write_address(client.ip(), &mut address);
+            write_address(client.address, &mut address);
             let address = HeaderValue::try_from(address)
                 .or_err(ErrorType::InternalError, "an IP address is a field value")?;
             request.insert_header("X-Forwarded-For", address)?;
+            request.insert_header("X-Forwarded-Proto", HeaderValue::from_static(client.scheme()))?;
         }
-        request.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
         for (name, value) in origin.secret_header.iter().flat_map(SecretHeader::fields) {
             request.insert_header(name.clone(), value.clone())?;
         }

@@ -39,7 +39,11 @@ fn status(answer: Answer) -> &'static str {
     match answer {
         Answer::Refused => UNAUTHENTICATED,
         Answer::NotFound | Answer::MethodNotAllowed => UNIMPLEMENTED,
-        Answer::BadRequest | Answer::UriTooLong | Answer::HeaderTooLarge | Answer::Internal => INTERNAL,
+        Answer::Redirect
+        | Answer::BadRequest
+        | Answer::UriTooLong
+        | Answer::HeaderTooLarge
+        | Answer::Internal => INTERNAL,
         Answer::BadGateway | Answer::Unavailable => UNAVAILABLE,
         Answer::RequestTimeout | Answer::GatewayTimeout => DEADLINE_EXCEEDED,
     }

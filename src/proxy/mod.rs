@@ -2,6 +2,7 @@
 //! decisions are made in [`crate::policy`] and [`crate::approov`], which know nothing of Pingora.
 
 mod answer;
+mod client;
 mod connection;
 mod context;
 mod exchange;
@@ -19,7 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{EXPECT, TRANSFER_ENCODING};
+use http::header::{EXPECT, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
@@ -29,11 +30,12 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::approov::{Device, UnixTime};
 use crate::policy::Policy;
-use crate::telemetry::{AccessLogSink, Entry, Verdict, reason_label};
+use crate::telemetry::{AccessLogSink, Entry, Metrics, Verdict, reason_label};
 use crate::upstream::TUNNEL_IDLE;
 
 use answer::Answer;
-pub use connection::Connection;
+use client::Client;
+pub use connection::{Connection, TlsSession};
 pub use context::RequestContext;
 pub use snapshot::Snapshot;
 pub use unparsed::{Unparsed, UnparsedRequest};
@@ -48,6 +50,8 @@ pub struct Shared {
     pub snapshot: ArcSwap<Snapshot>,
     /// Where finished requests are logged.
     pub access_log: AccessLogSink,
+    /// Everything counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The proxy application of one worker.
@@ -67,6 +71,9 @@ impl Gateway {
         let snapshot = &*ctx.snapshot;
         let request = session.req_header();
         extract::refuse_malformed(request, &snapshot.binding_headers)?;
+        if ctx.is_to_be_redirected() {
+            return Err(Answer::Redirect);
+        }
         let (method, host) = (request.method.as_str(), extract::host(request));
         let found = snapshot.routes.find(method, host, extract::path(request));
         let (index, route) = found.map_err(|_| Answer::BadRequest)?.ok_or(Answer::NotFound)?;
@@ -112,6 +119,10 @@ impl ProxyHttp for Gateway {
     /// 1. Route, verify, refuse.
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
         session.set_write_timeout(Some(CLIENT_WRITE));
+        if let Some(connection) = Connection::of(session) {
+            ctx.client = Some(Client::of(connection, session.req_header()));
+            ctx.connection = Some(connection.clone());
+        }
         match self.admit(session, ctx) {
             Ok(()) => {
                 ctx.is_tunnel = extract::settle_upgrade(session.req_header_mut());
@@ -128,7 +139,7 @@ impl ProxyHttp for Gateway {
                 Ok(false)
             }
             Err(answer) => {
-                ctx.snapshot.answers.send(session, answer).await?;
+                ctx.snapshot.answers.send(session, answer, ctx.hsts(), None).await?;
                 Ok(true)
             }
         }
@@ -136,20 +147,18 @@ impl ProxyHttp for Gateway {
 
     /// 2. Choose the origin's address. Called again after a failure to connect.
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        let client = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
-        ctx.choose_peer(session.is_body_empty(), client).await
+        ctx.choose_peer(session.is_body_empty()).await
     }
 
     /// 3. What the origin gets to see. Pingora has removed hop-by-hop fields already.
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
         let upstream = ctx.upstream().ok_or_else(failure::no_route)?;
-        let client = session.client_addr().and_then(|address| address.as_inet()).copied();
-        ctx.snapshot.forwarding.apply(request, client, upstream.origin())
+        ctx.snapshot.forwarding.apply(request, ctx.client.as_ref(), upstream.origin())
     }
 
     /// Not for longer than the origin may take.
@@ -182,9 +191,10 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        if response.status == StatusCode::SWITCHING_PROTOCOLS
-            && let Some(connection) = Connection::of(session)
-        {
+        if let Some(hsts) = ctx.hsts() {
+            response.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(connection)) = (response.status, &ctx.connection) {
             connection.becomes_tunnel();
         }
         if session.req_header().version == Version::HTTP_10 {
@@ -250,7 +260,7 @@ impl ProxyHttp for Gateway {
         let error_code = match failure::answer(error) {
             Some(answer) if session.response_written().is_none() => {
                 session.set_keepalive(None);
-                match ctx.snapshot.answers.send_for_now(session, answer, ctx.retry_after).await {
+                match ctx.snapshot.answers.send(session, answer, ctx.hsts(), ctx.retry_after).await {
                     Ok(()) => ctx.snapshot.answers.status(answer).as_u16(),
                     Err(_) => 0,
                 }
@@ -273,12 +283,15 @@ impl ProxyHttp for Gateway {
         let request = session.req_header();
         let Device { id, response_code } = &ctx.device;
         let route = ctx.route();
+        let tls = ctx.connection.as_ref().and_then(|connection| connection.tls.as_ref());
         self.shared.access_log.log(&Entry {
             method: request.method.as_str(),
             path: extract::path(request),
             status: session.response_written().map(|response| response.status.as_u16()),
-            client: session.client_addr().and_then(|address| address.as_inet()).copied(),
+            client: ctx.client.as_ref().map(|client| (client.address, client.port)),
             protocol: extract::protocol_version(request),
+            tls_version: tls.map(|tls| tls.version),
+            client_subject: tls.and_then(|tls| Some(&*tls.client_certificate.as_ref()?.subject)),
             host: extract::host(request),
             user_agent: request.headers.get(http::header::USER_AGENT).map_or(b"", |value| value.as_bytes()),
             request_bytes: session.body_bytes_read(),

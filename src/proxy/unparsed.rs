@@ -1,10 +1,9 @@
 //! What a client sent in place of a request: answered, counted and logged like one.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::answer::Answer;
-use super::{Shared, snapshot};
+use super::{Connection, Shared, snapshot};
 use crate::downstream::RequestLine;
 use crate::policy::Policy;
 use crate::telemetry::{Entry, Verdict, reason_label};
@@ -23,12 +22,12 @@ pub enum Unparsed {
 }
 
 /// What there is of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct UnparsedRequest<'a> {
     /// The bytes so far.
     pub head: &'a [u8],
-    /// Who sent them.
-    pub peer: SocketAddr,
+    /// The connection they came on.
+    pub connection: &'a Connection,
     /// What is wrong.
     pub why: Unparsed,
 }
@@ -48,13 +47,17 @@ impl Shared {
         let path =
             line.map_or(&b""[..], |line| line.target.split(|byte| *byte == b'?').next().unwrap_or_default());
         snapshot.unrouted_metrics.record(Verdict::Denied, None, Duration::ZERO);
+        let connection = request.connection;
+        let is_direct = connection.client == connection.peer.ip();
         if snapshot.is_logged {
             self.access_log.log(&Entry {
                 method,
                 path,
                 status: Some(snapshot.answers.status(answer).as_u16()),
-                client: Some(request.peer),
+                client: Some((connection.client, Some(connection.peer.port()).filter(|_| is_direct))),
                 protocol: "",
+                tls_version: connection.tls.as_ref().map(|tls| tls.version),
+                client_subject: None,
                 host: b"",
                 user_agent: b"",
                 request_bytes: 0,

@@ -27,7 +27,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
@@ -37,7 +37,8 @@ use crate::admin::{Admin, ConfigStatus, Readiness};
 use crate::config::Settings;
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics, Writer};
-use crate::upstream::{self, Dialers, Surroundings, SystemResolver};
+use crate::tls::{self, Tickets};
+use crate::upstream::{Dialers, Surroundings, SystemResolver};
 
 pub use local::LocalService;
 pub use notify::{READY, UPGRADE_VARIABLE, WAITING};
@@ -108,7 +109,7 @@ impl Server {
     /// started. A running predecessor then serves on.
     pub fn start(start: Start) -> Result<Self, ServerError> {
         let Start { settings, reload, take_over } = start;
-        upstream::install_crypto_provider();
+        tls::install_provider();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("control")
@@ -126,12 +127,16 @@ impl Server {
                 .map_err(|error| ServerError::new(format!("cannot use {}", path.display()), error))?;
         }
         sockets::raise_descriptor_limit();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let tickets = Tickets::new(now.as_secs())
+            .map_err(|error| ServerError::new("cannot make keys for TLS session tickets", error))?;
         let (sockets, predecessor) = if take_over {
-            let (sockets, predecessor) =
-                sockets::take_over(&settings, &notifier, || runtime.block_on(signals.asks_to_end()))?;
+            let (sockets, predecessor) = sockets::take_over(&settings, &tickets, &notifier, || {
+                runtime.block_on(signals.asks_to_end())
+            })?;
             (sockets, Some(predecessor))
         } else {
-            (Sockets::bind(&settings)?, None)
+            (Sockets::bind(&settings, &tickets)?, None)
         };
 
         let metrics =
@@ -140,6 +145,7 @@ impl Server {
         let (access_log, writer) = AccessLogSink::start(io::stdout())
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
         let fixed = Fixed::of(&settings);
+        metrics.certificates(reload::certificates(&settings.listeners));
         let dialers = Dialers::default();
         let mut origins = Origins::new(Surroundings {
             metrics: metrics.clone(),
@@ -151,11 +157,15 @@ impl Server {
             .map_err(|error| ServerError::new("cannot prepare TLS towards an origin", error))?;
         let snapshot = Snapshot::new(settings, upstreams, &metrics)
             .map_err(|error| ServerError::new("cannot prepare the configuration", error))?;
-        let shared =
-            Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), access_log: access_log.clone() });
+        let shared = Arc::new(Shared {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            access_log: access_log.clone(),
+            metrics: metrics.clone(),
+        });
 
         let status = Arc::new(ConfigStatus::default());
-        let reloader = Reloader::new(reload, shared.clone(), metrics.clone(), status.clone(), origins, fixed);
+        let reloader =
+            Reloader::new(reload, shared.clone(), metrics.clone(), status.clone(), origins, tickets, fixed);
         let readiness = Arc::new(Readiness::default());
         let started = SystemTime::now();
         let admin = Admin { readiness: readiness.clone(), metrics, access_log, status, started };
@@ -180,7 +190,8 @@ impl Server {
         }
         readiness.set_ready();
         for listener in &sockets.public {
-            log::info!("listening on http://{}", listener.socket.address());
+            let scheme = listener.settings.load().scheme();
+            log::info!("listening on {scheme}://{}", listener.socket.address());
         }
         log::info!("admin on http://{}", sockets.admin.address());
         notifier.tell(&format!("{READY}\nMAINPID={}\nSTATUS=serving", std::process::id()));

@@ -79,7 +79,8 @@ impl Origins {
 
 async fn resolve(upstreams: &[Arc<Upstream>]) {
     let mut resolving = JoinSet::new();
-    for upstream in upstreams.iter().cloned() {
+    for upstream in upstreams {
+        let upstream = upstream.clone();
         resolving.spawn(async move { upstream.resolve().await });
     }
     let all = async { while resolving.join_next().await.is_some() {} };

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::origins::Origins;
 use super::sockets::Sockets;
 use crate::admin::ConfigStatus;
-use crate::config::Settings;
+use crate::config::{Listener, Settings};
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::Metrics;
+use crate::tls::{ServerTls, Tickets};
 
 /// Reads the configuration again; the error lists every problem.
 pub type Load = Box<dyn Fn() -> Result<Settings, String> + Send>;
@@ -19,6 +20,7 @@ pub(super) struct Reloader {
     metrics: Arc<Metrics>,
     status: Arc<ConfigStatus>,
     origins: Origins,
+    tickets: Tickets,
     fixed: Fixed,
 }
 
@@ -29,11 +31,12 @@ impl Reloader {
         metrics: Arc<Metrics>,
         status: Arc<ConfigStatus>,
         origins: Origins,
+        tickets: Tickets,
         fixed: Fixed,
     ) -> Self {
         metrics.config_loaded();
         status.taken();
-        Self { load, shared, metrics, status, origins, fixed }
+        Self { load, shared, metrics, status, origins, tickets, fixed }
     }
 
     /// Loads everything anew and swaps it in, or reports every problem and changes nothing.
@@ -61,17 +64,30 @@ impl Reloader {
             );
         }
         let grace_period = settings.server.grace_period;
-        let listeners = settings.listeners.clone();
+        let listeners =
+            sockets.prepare(&settings.listeners, &self.tickets).map_err(|error| error.to_string())?;
+        let certificates = certificates(&settings.listeners);
         let upstreams = self.origins.adopt(&settings.origins).await.map_err(|error| error.to_string())?;
         let snapshot =
             Snapshot::new(settings, upstreams.clone(), &self.metrics).map_err(|error| error.to_string())?;
         self.shared.snapshot.store(Arc::new(snapshot));
-        sockets.adopt(&listeners);
+        listeners.adopt();
+        self.metrics.certificates(certificates);
         self.origins.keep(&upstreams);
         self.metrics.config_loaded();
         log::info!("configuration reloaded, generation {}", self.status.taken());
         Ok(grace_period)
     }
+}
+
+/// Listener, name and expiry of every certificate, for the metrics.
+pub(super) fn certificates(listeners: &[Listener]) -> Vec<(String, String, i64)> {
+    let of_listener = |listener: &Listener| {
+        let address = listener.address.to_string();
+        let certificates = listener.tls.iter().flat_map(ServerTls::certificates);
+        certificates.map(move |found| (address.clone(), found.name(), found.not_after)).collect::<Vec<_>>()
+    };
+    listeners.iter().flat_map(of_listener).collect()
 }
 
 /// What stays as it is until another process takes over.

@@ -12,24 +12,24 @@ use super::ServerError;
 use super::handover::{Received, Waiting};
 use super::listener::BoundListener;
 use super::notify::{Notifier, WAITING};
-use crate::config::{Listener, Settings};
+use crate::config::{self, Settings};
+use crate::downstream::{Listener, SharedListener};
+use crate::tls::Tickets;
 
 /// How long a successor waits for the running process to get SIGQUIT.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A listener for clients.
-#[derive(Debug)]
 pub(super) struct PublicListener {
     /// Its socket.
     pub socket: BoundListener,
     /// As it was configured at the start: with port 0 where any was welcome.
     configured: SocketAddr,
     /// How connections are served; a reload changes it for those that come after.
-    pub settings: Arc<ArcSwap<Listener>>,
+    pub settings: SharedListener,
 }
 
 /// Where clients and operators connect.
-#[derive(Debug)]
 pub(super) struct Sockets {
     /// The public listeners, in the order of the configuration.
     pub public: Vec<PublicListener>,
@@ -39,14 +39,15 @@ pub(super) struct Sockets {
 
 impl Sockets {
     /// Binds every address.
-    pub fn bind(settings: &Settings) -> Result<Self, ServerError> {
-        Self::from_inherited(settings, Vec::new())
+    pub fn bind(settings: &Settings, tickets: &Tickets) -> Result<Self, ServerError> {
+        Self::from_inherited(settings, tickets, Vec::new())
     }
 
     /// Uses the inherited sockets whose addresses are configured, binds the rest, and closes
     /// inherited ones that no configuration names any more.
     fn from_inherited(
         settings: &Settings,
+        tickets: &Tickets,
         mut inherited: Vec<(SocketAddr, TcpListener)>,
     ) -> Result<Self, ServerError> {
         let mut socket = |what: &str, address: SocketAddr| {
@@ -58,10 +59,12 @@ impl Sockets {
             .map_err(|error| cannot_listen(what, address, &error))
         };
         let public = settings.listeners.iter().map(|listener| {
+            let settings =
+                Listener::new(listener, tickets).map_err(|error| cannot_prepare(listener, error))?;
             Ok(PublicListener {
                 socket: socket("listener", listener.address)?,
                 configured: listener.address,
-                settings: Arc::new(ArcSwap::from_pointee(listener.clone())),
+                settings: Arc::new(ArcSwap::from_pointee(settings)),
             })
         });
         let public = public.collect::<Result<_, _>>()?;
@@ -77,22 +80,51 @@ impl Sockets {
         self.public.iter().map(|listener| &listener.socket).chain([&self.admin]).collect()
     }
 
-    /// Serves new connections as `listeners` say, where they are still named.
-    pub fn adopt(&self, listeners: &[Listener]) {
-        for (index, listener) in self.public.iter().enumerate() {
-            let is_this = |wanted: &&Listener| wanted.address == listener.configured;
+    /// Prepares `listeners` for the sockets that they still name; nothing changes before
+    /// [`Prepared::adopt`].
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn prepare(
+        &self,
+        listeners: &[config::Listener],
+        tickets: &Tickets,
+    ) -> Result<Prepared, ServerError> {
+        let mut prepared = Vec::new();
+        for (index, public) in self.public.iter().enumerate() {
+            let is_this = |wanted: &&config::Listener| wanted.address == public.configured;
             let at_its_place = listeners.get(index).filter(is_this);
             if let Some(wanted) = at_its_place.or_else(|| listeners.iter().find(is_this)) {
-                listener.settings.store(Arc::new(wanted.clone()));
+                let listener =
+                    Listener::new(wanted, tickets).map_err(|error| cannot_prepare(wanted, error))?;
+                prepared.push((public.settings.clone(), Arc::new(listener)));
             }
         }
+        Ok(Prepared(prepared))
     }
+}
+
+/// How new connections are to be served.
+pub(super) struct Prepared(Vec<(SharedListener, Arc<Listener>)>);
+
+impl Prepared {
+    /// From now on.
+    pub fn adopt(self) {
+        for (settings, listener) in self.0 {
+            settings.store(listener);
+        }
+    }
+}
+
+fn cannot_prepare(listener: &config::Listener, error: rustls::Error) -> ServerError {
+    ServerError::new(format!("listener {}: cannot set up TLS", listener.address), error)
 }
 
 /// Waits for the sockets of the running process, or to be asked to end. It goes on accepting until
 /// [`Predecessor::acknowledge`].
 pub(super) fn take_over(
     settings: &Settings,
+    tickets: &Tickets,
     notifier: &Notifier,
     asked_to_end: impl FnMut() -> bool,
 ) -> Result<(Sockets, Predecessor), ServerError> {
@@ -105,7 +137,7 @@ pub(super) fn take_over(
     log::info!("waiting for the sockets of the running process at {}; send it SIGQUIT", path.display());
     notifier.tell(WAITING);
     let mut received = waiting.receive(PATIENCE, asked_to_end).map_err(failed)?;
-    let sockets = Sockets::from_inherited(settings, std::mem::take(&mut received.sockets))?;
+    let sockets = Sockets::from_inherited(settings, tickets, std::mem::take(&mut received.sockets))?;
     Ok((sockets, Predecessor(received)))
 }
 

@@ -1,6 +1,7 @@
 //! Metrics in Prometheus' text format. All labels come from closed sets: routes and origins of
 //! the configuration, policies, verdicts, reasons, kinds of failure.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -97,6 +98,31 @@ impl UpstreamErrorKind {
     }
 }
 
+/// How a TLS handshake with a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// With a new session.
+    Full,
+    /// With one from before.
+    Resumed,
+    /// Not at all.
+    Failed,
+    /// Not in time.
+    TimedOut,
+}
+
+impl Handshake {
+    /// The label in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Handshake::Full => "full",
+            Handshake::Resumed => "resumed",
+            Handshake::Failed => "failed",
+            Handshake::TimedOut => "timed_out",
+        }
+    }
+}
+
 /// Seconds; from a refusal to a slow origin.
 const DURATION_BUCKETS: [f64; 15] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -110,6 +136,8 @@ pub struct Metrics {
     config_reloads: IntCounterVec,
     config_last_reload_success: Gauge,
     access_log_dropped: IntGauge,
+    handshakes: IntCounterVec,
+    certificate_expiry: GaugeVec,
 }
 
 impl Metrics {
@@ -146,6 +174,17 @@ impl Metrics {
                 "access_log_dropped_lines",
                 "Access log lines dropped because standard output was not read fast enough.",
             )?,
+            handshakes: IntCounterVec::new(
+                Opts::new("tls_handshakes_total", "TLS handshakes with clients, by listener and result."),
+                &["listener", "result"],
+            )?,
+            certificate_expiry: GaugeVec::new(
+                Opts::new(
+                    "certificate_expiry_timestamp_seconds",
+                    "Unix time at which a listener's certificate expires.",
+                ),
+                &["listener", "certificate"],
+            )?,
         };
         let build_info =
             GaugeVec::new(Opts::new("build_info", "1, with the version as a label."), &["version"])?;
@@ -155,6 +194,8 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.config_reloads.clone()))?;
         metrics.registry.register(Box::new(metrics.config_last_reload_success.clone()))?;
         metrics.registry.register(Box::new(metrics.access_log_dropped.clone()))?;
+        metrics.registry.register(Box::new(metrics.handshakes.clone()))?;
+        metrics.registry.register(Box::new(metrics.certificate_expiry.clone()))?;
         metrics.registry.register(Box::new(build_info))?;
         for result in ["success", "failure"] {
             metrics.config_reloads.with_label_values(&[result]);
@@ -181,6 +222,25 @@ impl Metrics {
     /// Shows the state of an origin for as long as it lives.
     pub fn watch_origin(&self, origin: &Arc<dyn OriginState>) {
         self.origins.watch(origin);
+    }
+
+    /// A TLS handshake with a client of this listener has ended.
+    pub fn handshake(&self, listener: &str, result: Handshake) {
+        self.handshakes.with_label_values(&[listener, result.label()]).inc();
+    }
+
+    /// The certificates in use, each with its listener, its name and its expiry in Unix time; of
+    /// several with one name the first to expire counts. Those told before are forgotten.
+    pub fn certificates(&self, certificates: impl IntoIterator<Item = (String, String, i64)>) {
+        let mut first = BTreeMap::new();
+        for (listener, name, expiry) in certificates {
+            let first = first.entry((listener, name)).or_insert(expiry);
+            *first = expiry.min(*first);
+        }
+        self.certificate_expiry.reset();
+        for ((listener, name), expiry) in first {
+            self.certificate_expiry.with_label_values(&[&*listener, &*name]).set(expiry as f64);
+        }
     }
 
     /// A configuration was taken.

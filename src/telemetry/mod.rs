@@ -9,5 +9,5 @@ mod redact;
 pub(crate) use access_log::write_address;
 pub use access_log::{AccessLogSink, Entry, Writer};
 pub use diagnostics::init as init_diagnostics;
-pub use metrics::{Metrics, RouteMetrics, UpstreamErrorKind, Verdict, reason_label};
+pub use metrics::{Handshake, Metrics, RouteMetrics, UpstreamErrorKind, Verdict, reason_label};
 pub use origins::{OriginMetrics, OriginState, RetryReason};

@@ -90,20 +90,20 @@ impl Endpoints {
         is_usable: impl Fn(&Arc<Endpoint>) -> bool,
     ) -> Option<&Arc<Endpoint>> {
         match balance {
-            Balance::RoundRobin => self.from_turn(turn, is_usable),
+            Balance::RoundRobin => self.by_turn(turn, is_usable),
             Balance::LeastLoaded => {
-                let one = self.from_turn(turn, &is_usable)?;
+                let one = self.by_turn(turn, &is_usable)?;
                 // Not the next one, which would always be compared with its neighbour.
                 let other = hash::mix(turn as u64) as usize;
                 let other =
-                    self.from_turn(other, |endpoint| !Arc::ptr_eq(endpoint, one) && is_usable(endpoint));
+                    self.by_turn(other, |endpoint| !Arc::ptr_eq(endpoint, one) && is_usable(endpoint));
                 Some(other.filter(|other| other.is_freer_than(one)).unwrap_or(one))
             }
             Balance::Device | Balance::Address => self.by_hash(requester.hash(balance), is_usable),
         }
     }
 
-    fn from_turn(&self, turn: usize, is_usable: impl Fn(&Arc<Endpoint>) -> bool) -> Option<&Arc<Endpoint>> {
+    fn by_turn(&self, turn: usize, is_usable: impl Fn(&Arc<Endpoint>) -> bool) -> Option<&Arc<Endpoint>> {
         let start = turn.checked_rem(self.turns.len())?;
         let (before, from) = self.turns.split_at(start);
         from.iter().chain(before).map(|index| &self.list[*index]).find(|endpoint| is_usable(endpoint))

@@ -41,7 +41,6 @@ pub use endpoints::Requester;
 pub use lease::Lease;
 pub use peers::TUNNEL_IDLE;
 pub use stream::OriginStream;
-pub use tls::install_crypto_provider;
 
 use address::Address;
 use admission::Admission;

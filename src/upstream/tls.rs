@@ -6,13 +6,6 @@ use rustls::{RootCertStore, version};
 use crate::config::OriginTls;
 use crate::tls::provider;
 
-/// Makes aws-lc-rs, with the hybrid key exchange X25519MLKEM768, what everything in this process
-/// uses that does not choose by itself. To be called before Pingora makes its own choice.
-pub fn install_crypto_provider() {
-    // It fails where there is one already: this one, by an earlier call.
-    let _ = provider().as_ref().clone().install_default();
-}
-
 /// The configuration for all connections to an origin. They share its cache of sessions.
 pub(super) fn client_config(tls: &OriginTls) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(provider())

@@ -1,7 +1,11 @@
 //! A client that sends the bytes it is told to, and reads with a deadline.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::DEADLINE;
 use super::wire::{Framing, Wire, framing, latin1, split_head, values};
@@ -146,18 +150,70 @@ impl Response {
     }
 }
 
+/// What a connection goes over.
+enum Link {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Link {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Link::Plain(stream) => stream.read(buffer),
+            Link::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Link::Plain(stream) => stream.write(bytes),
+            Link::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Link::Plain(stream) => stream.flush(),
+            Link::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 /// A connection to the gateway.
 pub struct Client {
-    wire: Wire<TcpStream>,
+    wire: Wire<Link>,
 }
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { wire: Wire::new(stream) }
+        Self { wire: Wire::new(Link::Plain(connect(address))) }
+    }
+
+    /// Over TLS, once the handshake is done; `before` is sent ahead of it.
+    pub fn try_connect_tls(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+        name: &str,
+        before: &[u8],
+    ) -> io::Result<Self> {
+        let mut stream = connect(address);
+        stream.write_all(before)?;
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let mut tls = StreamOwned::new(ClientConnection::new(config, name).unwrap(), stream);
+        while tls.conn.is_handshaking() {
+            tls.conn.complete_io(&mut tls.sock)?;
+        }
+        Ok(Self { wire: Wire::new(Link::Tls(Box::new(tls))) })
+    }
+
+    /// What the handshake settled.
+    pub fn tls(&self) -> &ClientConnection {
+        match &self.wire.stream {
+            Link::Plain(_) => panic!("this connection has no TLS"),
+            Link::Tls(stream) => &stream.conn,
+        }
     }
 
     /// Sends these bytes as they are.
@@ -275,8 +331,19 @@ impl Client {
 
     /// Sends nothing more, and goes on reading.
     pub fn finish_sending(&self) {
-        self.wire.stream.shutdown(Shutdown::Write).unwrap();
+        match &self.wire.stream {
+            Link::Plain(stream) => stream.shutdown(Shutdown::Write).unwrap(),
+            Link::Tls(_) => panic!("not over TLS"),
+        }
     }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }
 
 fn is_reset(error: &io::Error) -> bool {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub use client::{Client, Message, Response};
 pub use gate::Gate;
 pub use gateway::{Exit, Gateway, Setup};
-pub use http2::Http2Client;
+pub use http2::{Http2Client, runtime as http2_runtime};
 pub use http2_origin::Http2Origin;
 pub use metrics::Metrics;
 pub use origin::{Exchange, Origin, Request, Then};

@@ -5,11 +5,15 @@ mod configuration;
 mod handshakes;
 mod pins;
 mod resumption;
+mod serving;
+mod trusted;
 mod wire;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -79,6 +83,10 @@ impl Folder {
         let settings = self.load(tls, rest).unwrap_or_else(|problems| panic!("{problems}"));
         let lines: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
         self.shown(&lines.join("\n"))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
     }
 
     fn shown(&self, text: &str) -> String {
@@ -157,4 +165,13 @@ pub fn pem(label: &str, der: &[u8]) -> String {
         let _ = writeln!(text, "{}", std::str::from_utf8(line).unwrap());
     }
     text + &format!("-----END {label}-----\n")
+}
+
+/// What a program prints that is told this; none where it is not installed.
+pub fn talk(command: &mut Command, input: &[u8]) -> Option<String> {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    // It may have ended by itself.
+    let _ = child.stdin.as_mut().unwrap().write_all(input);
+    Some(String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned())
 }
