@@ -7,7 +7,6 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::RwLock;
 use pingora_core::ErrorType;
@@ -20,9 +19,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::stream::OriginStream;
+use super::stream::{Limits, OriginStream};
 use super::tls;
-use crate::config::{Origin, OriginHttp};
+use crate::config::{Origin, OriginHttp, OriginTimeouts};
 
 /// Every dialer, by the `group_key` of its origin's peers. Shared by all workers.
 #[derive(Clone, Default)]
@@ -71,13 +70,14 @@ impl Drop for Registered {
 /// How to connect to an origin.
 pub(super) struct Dialer {
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    first_byte: Option<Duration>,
+    limits: Limits,
 }
 
 impl Dialer {
     /// The dialer that `origin` needs, if Pingora's connector will not do.
     pub fn register(origin: &Origin, dialers: &Dialers) -> Result<Option<Registered>, rustls::Error> {
-        let first_byte = origin.timeouts.first_byte;
+        let OriginTimeouts { first_byte, total, .. } = origin.timeouts;
+        let has_limits = first_byte.is_some() || total.is_some();
         let tls = match (&origin.tls, origin.http) {
             (Some(tls), OriginHttp::H1) => {
                 let connector = TlsConnector::from(Arc::new(tls::client_config(tls)?));
@@ -85,22 +85,23 @@ impl Dialer {
             }
             // For the key: connections with another authority or certificate are not to be shared.
             (Some(_), OriginHttp::H2 { .. }) => None,
-            (None, _) if first_byte.is_none() => return Ok(None),
-            (None, _) => None,
+            (None, OriginHttp::H1) if has_limits => None,
+            (None, _) => return Ok(None),
         };
-        Ok(Some(dialers.register(Dialer { tls, first_byte })))
+        Ok(Some(dialers.register(Dialer { tls, limits: Limits { first_byte, total } })))
     }
 
-    /// The one for tunnels, where the usual one does not wait long for an answer.
+    /// The one for tunnels, where the usual one has limits.
     pub fn register_patient(origin: &Origin, dialers: &Dialers) -> Result<Option<Registered>, rustls::Error> {
-        if origin.timeouts.first_byte.is_none() {
+        let OriginTimeouts { first_byte, total, .. } = origin.timeouts;
+        if origin.http != OriginHttp::H1 || (first_byte.is_none() && total.is_none()) {
             return Ok(None);
         }
         let tls = origin.tls.as_ref().map(|tls| -> Result<_, rustls::Error> {
             let connector = TlsConnector::from(Arc::new(tls::client_config(tls)?));
             Ok((connector, tls.server_name.clone()))
         });
-        Ok(Some(dialers.register(Dialer { tls: tls.transpose()?, first_byte: None })))
+        Ok(Some(dialers.register(Dialer { tls: tls.transpose()?, limits: Limits::default() })))
     }
 
     /// Connects, within the time that the peer allows.
@@ -146,10 +147,10 @@ impl Dialer {
     {
         let descriptor = socket.as_raw_fd();
         let Some((connector, name)) = &self.tls else {
-            return Ok(OriginStream::new(Box::new(socket), descriptor, self.first_byte));
+            return Ok(OriginStream::new(Box::new(socket), descriptor, self.limits));
         };
         let stream = connector.connect(name.clone(), socket).await.map_err(tls_error)?;
-        Ok(OriginStream::new(Box::new(stream), descriptor, self.first_byte))
+        Ok(OriginStream::new(Box::new(stream), descriptor, self.limits))
     }
 }
 

@@ -31,46 +31,64 @@ pub struct OriginStream {
     /// Of the socket: by it Pingora tells connections apart and sees where they lead.
     descriptor: RawFd,
     socket: Arc<SocketDigest>,
+    limits: Limits,
     /// Something was sent, and nothing of the answer has come yet.
     is_awaiting: bool,
-    first_byte: Option<Duration>,
-    /// Runs while an answer is awaited.
+    /// When the answer's first byte is too late.
+    first_byte_at: Option<Instant>,
+    /// When the exchange as a whole is.
+    total_at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
-    is_timer_set: bool,
+}
+
+/// How long an exchange may take. Pingora has one limit, for each read: that does not end an answer
+/// of which a byte comes now and then.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    /// From the last byte sent to the first of the answer.
+    pub first_byte: Option<Duration>,
+    /// From the first byte sent on. It runs on while the connection is kept for the next request,
+    /// which then gets a new one.
+    pub total: Option<Duration>,
 }
 
 impl OriginStream {
-    /// `first_byte` is how long an answer may be awaited.
-    pub(super) fn new(
-        transport: Box<dyn Transport>,
-        descriptor: RawFd,
-        first_byte: Option<Duration>,
-    ) -> Self {
+    pub(super) fn new(transport: Box<dyn Transport>, descriptor: RawFd, limits: Limits) -> Self {
         Self {
             transport: BufWriter::with_capacity(GATHERED, transport),
             descriptor,
             socket: Arc::new(SocketDigest::from_raw_fd(descriptor)),
+            limits,
             is_awaiting: false,
-            first_byte,
+            first_byte_at: None,
+            total_at: None,
             timer: None,
-            is_timer_set: false,
         }
     }
 
     fn sent(&mut self, written: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(_)) = written {
-            self.is_awaiting = true;
-            self.is_timer_set = false;
+        if !matches!(written, Poll::Ready(Ok(_))) {
+            return;
         }
+        let Limits { first_byte, total } = self.limits;
+        if first_byte.is_some() || total.is_some() {
+            let now = Instant::now();
+            self.first_byte_at = first_byte.map(|limit| now + limit);
+            if !self.is_awaiting {
+                self.total_at = total.map(|limit| now + limit);
+            }
+        }
+        self.is_awaiting = true;
     }
 
-    /// An error once the answer has been awaited for too long.
+    /// An error once a limit has passed.
     fn poll_too_late(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (true, Some(limit)) = (self.is_awaiting, self.first_byte) else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
-        if !self.is_timer_set {
-            timer.as_mut().reset(Instant::now() + limit);
-            self.is_timer_set = true;
+        let Some(at) = self.first_byte_at.into_iter().chain(self.total_at).min() else {
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
         }
         timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -87,6 +105,7 @@ impl AsyncRead for OriginStream {
             Poll::Ready(Ok(())) => {
                 if buffer.filled().len() > before {
                     self.is_awaiting = false;
+                    self.first_byte_at = None;
                 }
                 Poll::Ready(Ok(()))
             }

@@ -64,20 +64,35 @@ fn a_tunnel_may_be_silent_for_longer_than_an_answer() {
     }
 }
 
-#[test]
-fn an_answer_that_never_ends_ends_with_the_total_time() {
-    let origin = Origin::troubled(|exchange| {
-        exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+/// Answers with this and then with a byte of it again and again.
+fn dripping(beginning: &'static str, again: &'static str) -> Origin {
+    Origin::troubled(move |exchange| {
+        exchange.send(beginning)?;
         loop {
-            exchange.send("1\r\nx\r\n")?;
+            exchange.send(again)?;
             thread::sleep(Duration::from_millis(20));
         }
-    });
+    })
+}
+
+#[test]
+fn a_body_that_never_ends_ends_with_the_total_time() {
+    let origin = dripping("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n");
     let gateway = gateway(&format!("{}, total_timeout: 300ms", at(&[&origin])));
     let mut client = gateway.connect();
     client.send(get("/").bytes());
     assert!(client.try_response_to("GET").is_err(), "the end is not a clean one");
     gateway.wait_for_count("approov_gateway_upstream_errors_total", &[LABEL, ("kind", "read_timeout")], 1.0);
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn a_head_that_never_ends_ends_with_the_total_time() {
+    let origin = dripping("HTTP/1.1 200 OK\r\nX-Long: ", "x");
+    let gateway = gateway(&format!("{}, total_timeout: 300ms", at(&[&origin])));
+    let response = gateway.ask(&get("/"));
+    assert_eq!((response.status, response.text().as_str()), (504, "{}"));
+    assert_eq!(counted(&gateway, "errors_total", &[LABEL, ("kind", "read_timeout")]), 1.0);
     gateway.assert_serves(&origin);
 }
 
