@@ -8,6 +8,7 @@ mod health;
 mod http2;
 mod keys;
 mod lock;
+mod nginx;
 mod retries;
 mod timeouts;
 mod unix_sockets;
