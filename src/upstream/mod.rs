@@ -323,6 +323,18 @@ mod tests {
         assert_eq!(addresses(&upstream, 1), ["192.0.2.9:8080"], "a failure keeps what is known");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn names_are_resolved_again_and_again() {
+        let (upstream, resolver) = upstream(by_name);
+        let resolving = upstream.clone();
+        tokio::spawn(async move { resolving.keep_resolved().await });
+        for address in ["192.0.2.1:8080", "192.0.2.2:8080"] {
+            resolver.tell(&[address]);
+            tokio::time::sleep(upstream.origin().resolve_interval * 2).await;
+            assert_eq!(addresses(&upstream, 1), [address]);
+        }
+    }
+
     #[tokio::test]
     async fn what_is_known_of_an_address_outlives_a_change_of_the_others() {
         let (upstream, resolver) = upstream(by_name);

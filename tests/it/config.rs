@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use approov_gateway::approov::Strategy;
 use approov_gateway::config::{
-    AccessLog, Environment, Listener, Problem, Settings, load, load_approov, load_secrets,
+    AccessLog, Balance, Capacity, CheckKind, Environment, Keepalive, Listener, OriginHttp, Problem, Settings,
+    Target, load, load_approov, load_secrets,
 };
 use approov_gateway::policy::{PathPattern, Policy};
 use proptest::prelude::*;
@@ -163,6 +164,28 @@ fn every_key_of_a_listener_reaches_the_settings() {
     assert_eq!(hsts(forwarded).as_deref(), Some("max-age=63072000; includeSubDomains; preload"));
     assert_eq!(hsts(cloudflare).as_deref(), Some("max-age=31536000"));
     assert_eq!(hsts(by_header), None);
+}
+
+#[test]
+fn every_key_of_an_origin_reaches_the_settings() {
+    let file = Path::new("tests/config/good/origins.yaml");
+    let settings = load(Some(file), &environment_of(file)).expect("the file loads");
+    assert_eq!(settings.server.upstream_keepalive_pool_size, 64);
+    let [listed, beside, grpc, _] = &settings.origins[..] else { panic!("{:?}", settings.origins) };
+    assert_eq!((listed.balance, grpc.balance), (Balance::Device, Balance::LeastLoaded));
+    let seconds = Duration::from_secs;
+    assert_eq!((listed.timeouts.first_byte, listed.timeouts.total), (Some(seconds(5)), Some(seconds(30))));
+    assert_eq!(listed.keepalive, Keepalive { idle: seconds(30), interval: seconds(10), count: 6 });
+    let check = listed.health_check.as_ref().expect("a health check");
+    assert_eq!(check.kind, CheckKind::Http { path: "/healthz".into(), statuses: vec![200..=200, 300..=399] });
+    assert_eq!(beside.health_check.as_ref().map(|check| &check.kind), Some(&CheckKind::Tcp));
+    assert_eq!((listed.ejection.errors, listed.ejection.single, beside.ejection.single), (5, true, false));
+    let retries = listed.retries.as_ref().expect("retries");
+    assert_eq!((retries.attempts, retries.on_error, retries.on_timeout), (2, true, true));
+    assert_eq!((&retries.statuses[..], retries.budget_percent), (&[503][..], 10));
+    assert_eq!(listed.capacity, Some(Capacity { max_in_flight: 100, queue: 0, queue_timeout: seconds(1) }));
+    assert_eq!(grpc.http, OriginHttp::H2 { max_streams: 100, ping_interval: None });
+    assert_eq!(beside.addresses[0].target, Target::Unix("tests/config/good/run/api.sock".into()));
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn a_request_that_is_not_answered_in_time_goes_to_another_address_where_asked_fo
     let silent = Origin::scripted(|exchange| exchange.wait_for_hangup());
     let live = saying("live");
     let gateway =
-        gateway(&format!("{}, read_timeout: 200ms, retries: {{ on: [timeout] }}", at(&[&silent, &live])));
+        gateway(&format!("{}, read_timeout: 500ms, retries: {{ on: [timeout] }}", at(&[&silent, &live])));
     for _ in 0..4 {
         assert_eq!(gateway.ask(&get("/")).text(), "live");
     }

@@ -22,7 +22,7 @@ fn halting(exchange: &mut Exchange<'_>) -> std::io::Result<Then> {
         _ => {
             exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")?;
             // Not to wait for anything: being slow is what is tested.
-            thread::sleep(Duration::from_millis(500));
+            thread::sleep(Duration::from_millis(800));
             exchange.send("half")?;
             Ok(Then::KeepAlive)
         }
@@ -35,7 +35,7 @@ fn the_first_byte_has_a_limit_of_its_own() {
     let origins =
         [Origin::scripted(halting), Origin::scripted_with_tls(authority.server_named("localhost"), halting)];
     for origin in &origins {
-        let config = config(&format!("domain: \"{}\", first_byte_timeout: 200ms", origin.url()), "");
+        let config = config(&format!("domain: \"{}\", first_byte_timeout: 400ms", origin.url()), "");
         let gateway = Setup::bare().config(&config).file("SSL_CERT_FILE", &authority.pem).start();
         // The connection is kept, and what was awaited before does not count.
         for _ in 0..2 {
@@ -53,14 +53,14 @@ fn the_first_byte_has_a_limit_of_its_own() {
 #[test]
 fn a_tunnel_may_be_silent_for_longer_than_an_answer() {
     let origin = Origin::scripted(halting);
-    let gateway = gateway(&format!("{}, first_byte_timeout: 200ms, total_timeout: 300ms", at(&[&origin])));
+    let gateway = gateway(&format!("{}, first_byte_timeout: 400ms, total_timeout: 700ms", at(&[&origin])));
     let mut client = gateway.connect();
     let handshake = get("/tunnel").field("Connection", "Upgrade").field("Upgrade", "websocket");
     assert_eq!(client.ask(&handshake.field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")).status, 101);
     for text in ["before", "after"] {
         client.send(text);
         assert_eq!(client.exactly(text.len()), text.as_bytes());
-        thread::sleep(Duration::from_millis(500));
+        thread::sleep(Duration::from_millis(800));
     }
 }
 
@@ -78,7 +78,7 @@ fn dripping(beginning: &'static str, again: &'static str) -> Origin {
 #[test]
 fn a_body_that_never_ends_ends_with_the_total_time() {
     let origin = dripping("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n");
-    let gateway = gateway(&format!("{}, total_timeout: 300ms", at(&[&origin])));
+    let gateway = gateway(&format!("{}, total_timeout: 700ms", at(&[&origin])));
     let mut client = gateway.connect();
     client.send(get("/").bytes());
     assert!(client.try_response_to("GET").is_err(), "the end is not a clean one");
@@ -89,7 +89,7 @@ fn a_body_that_never_ends_ends_with_the_total_time() {
 #[test]
 fn a_head_that_never_ends_ends_with_the_total_time() {
     let origin = dripping("HTTP/1.1 200 OK\r\nX-Long: ", "x");
-    let gateway = gateway(&format!("{}, total_timeout: 300ms", at(&[&origin])));
+    let gateway = gateway(&format!("{}, total_timeout: 700ms", at(&[&origin])));
     let response = gateway.ask(&get("/"));
     assert_eq!((response.status, response.text().as_str()), (504, "{}"));
     assert_eq!(counted(&gateway, "errors_total", &[LABEL, ("kind", "read_timeout")]), 1.0);
@@ -100,7 +100,7 @@ fn a_head_that_never_ends_ends_with_the_total_time() {
 fn the_total_time_holds_for_all_attempts_together() {
     let silent = || Origin::scripted(|exchange| exchange.wait_for_hangup());
     let (one, two) = (silent(), silent());
-    let rules = "read_timeout: 60s, total_timeout: 300ms, retries: { attempts: 3, on: [timeout] }";
+    let rules = "read_timeout: 60s, total_timeout: 700ms, retries: { attempts: 3, on: [timeout] }";
     let gateway = gateway(&format!("{}, {rules}", at(&[&one, &two])));
     assert_eq!(gateway.ask(&get("/")).status, 504);
     assert_eq!(one.requests().len() + two.requests().len(), 1);
