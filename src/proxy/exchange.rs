@@ -39,7 +39,12 @@ impl RequestContext {
             // A header alone never waits to be taken; a timer costs as much as it saves.
             peer.options.write_timeout = None;
         }
-        if let Some(left) = self.time_left()? {
+        let left = self.time_left().inspect_err(|error| {
+            if let Some(upstream) = self.upstream() {
+                upstream.count(failure::kind(error));
+            }
+        });
+        if let Some(left) = left? {
             for limit in [
                 &mut peer.options.read_timeout,
                 &mut peer.options.connection_timeout,
@@ -70,7 +75,9 @@ impl RequestContext {
             return false;
         }
         let is_untouched = matches!(error.retry, RetryType::Decided(true));
-        let was_closed = matches!(error.retry, RetryType::ReusedOnly) && was_kept;
+        let ends_kept =
+            matches!(error.retry, RetryType::ReusedOnly) || *error.etype() == ErrorType::WriteError;
+        let was_closed = was_kept && ends_kept;
         let is_idempotent = session.req_header().method.is_idempotent();
         let may_go_on = self.may_repeat(session);
         let kind = failure::kind(error);

@@ -69,6 +69,20 @@ fn both_sides_of_a_call_stream_at_once() {
 }
 
 #[test]
+fn trailers_of_a_client_do_not_reach_the_origin_unexamined() {
+    let origin = Http2Origin::new();
+    let gateway = gateway(&origin, "");
+    let mut client = Http2Client::connect(gateway.address());
+    let mut pending = client.begin(&call("/package.Service/Method"), false);
+    client.send_body(&mut pending, b"hello", false);
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("x-forwarded-for", "192.0.2.1".parse().unwrap());
+    pending.body.send_trailers(trailers).unwrap();
+    assert_eq!(client.response(pending).body, b"hello");
+    assert_eq!(origin.requests()[0].trailers, None);
+}
+
+#[test]
 fn requests_share_a_connection_up_to_its_limit() {
     let origin = Http2Origin::new();
     for (max_streams, expected) in [(100, 1), (2, 4)] {
