@@ -9,9 +9,11 @@
 //! 2. `request_filter` in [`proxy`] finds the route ([`policy::RouteTable`]) and, unless that is open, has the token judged
 //!    ([`approov::Verifier`]). A refused request is answered here (`proxy/answer.rs`); the origin
 //!    hears nothing of it.
-//! 3. `upstream_peer` chooses one of the origin's addresses ([`upstream`]), resolved beforehand.
+//! 3. `upstream_peer` chooses one of the origin's addresses ([`upstream`]), resolved beforehand and
+//!    known to be alive; what a failure means is decided in `proxy/exchange.rs`.
 //! 4. `upstream_request_filter` edits the header (`proxy/forward.rs`): the token goes, forwarding
-//!    fields are the gateway's own, `Host` is the API's domain. Bodies stream both ways.
+//!    fields are the gateway's own, `Host` is the API's domain, and a secret tells the origin who
+//!    asks. Bodies stream both ways.
 //! 5. `response_filter` removes what concerned only the origin's connection.
 //! 6. `logging` counts the verdict and its reason and writes the access log ([`telemetry`]).
 //!

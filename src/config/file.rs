@@ -14,18 +14,19 @@ use crate::limits::Limit;
 use crate::policy::{HostPattern, Policy};
 
 use super::AccessLog;
-use super::domain::{Domain, domain};
 use super::error::{Fault, Located, Location, Reported, quoted};
 use super::keys::KeySection;
 use super::limits::{self, LimitsSection};
 use super::listeners::ListenerSection;
 use super::named_file::path;
+use super::origins::OriginSection;
 use super::reader::{Mapping, THREADS, Value};
 use super::text::{self, STRATEGIES};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
+const POOL_SIZES: RangeInclusive<usize> = 1..=100_000;
 const TOKEN_LENGTHS: RangeInclusive<usize> = 256..=64 * 1024;
 
 /// The file as it was written; `None` and empty lists where it is silent.
@@ -48,6 +49,7 @@ pub(super) struct ServerSection {
     pub grace_period: Option<Duration>,
     pub pid_file: Option<PathBuf>,
     pub upgrade_sock: Option<PathBuf>,
+    pub upstream_keepalive_pool_size: Option<usize>,
 }
 
 #[derive(Default)]
@@ -71,17 +73,6 @@ pub(super) struct RejectionSection {
     pub status: Option<StatusCode>,
     pub content_type: Option<HeaderValue>,
     pub body: Option<String>,
-}
-
-pub(super) struct OriginSection {
-    pub name: String,
-    pub at: Location,
-    pub domain: Option<Result<Located<Domain>, Reported>>,
-    pub connect_timeout: Option<Duration>,
-    pub read_timeout: Option<Duration>,
-    pub write_timeout: Option<Duration>,
-    pub idle_timeout: Option<Duration>,
-    pub resolve_interval: Option<Duration>,
 }
 
 pub(super) struct RouteSection {
@@ -130,9 +121,10 @@ pub(super) fn read(root: &Value<'_>, folder: &Path) -> File {
             .map(|value| value.parse(text::listen_address)),
         approov: approov(&root, folder),
         rejection: rejection(&root),
-        origins: root
-            .find("origins")
-            .map(|origins| Ok(origins.entries()?.iter().map(|(name, value)| origin(name, value)).collect())),
+        origins: root.find("origins").map(|origins| {
+            let entries = origins.entries()?;
+            Ok(entries.iter().map(|(name, value)| OriginSection::read(name, value, folder)).collect())
+        }),
         routes: located_list(&root, "routes", route),
         limits: limits::read(&root, folder),
         access_log: root
@@ -142,7 +134,7 @@ pub(super) fn read(root: &Value<'_>, folder: &Path) -> File {
 }
 
 /// A list whose entries that cannot be used are still counted.
-fn located_list<'t, T>(
+pub(super) fn located_list<'t, T>(
     mapping: &Mapping<'t>,
     key: &'static str,
     read: impl Fn(&Value<'t>) -> Result<T, Reported>,
@@ -156,7 +148,15 @@ fn located_list<'t, T>(
 }
 
 fn server(root: &Mapping<'_>, folder: &Path) -> ServerSection {
-    let keys = &["threads", "pid_file", "upgrade_sock", "grace_period", "user", "group"];
+    let keys = &[
+        "threads",
+        "pid_file",
+        "upgrade_sock",
+        "grace_period",
+        "upstream_keepalive_pool_size",
+        "user",
+        "group",
+    ];
     let server = root.section("server", keys);
     server.unsupported("user");
     server.unsupported("group");
@@ -165,6 +165,8 @@ fn server(root: &Mapping<'_>, folder: &Path) -> ServerSection {
         grace_period: server.read("grace_period", |value| duration(value, Duration::ZERO..=DAY)),
         pid_file: server.read("pid_file", |value| path(value, folder)),
         upgrade_sock: server.read("upgrade_sock", |value| path(value, folder)),
+        upstream_keepalive_pool_size: server
+            .read("upstream_keepalive_pool_size", |value| value.integer(POOL_SIZES)),
     }
 }
 
@@ -185,14 +187,6 @@ fn approov(root: &Mapping<'_>, folder: &Path) -> ApproovSection {
         ],
     );
     let binding = approov.section("binding", &["headers", "claim", "missing_claim"]);
-    let names = |key| {
-        let list = approov.find(key)?;
-        if list.is_empty_list() {
-            list.problem("the list is empty", "write what is accepted, or remove the key to accept any");
-        }
-        let names = list.list_of(|name| name.parse(text::printable))?;
-        Some(names.into_iter().map(|name| name.value).collect())
-    };
     ApproovSection {
         token_header: approov.read("token_header", |value| value.parse(text::header_name)),
         token_prefix: approov
@@ -214,8 +208,8 @@ fn approov(root: &Mapping<'_>, folder: &Path) -> ApproovSection {
             value.word(&[("reject", MissingClaim::Reject), ("accept", MissingClaim::Accept)])
         }),
         leeway: approov.read("leeway", |value| duration(value, Duration::ZERO..=MAX_LEEWAY)),
-        issuers: names("issuers"),
-        audiences: names("audiences"),
+        issuers: text::names(&approov, "issuers"),
+        audiences: text::names(&approov, "audiences"),
     }
 }
 
@@ -240,34 +234,6 @@ fn content_type(text: &str) -> Result<HeaderValue, Fault> {
             format!("{} is not a media type", quoted(text)),
             "write one such as application/json or text/plain; charset=utf-8",
         )),
-    }
-}
-
-fn origin(name: &str, value: &Value<'_>) -> OriginSection {
-    let is_name = (1..=32).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    if !is_name {
-        value.problem("this is not a name for an origin", "write 1 to 32 letters, digits, -, _ or .");
-    }
-    let origin = value.mapping(&[
-        "domain",
-        "connect_timeout",
-        "read_timeout",
-        "write_timeout",
-        "idle_timeout",
-        "resolve_interval",
-    ]);
-    let timeout = |key| origin.read(key, |value| duration(value, MILLISECOND..=DAY));
-    OriginSection {
-        name: name.to_owned(),
-        at: value.at().clone(),
-        domain: origin.find("domain").map(|value| value.parse(domain)),
-        connect_timeout: timeout("connect_timeout"),
-        read_timeout: timeout("read_timeout"),
-        write_timeout: timeout("write_timeout"),
-        idle_timeout: timeout("idle_timeout"),
-        resolve_interval: origin
-            .read("resolve_interval", |value| duration(value, Duration::from_secs(1)..=DAY)),
     }
 }
 

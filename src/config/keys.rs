@@ -178,7 +178,12 @@ pub(super) fn read_secret_file(path: &Path, at: &Location, report: &Report) -> R
 /// More than any secret or public key takes.
 const MAX_KEY_FILE: u64 = 64 * 1024;
 
-fn read_small_file(path: &Path, at: &Location, report: &Report) -> Result<Zeroizing<String>, Reported> {
+/// Reads a text that is short, and perhaps secret.
+pub(super) fn read_small_file(
+    path: &Path,
+    at: &Location,
+    report: &Report,
+) -> Result<Zeroizing<String>, Reported> {
     let bytes = named_file::read(path, MAX_KEY_FILE + 1, at, report)?;
     match std::str::from_utf8(&bytes) {
         Ok(text) if bytes.len() as u64 <= MAX_KEY_FILE => Ok(Zeroizing::new(text.to_owned())),

@@ -13,6 +13,7 @@ mod domain;
 mod env;
 mod error;
 mod file;
+mod identity;
 mod keys;
 mod limits;
 mod listeners;
@@ -44,6 +45,10 @@ use crate::trusted_proxies::TrustedProxies;
 pub use env::{Environment, VARIABLES};
 pub use error::{Place, Problem, Problems};
 pub use limits::{ConnectionLimits, LimitSettings, RequestLimits, RouteLimitSettings, TimeLimits};
+pub use origins::{
+    Balance, Capacity, CheckKind, Ejection, HealthCheck, Keepalive, Origin, OriginAddress, OriginHttp,
+    OriginTimeouts, OriginTls, Retries, SecretHeader, Target,
+};
 pub use quantity::{show_rate, show_size};
 pub use text::{show_duration, strategy_name};
 
@@ -184,6 +189,8 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// The socket over which a successor takes the listening sockets.
     pub upgrade_sock: Option<PathBuf>,
+    /// Unused connections to origins that each worker keeps.
+    pub upstream_keepalive_pool_size: usize,
 }
 
 /// A public listener: an entry of `listeners` in the file.
@@ -263,6 +270,8 @@ pub struct Approov {
     pub binding_headers: Vec<HeaderName>,
     /// Keys and rules.
     pub verifier: Verifier,
+    /// Those of single origins, by position; none where the origin has the usual ones.
+    pub origin_verifiers: Vec<Option<Verifier>>,
 }
 
 /// The answer to refused requests: `rejection` in the file.
@@ -274,38 +283,6 @@ pub struct RejectionAnswer {
     pub content_type: HeaderValue,
     /// Its body.
     pub body: Bytes,
-}
-
-/// A protected API: an entry of `origins` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Its name in the file, in metrics and in logs.
-    pub name: Box<str>,
-    /// Host name or IP address, without port: what is resolved, and the TLS server name.
-    pub host: Box<str>,
-    /// TCP port.
-    pub port: u16,
-    /// Whether TLS is spoken, with the certificate and name verified.
-    pub tls: bool,
-    /// The value of the `Host` field: host, and port unless it is the scheme's own.
-    pub authority: HeaderValue,
-    /// Time limits.
-    pub timeouts: OriginTimeouts,
-    /// How often the host name is resolved again.
-    pub resolve_interval: Duration,
-}
-
-/// Time limits towards an origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OriginTimeouts {
-    /// TCP connection and TLS handshake together.
-    pub connect: Duration,
-    /// Between two reads, so also until the first byte of the response.
-    pub read: Duration,
-    /// Between two writes.
-    pub write: Duration,
-    /// How long an unused connection is kept for reuse.
-    pub idle: Duration,
 }
 
 /// `log` in the file.

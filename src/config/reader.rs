@@ -33,6 +33,11 @@ impl<'t> Value<'t> {
         matches!(&self.node.kind, Kind::Scalar { text, plain: true } if text == word)
     }
 
+    /// Whether keys and values are written here.
+    pub fn is_mapping(&self) -> bool {
+        matches!(self.node.kind, Kind::Mapping(_))
+    }
+
     /// Reports a problem of this value.
     pub fn problem(&self, message: impl Into<String>, mend: impl Into<String>) -> Reported {
         self.report.problem(&self.at, message, mend)

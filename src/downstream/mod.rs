@@ -26,6 +26,7 @@ use std::time::Duration;
 use pingora_proxy::HttpProxy;
 
 use crate::proxy::{Gateway, Shared};
+use crate::upstream::OriginConnector;
 
 pub use accept::accept;
 pub use listener::{Listener, SharedListener};
@@ -36,7 +37,7 @@ pub(crate) use head::{RequestLine, is_host, is_target_byte};
 const IDLE: Duration = Duration::from_secs(75);
 
 /// The proxy of a worker.
-pub type Proxy = HttpProxy<Gateway>;
+pub type Proxy = HttpProxy<Gateway, OriginConnector>;
 
 /// What all connections of one worker share.
 pub struct Worker {

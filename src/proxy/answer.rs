@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT, LOCATION,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT, LOCATION, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY,
 };
 use http::{HeaderValue, Method, StatusCode, Version};
@@ -52,6 +52,8 @@ pub(super) enum Answer {
     Internal,
     /// The origin is down or talks nonsense.
     BadGateway,
+    /// The origin is not asked: it is down, or has enough to do.
+    Unavailable,
     /// The origin is too slow.
     GatewayTimeout,
 }
@@ -95,6 +97,7 @@ impl Answers {
                 header(Answer::HeaderTooLarge)?,
                 header(Answer::Internal)?,
                 header(Answer::BadGateway)?,
+                header(Answer::Unavailable)?,
                 header(Answer::GatewayTimeout)?,
             ],
             body: form.body.clone(),
@@ -127,11 +130,13 @@ impl Answers {
 
     /// Sends the answer. The connection is kept where that is safe: Pingora closes it over a body
     /// that has not been read to its end.
+    /// `retry_after` says in how many seconds another may be had.
     pub async fn send(
         &self,
         session: &mut Session,
         answer: Answer,
         hsts: Option<&HeaderValue>,
+        retry_after: Option<u64>,
     ) -> Result<()> {
         if grpc::is_call(session.req_header()) {
             return session.write_response_header(Box::new(grpc::header(answer)?), true).await;
@@ -146,6 +151,9 @@ impl Answers {
         let mut header = self.headers[answer as usize].clone();
         if let Some(hsts) = hsts {
             header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
+        if let Some(seconds) = retry_after {
+            header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
         }
         if answer == Answer::Redirect {
             header.insert_header(LOCATION, secure_url(session.req_header())?)?;
@@ -176,6 +184,7 @@ fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
         Answer::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Answer::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Answer::BadGateway => StatusCode::BAD_GATEWAY,
+        Answer::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Answer::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
     }
 }

@@ -10,8 +10,8 @@ use super::client::Client;
 use super::{Connection, Snapshot};
 use crate::approov::{Device, Rejection};
 use crate::policy::Route;
-use crate::telemetry::{RouteMetrics, UpstreamErrorKind, Verdict};
-use crate::upstream::Upstream;
+use crate::telemetry::{RouteMetrics, Verdict};
+use crate::upstream::{Lease, Upstream};
 
 /// The state of one request. It holds the configuration that was in force at its start, so that a
 /// reload never splits a request.
@@ -31,6 +31,10 @@ pub struct RequestContext {
     pub(super) is_tunnel: bool,
     /// How often an address of the origin was asked for.
     pub(super) attempts: usize,
+    /// What it holds of the origin.
+    lease: Lease,
+    /// When the client may ask again, in seconds, where the origin cannot be asked.
+    pub(super) retry_after: Option<u64>,
     /// The first failure, for the access log.
     pub(super) error: Option<&'static str>,
     _in_flight: InFlight,
@@ -51,6 +55,8 @@ impl RequestContext {
             device: Device::default(),
             is_tunnel: false,
             attempts: 0,
+            lease: Lease::default(),
+            retry_after: None,
             error: None,
             _in_flight: InFlight(in_flight),
         }
@@ -80,14 +86,18 @@ impl RequestContext {
         }
     }
 
-    pub(super) fn upstream(&self) -> Option<&Upstream> {
-        self.route().map(|route| &*self.snapshot.upstreams[route.origin])
+    /// The origin of the route, what the request holds of it, and who asks.
+    pub(super) fn origin(&mut self) -> Option<(&Upstream, &mut Lease, &Device)> {
+        let route = &self.snapshot.routes.routes()[self.route?];
+        Some((&self.snapshot.upstreams[route.origin], &mut self.lease, &self.device))
     }
+}
 
-    /// Counts a failure of the origin, also one that a retry makes good.
-    pub(super) fn origin_failed(&mut self, kind: UpstreamErrorKind) {
-        if let Some(upstream) = self.upstream() {
-            upstream.failed(kind);
+impl Drop for RequestContext {
+    fn drop(&mut self) {
+        let lease = std::mem::take(&mut self.lease);
+        if let Some((upstream, _, _)) = self.origin() {
+            upstream.release(lease);
         }
     }
 }

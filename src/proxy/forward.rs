@@ -8,7 +8,7 @@ use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::client::Client;
-use crate::config::{Approov, Origin};
+use crate::config::{Approov, Origin, SecretHeader};
 use crate::policy::is_claim;
 use crate::telemetry::write_address;
 
@@ -24,27 +24,27 @@ pub(super) struct Forwarding {
     /// Names whose look-alikes (`x_forwarded_for`, `approov.token`) some servers take for them: CGI
     /// (RFC 3875 §4.1.18) knows letters, digits and `_` only, and what is none becomes one.
     guarded: Vec<HeaderName>,
+    /// The fields by which origins know the gateway. Nobody else says them, to any origin.
+    secrets: Vec<HeaderName>,
 }
 
 impl Forwarding {
     /// As configured.
-    pub fn new(approov: &Approov) -> Self {
+    pub fn new(approov: &Approov, origins: &[Origin]) -> Self {
         let framing = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
-        let guarded =
-            approov.binding_headers.iter().cloned().chain(framing).chain([approov.token_header.clone()]);
+        let verified = approov.binding_headers.iter().chain([&approov.token_header]).cloned();
+        let secrets = origins.iter().filter_map(|origin| origin.secret_header.as_ref());
+        let secrets: Vec<HeaderName> =
+            secrets.flat_map(SecretHeader::fields).map(|(name, _)| name.clone()).collect();
         Self {
-            guarded: guarded.collect(),
+            guarded: verified.chain(framing).chain(secrets.iter().cloned()).collect(),
+            secrets,
             removed_token: (!approov.forward_token).then(|| approov.token_header.clone()),
         }
     }
 
     /// Removes what only the gateway may say, and says it.
-    pub fn apply(
-        &self,
-        request: &mut RequestHeader,
-        client: Option<&Client>,
-        authority: &HeaderValue,
-    ) -> Result<()> {
+    pub fn apply(&self, request: &mut RequestHeader, client: Option<&Client>, origin: &Origin) -> Result<()> {
         let removed: Vec<HeaderName> =
             request.headers.keys().filter(|name| self.is_removed(name)).cloned().collect();
         for name in &removed {
@@ -63,7 +63,10 @@ impl Forwarding {
             request.insert_header("X-Forwarded-For", address)?;
             request.insert_header("X-Forwarded-Proto", HeaderValue::from_static(client.scheme()))?;
         }
-        request.insert_header("Host", authority.clone())
+        for (name, value) in origin.secret_header.iter().flat_map(SecretHeader::fields) {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+        request.insert_header("Host", origin.authority.clone())
     }
 
     fn is_removed(&self, name: &HeaderName) -> bool {
@@ -73,7 +76,7 @@ impl Forwarding {
             let plain = text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
             return is_claim(&plain) || self.guarded.iter().any(|guarded| guarded.as_str() == plain);
         }
-        self.removed_token.as_ref() == Some(name) || is_claim(text)
+        self.removed_token.as_ref() == Some(name) || self.secrets.contains(name) || is_claim(text)
     }
 }
 

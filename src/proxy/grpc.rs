@@ -44,7 +44,7 @@ fn status(answer: Answer) -> &'static str {
         | Answer::UriTooLong
         | Answer::HeaderTooLarge
         | Answer::Internal => INTERNAL,
-        Answer::BadGateway => UNAVAILABLE,
+        Answer::BadGateway | Answer::Unavailable => UNAVAILABLE,
         Answer::RequestTimeout | Answer::GatewayTimeout => DEADLINE_EXCEEDED,
     }
 }

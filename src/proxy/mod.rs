@@ -5,6 +5,7 @@ mod answer;
 mod client;
 mod connection;
 mod context;
+mod exchange;
 mod extract;
 mod failure;
 mod forward;
@@ -18,6 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::{EXPECT, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
@@ -28,7 +30,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::approov::{Device, UnixTime};
 use crate::policy::Policy;
-use crate::telemetry::{AccessLogSink, Entry, Metrics, UpstreamErrorKind, Verdict, reason_label};
+use crate::telemetry::{AccessLogSink, Entry, Metrics, Verdict, reason_label};
 use crate::upstream::TUNNEL_IDLE;
 
 use answer::Answer;
@@ -81,7 +83,7 @@ impl Gateway {
             Policy::Open => ctx.verdict = Verdict::Open,
             Policy::Protect | Policy::Observe => {
                 let headers = &request.headers;
-                let verdict = snapshot.verifier.verify(
+                let verdict = snapshot.verifier(route).verify(
                     route.strategy,
                     extract::presented(headers, &snapshot.token_header),
                     |bound| extract::presented(headers, &snapshot.binding_headers[bound]),
@@ -137,7 +139,7 @@ impl ProxyHttp for Gateway {
                 Ok(false)
             }
             Err(answer) => {
-                ctx.snapshot.answers.send(session, answer, ctx.hsts()).await?;
+                ctx.snapshot.answers.send(session, answer, ctx.hsts(), None).await?;
                 Ok(true)
             }
         }
@@ -145,18 +147,7 @@ impl ProxyHttp for Gateway {
 
     /// 2. Choose the origin's address. Called again after a failure to connect.
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        ctx.attempts += 1;
-        let upstream = ctx.upstream().ok_or_else(failure::no_route)?;
-        let Some(mut peer) = upstream.peer() else {
-            return Err(failure::no_address());
-        };
-        if ctx.is_tunnel {
-            peer.options.read_timeout = Some(TUNNEL_IDLE);
-        } else if session.is_body_empty() {
-            // A header alone never waits to be taken; a timer costs as much as it saves.
-            peer.options.write_timeout = None;
-        }
-        Ok(peer)
+        ctx.choose_peer(session.is_body_empty()).await
     }
 
     /// 3. What the origin gets to see. Pingora has removed hop-by-hop fields already.
@@ -167,10 +158,33 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         let upstream = ctx.upstream().ok_or_else(failure::no_route)?;
-        ctx.snapshot.forwarding.apply(request, ctx.client.as_ref(), &upstream.origin().authority)
+        ctx.snapshot.forwarding.apply(request, ctx.client.as_ref(), upstream.origin())
     }
 
-    /// 4. What the client gets to see of the origin's response.
+    /// Not for longer than the origin may take.
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _is_end: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        ctx.time_left().map(drop)
+    }
+
+    /// 4. The origin has answered. Another of its addresses may have a better answer.
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        let is_interim =
+            response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS;
+        if !is_interim && ctx.answered(response.status, session) { Err(failure::resend()) } else { Ok(()) }
+    }
+
+    /// 5. What the client gets to see of the origin's response.
     async fn response_filter(
         &self,
         session: &mut Session,
@@ -193,6 +207,17 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    /// Not for longer than the origin may take.
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _is_end: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        ctx.time_left().map(|_| None)
+    }
+
     /// The origin cannot be reached. Nothing has been sent, so another address may be tried.
     fn fail_to_connect(
         &self,
@@ -201,36 +226,28 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        ctx.origin_failed(failure::kind(&error));
-        let addresses = ctx.upstream().map_or(0, |upstream| upstream.address_count());
-        error.set_retry(ctx.attempts < addresses);
+        error.set_retry(ctx.connect_failed(&error));
         error
     }
 
-    /// The connection to the origin failed under way. Only an idempotent request is sent again,
-    /// and only when a kept connection turned out to be closed (RFC 9110 §9.2.2).
+    /// The connection to the origin failed under way.
     fn error_while_proxy(
         &self,
         peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
         ctx: &mut RequestContext,
-        client_reused: bool,
+        was_kept: bool,
     ) -> Box<Error> {
+        if failure::is_resend(&error) {
+            return error;
+        }
         let mut error = error.more_context(format!("origin {}", peer.address()));
-        let method = &session.req_header().method;
-        if method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
-            error.retry.decide_reuse(client_reused);
-        } else {
-            error.set_retry(false);
-        }
-        if failure::is_upstream(&error) {
-            ctx.origin_failed(failure::kind(&error));
-        }
+        error.set_retry(ctx.exchange_failed(&error, session, was_kept));
         error
     }
 
-    /// 5. The answer when there is none of the origin.
+    /// 6. The answer when there is none of the origin.
     async fn fail_to_proxy(
         &self,
         session: &mut Session,
@@ -240,13 +257,10 @@ impl ProxyHttp for Gateway {
         if ctx.error.is_none() {
             ctx.error = Some(failure::label(error));
         }
-        if matches!(failure::kind(error), UpstreamErrorKind::Resolve) {
-            ctx.origin_failed(UpstreamErrorKind::Resolve);
-        }
         let error_code = match failure::answer(error) {
             Some(answer) if session.response_written().is_none() => {
                 session.set_keepalive(None);
-                match ctx.snapshot.answers.send(session, answer, ctx.hsts()).await {
+                match ctx.snapshot.answers.send(session, answer, ctx.hsts(), ctx.retry_after).await {
                     Ok(()) => ctx.snapshot.answers.status(answer).as_u16(),
                     Err(_) => 0,
                 }
@@ -256,7 +270,7 @@ impl ProxyHttp for Gateway {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    /// 6. Count and log.
+    /// 7. Count and log.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
         let duration = ctx.started.elapsed();
         ctx.metrics().record(ctx.verdict, ctx.rejection, duration);
@@ -290,11 +304,12 @@ impl ProxyHttp for Gateway {
             reason: reason_label(ctx.rejection),
             device_id: id.as_deref(),
             response_code: response_code.as_deref(),
-            origin: if ctx.attempts > 0 {
+            origin: if ctx.attempts > 0 || ctx.retry_after.is_some() {
                 ctx.upstream().map(|upstream| &*upstream.origin().name)
             } else {
                 None
             },
+            resends: ctx.attempts.saturating_sub(1),
         });
     }
 

@@ -71,6 +71,7 @@ impl Shared {
                 device_id: None,
                 response_code: None,
                 origin: None,
+                resends: 0,
             });
         }
         snapshot.answers.bytes(answer, method == "HEAD")

@@ -37,7 +37,8 @@ use crate::admin::{Admin, ConfigStatus, Readiness};
 use crate::config::Settings;
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics, Writer};
-use crate::tls::Tickets;
+use crate::tls::{self, Tickets};
+use crate::upstream::{Dialers, Surroundings, SystemResolver};
 
 pub use local::LocalService;
 pub use notify::{READY, UPGRADE_VARIABLE, WAITING};
@@ -50,7 +51,7 @@ use pid_file::PidFile;
 use reload::{Fixed, Reloader};
 use signals::{Signal, Signals};
 use sockets::Sockets;
-use worker::Worker;
+use worker::{Worker, WorkerUpstream};
 
 /// Why the process could not start or go on.
 #[derive(Debug)]
@@ -108,6 +109,7 @@ impl Server {
     /// started. A running predecessor then serves on.
     pub fn start(start: Start) -> Result<Self, ServerError> {
         let Start { settings, reload, take_over } = start;
+        tls::install_provider();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("control")
@@ -144,8 +146,15 @@ impl Server {
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
         let fixed = Fixed::of(&settings);
         metrics.certificates(reload::certificates(&settings.listeners));
-        let mut origins = Origins::default();
-        let upstreams = runtime.block_on(origins.adopt(&settings.origins, &metrics));
+        let dialers = Dialers::default();
+        let mut origins = Origins::new(Surroundings {
+            metrics: metrics.clone(),
+            dialers: dialers.clone(),
+            resolver: Arc::new(SystemResolver),
+        });
+        let upstreams = runtime
+            .block_on(origins.adopt(&settings.origins))
+            .map_err(|error| ServerError::new("cannot prepare TLS towards an origin", error))?;
         let snapshot = Snapshot::new(settings, upstreams, &metrics)
             .map_err(|error| ServerError::new("cannot prepare the configuration", error))?;
         let shared = Arc::new(Shared {
@@ -164,8 +173,11 @@ impl Server {
         local::serve(&runtime, "admin", admin, &sockets.admin, admin_stopped)
             .map_err(|error| ServerError::new("cannot serve the admin listener", error))?;
         let (stop, stopped) = watch::channel(false);
+        let upstream = WorkerUpstream { dialers, keepalive_pool_size: server.upstream_keepalive_pool_size };
         let workers = (0..server.threads)
-            .map(|number| Worker::start(number, shared.clone(), &sockets.public, stopped.clone()))
+            .map(|number| {
+                Worker::start(number, shared.clone(), upstream.clone(), &sockets.public, stopped.clone())
+            })
             .collect::<io::Result<Vec<_>>>()
             .map_err(|error| ServerError::new("cannot start a worker", error))?;
 

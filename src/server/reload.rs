@@ -67,7 +67,7 @@ impl Reloader {
         let listeners =
             sockets.prepare(&settings.listeners, &self.tickets).map_err(|error| error.to_string())?;
         let certificates = certificates(&settings.listeners);
-        let upstreams = self.origins.adopt(&settings.origins, &self.metrics).await;
+        let upstreams = self.origins.adopt(&settings.origins).await.map_err(|error| error.to_string())?;
         let snapshot =
             Snapshot::new(settings, upstreams.clone(), &self.metrics).map_err(|error| error.to_string())?;
         self.shared.snapshot.store(Arc::new(snapshot));
@@ -104,6 +104,7 @@ impl Fixed {
             ("server.threads", settings.server.threads.to_string()),
             ("server.pid_file", path(&settings.server.pid_file)),
             ("server.upgrade_sock", path(&settings.server.upgrade_sock)),
+            ("server.upstream_keepalive_pool_size", settings.server.upstream_keepalive_pool_size.to_string()),
             ("listeners", listeners.join(", ")),
             ("admin.address", settings.admin.address.to_string()),
         ])

@@ -14,12 +14,7 @@ use super::pingora;
 use super::sockets::PublicListener;
 use crate::downstream::{self, accept};
 use crate::proxy::{Gateway, Shared};
-
-/// Kept connections to origins, for each worker.
-const POOL_SIZE: usize = 1024;
-
-/// The most attempts for one request: several addresses may be down, or a kept connection closed.
-const MAX_ATTEMPTS: usize = 4;
+use crate::upstream::{Dialers, MAX_ATTEMPTS, OriginConnector};
 
 /// A running worker. Its thread ends with the process.
 pub(super) struct Worker {
@@ -30,12 +25,22 @@ pub(super) struct Worker {
     closed: Arc<AtomicBool>,
 }
 
+/// The origins' side of a worker.
+#[derive(Clone)]
+pub(super) struct WorkerUpstream {
+    /// Makes the connections that Pingora does not.
+    pub dialers: Dialers,
+    /// Unused connections that are kept.
+    pub keepalive_pool_size: usize,
+}
+
 impl Worker {
     /// Starts a thread that accepts from `listeners` until `stop` says so, and serves what it has
     /// accepted for as long as the process lives.
     pub fn start(
         number: usize,
         shared: Arc<Shared>,
+        upstream: WorkerUpstream,
         listeners: &[PublicListener],
         stop: ShutdownWatch,
     ) -> io::Result<Self> {
@@ -43,13 +48,14 @@ impl Worker {
             threads: 1,
             work_stealing: false,
             max_retries: MAX_ATTEMPTS,
-            upstream_keepalive_pool_size: POOL_SIZE,
+            upstream_keepalive_pool_size: upstream.keepalive_pool_size,
             ..ServerConf::default()
         });
         let requests = Arc::new(AtomicUsize::new(0));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let gateway = Gateway::new(shared.clone(), requests.clone());
-        let proxy = runtime.block_on(pingora::proxy(&conf, gateway, ()))?;
+        let proxy =
+            runtime.block_on(pingora::proxy(&conf, gateway, OriginConnector::new(upstream.dialers)))?;
         let connections = Arc::new(downstream::Worker { proxy, shared, open: AtomicUsize::new(0) });
         let mut accepting = JoinSet::new();
         for listener in listeners {

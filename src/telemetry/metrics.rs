@@ -2,7 +2,7 @@
 //! the configuration, policies, verdicts, reasons, kinds of failure.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{
@@ -10,6 +10,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use super::origins::{OriginFamilies, OriginMetrics, OriginState};
 use crate::approov::Rejection;
 use crate::policy::Policy;
 
@@ -53,6 +54,12 @@ pub fn reason_label(rejection: Option<Rejection>) -> &'static str {
 pub enum UpstreamErrorKind {
     /// Its name has no address.
     Resolve,
+    /// None of its addresses can be asked.
+    AllDown,
+    /// Too many requests wait for it.
+    QueueFull,
+    /// A request has waited for it too long.
+    QueueTimeout,
     /// No connection.
     Connect,
     /// No connection in time.
@@ -76,6 +83,9 @@ impl UpstreamErrorKind {
     pub fn label(self) -> &'static str {
         match self {
             UpstreamErrorKind::Resolve => "resolve",
+            UpstreamErrorKind::AllDown => "all_down",
+            UpstreamErrorKind::QueueFull => "queue_full",
+            UpstreamErrorKind::QueueTimeout => "queue_timeout",
             UpstreamErrorKind::Connect => "connect",
             UpstreamErrorKind::ConnectTimeout => "connect_timeout",
             UpstreamErrorKind::Tls => "tls",
@@ -122,7 +132,7 @@ pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     durations: HistogramVec,
-    upstream_errors: IntCounterVec,
+    origins: OriginFamilies,
     config_reloads: IntCounterVec,
     config_last_reload_success: Gauge,
     access_log_dropped: IntGauge,
@@ -136,8 +146,10 @@ impl Metrics {
     /// # Errors
     /// When two families have one name: a fault of this file.
     pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new_custom(Some("approov_gateway".into()), None)?;
         let metrics = Self {
-            registry: Registry::new_custom(Some("approov_gateway".into()), None)?,
+            origins: OriginFamilies::register(&registry)?,
+            registry,
             requests: IntCounterVec::new(
                 Opts::new("requests_total", "Requests answered, by route, policy, verdict and reason."),
                 &["route", "policy", "verdict", "reason"],
@@ -149,10 +161,6 @@ impl Metrics {
                 )
                 .buckets(DURATION_BUCKETS.to_vec()),
                 &["route"],
-            )?,
-            upstream_errors: IntCounterVec::new(
-                Opts::new("upstream_errors_total", "Failures of an origin, by kind; retried ones too."),
-                &["origin", "kind"],
             )?,
             config_reloads: IntCounterVec::new(
                 Opts::new("config_reloads_total", "Configurations loaded or refused since the start."),
@@ -183,7 +191,6 @@ impl Metrics {
         build_info.with_label_values(&[crate::VERSION]).set(1.0);
         metrics.registry.register(Box::new(metrics.requests.clone()))?;
         metrics.registry.register(Box::new(metrics.durations.clone()))?;
-        metrics.registry.register(Box::new(metrics.upstream_errors.clone()))?;
         metrics.registry.register(Box::new(metrics.config_reloads.clone()))?;
         metrics.registry.register(Box::new(metrics.config_last_reload_success.clone()))?;
         metrics.registry.register(Box::new(metrics.access_log_dropped.clone()))?;
@@ -209,7 +216,12 @@ impl Metrics {
 
     /// The counters of one origin.
     pub fn origin(&self, name: &str) -> OriginMetrics {
-        OriginMetrics { origin: name.into(), errors: self.upstream_errors.clone() }
+        self.origins.origin(name)
+    }
+
+    /// Shows the state of an origin for as long as it lives.
+    pub fn watch_origin(&self, origin: &Arc<dyn OriginState>) {
+        self.origins.watch(origin);
     }
 
     /// A TLS handshake with a client of this listener has ended.
@@ -280,19 +292,6 @@ impl RouteMetrics {
             })
             .inc();
         self.durations.observe(duration.as_secs_f64());
-    }
-}
-
-/// The counters of one origin.
-pub struct OriginMetrics {
-    origin: Box<str>,
-    errors: IntCounterVec,
-}
-
-impl OriginMetrics {
-    /// Counts a failure.
-    pub fn failed(&self, kind: UpstreamErrorKind) {
-        self.errors.with_label_values(&[&*self.origin, kind.label()]).inc();
     }
 }
 

@@ -3,11 +3,11 @@
 mod access_log;
 mod diagnostics;
 mod metrics;
+mod origins;
 mod redact;
 
 pub(crate) use access_log::write_address;
 pub use access_log::{AccessLogSink, Entry, Writer};
 pub use diagnostics::init as init_diagnostics;
-pub use metrics::{
-    Handshake, Metrics, OriginMetrics, RouteMetrics, UpstreamErrorKind, Verdict, reason_label,
-};
+pub use metrics::{Handshake, Metrics, RouteMetrics, UpstreamErrorKind, Verdict, reason_label};
+pub use origins::{OriginMetrics, OriginState, RetryReason};

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -74,6 +75,11 @@ impl CertificateChain {
         }
     }
 
+    /// The certificates in DER.
+    pub fn der(&self) -> &[CertificateDer<'static>] {
+        &self.der
+    }
+
     /// The certificates, the server's own first; at least one.
     pub fn certificates(&self) -> &[Certificate] {
         &self.certificates
@@ -132,25 +138,36 @@ impl PrivateKey {
     /// # Errors
     /// [`PrivateKeyError`] when there is no such key, or more than one.
     pub fn from_pem(pem: &[u8]) -> Result<Self, PrivateKeyError> {
+        let mut key = Self::der_from_pem(pem)?;
+        let signing = any_supported_type(&key);
+        key.zeroize();
+        signing.map(Self).map_err(|_| PrivateKeyError::Unusable)
+    }
+
+    /// The one private key of a PEM text as bytes, for those who cannot do with less.
+    ///
+    /// # Errors
+    /// [`PrivateKeyError`] when there is none, or more than one.
+    pub fn der_from_pem(pem: &[u8]) -> Result<PrivateKeyDer<'static>, PrivateKeyError> {
         // Both the old form and that of PKCS#8 say so in their heads.
         let is_encrypted = pem.windows(9).any(|window| window == b"ENCRYPTED");
         let mut keys = PrivateKeyDer::pem_slice_iter(pem);
-        let mut key = match keys.next() {
+        let key = match keys.next() {
             Some(Ok(key)) => key,
             _ if is_encrypted => return Err(PrivateKeyError::Encrypted),
             Some(Err(_)) => return Err(PrivateKeyError::Pem),
             None => return Err(PrivateKeyError::Missing),
         };
-        let signing = any_supported_type(&key);
-        key.zeroize();
-        match keys.next() {
-            Some(Ok(mut key)) => {
-                key.zeroize();
-                Err(PrivateKeyError::Several)
+        let (mut key, error) = match keys.next() {
+            None => return Ok(key),
+            Some(Ok(mut other)) => {
+                other.zeroize();
+                (key, PrivateKeyError::Several)
             }
-            Some(Err(_)) => Err(PrivateKeyError::Pem),
-            None => signing.map(Self).map_err(|_| PrivateKeyError::Unusable),
-        }
+            Some(Err(_)) => (key, PrivateKeyError::Pem),
+        };
+        key.zeroize();
+        Err(error)
     }
 
     /// The SubjectPublicKeyInfo of its public key in DER.
@@ -176,6 +193,15 @@ pub enum IdentityError {
     /// The certificate is of a kind that no TLS library takes.
     Unusable(String),
 }
+
+/// The same certificate has the same key.
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.chain.der == other.chain.der
+    }
+}
+
+impl Eq for Identity {}
 
 impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -217,6 +243,11 @@ impl Identity {
     /// The chain.
     pub fn chain(&self) -> &CertificateChain {
         &self.chain
+    }
+
+    /// For a client, which shows it to every server that asks.
+    pub fn for_clients(&self) -> Arc<dyn ResolvesClientCert> {
+        Arc::new(SingleCertAndKey::from((*self.key).clone()))
     }
 
     pub(super) fn certified_key(&self) -> &Arc<CertifiedKey> {

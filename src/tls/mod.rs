@@ -37,3 +37,10 @@ pub fn provider() -> Arc<CryptoProvider> {
         LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
     PROVIDER.clone()
 }
+
+/// Makes it what everything in this process uses that does not choose by itself. To be called
+/// before Pingora makes its own choice.
+pub fn install_provider() {
+    // It fails where there is one already: this one, by an earlier call.
+    let _ = provider().as_ref().clone().install_default();
+}

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use approov_gateway::approov::Strategy;
 use approov_gateway::config::{
-    AccessLog, Environment, LimitSettings, Listener, Problem, Settings, load, load_approov, load_secrets,
-    show_rate,
+    AccessLog, Balance, Capacity, CheckKind, Environment, Keepalive, LimitSettings, Listener, OriginHttp,
+    Problem, Settings, Target, load, load_approov, load_secrets, show_rate,
 };
 use approov_gateway::limits::{By, Limit};
 use approov_gateway::policy::{PathPattern, Policy};
@@ -120,7 +120,7 @@ fn every_key_reaches_the_settings() {
     assert_eq!(settings.rejection.body, "Invalid Token\n");
     let [origin] = &settings.origins[..] else { panic!("{:?}", settings.origins) };
     assert_eq!(
-        (&*origin.name, &*origin.host, origin.port, origin.tls),
+        (&*origin.name, &*origin.host, origin.port, origin.tls.is_some()),
         ("main", "api.example.com", 8443, true)
     );
     assert_eq!(origin.authority, "api.example.com:8443");
@@ -261,6 +261,28 @@ fn every_key_of_a_listener_reaches_the_settings() {
     assert_eq!(hsts(forwarded).as_deref(), Some("max-age=63072000; includeSubDomains; preload"));
     assert_eq!(hsts(cloudflare).as_deref(), Some("max-age=31536000"));
     assert_eq!(hsts(by_header), None);
+}
+
+#[test]
+fn every_key_of_an_origin_reaches_the_settings() {
+    let file = Path::new("tests/config/good/origins.yaml");
+    let settings = load(Some(file), &environment_of(file)).expect("the file loads");
+    assert_eq!(settings.server.upstream_keepalive_pool_size, 64);
+    let [listed, beside, grpc, _] = &settings.origins[..] else { panic!("{:?}", settings.origins) };
+    assert_eq!((listed.balance, grpc.balance), (Balance::Device, Balance::LeastLoaded));
+    let seconds = Duration::from_secs;
+    assert_eq!((listed.timeouts.first_byte, listed.timeouts.total), (Some(seconds(5)), Some(seconds(30))));
+    assert_eq!(listed.keepalive, Keepalive { idle: seconds(30), interval: seconds(10), count: 6 });
+    let check = listed.health_check.as_ref().expect("a health check");
+    assert_eq!(check.kind, CheckKind::Http { path: "/healthz".into(), statuses: vec![200..=200, 300..=399] });
+    assert_eq!(beside.health_check.as_ref().map(|check| &check.kind), Some(&CheckKind::Tcp));
+    assert_eq!((listed.ejection.errors, listed.ejection.single, beside.ejection.single), (5, true, false));
+    let retries = listed.retries.as_ref().expect("retries");
+    assert_eq!((retries.attempts, retries.on_error, retries.on_timeout), (2, true, true));
+    assert_eq!((&retries.statuses[..], retries.budget_percent), (&[503][..], 10));
+    assert_eq!(listed.capacity, Some(Capacity { max_in_flight: 100, queue: 0, queue_timeout: seconds(1) }));
+    assert_eq!(grpc.http, OriginHttp::H2 { max_streams: 100, ping_interval: None });
+    assert_eq!(beside.addresses[0].target, Target::Unix("tests/config/good/run/api.sock".into()));
 }
 
 #[test]
@@ -544,6 +566,140 @@ fn every_key_of_the_sample_can_be_uncommented() {
         cases += 1;
     }
     assert_eq!(cases, 5);
+}
+
+/// A certificate authority, a certificate of it with its key, and secrets.
+fn origin_files(folder: &Path) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate =
+        rcgen::CertificateParams::new([]).expect("parameters").self_signed(&key).expect("signed");
+    written(folder, "ca.pem", certificate.pem());
+    written(folder, "gateway.pem", certificate.pem());
+    written(folder, "gateway-key.pem", key.serialize_pem());
+    written(folder, "origin-secret", "the secret that the origin knows\n".replace(' ', "-"));
+    written(folder, "origin-secret-next", "the-secret-that-it-will-know");
+    written(folder, "shop-secret", SECRET);
+}
+
+#[test]
+fn every_key_of_the_samples_origin_can_be_uncommented() {
+    let folder = folder("uncommented-origin");
+    origin_files(&folder);
+    let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
+    let keys = "addresses balance http http2 tls secret_header approov first_byte_timeout total_timeout \
+                health_check ejection retries max_in_flight queue queue_timeout";
+    let mut cases = 0;
+    let mut whole = text.clone();
+    for key in keys.split(' ') {
+        let line = format!("\n    # {key}: ");
+        assert_eq!(text.matches(&line).count(), 1, "{key}");
+        let uncommented = |text: &str| text.replace(&line, &format!("\n    {key}: "));
+        // Of the two only HTTP/1 has it.
+        if key != "first_byte_timeout" {
+            whole = uncommented(&whole);
+        }
+        if !key.starts_with("queue") {
+            loaded(Some(&written(&folder, "gateway.yaml", uncommented(&text))), &[WITH_SECRET]);
+        }
+        cases += 1;
+    }
+    assert_eq!(cases, 15);
+    let settings = loaded(Some(&written(&folder, "gateway.yaml", whole)), &[WITH_SECRET]);
+    let origin = &settings.origins[0];
+    let addresses: Vec<_> =
+        origin.addresses.iter().map(|address| format!("{} {}", address.target, address.weight)).collect();
+    let expected =
+        ["192.0.2.1:443 1", "[2001:db8::1]:8443 1", "api-2.internal:443 2", "unix:/run/api.sock 1"];
+    assert_eq!(addresses, expected);
+    let tls = origin.tls.as_ref().expect("TLS");
+    assert_eq!(tls.server_name.to_str(), "api.internal");
+    assert!(tls.roots.as_ref().is_some_and(|roots| roots.len() == 1) && tls.identity.is_some());
+    let secret = origin.secret_header.as_ref().expect("a secret header");
+    let fields: Vec<_> = secret.fields().map(|(name, value)| format!("{name}: {}", value.len())).collect();
+    assert_eq!(fields, ["x-origin-secret: 32", "x-origin-secret-next: 28"]);
+    let own = settings.approov.origin_verifiers[0].as_ref().expect("keys of its own");
+    assert_eq!(own.keys().iter().map(|key| key.id()).collect::<Vec<_>>(), [Some("shop")]);
+    assert_eq!(origin.timeouts.total, Some(Duration::from_secs(120)));
+    assert!(origin.health_check.is_some() && origin.retries.is_some() && origin.ejection.single);
+    assert_eq!(origin.capacity.map(|capacity| (capacity.max_in_flight, capacity.queue)), Some((500, 100)));
+    let shown = format!("{settings:?}");
+    for secret in ["the-secret", "BEGIN PRIVATE", SECRET] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn files_of_an_origin_that_do_not_fit_are_told_so() {
+    let folder = folder("origin-files");
+    origin_files(&folder);
+    let other = rcgen::KeyPair::generate().expect("a key");
+    written(&folder, "other-key.pem", other.serialize_pem());
+    written(&folder, "short", "too-short");
+    written(&folder, "blanks", "two words are no value of a secret");
+    let old = {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new([]).expect("parameters");
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        written(&folder, "old-key.pem", key.serialize_pem());
+        params.self_signed(&key).expect("signed").pem()
+    };
+    written(&folder, "old.pem", old);
+    let file = |origin: &str| {
+        let text = format!("origins: {{ a: {{ domain: a.example, {origin} }} }}\n");
+        written(&folder, "gateway.yaml", text)
+    };
+    let identity = |certificate: &str, key: &str| {
+        format!(
+            "tls: {{ client_certificate: {{ certificate_file: {certificate}, private_key_file: {key} }} }}"
+        )
+    };
+    let mut cases = 0;
+    for (origin, told) in [
+        ("tls: { ca_file: shop-secret }", "it has no certificate"),
+        ("tls: { ca_file: missing.pem }", "cannot be read"),
+        ("tls: { client_certificate: { certificate_file: gateway.pem } }", "private_key_file is missing"),
+        ("tls: { client_certificate: { private_key_file: gateway-key.pem } }", "certificate_file is missing"),
+        (&identity("gateway.pem", "gateway.pem"), "it has no private key"),
+        (&identity("gateway.pem", "other-key.pem"), "the private key does not fit the certificate"),
+        (&identity("old.pem", "old-key.pem"), "the certificate has expired"),
+        ("secret_header: { name: X-S, value_file: short }", "fewer than 16 characters"),
+        ("secret_header: { name: X-S, value_file: blanks }", "what no header can carry"),
+        ("secret_header: { name: Host, value_file: origin-secret }", "is set or removed on the way"),
+        (
+            "secret_header: { name: Approov-Token, value_file: origin-secret }",
+            "also carries what is verified",
+        ),
+        ("secret_header: { value_file: origin-secret }", "name is missing"),
+        ("secret_header: { name: X-S }", "value_file is missing"),
+        ("approov: {}", "keys is missing"),
+        ("approov: { keys: [] }", "the list is empty"),
+        ("approov: { keys: [ { secret_base64_file: short } ] }", "short: "),
+    ] {
+        let text = refused(Some(&file(origin)), &[WITH_SECRET]);
+        assert!(text.contains(told), "{origin}: {text}");
+        assert!(!text.contains("too-short"), "{text}");
+        cases += 1;
+    }
+    assert_eq!(cases, 16);
+    let same = "secret_header: { name: X-S, value_file: origin-secret, next_value_file: origin-secret }";
+    let warnings = lines(&loaded(Some(&file(same)), &[WITH_SECRET]).warnings);
+    assert!(warnings.contains("the rotation is over"), "{warnings}");
+}
+
+#[test]
+fn where_every_origin_has_keys_of_its_own_no_others_are_needed() {
+    let folder = folder("own-keys");
+    origin_files(&folder);
+    let own = "approov: { keys: [ { secret_base64_file: shop-secret } ] }";
+    let one = format!("origins: {{ a: {{ domain: a.example, {own} }} }}\n");
+    let settings = loaded(Some(&written(&folder, "one.yaml", &one)), &[]);
+    assert!(settings.approov.verifier.keys().is_empty());
+    let two = format!(
+        "origins: {{ a: {{ domain: a.example, {own} }}, b: {{ domain: b.example }} }}\n\
+         routes: [ {{ path: /a/, origin: a }}, {{ path: /b/, origin: b }} ]\n"
+    );
+    let told = refused(Some(&written(&folder, "two.yaml", &two)), &[]);
+    assert!(told.contains("there is no key to verify tokens with"), "{told}");
 }
 
 /// Without the comment signs before them, the keys of `trusted_proxies` and `tls` load: only the

@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod observability;
 mod origin_failures;
+mod origins;
 mod proxying;
 mod refusals;
 mod routes;

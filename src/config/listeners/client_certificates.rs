@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::tls::{AuthorityError, ClientAuth, ClientAuthMode};
 
 use super::super::error::{Located, Report, Reported};
+use super::super::identity::{read_pem, show, unix_now};
 use super::super::named_file::located_path;
 use super::super::reader::Value;
-use super::certificates::{show, unix_now};
-use super::tls::read_pem;
 
 /// Room for every authority of the world, and for long lists.
 const MAX_FILE: u64 = 16 * 1024 * 1024;

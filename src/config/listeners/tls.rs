@@ -6,15 +6,16 @@ use std::sync::Arc;
 use crate::policy::Route;
 use crate::tls::{Protocol, ServerTls, TicketKey, UnknownName, Version};
 
-use super::super::error::{Located, Location, Report, Reported};
+use super::super::error::{Located, Report, Reported};
+use super::super::identity::IdentitySection;
 use super::super::named_file::{self, located_path, warn_if_world_readable};
 use super::super::reader::{Value, word};
-use super::certificates::{self, CertificateSection};
+use super::certificates;
 use super::client_certificates::ClientCertificates;
 
 /// A `tls` mapping.
 pub(super) struct TlsSection {
-    certificates: Vec<Result<CertificateSection, Reported>>,
+    certificates: Vec<Result<IdentitySection, Reported>>,
     min_version: Option<Version>,
     alpn: Option<Result<Vec<Protocol>, Reported>>,
     client_certificates: Option<Result<ClientCertificates, Reported>>,
@@ -41,7 +42,7 @@ impl TlsSection {
         ]);
         let certificates = match tls.find("certificates").map(Value::list).transpose().map(Option::flatten) {
             Ok(Some(list)) if !list.is_empty() => {
-                Ok(list.iter().map(|value| CertificateSection::read(value, folder)).collect())
+                Ok(list.iter().map(|value| IdentitySection::read(value, folder)).collect())
             }
             Err(reported) => Err(reported),
             Ok(_) => {
@@ -147,19 +148,4 @@ fn ticket_key(file: &Located<PathBuf>, report: &Report) -> Result<(PathBuf, Arc<
             Err(report.problem(at, format!("{}: {error}", path.display()), mend))
         }
     }
-}
-
-/// The bytes of a file with PEM in it.
-pub(super) fn read_pem(
-    path: &Path,
-    limit: u64,
-    at: &Location,
-    report: &Report,
-) -> Result<zeroize::Zeroizing<Vec<u8>>, Reported> {
-    let bytes = named_file::read(path, limit + 1, at, report)?;
-    if bytes.len() as u64 > limit {
-        let message = format!("{} is larger than {} KiB", path.display(), limit / 1024);
-        return Err(report.problem(at, message, "check that it is the right file"));
-    }
-    Ok(bytes)
 }

@@ -64,6 +64,9 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
     number("http.server.request.duration", entry.duration.as_secs(), line);
     line.push(b'.');
     digits(u64::from(entry.duration.subsec_micros()), 6, line);
+    if entry.resends > 0 {
+        number("http.request.resend_count", entry.resends as u64, line);
+    }
     for (key, value) in [
         ("error.type", entry.error),
         ("approov.route", Some(entry.route)),

@@ -64,6 +64,8 @@ pub struct Entry<'a> {
     pub response_code: Option<&'a str>,
     /// `approov.origin`
     pub origin: Option<&'a str>,
+    /// `http.request.resend_count`: attempts beyond the first to have it answered by the origin
+    pub resends: usize,
 }
 
 /// Where finished requests are written.
@@ -209,6 +211,7 @@ mod tests {
             device_id: Some("ExampleApproovTokenDID=="),
             response_code: None,
             origin: Some("api"),
+            resends: 0,
         }
     }
 

@@ -1,10 +1,12 @@
 //! `check`: load and validate everything that `run` would, and say what would happen.
 
+mod origin;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::config::{AccessLog, Environment, Origin, Settings, load, show_duration, strategy_name};
+use crate::config::{AccessLog, Environment, Settings, load, show_duration, strategy_name};
 use crate::policy::{HostPattern, PathPattern, Policy, Route};
 
 use super::{Failure, limits, listeners};
@@ -71,8 +73,11 @@ pub fn summary(settings: &Settings) -> String {
         let id = key.id().unwrap_or("(without id)");
         out.line(format_args!("key            {id} {}", key.algorithm().name()));
     }
-    for origin in &settings.origins {
-        out.line(format_args!("origin         {} {}", origin.name, origin_url(origin)));
+    for (position, found) in settings.origins.iter().enumerate() {
+        out.line(format_args!("origin         {} {}", found.name, origin::url(found)));
+        for line in origin::peculiarities(settings, position) {
+            out.line(format_args!("               {line}"));
+        }
     }
     out.routes(settings);
     for (name, text) in limits::summary(settings) {
@@ -130,8 +135,12 @@ pub fn explain(settings: &Settings, method: &str, url: &str) -> Result<String, F
     if verifies(route.policy) {
         out.line(format_args!("strategy  {}", strategy_name(route.strategy)));
     }
-    if let (false, Some(origin)) = (route.policy == Policy::Deny, settings.origins.get(route.origin)) {
-        out.line(format_args!("origin    {} {}", origin.name, origin_url(origin)));
+    if let (false, Some(found)) = (route.policy == Policy::Deny, settings.origins.get(route.origin)) {
+        out.line(format_args!("origin    {} {}", found.name, origin::url(found)));
+        for line in origin::peculiarities(settings, route.origin) {
+            out.line(format_args!("          {line}"));
+        }
+        out.line(format_args!("          time limits: {}", origin::time_limits(found)));
     }
     for (number, limit) in limits::of_route(&settings.limits, index, route).iter().enumerate() {
         let name = if number == 0 { "limits" } else { "" };
@@ -228,12 +237,6 @@ fn show_host(host: &HostPattern) -> String {
         HostPattern::Exact(name) => name.to_string(),
         HostPattern::Suffix(suffix) => format!("*{suffix}"),
     }
-}
-
-fn origin_url(origin: &Origin) -> String {
-    let scheme = if origin.tls { "https" } else { "http" };
-    let host = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.to_string() };
-    format!("{scheme}://{host}:{}", origin.port)
 }
 
 #[cfg(test)]
