@@ -3,9 +3,13 @@
 pub mod check;
 pub mod demo;
 pub mod inspect;
+mod limits;
+mod listeners;
+mod pin;
 mod reload;
 mod run;
 mod running;
+mod show;
 mod successor;
 pub mod token;
 mod upgrade;
@@ -49,6 +53,7 @@ enum Command {
     Check(check::Args),
     Token(token::Arguments),
     Inspect(inspect::Arguments),
+    Pin(pin::Args),
     Reload(reload::Args),
     Upgrade(upgrade::Args),
     #[command(hide = true)]
@@ -68,6 +73,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Check(args)) => check::run(&args, &environment),
         Some(Command::Token(args)) => token::run(args, &environment),
         Some(Command::Inspect(args)) => inspect::run(args, &environment),
+        Some(Command::Pin(args)) => pin::run(&args),
         Some(Command::Reload(args)) => reload::run(&args, &environment),
         Some(Command::Upgrade(args)) => upgrade::run(&args, &environment),
         Some(Command::Launch(args)) => successor::launch(&args),

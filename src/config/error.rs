@@ -19,12 +19,13 @@ pub enum Place {
 }
 
 impl Place {
-    /// Problems are told in this order: by line, then the environment, then what is missing.
-    fn rank(&self) -> (u8, usize) {
+    /// Problems are told in this order: file by file and by line, then the environment, then what
+    /// is missing.
+    fn rank(&self) -> (u8, Option<&Path>, usize) {
         match self {
-            Place::File(_, line) => (0, line.unwrap_or(0)),
-            Place::Variable(_) => (1, 0),
-            Place::Nowhere => (2, 0),
+            Place::File(path, line) => (0, Some(path), line.unwrap_or(0)),
+            Place::Variable(_) => (1, None, 0),
+            Place::Nowhere => (2, None, 0),
         }
     }
 }
@@ -225,7 +226,7 @@ fn problem(at: &Location, message: String, mend: String) -> Problem {
 
 fn sorted(problems: RefCell<Vec<Problem>>) -> Vec<Problem> {
     let mut problems = problems.into_inner();
-    problems.sort_by_key(|problem| problem.place.rank());
+    problems.sort_by(|one, other| one.place.rank().cmp(&other.place.rank()));
     problems
 }
 

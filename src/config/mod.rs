@@ -4,7 +4,7 @@
 //! 1. `yaml` makes a tree of the file, in which every node knows its line;
 //! 2. `reader` and `file` read it, key by key, into typed values with their places;
 //! 3. `env` reads the variables that stand above the file;
-//! 4. `resolve`, with `identity`, `listeners`, `origins`, `routes`, `keys` and `access_log`, puts
+//! 4. `resolve`, with `user`, `listeners`, `origins`, `routes`, `limits`, `keys` and `access_log`, puts
 //!    both together, fills in defaults and checks what takes several values.
 //!
 //! Each step adds its problems to one report and goes on, so that a run tells all of them.
@@ -17,12 +17,16 @@ mod file;
 mod files;
 mod identity;
 mod keys;
+mod limits;
 mod listeners;
+mod named_file;
 mod origins;
+mod quantity;
 mod reader;
 mod resolve;
 mod routes;
 mod text;
+mod user;
 mod yaml;
 
 use std::fmt;
@@ -38,10 +42,18 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::approov::{Secret, Verifier};
 use crate::policy::RouteTable;
+use crate::tls::ServerTls;
+use crate::trusted_proxies::TrustedProxies;
 
 pub use env::{Environment, VARIABLES};
 pub use error::{Place, Problem, Problems};
 pub use files::SourceFile;
+pub use limits::{ConnectionLimits, LimitSettings, RequestLimits, RouteLimitSettings, TimeLimits};
+pub use origins::{
+    Balance, Capacity, CheckKind, Ejection, HealthCheck, Keepalive, Origin, OriginAddress, OriginHttp,
+    OriginTimeouts, OriginTls, Retries, SecretHeader, Target,
+};
+pub use quantity::{show_rate, show_size};
 pub use text::{show_duration, strategy_name};
 
 use error::{Location, Report, Reported};
@@ -163,6 +175,8 @@ pub struct Settings {
     pub origins: Vec<Origin>,
     /// Which policy a request meets.
     pub routes: RouteTable,
+    /// How much is admitted.
+    pub limits: LimitSettings,
     /// The access log.
     pub log: Log,
     /// What is legal but suspicious: to be shown, and no reason to stop.
@@ -186,6 +200,8 @@ pub struct Server {
     pub identity: Option<Identity>,
     /// Whether changed files are loaded again by themselves.
     pub watch: bool,
+    /// Unused connections to origins that each worker keeps.
+    pub upstream_keepalive_pool_size: usize,
 }
 
 /// A user and a group.
@@ -209,10 +225,62 @@ impl fmt::Display for Identity {
 }
 
 /// A public listener: an entry of `listeners` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Address and port; port 0 takes any free one.
     pub address: SocketAddr,
+    /// Whether HTTP/2 is spoken in clear text with clients that begin so.
+    pub h2c: bool,
+    /// What it speaks TLS with; plain HTTP otherwise.
+    pub tls: Option<ServerTls>,
+    /// The files that `tls` was made of: certificates, keys, authorities, lists.
+    pub tls_files: Vec<PathBuf>,
+    /// The proxies before it, and where they tell the client's address.
+    pub trusted_proxies: Option<TrustedProxies>,
+    /// Whether requests that came without TLS are sent to `https://` in place of an answer.
+    pub redirect_to_https: bool,
+    /// What `Strict-Transport-Security` says in answers to requests that came with TLS.
+    pub hsts: Option<Hsts>,
+}
+
+impl Listener {
+    /// One that speaks plain HTTP, with nothing before it.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self {
+            address,
+            h2c: false,
+            tls: None,
+            tls_files: Vec::new(),
+            trusted_proxies: None,
+            redirect_to_https: false,
+            hsts: None,
+        }
+    }
+}
+
+/// HTTP Strict Transport Security (RFC 6797): browsers and some HTTP libraries come with TLS from
+/// then on. Prints as the field's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// How long that is remembered; nothing makes clients forget it.
+    pub max_age: Duration,
+    /// Whether it concerns every name below the host's as well.
+    pub include_subdomains: bool,
+    /// Whether the host may go into the lists that browsers are shipped with.
+    pub preload: bool,
+}
+
+impl fmt::Display for Hsts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "max-age={}", self.max_age.as_secs())?;
+        if self.include_subdomains {
+            f.write_str("; includeSubDomains")?;
+        }
+        if self.preload {
+            f.write_str("; preload")?;
+        }
+        Ok(())
+    }
 }
 
 /// The admin listener: `admin` in the file.
@@ -233,6 +301,8 @@ pub struct Approov {
     pub binding_headers: Vec<HeaderName>,
     /// Keys and rules.
     pub verifier: Verifier,
+    /// Those of single origins, by position; none where the origin has the usual ones.
+    pub origin_verifiers: Vec<Option<Verifier>>,
 }
 
 /// The answer to refused requests: `rejection` in the file.
@@ -244,38 +314,6 @@ pub struct RejectionAnswer {
     pub content_type: HeaderValue,
     /// Its body.
     pub body: Bytes,
-}
-
-/// A protected API: an entry of `origins` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Its name in the file, in metrics and in logs.
-    pub name: Box<str>,
-    /// Host name or IP address, without port: what is resolved, and the TLS server name.
-    pub host: Box<str>,
-    /// TCP port.
-    pub port: u16,
-    /// Whether TLS is spoken, with the certificate and name verified.
-    pub tls: bool,
-    /// The value of the `Host` field: host, and port unless it is the scheme's own.
-    pub authority: HeaderValue,
-    /// Time limits.
-    pub timeouts: OriginTimeouts,
-    /// How often the host name is resolved again.
-    pub resolve_interval: Duration,
-}
-
-/// Time limits towards an origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OriginTimeouts {
-    /// TCP connection and TLS handshake together.
-    pub connect: Duration,
-    /// Between two reads, so also until the first byte of the response.
-    pub read: Duration,
-    /// Between two writes.
-    pub write: Duration,
-    /// How long an unused connection is kept for reuse.
-    pub idle: Duration,
 }
 
 /// `log` in the file.

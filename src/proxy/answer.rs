@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
-use http::{HeaderValue, Method, StatusCode};
-use pingora_core::Result;
-use pingora_http::ResponseHeader;
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT, LOCATION, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY,
+};
+use http::{HeaderValue, Method, StatusCode, Version};
+use jiff::Timestamp;
+use pingora_core::{ErrorType, OrErr, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::extract::{self, Unfit};
+use super::grpc;
 use crate::approov::Presented;
 use crate::config::RejectionAnswer;
 
@@ -29,18 +34,26 @@ const MAX_LINGERED: usize = 1024 * 1024;
 pub(super) enum Answer {
     /// Not from a genuine app, or denied by policy.
     Refused,
+    /// To be asked again with TLS.
+    Redirect,
     /// Not a proper request.
     BadRequest,
     /// No route.
     NotFound,
     /// `TRACE`.
     MethodNotAllowed,
-    /// The client took too long to send its body.
+    /// The client took too long to send its request.
     RequestTimeout,
+    /// The target is too long.
+    UriTooLong,
+    /// The header is too long, or has too many fields.
+    HeaderTooLarge,
     /// The gateway's own fault.
     Internal,
     /// The origin is down or talks nonsense.
     BadGateway,
+    /// The origin is not asked: it is down, or has enough to do.
+    Unavailable,
     /// The origin is too slow.
     GatewayTimeout,
 }
@@ -75,12 +88,16 @@ impl Answers {
         Ok(Self {
             headers: [
                 header(Answer::Refused)?,
+                header(Answer::Redirect)?,
                 header(Answer::BadRequest)?,
                 header(Answer::NotFound)?,
                 header(Answer::MethodNotAllowed)?,
                 header(Answer::RequestTimeout)?,
+                header(Answer::UriTooLong)?,
+                header(Answer::HeaderTooLarge)?,
                 header(Answer::Internal)?,
                 header(Answer::BadGateway)?,
+                header(Answer::Unavailable)?,
                 header(Answer::GatewayTimeout)?,
             ],
             body: form.body.clone(),
@@ -92,23 +109,65 @@ impl Answers {
         self.headers[answer as usize].status
     }
 
+    /// The answer as bytes, for a client whose request Pingora never saw; it ends the connection.
+    pub fn bytes(&self, answer: Answer, is_head: bool) -> Vec<u8> {
+        let header = &self.headers[answer as usize];
+        let reason = header.status.canonical_reason().unwrap_or_default();
+        let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", header.status.as_str()).into_bytes();
+        let date = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let date = (&DATE, date.as_bytes());
+        let close = (&CONNECTION, &b"close"[..]);
+        let fields = header.headers.iter().map(|(name, value)| (name, value.as_bytes()));
+        for (name, value) in fields.chain([date, close]) {
+            bytes.extend_from_slice(&[name.as_str().as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        if !is_head {
+            bytes.extend_from_slice(&self.body);
+        }
+        bytes
+    }
+
     /// Sends the answer. The connection is kept where that is safe: Pingora closes it over a body
     /// that has not been read to its end.
-    pub async fn send(&self, session: &mut Session, answer: Answer) -> Result<()> {
+    /// `retry_after` says in how many seconds another may be had.
+    pub async fn send(
+        &self,
+        session: &mut Session,
+        answer: Answer,
+        hsts: Option<&HeaderValue>,
+        retry_after: Option<u64>,
+    ) -> Result<()> {
+        if grpc::is_call(session.req_header()) {
+            return session.write_response_header(Box::new(grpc::header(answer)?), true).await;
+        }
+        let is_http1 = session.req_header().version != Version::HTTP_2;
         if answer == Answer::BadRequest {
             // Where one request is malformed, the start of the next is a guess.
             session.set_keepalive(None);
-        } else {
+        } else if is_http1 {
             drain_small_body(session).await;
         }
-        let header = self.headers[answer as usize].clone();
+        let mut header = self.headers[answer as usize].clone();
+        if let Some(hsts) = hsts {
+            header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
+        if let Some(seconds) = retry_after {
+            header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+        }
+        if answer == Answer::Redirect {
+            header.insert_header(LOCATION, secure_url(session.req_header())?)?;
+        }
         let body = if session.req_header().method == Method::HEAD { Bytes::new() } else { self.body.clone() };
         let without_body = body.is_empty();
         session.write_response_header(Box::new(header), without_body).await?;
         if !without_body {
             session.write_response_body(Some(body), true).await?;
         }
-        linger(session).await;
+        // A stream of HTTP/2 that is still being written to is reset without an error.
+        if is_http1 {
+            linger(session).await;
+        }
         Ok(())
     }
 }
@@ -116,14 +175,28 @@ impl Answers {
 fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
     match answer {
         Answer::Refused => form.status,
+        Answer::Redirect => StatusCode::PERMANENT_REDIRECT,
         Answer::BadRequest => StatusCode::BAD_REQUEST,
         Answer::NotFound => StatusCode::NOT_FOUND,
         Answer::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Answer::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Answer::UriTooLong => StatusCode::URI_TOO_LONG,
+        Answer::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Answer::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Answer::BadGateway => StatusCode::BAD_GATEWAY,
+        Answer::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Answer::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
     }
+}
+
+/// The same URL with `https`, at that scheme's own port. The host was judged before: it can name
+/// nothing but a host.
+fn secure_url(request: &RequestHeader) -> Result<HeaderValue> {
+    let host = extract::host(request);
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let name = host[..host.len() - digits].strip_suffix(b":").unwrap_or(host);
+    HeaderValue::from_bytes(&[b"https://", name, request.raw_path()].concat())
+        .or_err(ErrorType::InternalError, "host and target are visible ASCII")
 }
 
 /// Reads a declared small body that the client is sending anyway.

@@ -1,11 +1,11 @@
 //! What a request presents, as plain values; and whether it is a request at all.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, Version};
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 
 use crate::approov::Presented;
+use crate::downstream::{is_host, is_target_byte};
 
 /// Why a request is not one to be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,70 +16,34 @@ pub(super) enum Unfit {
     Form,
 }
 
-/// Refuses what Pingora lets through although it is malformed, ambiguous or not wanted: every
-/// such request could mean one thing to the gateway and another to the origin.
-pub(super) fn refuse_malformed(session: &Session, guarded: &[HeaderName]) -> Result<(), Unfit> {
-    let request = session.req_header();
+/// Refuses what is malformed, ambiguous or not wanted. The head of an HTTP/1 request has been judged
+/// as bytes before ([`crate::downstream`]); of HTTP/2 there are only fields.
+pub(super) fn refuse_malformed(request: &RequestHeader, guarded: &[HeaderName]) -> Result<(), Unfit> {
     if request.method == Method::TRACE || request.method == Method::CONNECT {
         // TRACE echoes what only the origin should see; CONNECT is for another kind of proxy.
         return Err(Unfit::Method);
     }
-    if !is_plain_target(request.raw_path())
-        || !has_plain_host(request)
-        || !has_plain_framing(request)
-        || nominates(request, guarded)
-    {
-        return Err(Unfit::Form);
-    }
-    let raw = session.to_h1_raw();
-    let http1 = request.version != Version::HTTP_2;
-    if http1 && (!is_target_as_sent(&raw, request.raw_path()) || has_bare_line_feed(&raw)) {
-        return Err(Unfit::Form);
-    }
-    // Pingora has dropped the length by now (RFC 9112 §6.3 allows that); we refuse (§6.1).
-    if http1 && request.headers.contains_key(TRANSFER_ENCODING) && has_field(&raw, b"content-length") {
-        return Err(Unfit::Form);
-    }
-    Ok(())
+    let is_fine = match request.version {
+        Version::HTTP_2 => {
+            is_plain_target(request.raw_path()) && is_host(host(request)) && has_plain_length(request)
+        }
+        _ => !nominates(request, guarded),
+    };
+    if is_fine { Ok(()) } else { Err(Unfit::Form) }
 }
 
-/// Origin-form (RFC 9112 §3.2.1) in visible ASCII, as RFC 3986 §2 demands.
+/// Origin-form (RFC 9112 §3.2.1), with nothing in it that no URI has.
 fn is_plain_target(target: &[u8]) -> bool {
-    target.first() == Some(&b'/') && target.iter().all(u8::is_ascii_graphic)
+    target.first() == Some(&b'/') && target.iter().all(|byte| is_target_byte(*byte))
 }
 
-/// A fragment, say, is cut off by the parser: what is judged must be what was sent.
-fn is_target_as_sent(raw: &[u8], target: &[u8]) -> bool {
-    let Some(start) = memchr::memchr(b' ', raw) else { return false };
-    let behind = &raw[start + 1..];
-    behind.starts_with(target) && behind.get(target.len()) == Some(&b' ')
-}
-
-/// Two hosts are refused by Pingora; none is an error in HTTP/1.1 (RFC 9112 §3.2).
-fn has_plain_host(request: &RequestHeader) -> bool {
-    match request.headers.get(HOST) {
-        Some(host) => is_host(host.as_bytes()),
-        None => request.version != Version::HTTP_11,
+/// At most one length, in digits.
+fn has_plain_length(request: &RequestHeader) -> bool {
+    match presented(&request.headers, &CONTENT_LENGTH) {
+        Presented::Missing => true,
+        Presented::Once(value) => !value.is_empty() && value.iter().all(u8::is_ascii_digit),
+        Presented::Repeated => false,
     }
-}
-
-/// A name or address, and perhaps a port (RFC 9110 §7.2).
-fn is_host(host: &[u8]) -> bool {
-    let (name, behind) = match host {
-        [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
-            Some(end) => (&rest[..end], &rest[end + 1..]),
-            None => return false,
-        },
-        _ => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
-    };
-    let is_bracketed = host.starts_with(b"[");
-    let in_name = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') || is_bracketed && *byte == b':'
-    };
-    let is_port = |port: &[u8]| port.iter().all(u8::is_ascii_digit);
-    !name.is_empty()
-        && name.iter().all(in_name)
-        && (behind.is_empty() || behind[0] == b':' && is_port(&behind[1..]))
 }
 
 /// Whether `Connection` names a field that must reach the origin (RFC 9110 §7.6.1): it would be
@@ -89,32 +53,6 @@ fn nominates(request: &RequestHeader, guarded: &[HeaderName]) -> bool {
         value.as_bytes().split(|byte| *byte == b',').any(|name| {
             let name = name.trim_ascii();
             guarded.iter().any(|guarded| name.eq_ignore_ascii_case(guarded.as_str().as_bytes()))
-        })
-    })
-}
-
-/// At most one length, in digits; or the one transfer coding, `chunked` (RFC 9112 §6).
-fn has_plain_framing(request: &RequestHeader) -> bool {
-    let is_length = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    let is_chunked = |value: &[u8]| value.eq_ignore_ascii_case(b"chunked");
-    let once = |name, test: &dyn Fn(&[u8]) -> bool| match presented(&request.headers, &name) {
-        Presented::Missing => true,
-        Presented::Once(value) => test(value),
-        Presented::Repeated => false,
-    };
-    once(CONTENT_LENGTH, &is_length) && once(TRANSFER_ENCODING, &is_chunked)
-}
-
-/// A line that ends in a line feed alone (RFC 9112 §2.2).
-fn has_bare_line_feed(raw: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', raw).any(|at| at == 0 || raw[at - 1] != b'\r')
-}
-
-/// Whether a field line has this name (in lower case).
-fn has_field(raw: &[u8], name: &[u8]) -> bool {
-    raw.split(|byte| *byte == b'\n').any(|line| {
-        line.split_at_checked(name.len()).is_some_and(|(start, rest)| {
-            start.eq_ignore_ascii_case(name) && rest.trim_ascii_start().first() == Some(&b':')
         })
     })
 }
@@ -172,46 +110,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_bare_line_feeds() {
-        assert!(!has_bare_line_feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
-        for raw in ["GET / HTTP/1.1\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\n\r\n", "\n"] {
-            assert!(has_bare_line_feed(raw.as_bytes()), "{raw:?}");
-        }
-    }
-
-    #[test]
-    fn knows_a_host_from_what_is_none() {
-        for host in [
-            "a",
-            "api.example.com",
-            "a_b.test:8443",
-            "192.0.2.1:80",
-            "[2001:db8::1]",
-            "[::1]:8080",
-            "a.test.",
-        ] {
-            assert!(is_host(host.as_bytes()), "{host}");
-        }
-        for host in ["", ":80", "a b", "a,b", "a/b", "a:b", "a:1:2", "[::1", "[::1]x", "[]", "a@b", "\u{e9}"]
-        {
-            assert!(!is_host(host.as_bytes()), "{host}");
-        }
-    }
-
-    #[test]
-    fn finds_fields_in_the_raw_head() {
-        let raw = b"POST / HTTP/1.1\r\ncontent-LENGTH : 3\r\nX-Content-Length: 3\r\n\r\n";
-        assert!(has_field(raw, b"content-length"));
-        assert!(!has_field(raw, b"content"));
-        assert!(!has_field(raw, b"length"));
-    }
-
-    #[test]
-    fn a_target_is_the_same_as_sent_or_refused() {
-        assert!(is_target_as_sent(b"GET /a?b HTTP/1.1\r\n", b"/a?b"));
-        assert!(!is_target_as_sent(b"GET /a#b HTTP/1.1\r\n", b"/a"));
+    fn a_target_is_in_origin_form_and_visible() {
         assert!(is_plain_target(b"/a?b=%20{}"));
-        for target in ["", "*", "http://a/", "/a b", "/caf\u{e9}", "/\u{0}"] {
+        for target in ["", "*", "http://a/", "/a b", "/a#b", "/caf\u{e9}", "/\u{0}"] {
             assert!(!is_plain_target(target.as_bytes()), "{target:?}");
         }
     }

@@ -8,7 +8,7 @@ use super::answer::Answers;
 use super::forward::Forwarding;
 use crate::approov::Verifier;
 use crate::config::{AccessLog, Settings};
-use crate::policy::{Policy, RouteTable};
+use crate::policy::{Policy, Route, RouteTable};
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Upstream;
 
@@ -20,7 +20,8 @@ pub struct Snapshot {
     pub(super) routes: RouteTable,
     pub(super) route_metrics: Vec<Arc<RouteMetrics>>,
     pub(super) unrouted_metrics: Arc<RouteMetrics>,
-    pub(super) verifier: Verifier,
+    verifier: Verifier,
+    origin_verifiers: Vec<Option<Verifier>>,
     pub(super) token_header: HeaderName,
     pub(super) binding_headers: Vec<HeaderName>,
     pub(super) answers: Answers,
@@ -46,13 +47,20 @@ impl Snapshot {
             route_metrics: route_metrics.collect(),
             unrouted_metrics: metrics.route(UNROUTED, Policy::Deny),
             answers: Answers::new(&settings.rejection)?,
-            forwarding: Forwarding::new(&settings.approov),
+            forwarding: Forwarding::new(&settings.approov, &settings.origins),
             routes: settings.routes,
             verifier: settings.approov.verifier,
+            origin_verifiers: settings.approov.origin_verifiers,
             token_header: settings.approov.token_header,
             binding_headers: settings.approov.binding_headers,
             upstreams,
             is_logged: settings.log.access == AccessLog::Json,
         })
+    }
+
+    /// Who judges the tokens of a route's requests.
+    pub(super) fn verifier(&self, route: &Route) -> &Verifier {
+        let own = self.origin_verifiers.get(route.origin).and_then(Option::as_ref);
+        own.unwrap_or(&self.verifier)
     }
 }

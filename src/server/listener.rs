@@ -39,6 +39,11 @@ impl BoundListener {
         Ok(Self { socket, address })
     }
 
+    /// Another handle of the socket.
+    pub fn try_clone(&self) -> io::Result<TcpListener> {
+        self.socket.try_clone()
+    }
+
     /// The address, with the port that was taken.
     pub fn address(&self) -> SocketAddr {
         self.address

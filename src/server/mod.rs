@@ -10,7 +10,6 @@
 //! - `handover`: the sockets to a successor that is really there;
 //! - `drain`: to the end of what is in flight.
 
-mod connections;
 mod drain;
 mod handover;
 mod listener;
@@ -18,6 +17,7 @@ mod local;
 mod notify;
 mod origins;
 mod pid_file;
+mod pingora;
 mod privileges;
 mod reload;
 mod signals;
@@ -45,7 +45,6 @@ pub use privileges::become_user;
 pub use reload::{Load, LoadError};
 
 use drain::Offer;
-use listener::BoundListener;
 use notify::Notifier;
 use pid_file::PidFile;
 use reload::Reloading;
@@ -123,7 +122,7 @@ pub struct Server {
 impl Server {
     /// Where clients connect.
     pub fn listeners(&self) -> Vec<SocketAddr> {
-        self.sockets.public.iter().map(BoundListener::address).collect()
+        self.sockets.public.iter().map(|listener| listener.socket.address()).collect()
     }
 
     /// Where operators connect.

@@ -15,11 +15,13 @@ use tokio::runtime::Handle;
 
 use super::notify::{self, Notifier, READY};
 use super::origins::Origins;
+use super::sockets::Listeners;
 use super::watched::{self, WatchedFiles};
 use crate::admin::ConfigStatus;
-use crate::config::{AccessLog, Problems, Settings, SourceFile};
+use crate::config::{AccessLog, Listener, Problems, Settings, SourceFile};
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::Metrics;
+use crate::tls::{ServerTls, Tickets};
 
 /// Reads the configuration again.
 pub type Load = Box<dyn Fn() -> Result<Settings, LoadError> + Send>;
@@ -79,6 +81,8 @@ pub(super) struct Reloader {
     pub metrics: Arc<Metrics>,
     pub status: Arc<ConfigStatus>,
     pub origins: Origins,
+    pub listeners: Listeners,
+    pub tickets: Tickets,
     pub fixed: Fixed,
     pub grace_period: Arc<Mutex<Duration>>,
     /// The files, where changes are to be noticed.
@@ -146,12 +150,18 @@ impl Reloader {
         }
         let grace_period = settings.server.grace_period;
         let log_file = log_file(&settings).map(Path::to_owned);
-        let upstreams = self.runtime.block_on(self.origins.adopt(&settings.origins, &self.metrics));
+        let listeners =
+            self.listeners.prepare(&settings.listeners, &self.tickets).map_err(|error| error.to_string())?;
+        let certificates = certificates(&settings.listeners);
+        let upstreams = self.runtime.block_on(self.origins.adopt(&settings.origins));
+        let upstreams = upstreams.map_err(|error| error.to_string())?;
         let snapshot =
             Snapshot::new(settings, upstreams.clone(), &self.metrics).map_err(|error| error.to_string())?;
         let moved = self.shared.access_log.redirect(log_file.as_deref());
         moved.map_err(|error| format!("log.access_file: {error}"))?;
         self.replaced.push(self.shared.snapshot.swap(Arc::new(snapshot)));
+        listeners.adopt();
+        self.metrics.certificates(certificates);
         self.origins.keep(&upstreams);
         *self.grace_period.lock() = grace_period;
         self.metrics.config_loaded();
@@ -175,6 +185,16 @@ pub(super) fn log_file(settings: &Settings) -> Option<&Path> {
     settings.log.file.as_deref().filter(|_| settings.log.access != AccessLog::Off)
 }
 
+/// Listener, name and expiry of every certificate, for the metrics.
+pub(super) fn certificates(listeners: &[Listener]) -> Vec<(String, String, i64)> {
+    let of_listener = |listener: &Listener| {
+        let address = listener.address.to_string();
+        let certificates = listener.tls.iter().flat_map(ServerTls::certificates);
+        certificates.map(move |found| (address.clone(), found.name(), found.not_after)).collect::<Vec<_>>()
+    };
+    listeners.iter().flat_map(of_listener).collect()
+}
+
 /// What stays as it is until another process takes over.
 pub(super) struct Fixed(Vec<(&'static str, String)>);
 
@@ -191,6 +211,7 @@ impl Fixed {
             ("server.pid_file", path(&settings.server.pid_file)),
             ("server.upgrade_sock", path(&settings.server.upgrade_sock)),
             ("server.user", identity.map_or_else(|| "none".to_owned(), ToString::to_string)),
+            ("server.upstream_keepalive_pool_size", settings.server.upstream_keepalive_pool_size.to_string()),
             ("listeners", listeners.join(", ")),
             ("admin.address", settings.admin.address.to_string()),
         ])

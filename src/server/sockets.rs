@@ -3,35 +3,47 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustix::process::{Resource, Uid, getrlimit, setrlimit};
 
 use super::ServerError;
 use super::handover::{Predecessor, Received, Waiting};
 use super::listener::BoundListener;
 use super::notify::{Notifier, WAITING};
-use crate::config::Settings;
+use crate::config::{self, Settings};
+use crate::downstream::{Listener, SharedListener};
+use crate::tls::Tickets;
 
 /// How long a successor waits for the running process to get SIGQUIT.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sockets that somebody else has bound, each with its address.
 pub(super) type Inherited = Vec<(SocketAddr, TcpListener)>;
+/// A listener for clients.
+pub(super) struct PublicListener {
+    /// Its socket.
+    pub socket: BoundListener,
+    /// As it was configured at the start: with port 0 where any was welcome.
+    configured: SocketAddr,
+    /// How connections are served; a reload changes it for those that come after.
+    pub settings: SharedListener,
+}
 
 /// Where clients and operators connect.
-#[derive(Debug)]
 pub(super) struct Sockets {
     /// The public listeners, in the order of the configuration.
-    pub public: Vec<BoundListener>,
+    pub public: Vec<PublicListener>,
     /// The admin listener.
     pub admin: BoundListener,
 }
 
 impl Sockets {
     /// Uses the sockets that the service manager has `passed`, and binds the other addresses.
-    pub fn bind(settings: &Settings, passed: Inherited) -> Result<Self, ServerError> {
-        let (sockets, unused) = Self::from_inherited(settings, passed)?;
+    pub fn bind(settings: &Settings, tickets: &Tickets, passed: Inherited) -> Result<Self, ServerError> {
+        let (sockets, unused) = Self::from_inherited(settings, tickets, passed)?;
         refuse_unused(&unused)?;
         Ok(sockets)
     }
@@ -40,6 +52,7 @@ impl Sockets {
     /// those that no configuration names.
     fn from_inherited(
         settings: &Settings,
+        tickets: &Tickets,
         mut inherited: Inherited,
     ) -> Result<(Self, Inherited), ServerError> {
         let mut socket = |what: &str, address: SocketAddr| {
@@ -50,22 +63,77 @@ impl Sockets {
             }
             .map_err(|error| cannot_listen(what, address, &error))
         };
-        let public = settings.listeners.iter().map(|listener| socket("listener", listener.address));
-        let public = public.collect::<Result<_, _>>()?;
+        let public = settings.listeners.iter().map(|listener| {
+            let settings =
+                Listener::new(listener, tickets).map_err(|error| cannot_prepare(listener, error))?;
+            Ok(PublicListener {
+                socket: socket("listener", listener.address)?,
+                configured: listener.address,
+                settings: Arc::new(ArcSwap::from_pointee(settings)),
+            })
+        });
+        let public = public.collect::<Result<_, ServerError>>()?;
         let admin = socket("admin", settings.admin.address)?;
         Ok((Self { public, admin }, inherited))
     }
 
     /// Every socket, for handing over.
     pub fn all(&self) -> Vec<&BoundListener> {
-        self.public.iter().chain([&self.admin]).collect()
+        self.public.iter().map(|listener| &listener.socket).chain([&self.admin]).collect()
     }
+
+    /// How connections are served on each public listener.
+    pub fn listeners(&self) -> Listeners {
+        Listeners(self.public.iter().map(|public| (public.configured, public.settings.clone())).collect())
+    }
+}
+
+/// How connections are served on each public listener, by its address as it was configured at the
+/// start.
+pub(super) struct Listeners(Vec<(SocketAddr, SharedListener)>);
+
+impl Listeners {
+    /// Prepares `wanted` for the listeners that it still names; nothing changes before
+    /// [`Prepared::adopt`].
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn prepare(&self, wanted: &[config::Listener], tickets: &Tickets) -> Result<Prepared, ServerError> {
+        let mut prepared = Vec::new();
+        for (index, (configured, settings)) in self.0.iter().enumerate() {
+            let is_this = |wanted: &&config::Listener| wanted.address == *configured;
+            let at_its_place = wanted.get(index).filter(is_this);
+            if let Some(wanted) = at_its_place.or_else(|| wanted.iter().find(is_this)) {
+                let listener =
+                    Listener::new(wanted, tickets).map_err(|error| cannot_prepare(wanted, error))?;
+                prepared.push((settings.clone(), Arc::new(listener)));
+            }
+        }
+        Ok(Prepared(prepared))
+    }
+}
+
+/// How new connections are to be served.
+pub(super) struct Prepared(Vec<(SharedListener, Arc<Listener>)>);
+
+impl Prepared {
+    /// From now on.
+    pub fn adopt(self) {
+        for (settings, listener) in self.0 {
+            settings.store(listener);
+        }
+    }
+}
+
+fn cannot_prepare(listener: &config::Listener, error: rustls::Error) -> ServerError {
+    ServerError::new(format!("listener {}: cannot set up TLS", listener.address), error)
 }
 
 /// Waits for the sockets of the running process, or to be asked to end. It goes on accepting until
 /// it hears that this process does. `future_user` is the one that this process will become.
 pub(super) fn take_over(
     settings: &Settings,
+    tickets: &Tickets,
     passed: Inherited,
     future_user: Option<Uid>,
     notifier: &Notifier,
@@ -82,7 +150,7 @@ pub(super) fn take_over(
     let Received { mut sockets, predecessor } = waiting.receive(PATIENCE, asked_to_end).map_err(failed)?;
     let handed_over: Vec<SocketAddr> = sockets.iter().map(|(address, _)| *address).collect();
     sockets.extend(passed.into_iter().filter(|(address, _)| !handed_over.contains(address)));
-    let (sockets, mut unused) = Sockets::from_inherited(settings, sockets)?;
+    let (sockets, mut unused) = Sockets::from_inherited(settings, tickets, sockets)?;
     unused.retain(|(address, _)| {
         let was_handed_over = handed_over.contains(address);
         if was_handed_over {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -16,12 +16,14 @@ use super::pid_file::{self, PidFile};
 use super::reload::{self, Fixed, Load, Reloader, Reloading};
 use super::signals::Signals;
 use super::sockets::{self, Sockets};
-use super::worker::Worker;
+use super::worker::{Worker, WorkerUpstream};
 use super::{Server, ServerError, Start, become_user, local};
 use crate::admin::{Admin, ConfigStatus, Readiness};
 use crate::config::{self, Identity};
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics};
+use crate::tls::{self, Tickets};
+use crate::upstream::{Dialers, Surroundings, SystemResolver};
 
 impl Server {
     /// Binds or takes over the sockets, then starts the workers and the admin listener.
@@ -32,6 +34,7 @@ impl Server {
     pub fn start(start: Start) -> Result<Self, ServerError> {
         let Start { settings, reload, take_over } = start;
         let passed = sockets::passed_by_service_manager()?;
+        tls::install_provider();
         let runtime = event_loop()?;
         let mut signals = {
             let _inside = runtime.enter();
@@ -44,17 +47,27 @@ impl Server {
         let metrics =
             Metrics::new().map_err(|error| ServerError::new("cannot register the metrics", error))?;
         let metrics = Arc::new(metrics);
-        let mut origins = Origins::default();
-        let upstreams = runtime.block_on(origins.adopt(&settings.origins, &metrics));
+        let dialers = Dialers::default();
+        let mut origins = Origins::new(Surroundings {
+            metrics: metrics.clone(),
+            dialers: dialers.clone(),
+            resolver: Arc::new(SystemResolver),
+        });
+        let upstreams = runtime
+            .block_on(origins.adopt(&settings.origins))
+            .map_err(|error| ServerError::new("cannot prepare TLS towards an origin", error))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let tickets = Tickets::new(now.as_secs())
+            .map_err(|error| ServerError::new("cannot make keys for TLS session tickets", error))?;
 
         let (sockets, mut predecessor) = if take_over {
             let future_user = server.identity.as_ref().map(|identity| Uid::from_raw(identity.uid));
             let asked_to_end = || runtime.block_on(signals.asks_to_end());
             let (sockets, predecessor) =
-                sockets::take_over(&settings, passed, future_user, &notifier, asked_to_end)?;
+                sockets::take_over(&settings, &tickets, passed, future_user, &notifier, asked_to_end)?;
             (sockets, Some(predecessor))
         } else {
-            (Sockets::bind(&settings, passed)?, None)
+            (Sockets::bind(&settings, &tickets, passed)?, None)
         };
         if let Some(identity) = &server.identity {
             give_up_rights(identity, &reload)?;
@@ -62,10 +75,14 @@ impl Server {
         let (access_log, writer) = AccessLogSink::start(reload::log_file(&settings))
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
         let (fixed, watch) = (Fixed::of(&settings), reload::watch_of(&settings));
+        metrics.certificates(reload::certificates(&settings.listeners));
         let snapshot = Snapshot::new(settings, upstreams, &metrics)
             .map_err(|error| ServerError::new("cannot prepare the configuration", error))?;
-        let shared =
-            Arc::new(Shared { snapshot: ArcSwap::from_pointee(snapshot), access_log: access_log.clone() });
+        let shared = Arc::new(Shared {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            access_log: access_log.clone(),
+            metrics: metrics.clone(),
+        });
         if let Some(predecessor) = &mut predecessor {
             let asked_to_end = || runtime.block_on(signals.asks_to_end());
             predecessor.ready(asked_to_end).map_err(|error| too_late(&error))?;
@@ -82,6 +99,8 @@ impl Server {
             metrics: metrics.clone(),
             status: status.clone(),
             origins,
+            listeners: sockets.listeners(),
+            tickets,
             fixed,
             grace_period: Arc::new(Mutex::new(server.grace_period)),
             watch,
@@ -96,8 +115,11 @@ impl Server {
         local::serve(&runtime, "admin", admin, &sockets.admin, admin_stopped)
             .map_err(|error| ServerError::new("cannot serve the admin listener", error))?;
         let (stop, stopped) = watch::channel(false);
+        let upstream = WorkerUpstream { dialers, keepalive_pool_size: server.upstream_keepalive_pool_size };
         let workers = (0..server.threads)
-            .map(|number| Worker::start(number, shared.clone(), &sockets.public, stopped.clone()))
+            .map(|number| {
+                Worker::start(number, shared.clone(), upstream.clone(), &sockets.public, stopped.clone())
+            })
             .collect::<io::Result<Vec<_>>>()
             .map_err(|error| ServerError::new("cannot start a worker", error))?;
 
@@ -139,8 +161,9 @@ impl Server {
     }
 
     fn announce(&self) {
-        for address in self.listeners() {
-            log::info!("listening on http://{address}");
+        for listener in &self.sockets.public {
+            let scheme = listener.settings.load().scheme();
+            log::info!("listening on {scheme}://{}", listener.socket.address());
         }
         log::info!("admin on http://{}", self.admin());
         self.notifier.tell(&format!("{READY}\nMAINPID={}\nSTATUS=serving", std::process::id()));

@@ -7,34 +7,31 @@ use std::thread;
 
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::services::Service as _;
-use pingora_core::services::listening::Service;
-use pingora_proxy::http_proxy;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
-use super::connections::Connections;
-use super::listener::{self, BoundListener};
+use super::pingora;
+use super::sockets::PublicListener;
+use crate::downstream::{self, accept};
 use crate::proxy::{Gateway, Shared};
-
-/// Kept connections to origins, for each worker.
-const POOL_SIZE: usize = 1024;
-
-/// The most attempts for one request: several addresses may be down, or a kept connection closed.
-const MAX_ATTEMPTS: usize = 4;
+use crate::upstream::{Dialers, MAX_ATTEMPTS, OriginConnector};
 
 /// A running worker. Its thread ends with the process.
 pub(super) struct Worker {
-    load: Arc<Load>,
-}
-
-/// What a worker has to do, seen from outside.
-#[derive(Default)]
-pub(super) struct Load {
+    connections: Arc<downstream::Worker>,
     /// Requests that have begun and not ended.
     requests: Arc<AtomicUsize>,
-    /// Open connections, idle ones too.
-    connections: Arc<AtomicUsize>,
     /// No connection is accepted any more.
-    closed: AtomicBool,
+    closed: Arc<AtomicBool>,
+}
+
+/// The origins' side of a worker.
+#[derive(Clone)]
+pub(super) struct WorkerUpstream {
+    /// Makes the connections that Pingora does not.
+    pub dialers: Dialers,
+    /// Unused connections that are kept.
+    pub keepalive_pool_size: usize,
 }
 
 impl Worker {
@@ -43,33 +40,36 @@ impl Worker {
     pub fn start(
         number: usize,
         shared: Arc<Shared>,
-        listeners: &[BoundListener],
+        upstream: WorkerUpstream,
+        listeners: &[PublicListener],
         stop: ShutdownWatch,
     ) -> io::Result<Self> {
         let conf = Arc::new(ServerConf {
             threads: 1,
             work_stealing: false,
             max_retries: MAX_ATTEMPTS,
-            upstream_keepalive_pool_size: POOL_SIZE,
+            upstream_keepalive_pool_size: upstream.keepalive_pool_size,
             ..ServerConf::default()
         });
-        let load = Arc::new(Load::default());
-        let mut proxy = http_proxy(&conf, Gateway::new(shared, load.requests.clone()));
-        // Not to serve CONNECT, but to refuse it as anything else, counted and logged.
-        let options = proxy.server_options.get_or_insert_default();
-        options.allow_connect_method_proxying = true;
-        let connections = Connections::new(proxy, load.connections.clone());
-        let mut service = Service::new(format!("worker-{number}"), connections);
-        for listener in listeners {
-            service.add_tcp(&listener.address().to_string());
-        }
-        let fds = listener::lend(listeners)?;
+        let requests = Arc::new(AtomicUsize::new(0));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let worker = Self { load: load.clone() };
+        let gateway = Gateway::new(shared.clone(), requests.clone());
+        let proxy =
+            runtime.block_on(pingora::proxy(&conf, gateway, OriginConnector::new(upstream.dialers)))?;
+        let connections = Arc::new(downstream::Worker { proxy, shared, open: AtomicUsize::new(0) });
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            let _inside = runtime.enter();
+            let socket = TcpListener::from_std(listener.socket.try_clone()?)?;
+            let settings = listener.settings.clone();
+            accepting.spawn_on(accept(connections.clone(), socket, settings, stop.clone()), runtime.handle());
+        }
+        let closed = Arc::new(AtomicBool::new(false));
+        let worker = Self { connections, requests, closed: closed.clone() };
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             runtime.block_on(async move {
-                service.start_service(Some(fds), stop, 1).await;
-                load.closed.store(true, Ordering::Release);
+                while accepting.join_next().await.is_some() {}
+                closed.store(true, Ordering::Release);
                 // What has been accepted is served to its end.
                 std::future::pending::<()>().await;
             });
@@ -79,16 +79,16 @@ impl Worker {
 
     /// Requests that have begun and not ended.
     pub fn requests(&self) -> usize {
-        self.load.requests.load(Ordering::Acquire)
+        self.requests.load(Ordering::Acquire)
     }
 
     /// Whether it has stopped accepting and has no connection left.
     pub fn is_empty(&self) -> bool {
-        self.is_idle() && self.load.connections.load(Ordering::Acquire) == 0
+        self.is_idle() && self.connections.open.load(Ordering::Acquire) == 0
     }
 
     /// Whether it has stopped accepting and has no unfinished request.
     pub fn is_idle(&self) -> bool {
-        self.load.closed.load(Ordering::Acquire) && self.requests() == 0
+        self.closed.load(Ordering::Acquire) && self.requests() == 0
     }
 }

@@ -1,11 +1,13 @@
 //! Metrics in Prometheus' text format. All labels come from closed sets: routes and origins of
 //! the configuration, policies, verdicts, reasons, kinds of failure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+use super::origins::{OriginFamilies, OriginMetrics, OriginState};
 use super::route_metrics::{RouteMetrics, Routes};
 use crate::approov::Rejection;
 use crate::policy::Policy;
@@ -52,6 +54,12 @@ pub fn reason_label(rejection: Option<Rejection>) -> &'static str {
 pub enum UpstreamErrorKind {
     /// Its name has no address.
     Resolve,
+    /// None of its addresses can be asked.
+    AllDown,
+    /// Too many requests wait for it.
+    QueueFull,
+    /// A request has waited for it too long.
+    QueueTimeout,
     /// No connection.
     Connect,
     /// No connection in time.
@@ -75,6 +83,9 @@ impl UpstreamErrorKind {
     pub fn label(self) -> &'static str {
         match self {
             UpstreamErrorKind::Resolve => "resolve",
+            UpstreamErrorKind::AllDown => "all_down",
+            UpstreamErrorKind::QueueFull => "queue_full",
+            UpstreamErrorKind::QueueTimeout => "queue_timeout",
             UpstreamErrorKind::Connect => "connect",
             UpstreamErrorKind::ConnectTimeout => "connect_timeout",
             UpstreamErrorKind::Tls => "tls",
@@ -87,15 +98,42 @@ impl UpstreamErrorKind {
     }
 }
 
+/// How a TLS handshake with a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// With a new session.
+    Full,
+    /// With one from before.
+    Resumed,
+    /// Not at all.
+    Failed,
+    /// Not in time.
+    TimedOut,
+}
+
+impl Handshake {
+    /// The label in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Handshake::Full => "full",
+            Handshake::Resumed => "resumed",
+            Handshake::Failed => "failed",
+            Handshake::TimedOut => "timed_out",
+        }
+    }
+}
+
 /// Every metric family of the process.
 pub struct Metrics {
     registry: Registry,
     routes: Routes,
-    upstream_errors: IntCounterVec,
+    origins: OriginFamilies,
     config_reloads: IntCounterVec,
     config_last_reload_success: IntGauge,
     config_last_reload_success_timestamp: Gauge,
     access_log_dropped: IntGauge,
+    handshakes: IntCounterVec,
+    certificate_expiry: GaugeVec,
 }
 
 impl Metrics {
@@ -107,11 +145,8 @@ impl Metrics {
         let registry = Registry::new_custom(Some("approov_gateway".into()), None)?;
         let metrics = Self {
             routes: Routes::new(&registry)?,
+            origins: OriginFamilies::register(&registry)?,
             registry,
-            upstream_errors: IntCounterVec::new(
-                Opts::new("upstream_errors_total", "Failures of an origin, by kind; retried ones too."),
-                &["origin", "kind"],
-            )?,
             config_reloads: IntCounterVec::new(
                 Opts::new("config_reloads_total", "Configurations loaded or refused since the start."),
                 &["result"],
@@ -128,15 +163,27 @@ impl Metrics {
                 "access_log_dropped_lines",
                 "Access log lines lost: they were not taken fast enough, or not at all.",
             )?,
+            handshakes: IntCounterVec::new(
+                Opts::new("tls_handshakes_total", "TLS handshakes with clients, by listener and result."),
+                &["listener", "result"],
+            )?,
+            certificate_expiry: GaugeVec::new(
+                Opts::new(
+                    "certificate_expiry_timestamp_seconds",
+                    "Unix time at which a listener's certificate expires.",
+                ),
+                &["listener", "certificate"],
+            )?,
         };
         let build_info =
             GaugeVec::new(Opts::new("build_info", "1, with the version as a label."), &["version"])?;
         build_info.with_label_values(&[crate::VERSION]).set(1.0);
-        metrics.registry.register(Box::new(metrics.upstream_errors.clone()))?;
         metrics.registry.register(Box::new(metrics.config_reloads.clone()))?;
         metrics.registry.register(Box::new(metrics.config_last_reload_success.clone()))?;
         metrics.registry.register(Box::new(metrics.config_last_reload_success_timestamp.clone()))?;
         metrics.registry.register(Box::new(metrics.access_log_dropped.clone()))?;
+        metrics.registry.register(Box::new(metrics.handshakes.clone()))?;
+        metrics.registry.register(Box::new(metrics.certificate_expiry.clone()))?;
         metrics.registry.register(Box::new(build_info))?;
         for result in ["success", "failure"] {
             metrics.config_reloads.with_label_values(&[result]);
@@ -151,7 +198,31 @@ impl Metrics {
 
     /// The counters of one origin.
     pub fn origin(&self, name: &str) -> OriginMetrics {
-        OriginMetrics { origin: name.into(), errors: self.upstream_errors.clone() }
+        self.origins.origin(name)
+    }
+
+    /// Shows the state of an origin for as long as it lives.
+    pub fn watch_origin(&self, origin: &Arc<dyn OriginState>) {
+        self.origins.watch(origin);
+    }
+
+    /// A TLS handshake with a client of this listener has ended.
+    pub fn handshake(&self, listener: &str, result: Handshake) {
+        self.handshakes.with_label_values(&[listener, result.label()]).inc();
+    }
+
+    /// The certificates in use, each with its listener, its name and its expiry in Unix time; of
+    /// several with one name the first to expire counts. Those told before are forgotten.
+    pub fn certificates(&self, certificates: impl IntoIterator<Item = (String, String, i64)>) {
+        let mut first = BTreeMap::new();
+        for (listener, name, expiry) in certificates {
+            let first = first.entry((listener, name)).or_insert(expiry);
+            *first = expiry.min(*first);
+        }
+        self.certificate_expiry.reset();
+        for ((listener, name), expiry) in first {
+            self.certificate_expiry.with_label_values(&[&*listener, &*name]).set(expiry as f64);
+        }
     }
 
     /// A configuration was taken.
@@ -177,18 +248,5 @@ impl Metrics {
         self.routes.forget_unused(Instant::now());
         self.access_log_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
         TextEncoder::new().encode_to_string(&self.registry.gather())
-    }
-}
-
-/// The counters of one origin.
-pub struct OriginMetrics {
-    origin: Box<str>,
-    errors: IntCounterVec,
-}
-
-impl OriginMetrics {
-    /// Counts a failure.
-    pub fn failed(&self, kind: UpstreamErrorKind) {
-        self.errors.with_label_values(&[&*self.origin, kind.label()]).inc();
     }
 }

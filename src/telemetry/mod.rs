@@ -3,11 +3,13 @@
 mod access_log;
 mod diagnostics;
 mod metrics;
+mod origins;
 mod redact;
 mod route_metrics;
 
 pub(crate) use access_log::write_address;
 pub use access_log::{AccessLogSink, Entry, Writer};
 pub use diagnostics::init as init_diagnostics;
-pub use metrics::{Metrics, OriginMetrics, UpstreamErrorKind, Verdict, reason_label};
+pub use metrics::{Handshake, Metrics, UpstreamErrorKind, Verdict, reason_label};
+pub use origins::{OriginMetrics, OriginState, RetryReason};
 pub use route_metrics::RouteMetrics;

@@ -5,6 +5,7 @@ mod line;
 mod output;
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,10 +33,14 @@ pub struct Entry<'a> {
     pub path: &'a [u8],
     /// `http.response.status_code`; none when the client was gone before an answer
     pub status: Option<u16>,
-    /// `client.address`
-    pub client: Option<std::net::SocketAddr>,
+    /// `client.address`, and `client.port` where the client itself has connected
+    pub client: Option<(IpAddr, Option<u16>)>,
     /// `network.protocol.version`
     pub protocol: &'static str,
+    /// `tls.protocol.version`
+    pub tls_version: Option<&'static str>,
+    /// `tls.client.subject`: of a verified certificate
+    pub client_subject: Option<&'a str>,
     /// `server.address`: the `Host` field
     pub host: &'a [u8],
     /// `user_agent.original`
@@ -62,6 +67,8 @@ pub struct Entry<'a> {
     pub response_code: Option<&'a str>,
     /// `approov.origin`
     pub origin: Option<&'a str>,
+    /// `http.request.resend_count`: attempts beyond the first to have it answered by the origin
+    pub resends: usize,
 }
 
 /// Where finished requests are written.
@@ -248,8 +255,10 @@ mod tests {
             method: "GET",
             path,
             status: Some(200),
-            client: Some(([192, 0, 2, 1], 4711).into()),
+            client: Some(([192, 0, 2, 1].into(), Some(4711))),
             protocol: "1.1",
+            tls_version: Some("1.3"),
+            client_subject: None,
             host: b"api.example.com",
             user_agent: b"",
             request_bytes: 0,
@@ -263,6 +272,7 @@ mod tests {
             device_id: Some("ExampleApproovTokenDID=="),
             response_code: None,
             origin: Some("api"),
+            resends: 0,
         }
     }
 

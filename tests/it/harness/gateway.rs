@@ -159,8 +159,8 @@ pub struct Gateway {
 impl Gateway {
     /// Waits until it says where it listens.
     pub fn wait_until_listening(&mut self) {
-        self.public = Some(self.announced("listening on http://"));
-        self.admin = Some(self.announced("admin on http://"));
+        self.public = Some(self.announced("listening on "));
+        self.admin = Some(self.announced("admin on "));
     }
 
     /// Waits until standard error holds this text.
@@ -306,7 +306,7 @@ fn find(stderr: &[u8], marker: &str) -> Option<SocketAddr> {
     let text = String::from_utf8_lossy(stderr);
     // Whole lines only: the last one may still be in the making.
     let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-    lines.filter_map(|line| line.split_once(marker)).find_map(|(_, rest)| {
+    lines.filter_map(|line| line.split_once(marker)?.1.split_once("://")).find_map(|(_, rest)| {
         let end = rest.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(rest.len());
         rest[..end].parse().ok()
     })

@@ -54,16 +54,20 @@ fn forwarding_fields_of_a_client_never_reach_the_origin() {
     let gateway = gateway_before(&origin);
     let names = forged_names();
     assert!(names.len() > 40);
-    let mut all = Message::get("/").token(&tokens::valid());
     for name in &names {
         let one = Message::get("/").token(&tokens::valid()).field(name, FORGED);
         assert_eq!(gateway.ask(&one).status, 200, "{name}");
         assert_true_forwarding(&origin.requests().pop().unwrap());
-        all = all.field(name, FORGED);
     }
-    assert_eq!(gateway.ask(&all).status, 200);
-    assert_true_forwarding(&origin.requests().pop().unwrap());
-    assert_eq!(origin.requests().len(), names.len() + 1);
+    let mut together = 0;
+    for names in names.chunks(80) {
+        let message = Message::get("/").token(&tokens::valid());
+        let message = names.iter().fold(message, |message, name| message.field(name, FORGED));
+        assert_eq!(gateway.ask(&message).status, 200);
+        assert_true_forwarding(&origin.requests().pop().unwrap());
+        together += 1;
+    }
+    assert_eq!(origin.requests().len(), names.len() + together);
 }
 
 #[test]

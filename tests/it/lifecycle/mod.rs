@@ -15,11 +15,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 
-use crate::harness::{
-    Client, DEADLINE, Exchange, Gateway, Message, Origin, Setup, Then, config_before, tokens,
-};
+use crate::harness::{Client, Exchange, Gate, Gateway, Message, Origin, Setup, Then, config_before, tokens};
 
 /// A private folder for a configuration, a pid file and the socket of upgrades. In the system's
 /// folder for temporary files, for the path of a socket must be short.
@@ -109,23 +106,6 @@ impl Drop for Place {
 impl AsRef<Path> for Place {
     fn as_ref(&self) -> &Path {
         &self.0
-    }
-}
-
-/// Holds up an origin until the test says so.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    fn open(&self) {
-        *self.0.0.lock().unwrap() = true;
-        self.0.1.notify_all();
-    }
-
-    fn pass(&self) {
-        let open = self.0.0.lock().unwrap();
-        let (open, _) = self.0.1.wait_timeout_while(open, DEADLINE, |open| !*open).unwrap();
-        assert!(*open, "the gate stayed closed");
     }
 }
 

@@ -1,16 +1,18 @@
 //! `check`: load and validate everything that `run` would, and say what would happen.
 
+mod origin;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use nix::unistd::geteuid;
 
-use crate::config::{AccessLog, Environment, Identity, Origin, Settings, load, show_duration, strategy_name};
+use crate::config::{AccessLog, Environment, Identity, Settings, load, show_duration, strategy_name};
 use crate::policy::{HostPattern, PathPattern, Policy, Route};
-
-use super::Failure;
 use crate::server::become_user;
+
+use super::{Failure, limits, listeners};
 
 /// Check the configuration without serving.
 ///
@@ -74,8 +76,8 @@ pub fn summary(settings: &Settings) -> String {
     let file =
         settings.file.as_ref().map_or("the environment alone".to_owned(), |file| file.display().to_string());
     out.line(format_args!("configuration  {file}: fine"));
-    for listener in &settings.listeners {
-        out.line(format_args!("listener       {}", listener.address));
+    for line in settings.listeners.iter().flat_map(listeners::lines) {
+        out.line(format_args!("{line}"));
     }
     out.line(format_args!("admin          {}", settings.admin.address));
     let server = &settings.server;
@@ -99,10 +101,16 @@ pub fn summary(settings: &Settings) -> String {
         let id = key.id().unwrap_or("(without id)");
         out.line(format_args!("key            {id} {}", key.algorithm().name()));
     }
-    for origin in &settings.origins {
-        out.line(format_args!("origin         {} {}", origin.name, origin_url(origin)));
+    for (position, found) in settings.origins.iter().enumerate() {
+        out.line(format_args!("origin         {} {}", found.name, origin::url(found)));
+        for line in origin::peculiarities(settings, position) {
+            out.line(format_args!("               {line}"));
+        }
     }
     out.routes(settings);
+    for (name, text) in limits::summary(settings) {
+        out.line(format_args!("{name:<14} {text}"));
+    }
     let log = match (settings.log.access, &settings.log.file) {
         (AccessLog::Json, None) => "json, on standard output".to_owned(),
         (AccessLog::Json, Some(file)) => format!("json, in {}", file.display()),
@@ -156,10 +164,17 @@ pub fn explain(settings: &Settings, method: &str, url: &str) -> Result<String, F
     if verifies(route.policy) {
         out.line(format_args!("strategy  {}", strategy_name(route.strategy)));
     }
-    if let (false, Some(origin)) = (route.policy == Policy::Deny, settings.origins.get(route.origin)) {
-        out.line(format_args!("origin    {} {}", origin.name, origin_url(origin)));
+    if let (false, Some(found)) = (route.policy == Policy::Deny, settings.origins.get(route.origin)) {
+        out.line(format_args!("origin    {} {}", found.name, origin::url(found)));
+        for line in origin::peculiarities(settings, route.origin) {
+            out.line(format_args!("          {line}"));
+        }
+        out.line(format_args!("          time limits: {}", origin::time_limits(found)));
     }
-    out.line(format_args!("limits    none"));
+    for (number, limit) in limits::of_route(&settings.limits, index, route).iter().enumerate() {
+        let name = if number == 0 { "limits" } else { "" };
+        out.line(format_args!("{name:<9} {limit}"));
+    }
     out.hint_at_hosts(settings, host);
     Ok(out.0)
 }
@@ -253,12 +268,6 @@ fn show_host(host: &HostPattern) -> String {
     }
 }
 
-fn origin_url(origin: &Origin) -> String {
-    let scheme = if origin.tls { "https" } else { "http" };
-    let host = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.to_string() };
-    format!("{scheme}://{host}:{}", origin.port)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,7 +288,7 @@ mod tests {
         let text = summary(&settings());
         let (_, text) = text.split_once('\n').expect("more than one line");
         let expected = "\
-listener       127.0.0.1:8787
+listener       127.0.0.1:8787: HTTP/1.1
 admin          127.0.0.1:8788
 server         2 threads, grace period 30s
 token          in approov-token, removed before the origin
@@ -291,6 +300,16 @@ route 1        GET|HEAD /health: open -> api
 route 2        /v1/*: protect, token-binding -> api (v1)
 route 3        /v1/admin*: deny
 route 4        /files/* at files.example.com|*.cdn.example.com: observe, token -> files
+limit          by address: 100/s, burst 500
+limit          by device: 20/s, burst 100
+limit          v1: by device: 5/m, burst 3 (posting)
+limit          v1: body 1MiB
+offenders      banned for 1m to 1h after 120 failures within 1m
+addresses      2 ranges allowed, 0 denied
+connections    10000, of one address 500
+requests       2000 at once, 200 of them for verified ones
+sizes          header 32KiB, target 8KiB, body 64MiB
+times          header 10s, body 30s, idle 75s
 access log     json, on standard output
 ";
         let (fixed, warnings) = text.split_at(expected.len());
@@ -323,7 +342,9 @@ access log     json, on standard output
             ("GET", "https://a.example/v1/posts#x", "route     v1 (number 2 of 4: /v1/*)"),
             ("GET", "/v1/posts", "strategy  token-binding"),
             ("GET", "/v1/posts", "origin    api https://api.example.com:443"),
-            ("GET", "/v1/posts", "limits    none"),
+            ("GET", "/v1/posts", "limits    by address: 100/s, burst 500\n"),
+            ("GET", "/v1/posts", "\n          by device: 5/m, burst 3 (posting)\n          body 1MiB\n"),
+            ("GET", "/health", "limits    by address: 100/s, burst 500\n          body 64MiB\n"),
             ("GET", "/v1/posts", "hint      some routes look at the host"),
             ("GET", "https://x.CDN.example.com:443/files/a", "origin    files http://[::1]:8080"),
             ("GET", "/files/a", "answer    no route: 404"),
@@ -334,7 +355,7 @@ access log     json, on standard output
             assert!(text.contains(expected), "{method} {url}: {text}");
             cases += 1;
         }
-        assert_eq!(cases, 12);
+        assert_eq!(cases, 14);
     }
 
     #[test]

@@ -1,0 +1,75 @@
+//! Accepting connections from a listening socket.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::server::ShutdownWatch;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::stream::ClientStream;
+use super::{Open, SharedListener, Worker, greeting, http1, http2};
+use crate::downstream::greeting::Greeted;
+use crate::proxy::Connection;
+
+/// After a failure that another attempt would meet at once, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts until `stop` says so. What was accepted is served on, also after that.
+pub async fn accept(
+    worker: Arc<Worker>,
+    socket: TcpListener,
+    listener: SharedListener,
+    mut stop: ShutdownWatch,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            // An error means that the sender is gone, and with it the server.
+            _ = stop.wait_for(|stop| *stop) => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                let open = Open::new(&worker);
+                let connection = Connection::new(peer, listener.load_full());
+                tokio::spawn(serve(open, socket, connection, stop.clone()));
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                log::error!("cannot accept connections: {error}; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The client was gone before it was accepted (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+async fn serve(open: Open, socket: TcpStream, connection: Connection, stop: ShutdownWatch) {
+    let worker = &open.0;
+    // Answers are written whole: nothing is won by waiting for more.
+    let _ = socket.set_nodelay(true);
+    let Some(Greeted { transport, ahead, connection, is_http2 }) =
+        greeting::greet(worker, socket, connection).await
+    else {
+        return;
+    };
+    let connection = Arc::new(connection);
+    let mut stream = match ClientStream::new(transport, ahead, connection.clone()) {
+        Ok(stream) => Box::new(stream),
+        Err(error) => return log::error!("a connection cannot be served: {error}"),
+    };
+    if is_http2 || connection.listener.h2c && http2::begins(&mut stream).await {
+        stream.becomes_http2();
+        http2::serve(worker, stream, &stop).await;
+    } else {
+        http1::serve(worker, stream, &connection, &stop).await;
+    }
+}

@@ -1,0 +1,61 @@
+//! A deadline that moves with every request and rarely passes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// One timer for a connection. Moving the deadline back costs nothing: the timer goes off where it
+/// stood, sees that it was too early, and is wound up again.
+pub(super) struct Deadline {
+    timer: Pin<Box<Sleep>>,
+    at: Instant,
+}
+
+impl Deadline {
+    /// A deadline this far from now.
+    pub fn after(duration: Duration) -> Self {
+        let at = Instant::now() + duration;
+        Self { timer: Box::pin(sleep_until(at)), at }
+    }
+
+    /// Moves it to this far from now.
+    pub fn set(&mut self, duration: Duration) {
+        self.at = Instant::now() + duration;
+        if self.at < self.timer.deadline() {
+            self.timer.as_mut().reset(self.at);
+        }
+    }
+
+    /// Ready once it has passed.
+    pub fn poll_passed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            if Instant::now() >= self.at {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn passes_where_it_was_moved_to() {
+        let start = Instant::now();
+        let mut deadline = Deadline::after(Duration::from_secs(10));
+        deadline.set(Duration::from_secs(30));
+        poll_fn(|context| deadline.poll_passed(context)).await;
+        assert_eq!(start.elapsed().as_secs(), 30);
+        deadline.set(Duration::from_secs(40));
+        deadline.set(Duration::from_secs(5));
+        poll_fn(|context| deadline.poll_passed(context)).await;
+        assert_eq!(start.elapsed().as_secs(), 35);
+    }
+}

@@ -1,0 +1,66 @@
+//! The clients' side: from an accepted socket to requests.
+//!
+//! Each worker accepts from every listener and serves each connection in a task of its own:
+//!
+//! 1. `accept`: sockets, counted for as long as they live;
+//! 2. `greeting`: a trusted proxy's word of the client, and the TLS handshake;
+//! 3. `http1`: the head of a request is waited for under a deadline, within bounds, and judged as
+//!    bytes (`head`); what is no request is answered here. `stream` hands Pingora this one request,
+//!    and after it the next;
+//! 4. `http2`: requests side by side on one connection, within bounds.
+
+mod accept;
+mod deadline;
+mod greeting;
+mod head;
+mod http1;
+mod http2;
+mod listener;
+mod stream;
+mod transport;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pingora_proxy::HttpProxy;
+
+use crate::proxy::{Gateway, Shared};
+use crate::upstream::OriginConnector;
+
+pub use accept::accept;
+pub use listener::{Listener, SharedListener};
+
+pub(crate) use head::{RequestLine, is_host, is_target_byte};
+
+/// How long a client's connection is kept without a request.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// The proxy of a worker.
+pub type Proxy = HttpProxy<Gateway, OriginConnector>;
+
+/// What all connections of one worker share.
+pub struct Worker {
+    /// Answers requests, over a pool of connections to the origins.
+    pub proxy: Arc<Proxy>,
+    /// The configuration in force, and the access log.
+    pub shared: Arc<Shared>,
+    /// Open connections.
+    pub open: AtomicUsize,
+}
+
+/// Counts a connection for as long as it lives.
+struct Open(Arc<Worker>);
+
+impl Open {
+    fn new(worker: &Arc<Worker>) -> Self {
+        worker.open.fetch_add(1, Ordering::Relaxed);
+        Self(worker.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Release);
+    }
+}

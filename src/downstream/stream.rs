@@ -1,0 +1,361 @@
+//! The client's end of a connection, as Pingora reads and writes it.
+
+use std::any::Any;
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use http::StatusCode;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use pingora_http::ResponseHeader;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use super::head::{Body, Head, HeadFault, HeadLimits, HeadReader};
+use super::transport::Transport;
+use crate::proxy::Connection;
+
+/// Read at once while a head, or what follows a request, is waited for.
+const READ: usize = 8 * 1024;
+
+/// Bytes of later requests that are taken in while one is answered.
+const MAX_AHEAD: usize = 16 * 1024;
+
+/// Small writes gather up to this size until they are flushed: a header and a short body go out in
+/// one segment.
+const GATHERED: usize = 1460;
+
+/// A connection that hands Pingora one request at a time.
+///
+/// Pingora gets the head of a request from [`ClientStream::next_head`] and reads no further than
+/// the end of that request: bytes behind it belong to the next one and wait here, and while Pingora
+/// looks for the client's leaving it sees silence.
+pub struct ClientStream {
+    transport: Transport,
+    connection: Arc<Connection>,
+    /// Read from the client and not handed on.
+    ahead: BytesMut,
+    /// How many bytes belong to the body of the request in hand.
+    body: u64,
+    has_upgrade: bool,
+    gathered: Vec<u8>,
+    /// How much of what is gathered has been written.
+    written: usize,
+    digest: Arc<ProxyDigest>,
+    socket: Arc<SocketDigest>,
+}
+
+impl ClientStream {
+    /// The client's end of `connection`; `ahead` has been read from it already.
+    ///
+    /// # Errors
+    /// None in practice: the digest's status is a constant.
+    pub(super) fn new(
+        transport: Transport,
+        ahead: BytesMut,
+        connection: Arc<Connection>,
+    ) -> pingora_core::Result<Self> {
+        let socket = SocketDigest::from_raw_fd(transport.fd());
+        // A fresh cell is empty.
+        let _ = socket.peer_addr.set(Some(connection.peer.into()));
+        let data: Box<dyn Any + Send + Sync> = Box::new(connection.clone());
+        let digest = ProxyDigest::new(Box::new(ResponseHeader::build(StatusCode::OK, Some(0))?), Some(data));
+        Ok(Self {
+            transport,
+            connection,
+            ahead,
+            body: 0,
+            has_upgrade: false,
+            gathered: Vec::new(),
+            written: 0,
+            digest: Arc::new(digest),
+            socket: Arc::new(socket),
+        })
+    }
+
+    /// Waits for the first bytes of a connection, as many as `preface` or the first that differ; says
+    /// whether the connection begins with it. `None` when the client has gone before.
+    pub(super) fn poll_preface(&mut self, preface: &[u8], context: &mut Context<'_>) -> Poll<Option<bool>> {
+        loop {
+            let known = self.ahead.len().min(preface.len());
+            if self.ahead[..known] != preface[..known] {
+                return Poll::Ready(Some(false));
+            }
+            if known == preface.len() {
+                return Poll::Ready(Some(true));
+            }
+            match ready!(self.poll_ahead(context)) {
+                Ok(0) | Err(_) => return Poll::Ready(None),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// From now on its bytes are frames, not requests one after another.
+    pub(super) fn becomes_http2(&mut self) {
+        self.body = u64::MAX;
+    }
+
+    /// Whether the request in hand asked for another protocol, was answered in this one, and has
+    /// bytes behind it: of which protocol, only the client knows.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        self.has_upgrade && !self.ahead.is_empty()
+    }
+
+    /// Whether anything of a next request has come in.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    /// The bytes of a whole head, or what is wrong with it; `None` when the client has gone before.
+    pub(super) fn poll_head(
+        &mut self,
+        reader: &mut HeadReader,
+        limits: &HeadLimits,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<BytesMut, HeadFault>>> {
+        loop {
+            // A line end before the request line is none of it (RFC 9112 §2.2).
+            while self.ahead.starts_with(b"\r\n") {
+                self.ahead.advance(2);
+            }
+            match reader.advance(&self.ahead, limits) {
+                Ok(None) => {}
+                Ok(Some(head)) => return Poll::Ready(Some(Ok(self.take(head)))),
+                Err(fault) => return Poll::Ready(Some(Err(fault))),
+            }
+            match ready!(self.poll_ahead(context)) {
+                Ok(0) | Err(_) => return Poll::Ready(None),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, head: Head) -> BytesMut {
+        let bytes = if head.length == self.ahead.len() {
+            std::mem::take(&mut self.ahead)
+        } else {
+            // A copy, so that neither holds the other's memory.
+            let bytes = BytesMut::from(&self.ahead[..head.length]);
+            self.ahead.advance(head.length);
+            bytes
+        };
+        self.has_upgrade = head.has_upgrade;
+        self.body = match head.body {
+            Body::Length(length) => length,
+            Body::Chunked => u64::MAX,
+        };
+        bytes
+    }
+
+    /// Everything that has come in and was not handed on.
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.ahead
+    }
+
+    /// Ends an answer that was not Pingora's: nothing more is sent, and what the client still sends
+    /// is read for a while, lest the answer is lost to a reset.
+    pub(super) async fn linger(&mut self, most: usize) {
+        if self.shutdown_write().await.is_err() {
+            return;
+        }
+        let mut read = 0;
+        while read < most {
+            self.ahead.clear();
+            match poll_fn(|context| self.poll_ahead(context)).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => read += count,
+            }
+        }
+    }
+
+    async fn shutdown_write(&mut self) -> io::Result<()> {
+        AsyncWriteExt::shutdown(self).await
+    }
+
+    /// Reads more into `ahead`; 0 at the end.
+    fn poll_ahead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // On the stack: a connection that waits holds no buffer.
+        let mut space = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.transport).poll_read(context, &mut buffer))?;
+        self.ahead.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Nothing of the request in hand is left to read: silence, or the client's leaving.
+    fn poll_leaving(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.ahead.len() < MAX_AHEAD {
+            if ready!(self.poll_ahead(context))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Hands on what has come in already, or reads.
+    fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let most = if self.connection.is_tunnel() { u64::MAX } else { self.body };
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let before = buffer.filled().len();
+        if self.ahead.is_empty() {
+            ready!(Pin::new(&mut self.transport).poll_read(context, buffer))?;
+            let behind = before + (buffer.filled().len() - before).min(most);
+            self.ahead.extend_from_slice(&buffer.filled()[behind..]);
+            buffer.set_filled(behind);
+        } else {
+            let count = self.ahead.len().min(most).min(buffer.remaining());
+            buffer.put_slice(&self.ahead[..count]);
+            self.ahead.advance(count);
+        }
+        if self.body != u64::MAX {
+            self.body = self.body.saturating_sub((buffer.filled().len() - before) as u64);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what is gathered, and `more` with it where the kernel takes it; returns how much of
+    /// `more` was written, which may be nothing.
+    fn poll_gathered(&mut self, context: &mut Context<'_>, more: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let waiting = self.gathered.len() - self.written;
+        let mut slices = [IoSlice::new(&[]); 8];
+        let more = &more[..more.len().min(slices.len() - 1)];
+        slices[0] = IoSlice::new(&self.gathered[self.written..]);
+        slices[1..=more.len()].copy_from_slice(more);
+        let slices = if waiting > 0 { &slices[..=more.len()] } else { &slices[1..=more.len()] };
+        let count = ready!(Pin::new(&mut self.transport).poll_write_vectored(context, slices))?;
+        if count < waiting {
+            self.written += count;
+            return Poll::Ready(Ok(0));
+        }
+        self.gathered.clear();
+        self.written = 0;
+        Poll::Ready(Ok(count - waiting))
+    }
+
+    fn poll_write_slices(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
+        if length == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        if self.written == 0 && self.gathered.len() + length <= GATHERED {
+            slices.iter().for_each(|slice| self.gathered.extend_from_slice(slice));
+            return Poll::Ready(Ok(length));
+        }
+        loop {
+            match ready!(self.poll_gathered(context, slices))? {
+                0 if self.gathered.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                0 => {}
+                count => return Poll::Ready(Ok(count)),
+            }
+        }
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.body == 0 && !self.connection.is_tunnel() {
+            self.poll_leaving(context)
+        } else {
+            self.poll_body(context, buffer)
+        }
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_slices(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_slices(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.gathered.is_empty() {
+            let before = self.written;
+            ready!(self.poll_gathered(context, &[]))?;
+            if !self.gathered.is_empty() && self.written == before {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        Pin::new(&mut self.transport).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(context))?;
+        Pin::new(&mut self.transport).poll_shutdown(context)
+    }
+}
+
+impl fmt::Debug for ClientStream {
+    /// Nothing that the client has sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientStream").field("peer", &self.connection.peer).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Shutdown for ClientStream {
+    async fn shutdown(&mut self) {
+        // It may be broken already.
+        let _ = self.shutdown_write().await;
+    }
+}
+
+impl UniqueID for ClientStream {
+    fn id(&self) -> UniqueIDType {
+        self.transport.fd()
+    }
+}
+
+impl Ssl for ClientStream {}
+
+impl Peek for ClientStream {}
+
+impl GetTimingDigest for ClientStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for ClientStream {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(self.digest.clone())
+    }
+}
+
+impl GetSocketDigest for ClientStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.socket.clone())
+    }
+}
