@@ -57,7 +57,8 @@ impl Http2Client {
         let body = message.body_bytes();
         let mut pending = self.begin(message, body.is_empty());
         if !body.is_empty() {
-            self.send_body(&mut pending, body, true);
+            // A refusal may have come already, and ended the stream.
+            let _ = pending.body.send_data(Bytes::copy_from_slice(body), true);
         }
         pending
     }
