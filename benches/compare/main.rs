@@ -53,7 +53,9 @@ use programs::Programs;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Whatever stops the bench, in words.
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Failure = Box<dyn Error>;
+
+type Result<T> = std::result::Result<T, Failure>;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);

@@ -186,10 +186,11 @@ impl<'a> Bench<'a> {
         Ok(Pace::Open(share * highest))
     }
 
-    /// Whether a peer can answer at `rate`, with a little to spare.
+    /// Whether a peer has the CPU time for `rate`, with a little to spare. The rate that it was seen
+    /// at does not tell: the load may have been the limit.
     fn takes(&self, peer: &Peer, rate: f64) -> bool {
         let row = self.accepted.as_ref().and_then(|series| series.row(peer));
-        row.is_some_and(|row| row.median(Sample::rate) > 1.05 * rate)
+        row.is_some_and(|row| 1.05 * rate * row.median(Sample::cpu_micros) < 1e6)
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-use super::Result;
 use super::programs;
+use super::{Failure, Result};
 
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(15);
@@ -95,7 +95,7 @@ impl Process {
         group
     }
 
-    fn failure(&self, what: &str) -> Box<dyn std::error::Error> {
+    fn failure(&self, what: &str) -> Failure {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         format!("{} {what}:\n{log}", self.name).into()
     }

@@ -35,26 +35,30 @@ pub fn print(series: &Series) {
     for peer in &series.beyond {
         println!("{:14} cannot take that rate", peer.name());
     }
+    if series.rate.is_none() && reference.median(Sample::busy) < 0.9 {
+        println!("{} was not at its limit: the load or the origin was", reference.peer.name());
+    }
     println!("medians of {} rounds; ratios to {}, round by round", rounds(reference), reference.peer.name());
 }
 
 /// Prints the table of memory.
 pub fn print_memory(peers: &[Idle]) {
-    println!("\nmemory, shared pages counted once");
-    println!("{:14} {:>12} {:>12} {:>14} {:>16}", "", "fresh", "after load", "with idle", "idle connection");
+    println!("\nmemory: shared pages counted once; idle connections have each had one request");
+    println!(
+        "{:14} {:>12} {:>12} {:>12} {:>12} {:>16}",
+        "", "fresh", "after load", "connections", "with idle", "idle connection"
+    );
     for idle in peers {
         let mib = |kib: u64| format!("{:.1} MiB", kib as f64 / 1024.0);
         println!(
-            "{:14} {:>12} {:>12} {:>14} {:>12.2} KiB",
+            "{:14} {:>12} {:>12} {:>12} {:>12} {:>12.2} KiB",
             idle.peer.name(),
             mib(idle.fresh),
             mib(idle.after_load),
+            idle.connections,
             mib(idle.with_idle),
             idle.per_connection()
         );
-    }
-    if let Some(first) = peers.first() {
-        println!("{} idle connections, each after one request", first.connections);
     }
 }
 
