@@ -53,6 +53,8 @@ pub struct Seen {
     pub requests: u64,
     pub elapsed: Duration,
     pub latencies: Percentiles,
+    /// Whether all that was due in open loop was answered soon after the end.
+    pub keeps_up: bool,
 }
 
 /// Latencies in seconds.

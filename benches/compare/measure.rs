@@ -29,6 +29,8 @@ pub struct Sample {
     /// Of the peer's whole group of processes, in seconds.
     pub cpu: f64,
     pub latencies: Percentiles,
+    /// Whether it could answer at the rate of an open loop.
+    pub keeps_up: bool,
     pub memory_kib: u64,
 }
 
@@ -83,10 +85,6 @@ impl Series {
     pub fn reference(&self) -> Option<&Row> {
         self.rows.iter().find(|row| row.peer == Peer::Haproxy).or_else(|| self.rows.first())
     }
-
-    pub fn row(&self, peer: &Peer) -> Option<&Row> {
-        self.rows.iter().find(|row| row.peer == *peer)
-    }
 }
 
 /// What the measuring needs.
@@ -133,27 +131,33 @@ impl<'a> Bench<'a> {
         let pace = self.pace(shape.measure)?;
         let rate = if let Pace::Open(rate) = pace { Some(rate) } else { None };
         let concerned = fleet.running.iter().filter(|running| is_concerned(&running.peer, &shape));
-        let (taking, beyond): (Vec<_>, Vec<_>) =
-            concerned.partition(|running| rate.is_none_or(|rate| self.takes(&running.peer, rate)));
-        let beyond = beyond.into_iter().map(|running| running.peer.clone()).collect();
-        let row = |running: &&Running| Row { peer: running.peer.clone(), samples: Vec::new() };
-        let mut rows: Vec<Row> = taking.iter().map(row).collect();
-        for running in &taking {
-            self.round(running, &shape, pace, self.effort.seconds / 3.0)?; // warm up
-        }
-        for round in 1..=self.effort.rounds {
-            for (running, row) in taking.iter().zip(&mut rows) {
-                let sample = self.round(running, &shape, pace, self.effort.seconds)?;
-                eprintln!(
-                    "{} round {round} {:13} {:8.0} requests/s {:7.1} µs CPU/request",
-                    mode.name(),
-                    running.peer.name(),
-                    sample.rate(),
-                    sample.cpu_micros()
-                );
-                row.samples.push(sample);
+        let mut rows: Vec<(&Running, Row)> = concerned
+            .map(|running| (running, Row { peer: running.peer.clone(), samples: Vec::new() }))
+            .collect();
+        let mut beyond = Vec::new();
+        for round in 0..=self.effort.rounds {
+            // Round 0 warms up.
+            let seconds = if round == 0 { self.effort.seconds / 3.0 } else { self.effort.seconds };
+            for (running, row) in &mut rows {
+                if beyond.contains(&row.peer) {
+                    continue;
+                }
+                let sample = self.round(running, &shape, pace, seconds)?;
+                if !sample.keeps_up {
+                    beyond.push(row.peer.clone());
+                } else if round > 0 {
+                    eprintln!(
+                        "{} round {round} {:13} {:8.0} requests/s {:7.1} µs CPU/request",
+                        mode.name(),
+                        row.peer.name(),
+                        sample.rate(),
+                        sample.cpu_micros()
+                    );
+                    row.samples.push(sample);
+                }
             }
         }
+        let rows = rows.into_iter().map(|(_, row)| row).filter(|row| !beyond.contains(&row.peer)).collect();
         let series = Series { mode, rate, rows, beyond };
         if mode == Mode::Accepted {
             self.accepted = Some(series.clone());
@@ -175,6 +179,7 @@ impl<'a> Bench<'a> {
             seconds: seen.elapsed.as_secs_f64(),
             cpu: cpu.as_secs_f64(),
             latencies: seen.latencies,
+            keeps_up: seen.keeps_up,
             memory_kib: running.process.memory_kib(),
         })
     }
@@ -184,13 +189,6 @@ impl<'a> Bench<'a> {
         let reference = self.accepted.as_ref().and_then(Series::reference);
         let highest = reference.ok_or("the highest rate is not known")?.median(Sample::rate);
         Ok(Pace::Open(share * highest))
-    }
-
-    /// Whether a peer has the CPU time for `rate`, with a little to spare. The rate that it was seen
-    /// at does not tell: the load may have been the limit.
-    fn takes(&self, peer: &Peer, rate: f64) -> bool {
-        let row = self.accepted.as_ref().and_then(|series| series.row(peer));
-        row.is_some_and(|row| 1.05 * rate * row.median(Sample::cpu_micros) < 1e6)
     }
 }
 

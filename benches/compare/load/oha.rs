@@ -52,5 +52,6 @@ pub fn run(oha: &Path, target: Target, request: &Request, seconds: f64) -> Resul
             p99: number(&percentiles["p99"])?,
             p999: number(&percentiles["p99.9"])?,
         },
+        keeps_up: true,
     })
 }
