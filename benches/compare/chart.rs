@@ -15,7 +15,7 @@ const TITLE: f64 = 50.0;
 /// Room for the figure behind a bar.
 const FIGURES: f64 = 130.0;
 
-/// A bar that is more than this many times the reference's is cut off and says so.
+/// A bar that is more than this many times the reference's is cut off and says so, but never ours.
 const LONGEST: f64 = 3.5;
 
 const OURS: &str = "#d9480f";
@@ -51,9 +51,10 @@ pub fn draw(results: &[Series], memory: &[Idle]) -> Option<String> {
         Sample::cpu_micros,
     );
     add(Mode::Refused, "CPU time per refused request (wrong signature)", "µs", Sample::cpu_micros);
-    add(Mode::Latency80, "99th percentile of latency at 80 % of HAProxy's highest rate", "ms", |sample| {
-        sample.latencies.p99 * 1e3
-    });
+    let title = of(Mode::Latency80).and_then(Series::reference).map(|row| row.peer.name());
+    let title =
+        format!("99th percentile of latency at 80 % of the highest rate of {}", title.unwrap_or_default());
+    add(Mode::Latency80, &title, "ms", |sample| sample.latencies.p99 * 1e3);
     panels.extend(memory_panel(memory));
     if panels.is_empty() {
         return None;
@@ -88,7 +89,7 @@ fn panel(
 fn memory_panel(memory: &[Idle]) -> Option<Panel> {
     let bars = memory.iter().map(|idle| Bar::new(&idle.peer, idle.per_connection()));
     let reference = memory.iter().find(|idle| idle.peer == Peer::Haproxy).or_else(|| memory.first())?;
-    Panel::new("memory per idle connection", "KiB", bars, reference.per_connection())
+    Panel::new("Memory per idle connection", "KiB", bars, reference.per_connection())
 }
 
 impl Bar {
@@ -121,7 +122,8 @@ impl Panel {
             self.title
         )?;
         let most = self.bars.iter().map(|bar| bar.value).fold(f64::MIN_POSITIVE, f64::max);
-        let longest = if self.reference > 0.0 { most.min(LONGEST * self.reference) } else { most };
+        let ours = self.bars.iter().filter(|bar| bar.colour == OURS).map(|bar| 1.1 * bar.value);
+        let longest = ours.fold(LONGEST * self.reference, f64::max).min(most);
         let room = WIDTH - LABELS - FIGURES;
         for (number, bar) in self.bars.iter().enumerate() {
             let y = top + TITLE - 8.0 + STEP * number as f64;

@@ -44,7 +44,7 @@ impl Sample {
         self.cpu * 1e6 / self.requests as f64
     }
 
-    /// The share of one core that the peer used: well below 1, the load or the origin was the limit.
+    /// How many cores' time the peer used.
     pub fn busy(&self) -> f64 {
         self.cpu / self.seconds
     }

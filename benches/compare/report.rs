@@ -12,6 +12,9 @@ pub fn print(series: &Series) {
     let title = series.mode.shape().title;
     let rate = series.rate.map_or_else(String::new, |rate| format!(": {rate:.0} requests/s"));
     println!("\n{}: {title}{rate}", series.mode.name());
+    // Of the cores that a peer has; well below all of them, the load or the origin was the limit.
+    let threads = series.mode.shape().setup.threads as f64;
+    let busy = |row: &Row| row.median(Sample::busy) / threads;
     let Some(reference) = series.reference() else { return };
     println!(
         "{:14} {:>10} {:>6} {:>14} {:>6} {:>6} {:>9} {:>9} {:>9} {:>10}",
@@ -25,7 +28,7 @@ pub fn print(series: &Series) {
             row.ratio(reference, Sample::rate),
             row.median(Sample::cpu_micros),
             row.ratio(reference, Sample::cpu_micros),
-            100.0 * row.median(Sample::busy),
+            100.0 * busy(row),
             time(row.median(|sample| sample.latencies.p50)),
             time(row.median(|sample| sample.latencies.p99)),
             time(row.median(|sample| sample.latencies.p999)),
@@ -35,7 +38,7 @@ pub fn print(series: &Series) {
     for peer in &series.beyond {
         println!("{:14} cannot take that rate", peer.name());
     }
-    if series.rate.is_none() && reference.median(Sample::busy) < 0.9 {
+    if series.rate.is_none() && busy(reference) < 0.9 {
         println!("{} was not at its limit: the load or the origin was", reference.peer.name());
     }
     println!("medians of {} rounds; ratios to {}, round by round", rounds(reference), reference.peer.name());
