@@ -98,7 +98,10 @@ impl Program {
         let Ok(output) = Command::new(path).arg(flag).output() else { return String::new() };
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
-        text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+        let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        // Some name themselves first, one with its whole path.
+        let version = line.split_once("version").map_or(line, |(_, version)| version);
+        version.trim_start_matches([':', ' ']).to_owned()
     }
 }
 
