@@ -122,7 +122,6 @@ impl Peer {
     }
 
     fn command(&self, programs: &Programs, values: &Values, folder: &Folder) -> Result<Command> {
-        let haproxy = include_str!("peers/haproxy.cfg");
         let mut command = match self {
             Self::Gateway { path, .. } => {
                 let place = render("gateway.yaml", include_str!("peers/gateway.yaml"), values, folder)?;
@@ -139,6 +138,7 @@ impl Peer {
                 return Ok(command);
             }
             Self::Haproxy | Self::HaproxyNoLog => {
+                let haproxy = include_str!("peers/haproxy.cfg");
                 let without_log = haproxy.replace("    log global\n", "");
                 let template = if *self == Self::Haproxy { haproxy } else { &without_log };
                 let place = render(&format!("{}.cfg", self.name()), template, values, folder)?;
@@ -146,15 +146,14 @@ impl Peer {
                 command.arg("-db").arg("-f").arg(place);
                 command
             }
-            Self::NginxNjs => {
-                render("nginx-njs.js", include_str!("peers/nginx-njs.js"), values, folder)?;
-                let place = render("nginx-njs.conf", include_str!("peers/nginx-njs.conf"), values, folder)?;
-                let mut command = Command::new(programs.path(Program::Nginx)?);
-                command.arg("-c").arg(place);
-                command
-            }
-            Self::Nginx => {
-                let place = render("nginx.conf", include_str!("peers/nginx.conf"), values, folder)?;
+            Self::NginxNjs | Self::Nginx => {
+                let template = if *self == Self::NginxNjs {
+                    render("nginx-njs.js", include_str!("peers/nginx-njs.js"), values, folder)?;
+                    include_str!("peers/nginx-njs.conf")
+                } else {
+                    include_str!("peers/nginx.conf")
+                };
+                let place = render(&format!("{}.conf", self.name()), template, values, folder)?;
                 let mut command = Command::new(programs.path(Program::Nginx)?);
                 command.arg("-c").arg(place);
                 command
