@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use approov_gateway::limits::{
-    AddressKey, AddressRange, AddressSet, Asker, By, InFlight, Ipv6Prefix, KeyHasher, Limit, Moment,
+    AddressKey, AddressRange, AddressSet, Asker, By, Caps, InFlight, Ipv6Prefix, KeyHasher, Limit, Moment,
     OffenderRules, Offenders, Rate, RateLimits, Work,
 };
 use governor::clock::Clock;
@@ -158,8 +158,9 @@ fn connections(bench: Bench) {
         true
     });
     bench.print("failed, banned already", &|step| busy.failed(client(step, 10_000), now).is_none());
-    let in_flight = InFlight::new(10_000, 1000).with_cap_per_address(100).with_lanes([10_000]);
-    let (in_flight, hasher) = (Arc::new(in_flight), hasher());
+    let in_flight =
+        InFlight::new(Caps { total: 10_000, reserve: 1000, per_address: 100, per_lane: 10_000 }, 1, None);
+    let hasher = hasher();
     bench.print("permit, taken and given back", &|step| {
         let address = hasher.address(AddressKey::new(client(step, 1000), Ipv6Prefix::default()));
         in_flight.enter(Work::Verified, Some(address), Some(0)).is_ok()

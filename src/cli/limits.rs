@@ -41,8 +41,18 @@ pub(super) fn of_route(limits: &LimitSettings, index: usize, route: &Route) -> V
     };
     let mut lines: Vec<_> =
         limits.rates_of_route(index).iter().filter(is_met).map(|limit| show_limit(limit)).collect();
-    let body = limits.of_route(index).and_then(|own| own.body_bytes).unwrap_or(limits.requests.body_bytes);
-    lines.push(format!("body {}", show_size(body)));
+    if route.policy == Policy::Deny {
+        return lines;
+    }
+    let requests = limits.requests;
+    let at_once = match route.policy {
+        Policy::Open => requests.in_flight - requests.reserve,
+        _ => requests.in_flight,
+    };
+    lines.push(format!("at once {at_once}, of one address {}", requests.per_address));
+    let body = limits.of_route(index).and_then(|own| own.body_bytes).unwrap_or(requests.body_bytes);
+    let [header, target, body] = [requests.header_bytes, requests.target_bytes, body].map(show_size);
+    lines.push(format!("header {header} in {} fields, target {target}, body {body}", requests.header_count));
     lines
 }
 

@@ -11,18 +11,13 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::Worker;
+use super::Open;
 use super::transport::{Socket, Transport};
+use crate::limits::{Cause, Slow};
 use crate::proxy::{Connection, TlsSession};
-use crate::telemetry::Handshake;
+use crate::telemetry::{Handshake, Outcome};
 use crate::tls::{Protocol, client_certificate};
-use crate::trusted_proxies::{TrustedProxies, proxy_protocol};
-
-/// How long a trusted proxy may take to send its PROXY header.
-const PROXY_HEADER: Duration = Duration::from_secs(5);
-
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+use crate::trusted_proxies::proxy_protocol;
 
 /// A connection on which HTTP comes next.
 pub(super) struct Greeted {
@@ -36,24 +31,33 @@ pub(super) struct Greeted {
 
 /// Reads the PROXY header and makes the handshake, where the listener asks for them; `None` where
 /// the connection ends over it.
-pub(super) async fn greet(worker: &Worker, tcp: TcpStream, mut connection: Connection) -> Option<Greeted> {
+pub(super) async fn greet(open: &mut Open, tcp: TcpStream, mut connection: Connection) -> Option<Greeted> {
+    let Open { worker, permit } = open;
+    let metrics = &worker.shared.metrics;
+    let time = worker.bounds().time.handshake;
     let mut socket = Socket { tcp, ahead: BytesMut::new() };
     let listener = connection.listener.clone();
     let peer = connection.peer.ip();
     if let Some(proxies) =
         listener.trusted_proxies.as_ref().filter(|proxies| proxies.sends_proxy_header(peer))
     {
-        match timeout(PROXY_HEADER, read_proxy_header(&mut socket)).await {
-            Ok(Ok(header)) => connection.client = client(proxies, &connection, &header),
+        match timeout(time, read_proxy_header(&mut socket)).await {
+            Ok(Ok(header)) => {
+                connection.client = proxies.client_of_connection(peer, &header);
+                if let Some(client) = connection.known_client()
+                    && let Err(cause) = worker.shared.snapshot.load().limits.names_client(permit, client)
+                {
+                    metrics.limited(cause, Outcome::Refused);
+                    return None;
+                }
+            }
             Ok(Err(error)) => {
                 log::warn!("listener {}: proxy {peer}: {error}", listener.label);
                 return None;
             }
             Err(_) => {
-                log::warn!(
-                    "listener {}: proxy {peer}: no PROXY header within {PROXY_HEADER:?}",
-                    listener.label
-                );
+                metrics.limited(Cause::Time(Slow::Handshake), Outcome::Refused);
+                log::warn!("listener {}: proxy {peer}: no PROXY header within {time:?}", listener.label);
                 return None;
             }
         }
@@ -62,9 +66,12 @@ pub(super) async fn greet(worker: &Worker, tcp: TcpStream, mut connection: Conne
         let Socket { tcp, ahead } = socket;
         return Some(Greeted { transport: Transport::Plain(tcp), ahead, connection, is_http2: false });
     };
-    let shaken = shake_hands(acceptor, socket).await;
+    let shaken = shake_hands(acceptor, socket, time).await;
     let outcome = shaken.as_ref().map_or_else(|failure| failure.handshake(), |(_, _, outcome)| *outcome);
-    worker.shared.metrics.handshake(&listener.label, outcome);
+    metrics.handshake(&listener.label, outcome);
+    if outcome == Handshake::TimedOut {
+        metrics.limited(Cause::Time(Slow::Handshake), Outcome::Refused);
+    }
     match shaken {
         Ok((stream, session, _)) => {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(Protocol::Http2.id().as_bytes());
@@ -95,17 +102,10 @@ async fn read_proxy_header(socket: &mut Socket) -> io::Result<proxy_protocol::He
     }
 }
 
-fn client(
-    proxies: &TrustedProxies,
-    connection: &Connection,
-    header: &proxy_protocol::Header,
-) -> std::net::IpAddr {
-    proxies.client_of_connection(connection.peer.ip(), header)
-}
-
 /// Why there is no TLS session.
 enum Failure {
-    TimedOut,
+    /// Not within this time.
+    TimedOut(Duration),
     Tls(io::Error),
     /// A verified certificate that cannot be read, or whose time has passed since it was verified.
     Certificate,
@@ -114,7 +114,7 @@ enum Failure {
 impl Failure {
     fn handshake(&self) -> Handshake {
         match self {
-            Failure::TimedOut => Handshake::TimedOut,
+            Failure::TimedOut(_) => Handshake::TimedOut,
             Failure::Tls(_) | Failure::Certificate => Handshake::Failed,
         }
     }
@@ -123,7 +123,7 @@ impl Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failure::TimedOut => write!(f, "no TLS handshake within {HANDSHAKE:?}"),
+            Failure::TimedOut(time) => write!(f, "no TLS handshake within {time:?}"),
             Failure::Tls(error) => write!(f, "TLS handshake: {error}"),
             Failure::Certificate => f.write_str("the client's certificate is not valid any more"),
         }
@@ -133,9 +133,10 @@ impl std::fmt::Display for Failure {
 async fn shake_hands(
     acceptor: &TlsAcceptor,
     socket: Socket,
+    time: Duration,
 ) -> Result<(TlsStream<Socket>, TlsSession, Handshake), Failure> {
-    let stream = timeout(HANDSHAKE, acceptor.accept(socket)).await;
-    let stream = stream.map_err(|_| Failure::TimedOut)?.map_err(Failure::Tls)?;
+    let stream = timeout(time, acceptor.accept(socket)).await;
+    let stream = stream.map_err(|_| Failure::TimedOut(time))?.map_err(Failure::Tls)?;
     let state = stream.get_ref().1;
     let certificate = client_certificate(state.peer_certificates()).map_err(|_| Failure::Certificate)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

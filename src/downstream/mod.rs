@@ -2,7 +2,7 @@
 //!
 //! Each worker accepts from every listener and serves each connection in a task of its own:
 //!
-//! 1. `accept`: sockets, counted for as long as they live;
+//! 1. `accept`: sockets, within the limits, counted for as long as they live;
 //! 2. `greeting`: a trusted proxy's word of the client, and the TLS handshake;
 //! 3. `http1`: the head of a request is waited for under a deadline, within bounds, and judged as
 //!    bytes (`head`); what is no request is answered here. `stream` hands Pingora this one request,
@@ -10,31 +10,34 @@
 //! 4. `http2`: requests side by side on one connection, within bounds.
 
 mod accept;
+mod body_watch;
+mod bounds;
 mod deadline;
 mod greeting;
 mod head;
 mod http1;
 mod http2;
 mod listener;
+mod pace;
 mod stream;
 mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use pingora_proxy::HttpProxy;
 
+use crate::limits::Permit;
 use crate::proxy::{Gateway, Shared};
 use crate::upstream::OriginConnector;
 
 pub use accept::accept;
+pub use bounds::Bounds;
+pub use head::HeadLimits;
 pub use listener::{Listener, SharedListener};
 
+pub(crate) use body_watch::BodyWatch;
 pub(crate) use head::{RequestLine, is_host, is_target_byte};
-
-/// How long a client's connection is kept without a request.
-const IDLE: Duration = Duration::from_secs(75);
 
 /// The proxy of a worker.
 pub type Proxy = HttpProxy<Gateway, OriginConnector>;
@@ -49,18 +52,28 @@ pub struct Worker {
     pub open: AtomicUsize,
 }
 
+impl Worker {
+    /// What connections keep to now.
+    fn bounds(&self) -> Bounds {
+        self.shared.snapshot.load().limits.bounds
+    }
+}
+
 /// Counts a connection for as long as it lives.
-struct Open(Arc<Worker>);
+struct Open {
+    worker: Arc<Worker>,
+    permit: Permit,
+}
 
 impl Open {
-    fn new(worker: &Arc<Worker>) -> Self {
+    fn new(worker: &Arc<Worker>, permit: Permit) -> Self {
         worker.open.fetch_add(1, Ordering::Relaxed);
-        Self(worker.clone())
+        Self { worker: worker.clone(), permit }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Release);
+        self.worker.open.fetch_sub(1, Ordering::Release);
     }
 }

@@ -20,7 +20,9 @@ use pingora_core::protocols::{
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::Bounds;
 use super::head::{Body, Head, HeadFault, HeadLimits, HeadReader};
+use super::pace::Pace;
 use super::transport::Transport;
 use crate::proxy::Connection;
 
@@ -46,6 +48,7 @@ pub struct ClientStream {
     ahead: BytesMut,
     /// How many bytes belong to the body of the request in hand.
     body: u64,
+    pace: Pace,
     has_upgrade: bool,
     gathered: Vec<u8>,
     /// How much of what is gathered has been written.
@@ -74,6 +77,7 @@ impl ClientStream {
             connection,
             ahead,
             body: 0,
+            pace: Pace::default(),
             has_upgrade: false,
             gathered: Vec::new(),
             written: 0,
@@ -150,11 +154,19 @@ impl ClientStream {
             bytes
         };
         self.has_upgrade = head.has_upgrade;
+        self.connection.begins_request();
         self.body = match head.body {
             Body::Length(length) => length,
             Body::Chunked => u64::MAX,
         };
         bytes
+    }
+
+    /// The body of the request in hand keeps to these bounds.
+    pub(super) fn begin_body(&mut self, bounds: &Bounds) {
+        if self.body > 0 {
+            self.pace = Pace::new(bounds);
+        }
     }
 
     /// Everything that has come in and was not handed on.
@@ -204,11 +216,21 @@ impl ClientStream {
 
     /// Hands on what has come in already, or reads.
     fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let most = if self.connection.is_tunnel() { u64::MAX } else { self.body };
+        let is_tunnel = self.connection.is_tunnel();
+        let most = if is_tunnel { u64::MAX } else { self.body };
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let before = buffer.filled().len();
         if self.ahead.is_empty() {
-            ready!(Pin::new(&mut self.transport).poll_read(context, buffer))?;
+            match Pin::new(&mut self.transport).poll_read(context, buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => {
+                    if !is_tunnel {
+                        self.pace.waits();
+                    }
+                    return Poll::Pending;
+                }
+            }
+            self.pace.reads(buffer.filled().len() - before)?;
             let behind = before + (buffer.filled().len() - before).min(most);
             self.ahead.extend_from_slice(&buffer.filled()[behind..]);
             buffer.set_filled(behind);
@@ -271,7 +293,7 @@ impl AsyncRead for ClientStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.body == 0 && !self.connection.is_tunnel() {
+        if (self.body == 0 || self.connection.has_whole_request()) && !self.connection.is_tunnel() {
             self.poll_leaving(context)
         } else {
             self.poll_body(context, buffer)

@@ -14,13 +14,41 @@ pub enum Cause {
     Connections(Full),
     /// Too many requests in a time.
     Rate(By),
-    /// Too many requests at once: in total, of the address, or for the origin.
+    /// Too many requests at once: in total, or of the address.
     Requests(Full),
+    /// Something of a request is too large.
+    Size(Size),
+    /// The client is too slow.
+    Time(Slow),
+}
+
+/// What can be too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Size {
+    /// The header, in bytes or in fields.
+    Header,
+    /// The request target.
+    Target,
+    /// The body.
+    Body,
+}
+
+/// What can take too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Slow {
+    /// The TLS handshake, or a proxy's word of the client.
+    Handshake,
+    /// The header of a request.
+    Header,
+    /// Its body.
+    Body,
+    /// Reading the answer.
+    Write,
 }
 
 impl Cause {
-    /// Each of them, in the order of asking.
-    pub const ALL: [Cause; 16] = [
+    /// Each of them, in order.
+    pub const ALL: [Cause; 22] = [
         Cause::Denied,
         Cause::Banned,
         Cause::Connections(Full::Total),
@@ -36,7 +64,13 @@ impl Cause {
         Cause::Requests(Full::Total),
         Cause::Requests(Full::Reserve),
         Cause::Requests(Full::Address),
-        Cause::Requests(Full::Lane),
+        Cause::Size(Size::Header),
+        Cause::Size(Size::Target),
+        Cause::Size(Size::Body),
+        Cause::Time(Slow::Handshake),
+        Cause::Time(Slow::Header),
+        Cause::Time(Slow::Body),
+        Cause::Time(Slow::Write),
     ];
 
     /// The stable name used by metrics and logs.
@@ -57,7 +91,14 @@ impl Cause {
             Cause::Requests(Full::Total) => "in_flight_total",
             Cause::Requests(Full::Reserve) => "in_flight_reserve",
             Cause::Requests(Full::Address) => "in_flight_address",
-            Cause::Requests(Full::Lane) => "in_flight_origin",
+            Cause::Requests(Full::Lane) => "in_flight_lane",
+            Cause::Size(Size::Header) => "header_size",
+            Cause::Size(Size::Target) => "target_size",
+            Cause::Size(Size::Body) => "body_size",
+            Cause::Time(Slow::Handshake) => "handshake_time",
+            Cause::Time(Slow::Header) => "header_time",
+            Cause::Time(Slow::Body) => "body_time",
+            Cause::Time(Slow::Write) => "write_time",
         }
     }
 }

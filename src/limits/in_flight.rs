@@ -44,7 +44,7 @@ pub enum Full {
 }
 
 /// Permits that are out, by address.
-type Counts = HashMap<u64, usize, BuildHasherDefault<AsItIs>>;
+type Addresses = HashMap<u64, usize, BuildHasherDefault<AsItIs>>;
 
 /// Keys are hashes already.
 #[derive(Default)]
@@ -67,38 +67,45 @@ impl Hasher for AsItIs {
     }
 }
 
+/// How much may be under way at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// In all.
+    pub total: usize,
+    /// Of these, for verified work only.
+    pub reserve: usize,
+    /// Of one address.
+    pub per_address: usize,
+    /// In one lane: of one listener. Requests have no lanes here; origins cap their own.
+    pub per_lane: usize,
+}
+
 /// Caps on what is under way, shared by all workers.
 pub struct InFlight {
-    total: Gauge,
-    reserve: usize,
-    per_address: Option<usize>,
-    addresses: Box<[Mutex<Counts>]>,
-    lanes: Box<[Gauge]>,
+    caps: Caps,
+    counts: Arc<Counts>,
+}
+
+struct Counts {
+    total: AtomicUsize,
+    addresses: Box<[Mutex<Addresses>]>,
+    lanes: Box<[AtomicUsize]>,
 }
 
 impl InFlight {
-    /// At most `total` at once, of which `reserve` are for verified work only.
-    pub fn new(total: usize, reserve: usize) -> Self {
-        Self {
-            total: Gauge::new(total),
-            reserve,
-            per_address: None,
-            addresses: Box::default(),
-            lanes: Box::default(),
-        }
-    }
-
-    /// The same, with at most `cap` of one address.
-    pub fn with_cap_per_address(mut self, cap: usize) -> Self {
-        self.per_address = Some(cap);
-        self.addresses = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
-        self
-    }
-
-    /// The same, with a cap on each of several lanes: listeners, or origins.
-    pub fn with_lanes(mut self, caps: impl IntoIterator<Item = usize>) -> Self {
-        self.lanes = caps.into_iter().map(Gauge::new).collect();
-        self
+    /// These caps, in so many lanes; with what is under way by the counts of `previous`, so that a
+    /// reload forgets nothing.
+    pub fn new(caps: Caps, lanes: usize, previous: Option<&InFlight>) -> Self {
+        let previous = previous.map(|previous| &previous.counts);
+        let previous = previous.filter(|previous| previous.lanes.len() == lanes);
+        let counts = previous.cloned().unwrap_or_else(|| {
+            Arc::new(Counts {
+                total: AtomicUsize::new(0),
+                addresses: std::iter::repeat_with(Mutex::default).take(SHARDS).collect(),
+                lanes: std::iter::repeat_with(AtomicUsize::default).take(lanes).collect(),
+            })
+        });
+        Self { caps, counts }
     }
 
     /// Asks for a permit. `address` is `None` for one that is not limited, `lane` where there are
@@ -106,26 +113,21 @@ impl InFlight {
     ///
     /// # Errors
     /// The cap that is reached.
-    pub fn enter(
-        self: &Arc<Self>,
-        work: Work,
-        address: Option<Key>,
-        lane: Option<usize>,
-    ) -> Result<Permit, Full> {
+    pub fn enter(&self, work: Work, address: Option<Key>, lane: Option<usize>) -> Result<Permit, Full> {
         let cap = match work {
-            Work::Verified => self.total.cap,
-            Work::Unverified => self.total.cap.saturating_sub(self.reserve),
+            Work::Verified => self.caps.total,
+            Work::Unverified => self.caps.total.saturating_sub(self.caps.reserve),
         };
-        if !self.total.take(cap) {
+        if !take(&self.counts.total, cap) {
             return Err(if self.is_full() { Full::Total } else { Full::Reserve });
         }
         // Gives back what it has when it is dropped, so also from the middle of this.
-        let mut permit = Permit { in_flight: self.clone(), address: None, lane: None };
-        if let (Some(address), Some(cap)) = (address, self.per_address) {
-            permit.address = Some(self.enter_address(address, cap)?);
+        let mut permit = Permit { counts: self.counts.clone(), address: None, lane: None };
+        if let Some(address) = address {
+            self.enter_address(&mut permit, address)?;
         }
-        if let Some((lane, gauge)) = lane.and_then(|lane| Some((lane, self.lanes.get(lane)?))) {
-            if !gauge.take(gauge.cap) {
+        if let Some((lane, count)) = lane.and_then(|lane| Some((lane, self.counts.lanes.get(lane)?))) {
+            if !take(count, self.caps.per_lane) {
                 return Err(Full::Lane);
             }
             permit.lane = Some(lane);
@@ -133,28 +135,47 @@ impl InFlight {
         Ok(permit)
     }
 
+    /// Counts a permit without an address under the one that has become known since.
+    ///
+    /// # Errors
+    /// [`Full::Address`]. The permit stays as it is.
+    pub fn enter_address(&self, permit: &mut Permit, address: Key) -> Result<(), Full> {
+        if permit.address.is_none() {
+            if !self.counts.enter_address(address, self.caps.per_address) {
+                return Err(Full::Address);
+            }
+            permit.address = Some(address);
+        }
+        Ok(())
+    }
+
     /// Whether even verified work would be refused.
     pub fn is_full(&self) -> bool {
-        self.count() >= self.total.cap
+        self.count() >= self.caps.total
     }
 
     /// How much is under way.
     pub fn count(&self) -> usize {
-        self.total.count.load(Ordering::Relaxed)
+        self.counts.total.load(Ordering::Relaxed)
     }
 
-    fn enter_address(&self, address: Key, cap: usize) -> Result<Key, Full> {
+    /// How much is under way in a lane.
+    pub fn count_of_lane(&self, lane: usize) -> usize {
+        self.counts.lanes.get(lane).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+}
+
+impl Counts {
+    fn enter_address(&self, address: Key, cap: usize) -> bool {
         let mut addresses = self.shard(address).lock();
         let count = addresses.entry(address.0).or_default();
-        if *count < cap {
+        let has_room = *count < cap;
+        if has_room {
             *count += 1;
-            Ok(address)
-        } else {
-            if *count == 0 {
-                addresses.remove(&address.0);
-            }
-            Err(Full::Address)
+        } else if *count == 0 {
+            addresses.remove(&address.0);
         }
+        has_room
     }
 
     fn leave_address(&self, address: Key) {
@@ -167,14 +188,14 @@ impl InFlight {
         }
     }
 
-    fn shard(&self, address: Key) -> &Mutex<Counts> {
+    fn shard(&self, address: Key) -> &Mutex<Addresses> {
         &self.addresses[address.place(SHARDS)]
     }
 }
 
 /// The right to go on. It is given back when it is dropped.
 pub struct Permit {
-    in_flight: Arc<InFlight>,
+    counts: Arc<Counts>,
     address: Option<Key>,
     lane: Option<usize>,
 }
@@ -182,32 +203,20 @@ pub struct Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(address) = self.address {
-            self.in_flight.leave_address(address);
+            self.counts.leave_address(address);
         }
         if let Some(lane) = self.lane {
-            self.in_flight.lanes[lane].give_back();
+            give_back(&self.counts.lanes[lane]);
         }
-        self.in_flight.total.give_back();
+        give_back(&self.counts.total);
     }
 }
 
-/// A count with a cap.
-struct Gauge {
-    count: AtomicUsize,
-    cap: usize,
+fn take(count: &AtomicUsize, cap: usize) -> bool {
+    let next = |count: usize| (count < cap).then_some(count + 1);
+    count.fetch_update(Ordering::Acquire, Ordering::Relaxed, next).is_ok()
 }
 
-impl Gauge {
-    fn new(cap: usize) -> Self {
-        Self { count: AtomicUsize::new(0), cap }
-    }
-
-    fn take(&self, cap: usize) -> bool {
-        let next = |count: usize| (count < cap).then_some(count + 1);
-        self.count.fetch_update(Ordering::Acquire, Ordering::Relaxed, next).is_ok()
-    }
-
-    fn give_back(&self) {
-        self.count.fetch_sub(1, Ordering::Release);
-    }
+fn give_back(count: &AtomicUsize) {
+    count.fetch_sub(1, Ordering::Release);
 }

@@ -15,7 +15,7 @@ use pingora_proxy::Session;
 
 use super::extract::{self, Unfit};
 use super::grpc;
-use crate::approov::Presented;
+use super::limited::RateFields;
 use crate::config::RejectionAnswer;
 
 /// An unread body of at most this many bytes is read, so that the connection can be kept.
@@ -38,21 +38,27 @@ pub(super) enum Answer {
     Redirect,
     /// Not a proper request.
     BadRequest,
+    /// From an address that is not served.
+    Forbidden,
     /// No route.
     NotFound,
     /// `TRACE`.
     MethodNotAllowed,
     /// The client took too long to send its request.
     RequestTimeout,
+    /// The body is too long.
+    ContentTooLarge,
     /// The target is too long.
     UriTooLong,
+    /// More than a limit allows, or from an address that is banned.
+    TooManyRequests,
     /// The header is too long, or has too many fields.
     HeaderTooLarge,
     /// The gateway's own fault.
     Internal,
     /// The origin is down or talks nonsense.
     BadGateway,
-    /// The origin is not asked: it is down, or has enough to do.
+    /// The origin is not asked: it is down, or it or the gateway has enough to do.
     Unavailable,
     /// The origin is too slow.
     GatewayTimeout,
@@ -65,6 +71,17 @@ impl From<Unfit> for Answer {
             Unfit::Form => Answer::BadRequest,
         }
     }
+}
+
+/// What an answer says besides.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Notes<'a> {
+    /// `Strict-Transport-Security`.
+    pub hsts: Option<&'a HeaderValue>,
+    /// In how many seconds another may be had.
+    pub retry_after: Option<u64>,
+    /// What is left of a rate.
+    pub rate: Option<&'a RateFields>,
 }
 
 const COUNT: usize = Answer::GatewayTimeout as usize + 1;
@@ -90,10 +107,13 @@ impl Answers {
                 header(Answer::Refused)?,
                 header(Answer::Redirect)?,
                 header(Answer::BadRequest)?,
+                header(Answer::Forbidden)?,
                 header(Answer::NotFound)?,
                 header(Answer::MethodNotAllowed)?,
                 header(Answer::RequestTimeout)?,
+                header(Answer::ContentTooLarge)?,
                 header(Answer::UriTooLong)?,
+                header(Answer::TooManyRequests)?,
                 header(Answer::HeaderTooLarge)?,
                 header(Answer::Internal)?,
                 header(Answer::BadGateway)?,
@@ -130,14 +150,7 @@ impl Answers {
 
     /// Sends the answer. The connection is kept where that is safe: Pingora closes it over a body
     /// that has not been read to its end.
-    /// `retry_after` says in how many seconds another may be had.
-    pub async fn send(
-        &self,
-        session: &mut Session,
-        answer: Answer,
-        hsts: Option<&HeaderValue>,
-        retry_after: Option<u64>,
-    ) -> Result<()> {
+    pub async fn send(&self, session: &mut Session, answer: Answer, notes: &Notes<'_>) -> Result<()> {
         if grpc::is_call(session.req_header()) {
             return session.write_response_header(Box::new(grpc::header(answer)?), true).await;
         }
@@ -149,11 +162,14 @@ impl Answers {
             drain_small_body(session).await;
         }
         let mut header = self.headers[answer as usize].clone();
-        if let Some(hsts) = hsts {
+        if let Some(hsts) = notes.hsts {
             header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
         }
-        if let Some(seconds) = retry_after {
+        if let Some(seconds) = notes.retry_after {
             header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+        }
+        if let Some(rate) = notes.rate {
+            rate.insert(&mut header)?;
         }
         if answer == Answer::Redirect {
             header.insert_header(LOCATION, secure_url(session.req_header())?)?;
@@ -177,10 +193,13 @@ fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
         Answer::Refused => form.status,
         Answer::Redirect => StatusCode::PERMANENT_REDIRECT,
         Answer::BadRequest => StatusCode::BAD_REQUEST,
+        Answer::Forbidden => StatusCode::FORBIDDEN,
         Answer::NotFound => StatusCode::NOT_FOUND,
         Answer::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Answer::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Answer::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Answer::UriTooLong => StatusCode::URI_TOO_LONG,
+        Answer::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         Answer::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Answer::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Answer::BadGateway => StatusCode::BAD_GATEWAY,
@@ -204,11 +223,7 @@ async fn drain_small_body(session: &mut Session) {
     if session.is_body_done() || session.req_header().headers.contains_key(EXPECT) {
         return;
     }
-    let Presented::Once(length) = extract::presented(&session.req_header().headers, &CONTENT_LENGTH) else {
-        return;
-    };
-    let length = std::str::from_utf8(length).ok().and_then(|digits| digits.parse::<u64>().ok());
-    if length.is_some_and(|length| length <= MAX_DRAINED) {
+    if extract::length(session.req_header()).is_some_and(|length| length <= MAX_DRAINED) {
         session.set_total_drain_timeout(Some(DRAIN_TIME));
         // What could not be read closes the connection after the answer.
         let _ = session.drain_request_body().await;

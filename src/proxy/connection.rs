@@ -21,6 +21,8 @@ pub struct Connection {
     /// What the handshake settled.
     pub tls: Option<TlsSession>,
     is_tunnel: AtomicBool,
+    is_ended: AtomicBool,
+    has_whole_request: AtomicBool,
 }
 
 /// What a TLS handshake settled.
@@ -35,7 +37,22 @@ pub struct TlsSession {
 impl Connection {
     /// A connection accepted from `peer`, which is the client as far as anybody knows.
     pub fn new(peer: SocketAddr, listener: Arc<Listener>) -> Self {
-        Self { peer, client: peer.ip(), listener, tls: None, is_tunnel: AtomicBool::new(false) }
+        Self {
+            peer,
+            client: peer.ip(),
+            listener,
+            tls: None,
+            is_tunnel: AtomicBool::new(false),
+            is_ended: AtomicBool::new(false),
+            has_whole_request: AtomicBool::new(false),
+        }
+    }
+
+    /// The client's address, unless a trusted proxy has connected, which speaks for others.
+    pub fn known_client(&self) -> Option<IpAddr> {
+        let proxies = self.listener.trusted_proxies.as_ref();
+        let is_proxy = proxies.is_some_and(|proxies| proxies.trusts(self.client));
+        (!is_proxy).then_some(self.client)
     }
 
     /// The connection of a request; none where the stream is not the gateway's own.
@@ -47,6 +64,31 @@ impl Connection {
     /// From now on its bytes are no requests any more.
     pub(super) fn becomes_tunnel(&self) {
         self.is_tunnel.store(true, Ordering::Relaxed);
+    }
+
+    /// The next request of HTTP/1 has begun.
+    pub fn begins_request(&self) {
+        self.has_whole_request.store(false, Ordering::Relaxed);
+    }
+
+    /// Of the request of HTTP/1 in hand, the last part of the body has come.
+    pub(super) fn ends_request(&self) {
+        self.has_whole_request.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what comes next belongs to another request of HTTP/1.
+    pub fn has_whole_request(&self) -> bool {
+        self.has_whole_request.load(Ordering::Relaxed)
+    }
+
+    /// It is to be ended: its client is not welcome any more.
+    pub(super) fn end(&self) {
+        self.is_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to be ended.
+    pub fn is_ended(&self) -> bool {
+        self.is_ended.load(Ordering::Relaxed)
     }
 
     /// Whether its bytes are no requests any more.

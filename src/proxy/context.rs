@@ -5,12 +5,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use http::HeaderValue;
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
 
+use super::answer::Notes;
 use super::client::Client;
-use super::{Connection, Snapshot};
+use super::limited::{Limited, RateFields};
+use super::limits::Visitor;
+use super::record::Sent;
+use super::{Connection, Shared, Snapshot};
 use crate::approov::{Device, Rejection};
+use crate::downstream::BodyWatch;
+use crate::limits::{Cause, Permit, Slow};
 use crate::policy::Route;
-use crate::telemetry::{RouteMetrics, Verdict};
+use crate::telemetry::{Outcome, RouteMetrics, Verdict};
 use crate::upstream::{Lease, Upstream};
 
 /// The state of one request. It holds the configuration that was in force at its start, so that a
@@ -35,6 +43,18 @@ pub struct RequestContext {
     lease: Lease,
     /// When the client may ask again, in seconds, where the origin cannot be asked.
     pub(super) retry_after: Option<u64>,
+    /// The limit that it has exceeded.
+    pub(super) limited: Option<Limited>,
+    /// What the client is told of a rate that it keeps within.
+    pub(super) rate: Option<Box<RateFields>>,
+    /// Counts it as on its way to the origin.
+    pub(super) permit: Option<Permit>,
+    /// Its address has just been banned.
+    pub(super) ends_connection: bool,
+    /// Where its body is waited for under a watch: what is needed to tell of it, should it be dropped.
+    pub(super) watched: Option<Box<Watched>>,
+    /// How many bytes of its body have come.
+    body_bytes: u64,
     /// The first failure, for the access log.
     pub(super) error: Option<&'static str>,
     _in_flight: InFlight,
@@ -57,6 +77,12 @@ impl RequestContext {
             attempts: 0,
             lease: Lease::default(),
             retry_after: None,
+            limited: None,
+            rate: None,
+            permit: None,
+            ends_connection: false,
+            watched: None,
+            body_bytes: 0,
             error: None,
             _in_flight: InFlight(in_flight),
         }
@@ -79,6 +105,66 @@ impl RequestContext {
         self.connection.as_ref().filter(|_| is_secure)?.listener.hsts.as_ref()
     }
 
+    /// Who sent it, as limits see it.
+    pub(super) fn visitor(&self) -> Option<Visitor> {
+        let address = self.client.as_ref()?.address;
+        let proxies =
+            self.connection.as_ref().and_then(|connection| connection.listener.trusted_proxies.as_ref());
+        let is_proxy = proxies.is_some_and(|proxies| proxies.trusts(address));
+        Some(self.snapshot.limits.visitor(address, is_proxy))
+    }
+
+    /// Whether nothing more is wanted from its client.
+    pub(super) fn is_unwelcome(&self) -> bool {
+        let cause = self.limited.as_ref().map(|limited| limited.cause);
+        self.ends_connection || matches!(cause, Some(Cause::Denied | Cause::Banned))
+    }
+
+    /// Ends the client's connection behind the answer; not that of a proxy, on which others come.
+    pub(super) fn end_connection(&self, session: &mut Session) {
+        if let (Some(connection), Some(client)) = (&self.connection, &self.client)
+            && connection.client.to_canonical() == client.address
+        {
+            session.set_keepalive(None);
+            connection.end();
+        }
+    }
+
+    /// What an answer of the gateway's own says besides.
+    pub(super) fn notes(&self) -> Notes<'_> {
+        let limited = self.limited.as_ref().filter(|limited| !limited.is_observed);
+        Notes {
+            hsts: self.hsts(),
+            retry_after: self.retry_after.or(limited.and_then(|limited| limited.retry_after)),
+            rate: limited.and_then(|limited| limited.rate.as_deref()),
+        }
+    }
+
+    /// More of the body has come. Whether it is more than may come.
+    pub(super) fn takes_too_much(&mut self, length: usize, is_end: bool, session: &Session) -> bool {
+        self.body_bytes += length as u64;
+        if let Some(watched) = &self.watched {
+            watched.watch.came(length, is_end);
+        }
+        if let (true, Some(connection)) = (is_end && !session.is_http2(), &self.connection) {
+            connection.ends_request();
+        }
+        let most = self.route.map_or(u64::MAX, |route| self.snapshot.limits.body_bytes(route));
+        !self.is_tunnel && self.body_bytes > most
+    }
+
+    /// Its body came too slowly, and nobody waits for it any more.
+    fn dropped(&mut self, watched: &Watched) {
+        let Watched { shared, request, .. } = watched;
+        let limited = Limited::by(Cause::Time(Slow::Body));
+        shared.metrics.limited(limited.cause, Outcome::Refused);
+        self.limited = Some(limited);
+        self.error = Some("client_timeout");
+        let sent =
+            Sent { request_bytes: usize::try_from(self.body_bytes).unwrap_or(usize::MAX), ..Sent::default() };
+        shared.record(request, sent, self);
+    }
+
     pub(super) fn metrics(&self) -> &RouteMetrics {
         match self.route {
             Some(index) => &self.snapshot.route_metrics[index],
@@ -93,8 +179,18 @@ impl RequestContext {
     }
 }
 
+/// A request with a body that may come too slowly.
+pub(super) struct Watched {
+    pub watch: Arc<BodyWatch>,
+    pub shared: Arc<Shared>,
+    pub request: RequestHeader,
+}
+
 impl Drop for RequestContext {
     fn drop(&mut self) {
+        if let Some(watched) = self.watched.take() {
+            self.dropped(&watched);
+        }
         let lease = std::mem::take(&mut self.lease);
         if let Some((upstream, _, _)) = self.origin() {
             upstream.release(lease);

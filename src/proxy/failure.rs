@@ -13,6 +13,9 @@ const ALL_DOWN: ErrorType = ErrorType::new("AllDown");
 const QUEUE_FULL: ErrorType = ErrorType::new("QueueFull");
 const QUEUE_TIMEOUT: ErrorType = ErrorType::new("QueueTimeout");
 
+/// The body of a request is longer than it may be.
+const TOO_LARGE: ErrorType = ErrorType::new("ContentTooLarge");
+
 /// Not a failure: the answer is not passed on, and the request sent again.
 const RESEND: ErrorType = ErrorType::new("Resend");
 
@@ -24,6 +27,11 @@ pub(super) fn unavailable(why: Unavailable) -> Box<Error> {
         Unavailable::QueueFull => QUEUE_FULL,
         Unavailable::QueueTimeout => QUEUE_TIMEOUT,
     })
+}
+
+/// More of a body has come than may come.
+pub(super) fn too_large() -> Box<Error> {
+    Error::new_down(TOO_LARGE)
 }
 
 /// The request is to be sent again.
@@ -75,7 +83,7 @@ pub(super) fn kind(error: &Error) -> UpstreamErrorKind {
     }
 }
 
-/// Nothing came in time: as Pingora says it, and as our own connections to origins do.
+/// Nothing came in time: as Pingora says it, and as our own connections do.
 fn is_read_timeout(error: &Error) -> bool {
     let is_timeout = |cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut;
     match error.etype() {
@@ -102,6 +110,8 @@ pub(super) fn answer(error: &Error) -> Option<Answer> {
             | UpstreamErrorKind::InvalidResponse
             | UpstreamErrorKind::Other => Answer::BadGateway,
         }),
+        (ErrorSource::Downstream, etype) if *etype == TOO_LARGE => Some(Answer::ContentTooLarge),
+        (ErrorSource::Downstream, _) if is_read_timeout(error) => Some(Answer::RequestTimeout),
         (
             ErrorSource::Downstream,
             ErrorType::WriteError
@@ -109,7 +119,6 @@ pub(super) fn answer(error: &Error) -> Option<Answer> {
             | ErrorType::ReadError
             | ErrorType::ConnectionClosed,
         ) => None,
-        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Answer::RequestTimeout),
         (ErrorSource::Downstream, _) => Some(Answer::BadRequest),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Answer::Internal),
     }
@@ -122,6 +131,7 @@ pub(super) fn label(error: &Error) -> &'static str {
         ErrorSource::Downstream => match answer(error) {
             None => "client_closed",
             Some(Answer::RequestTimeout) => "client_timeout",
+            Some(Answer::ContentTooLarge) => "client_too_large",
             Some(_) => "client_malformed",
         },
         ErrorSource::Internal | ErrorSource::Unset => "internal",

@@ -32,15 +32,20 @@ pub(super) fn header(answer: Answer) -> Result<ResponseHeader> {
 /// Mapping").
 fn status(answer: Answer) -> &'static str {
     const DEADLINE_EXCEEDED: &str = "4";
+    const PERMISSION_DENIED: &str = "7";
+    const RESOURCE_EXHAUSTED: &str = "8";
     const UNIMPLEMENTED: &str = "12";
     const INTERNAL: &str = "13";
     const UNAVAILABLE: &str = "14";
     const UNAUTHENTICATED: &str = "16";
     match answer {
         Answer::Refused => UNAUTHENTICATED,
+        Answer::Forbidden => PERMISSION_DENIED,
+        Answer::TooManyRequests => RESOURCE_EXHAUSTED,
         Answer::NotFound | Answer::MethodNotAllowed => UNIMPLEMENTED,
         Answer::Redirect
         | Answer::BadRequest
+        | Answer::ContentTooLarge
         | Answer::UriTooLong
         | Answer::HeaderTooLarge
         | Answer::Internal => INTERNAL,

@@ -1,6 +1,7 @@
 //! The life of a request, as Pingora's phases. Each hook converts, calls and records; the
 //! decisions are made in [`crate::policy`] and [`crate::approov`], which know nothing of Pingora.
 
+mod admit;
 mod answer;
 mod client;
 mod connection;
@@ -10,12 +11,15 @@ mod extract;
 mod failure;
 mod forward;
 mod grpc;
+mod limited;
+mod limits;
+mod record;
 mod snapshot;
 mod unparsed;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -28,21 +32,19 @@ use pingora_core::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::approov::{Device, UnixTime};
-use crate::policy::Policy;
-use crate::telemetry::{AccessLogSink, Entry, Metrics, Verdict, reason_label};
+use crate::downstream::BodyWatch;
+use crate::telemetry::{AccessLogSink, Metrics};
 use crate::upstream::TUNNEL_IDLE;
 
-use answer::Answer;
 use client::Client;
 pub use connection::{Connection, TlsSession};
 pub use context::RequestContext;
+use context::Watched;
+use limited::Limited;
+pub use limits::Limits;
+use record::Sent;
 pub use snapshot::Snapshot;
 pub use unparsed::{Unparsed, UnparsedRequest};
-
-/// How long a client may take nothing of an answer. Without an end, one that never reads holds its
-/// request and the origin's connection for ever.
-const CLIENT_WRITE: Duration = Duration::from_secs(60);
 
 /// What all requests and all workers share.
 pub struct Shared {
@@ -52,6 +54,8 @@ pub struct Shared {
     pub access_log: AccessLogSink,
     /// Everything counted.
     pub metrics: Arc<Metrics>,
+    /// The listeners' labels in metrics, by position.
+    pub listeners: Vec<Box<str>>,
 }
 
 /// The proxy application of one worker.
@@ -64,44 +68,6 @@ impl Gateway {
     /// An application that counts its unfinished requests in `in_flight`.
     pub fn new(shared: Arc<Shared>, in_flight: Arc<AtomicUsize>) -> Self {
         Self { shared, in_flight }
-    }
-
-    /// Routes and verifies: `Ok` forwards, `Err` is the answer in place of the origin's.
-    fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Answer> {
-        let snapshot = &*ctx.snapshot;
-        let request = session.req_header();
-        extract::refuse_malformed(request, &snapshot.binding_headers)?;
-        if ctx.is_to_be_redirected() {
-            return Err(Answer::Redirect);
-        }
-        let (method, host) = (request.method.as_str(), extract::host(request));
-        let found = snapshot.routes.find(method, host, extract::path(request));
-        let (index, route) = found.map_err(|_| Answer::BadRequest)?.ok_or(Answer::NotFound)?;
-        ctx.route = Some(index);
-        match route.policy {
-            Policy::Deny => return Err(Answer::Refused),
-            Policy::Open => ctx.verdict = Verdict::Open,
-            Policy::Protect | Policy::Observe => {
-                let headers = &request.headers;
-                let verdict = snapshot.verifier(route).verify(
-                    route.strategy,
-                    extract::presented(headers, &snapshot.token_header),
-                    |bound| extract::presented(headers, &snapshot.binding_headers[bound]),
-                    now(),
-                );
-                ctx.rejection = verdict.rejection;
-                ctx.device = verdict.device;
-                ctx.verdict = match (route.policy, ctx.rejection) {
-                    (Policy::Observe, _) => Verdict::Observed,
-                    (_, None) => Verdict::Accepted,
-                    (_, Some(_)) => Verdict::Rejected,
-                };
-            }
-        }
-        match ctx.verdict {
-            Verdict::Accepted | Verdict::Observed | Verdict::Open => Ok(()),
-            Verdict::Rejected | Verdict::Denied => Err(Answer::Refused),
-        }
     }
 }
 
@@ -118,11 +84,16 @@ impl ProxyHttp for Gateway {
 
     /// 1. Route, verify, refuse.
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-        session.set_write_timeout(Some(CLIENT_WRITE));
+        let time = ctx.snapshot.limits.bounds.time;
+        session.set_read_timeout(Some(time.body));
+        session.set_write_timeout(Some(time.write));
         if let Some(connection) = Connection::of(session) {
             ctx.client = Some(Client::of(connection, session.req_header()));
             ctx.connection = Some(connection.clone());
         }
+        ctx.watched = BodyWatch::current().map(|watch| {
+            Box::new(Watched { watch, shared: self.shared.clone(), request: session.req_header().clone() })
+        });
         match self.admit(session, ctx) {
             Ok(()) => {
                 ctx.is_tunnel = extract::settle_upgrade(session.req_header_mut());
@@ -139,7 +110,10 @@ impl ProxyHttp for Gateway {
                 Ok(false)
             }
             Err(answer) => {
-                ctx.snapshot.answers.send(session, answer, ctx.hsts(), None).await?;
+                if ctx.is_unwelcome() {
+                    ctx.end_connection(session);
+                }
+                ctx.snapshot.answers.send(session, answer, &ctx.notes()).await?;
                 Ok(true)
             }
         }
@@ -161,14 +135,18 @@ impl ProxyHttp for Gateway {
         ctx.snapshot.forwarding.apply(request, ctx.client.as_ref(), upstream.origin())
     }
 
-    /// Not for longer than the origin may take.
+    /// No more than may be sent, and not for longer than the origin may take.
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
-        _body: &mut Option<Bytes>,
-        _is_end: bool,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        is_end: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        if ctx.takes_too_much(body.as_ref().map_or(0, Bytes::len), is_end, session) {
+            self.refuse(&mut ctx.limited, Limited::body());
+            return Err(failure::too_large());
+        }
         ctx.time_left().map(drop)
     }
 
@@ -194,8 +172,13 @@ impl ProxyHttp for Gateway {
         if let Some(hsts) = ctx.hsts() {
             response.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
         }
+        if let Some(rate) = &ctx.rate {
+            rate.insert(response)?;
+        }
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(connection)) = (response.status, &ctx.connection) {
             connection.becomes_tunnel();
+            // It may last for hours, and the connection counts as one.
+            ctx.permit = None;
         }
         if session.req_header().version == Version::HTTP_10 {
             // It knows no chunks (RFC 9112 §6.1): the end of the connection ends the body.
@@ -260,7 +243,7 @@ impl ProxyHttp for Gateway {
         let error_code = match failure::answer(error) {
             Some(answer) if session.response_written().is_none() => {
                 session.set_keepalive(None);
-                match ctx.snapshot.answers.send(session, answer, ctx.hsts(), ctx.retry_after).await {
+                match ctx.snapshot.answers.send(session, answer, &ctx.notes()).await {
                     Ok(()) => ctx.snapshot.answers.status(answer).as_u16(),
                     Err(_) => 0,
                 }
@@ -272,45 +255,16 @@ impl ProxyHttp for Gateway {
 
     /// 7. Count and log.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
-        let duration = ctx.started.elapsed();
-        ctx.metrics().record(ctx.verdict, ctx.rejection, duration);
         if let (Some(error), None) = (error, ctx.error) {
             ctx.error = Some(failure::label(error));
         }
-        if !ctx.snapshot.is_logged {
-            return;
-        }
-        let request = session.req_header();
-        let Device { id, response_code } = &ctx.device;
-        let route = ctx.route();
-        let tls = ctx.connection.as_ref().and_then(|connection| connection.tls.as_ref());
-        self.shared.access_log.log(&Entry {
-            method: request.method.as_str(),
-            path: extract::path(request),
+        let sent = Sent {
             status: session.response_written().map(|response| response.status.as_u16()),
-            client: ctx.client.as_ref().map(|client| (client.address, client.port)),
-            protocol: extract::protocol_version(request),
-            tls_version: tls.map(|tls| tls.version),
-            client_subject: tls.and_then(|tls| Some(&*tls.client_certificate.as_ref()?.subject)),
-            host: extract::host(request),
-            user_agent: request.headers.get(http::header::USER_AGENT).map_or(b"", |value| value.as_bytes()),
             request_bytes: session.body_bytes_read(),
             response_bytes: session.body_bytes_sent(),
-            duration,
-            error: ctx.error,
-            route: route.map_or(snapshot::UNROUTED, |route| &route.name),
-            policy: route.map_or(Policy::Deny, |route| route.policy).label(),
-            verdict: ctx.verdict.label(),
-            reason: reason_label(ctx.rejection),
-            device_id: id.as_deref(),
-            response_code: response_code.as_deref(),
-            origin: if ctx.attempts > 0 || ctx.retry_after.is_some() {
-                ctx.upstream().map(|upstream| &*upstream.origin().name)
-            } else {
-                None
-            },
-            resends: ctx.attempts.saturating_sub(1),
-        });
+        };
+        self.shared.record(session.req_header(), sent, ctx);
+        ctx.watched = None;
     }
 
     /// The access log and the metrics tell of every failure; Pingora's own lines quote requests.
@@ -331,11 +285,4 @@ impl ProxyHttp for Gateway {
     fn request_summary(&self, _session: &Session, _ctx: &RequestContext) -> String {
         String::new()
     }
-}
-
-fn now() -> UnixTime {
-    // A clock before 1970 reads as 1970, where no token is valid yet or none has expired: the
-    // operator's problem, and no reason to panic.
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    UnixTime::since_epoch(elapsed)
 }

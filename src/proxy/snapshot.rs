@@ -6,6 +6,7 @@ use http::HeaderName;
 
 use super::answer::Answers;
 use super::forward::Forwarding;
+use super::limits::Limits;
 use crate::approov::Verifier;
 use crate::config::{AccessLog, Settings};
 use crate::policy::{Policy, Route, RouteTable};
@@ -27,12 +28,15 @@ pub struct Snapshot {
     pub(super) answers: Answers,
     pub(super) forwarding: Forwarding,
     pub(super) upstreams: Vec<Arc<Upstream>>,
+    /// How much is admitted.
+    pub limits: Limits,
     /// Whether requests go to the access log.
     pub(super) is_logged: bool,
 }
 
 impl Snapshot {
-    /// Prepares `settings`. `upstreams` stand in the order of the settings' origins.
+    /// Prepares `settings`. `upstreams` stand in the order of the settings' origins; `previous` is
+    /// what was in force until now.
     ///
     /// # Errors
     /// When an answer cannot be built from the configured rejection.
@@ -40,10 +44,12 @@ impl Snapshot {
         settings: Settings,
         upstreams: Vec<Arc<Upstream>>,
         metrics: &Metrics,
+        previous: Option<&Snapshot>,
     ) -> pingora_core::Result<Self> {
         let route_metrics =
             settings.routes.routes().iter().map(|route| metrics.route(&route.name, route.policy));
         Ok(Self {
+            limits: Limits::new(&settings, previous.map(|previous| &previous.limits)),
             route_metrics: route_metrics.collect(),
             unrouted_metrics: metrics.route(UNROUTED, Policy::Deny),
             answers: Answers::new(&settings.rejection)?,

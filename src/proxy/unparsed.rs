@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::answer::Answer;
 use super::{Connection, Shared, snapshot};
 use crate::downstream::RequestLine;
+use crate::limits::{Cause, Size, Slow};
 use crate::policy::Policy;
-use crate::telemetry::{Entry, Verdict, reason_label};
+use crate::telemetry::{Entry, Exceeded, Outcome, Verdict, reason_label};
 
 /// Why it is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +37,21 @@ impl Shared {
     /// Counts and logs it; returns the bytes of the answer, which ends the connection.
     pub fn refuse_unparsed(&self, request: &UnparsedRequest<'_>) -> Vec<u8> {
         let snapshot = self.snapshot.load();
-        let (answer, error) = match request.why {
-            Unparsed::Malformed => (Answer::BadRequest, "client_malformed"),
-            Unparsed::TargetTooLong => (Answer::UriTooLong, "client_too_large"),
-            Unparsed::HeadTooLarge => (Answer::HeaderTooLarge, "client_too_large"),
-            Unparsed::HeadTooSlow => (Answer::RequestTimeout, "client_timeout"),
+        let (answer, error, cause) = match request.why {
+            Unparsed::Malformed => (Answer::BadRequest, "client_malformed", None),
+            Unparsed::TargetTooLong => {
+                (Answer::UriTooLong, "client_too_large", Some(Cause::Size(Size::Target)))
+            }
+            Unparsed::HeadTooLarge => {
+                (Answer::HeaderTooLarge, "client_too_large", Some(Cause::Size(Size::Header)))
+            }
+            Unparsed::HeadTooSlow => {
+                (Answer::RequestTimeout, "client_timeout", Some(Cause::Time(Slow::Header)))
+            }
         };
+        if let Some(cause) = cause {
+            self.metrics.limited(cause, Outcome::Refused);
+        }
         let line = RequestLine::of(request.head);
         let method = line.and_then(|line| std::str::from_utf8(line.method).ok()).unwrap_or_default();
         let path =
@@ -68,6 +78,7 @@ impl Shared {
                 policy: Policy::Deny.label(),
                 verdict: Verdict::Denied.label(),
                 reason: reason_label(None),
+                limit: cause.map(|cause| Exceeded { cause: cause.label(), name: None, is_observed: false }),
                 device_id: None,
                 response_code: None,
                 origin: None,

@@ -155,8 +155,10 @@ impl Reloader {
         let certificates = certificates(&settings.listeners);
         let upstreams = self.runtime.block_on(self.origins.adopt(&settings.origins));
         let upstreams = upstreams.map_err(|error| error.to_string())?;
-        let snapshot =
-            Snapshot::new(settings, upstreams.clone(), &self.metrics).map_err(|error| error.to_string())?;
+        let previous = self.shared.snapshot.load_full();
+        let snapshot = Snapshot::new(settings, upstreams.clone(), &self.metrics, Some(&previous));
+        let snapshot = snapshot.map_err(|error| error.to_string())?;
+        drop(previous);
         let moved = self.shared.access_log.redirect(log_file.as_deref());
         moved.map_err(|error| format!("log.access_file: {error}"))?;
         self.replaced.push(self.shared.snapshot.swap(Arc::new(snapshot)));

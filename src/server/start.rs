@@ -1,7 +1,7 @@
 //! The start of a process: everything that can fail or take time first, then the sockets.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -76,13 +76,16 @@ impl Server {
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
         let (fixed, watch) = (Fixed::of(&settings), reload::watch_of(&settings));
         metrics.certificates(reload::certificates(&settings.listeners));
-        let snapshot = Snapshot::new(settings, upstreams, &metrics)
+        let snapshot = Snapshot::new(settings, upstreams, &metrics, None)
             .map_err(|error| ServerError::new("cannot prepare the configuration", error))?;
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             access_log: access_log.clone(),
             metrics: metrics.clone(),
+            listeners: sockets.public.iter().map(|public| public.settings.load().label.clone()).collect(),
         });
+        let limits: Weak<Shared> = Arc::downgrade(&shared);
+        metrics.watch_limits(limits);
         if let Some(predecessor) = &mut predecessor {
             let asked_to_end = || runtime.block_on(signals.asks_to_end());
             predecessor.ready(asked_to_end).map_err(|error| too_late(&error))?;
@@ -109,8 +112,7 @@ impl Server {
         .map_err(|error| ServerError::new("cannot start the thread that reloads", error))?;
         let readiness = Arc::new(Readiness::default());
         let started = SystemTime::now();
-        let admin =
-            Admin { readiness: readiness.clone(), metrics, access_log: access_log.clone(), status, started };
+        let admin = Admin { readiness: readiness.clone(), shared: shared.clone(), status, started };
         let (stop_admin, admin_stopped) = watch::channel(false);
         local::serve(&runtime, "admin", admin, &sockets.admin, admin_stopped)
             .map_err(|error| ServerError::new("cannot serve the admin listener", error))?;

@@ -58,11 +58,12 @@ impl Worker {
             runtime.block_on(pingora::proxy(&conf, gateway, OriginConnector::new(upstream.dialers)))?;
         let connections = Arc::new(downstream::Worker { proxy, shared, open: AtomicUsize::new(0) });
         let mut accepting = JoinSet::new();
-        for listener in listeners {
+        for (number, listener) in listeners.iter().enumerate() {
             let _inside = runtime.enter();
             let socket = TcpListener::from_std(listener.socket.try_clone()?)?;
             let settings = listener.settings.clone();
-            accepting.spawn_on(accept(connections.clone(), socket, settings, stop.clone()), runtime.handle());
+            let accept = accept(connections.clone(), socket, settings, number, stop.clone());
+            accepting.spawn_on(accept, runtime.handle());
         }
         let closed = Arc::new(AtomicBool::new(false));
         let worker = Self { connections, requests, closed: closed.clone() };

@@ -2,14 +2,16 @@
 //! the configuration, policies, verdicts, reasons, kinds of failure.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+use super::limits::{LimitFamilies, LimitState, Outcome};
 use super::origins::{OriginFamilies, OriginMetrics, OriginState};
 use super::route_metrics::{RouteMetrics, Routes};
 use crate::approov::Rejection;
+use crate::limits::Cause;
 use crate::policy::Policy;
 
 /// What became of a request.
@@ -128,6 +130,7 @@ pub struct Metrics {
     registry: Registry,
     routes: Routes,
     origins: OriginFamilies,
+    limits: LimitFamilies,
     config_reloads: IntCounterVec,
     config_last_reload_success: IntGauge,
     config_last_reload_success_timestamp: Gauge,
@@ -146,6 +149,7 @@ impl Metrics {
         let metrics = Self {
             routes: Routes::new(&registry)?,
             origins: OriginFamilies::register(&registry)?,
+            limits: LimitFamilies::register(&registry)?,
             registry,
             config_reloads: IntCounterVec::new(
                 Opts::new("config_reloads_total", "Configurations loaded or refused since the start."),
@@ -204,6 +208,16 @@ impl Metrics {
     /// Shows the state of an origin for as long as it lives.
     pub fn watch_origin(&self, origin: &Arc<dyn OriginState>) {
         self.origins.watch(origin);
+    }
+
+    /// A connection or request has exceeded a limit.
+    pub fn limited(&self, cause: Cause, outcome: Outcome) {
+        self.limits.limited(cause, outcome);
+    }
+
+    /// Shows the state of the limits for as long as they live.
+    pub fn watch_limits(&self, limits: Weak<dyn LimitState>) {
+        self.limits.watch(limits);
     }
 
     /// A TLS handshake with a client of this listener has ended.

@@ -196,8 +196,8 @@ fn assert_limits(limits: &LimitSettings) {
     let counts = [connections.total, connections.per_listener, connections.per_address, connections.requests];
     assert_eq!((counts, connections.age), ([100, 90, 10, 50], Duration::from_secs(1800)));
     let requests = limits.requests;
-    let counts = [requests.in_flight, requests.reserve, requests.per_address, requests.per_origin];
-    assert_eq!((counts, requests.header_count), ([80, 20, 5, 60], 64));
+    let counts = [requests.in_flight, requests.reserve, requests.per_address];
+    assert_eq!((counts, requests.header_count), ([80, 20, 5], 64));
     let sizes = [requests.header_bytes, requests.target_bytes, requests.body_bytes, requests.body_rate];
     assert_eq!(sizes, [16 * 1024, 2048, 1024 * 1024, 512]);
     let time = limits.time;

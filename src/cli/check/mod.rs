@@ -300,15 +300,15 @@ route 1        GET|HEAD /health: open -> api
 route 2        /v1/*: protect, token-binding -> api (v1)
 route 3        /v1/admin*: deny
 route 4        /files/* at files.example.com|*.cdn.example.com: observe, token -> files
-limit          by address: 100/s, burst 500
-limit          by device: 20/s, burst 100
+limit          by address: 1000/s, burst 2000
+limit          by device: 20/s, burst 100, observing only
 limit          v1: by device: 5/m, burst 3 (posting)
 limit          v1: body 1MiB
 offenders      banned for 1m to 1h after 120 failures within 1m
 addresses      2 ranges allowed, 0 denied
-connections    10000, of one address 500
-requests       2000 at once, 200 of them for verified ones
-sizes          header 32KiB, target 8KiB, body 64MiB
+connections    20000, of one address 1000
+requests       10000 at once, 1000 of them for verified ones
+sizes          header 64KiB, target 8KiB, body 2GiB
 times          header 10s, body 30s, idle 75s
 access log     json, on standard output
 ";
@@ -342,9 +342,19 @@ access log     json, on standard output
             ("GET", "https://a.example/v1/posts#x", "route     v1 (number 2 of 4: /v1/*)"),
             ("GET", "/v1/posts", "strategy  token-binding"),
             ("GET", "/v1/posts", "origin    api https://api.example.com:443"),
-            ("GET", "/v1/posts", "limits    by address: 100/s, burst 500\n"),
-            ("GET", "/v1/posts", "\n          by device: 5/m, burst 3 (posting)\n          body 1MiB\n"),
-            ("GET", "/health", "limits    by address: 100/s, burst 500\n          body 64MiB\n"),
+            ("GET", "/v1/posts", "limits    by address: 1000/s, burst 2000\n"),
+            (
+                "GET",
+                "/v1/posts",
+                "\n          by device: 5/m, burst 3 (posting)\n          at once 10000, of one address 1000\n",
+            ),
+            ("GET", "/v1/posts", "\n          header 64KiB in 100 fields, target 8KiB, body 1MiB\n"),
+            (
+                "GET",
+                "/health",
+                "limits    by address: 1000/s, burst 2000\n          at once 9000, of one address 1000\n",
+            ),
+            ("GET", "/health", "\n          header 64KiB in 100 fields, target 8KiB, body 2GiB\n"),
             ("GET", "/v1/posts", "hint      some routes look at the host"),
             ("GET", "https://x.CDN.example.com:443/files/a", "origin    files http://[::1]:8080"),
             ("GET", "/files/a", "answer    no route: 404"),
@@ -355,7 +365,7 @@ access log     json, on standard output
             assert!(text.contains(expected), "{method} {url}: {text}");
             cases += 1;
         }
-        assert_eq!(cases, 14);
+        assert_eq!(cases, 16);
     }
 
     #[test]

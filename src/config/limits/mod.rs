@@ -35,6 +35,9 @@ const COUNTS: RangeInclusive<usize> = 1..=1_000_000;
 
 const MIB: u64 = 1024 * 1024;
 
+/// Pingora's parser takes no more fields (`MAX_HEADERS` in its `v1/common.rs`).
+const MAX_FIELDS: usize = 256;
+
 /// The largest body that can be allowed.
 const MAX_BODY: u64 = MIB * MIB;
 
@@ -42,6 +45,7 @@ const MAX_BODY: u64 = MIB * MIB;
 pub(super) struct LimitsSection {
     ipv6_prefix: Ipv6Prefix,
     rates: Option<RateSection>,
+    rate_fields: bool,
     offenders: Option<OffenderRules>,
     allow: AddressSection,
     deny: AddressSection,
@@ -55,6 +59,7 @@ impl Default for LimitsSection {
         Self {
             ipv6_prefix: Ipv6Prefix::default(),
             rates: None,
+            rate_fields: false,
             offenders: Some(OFFENDERS),
             allow: AddressSection::default(),
             deny: AddressSection::default(),
@@ -72,6 +77,7 @@ pub(super) fn read(root: &Mapping<'_>, folder: &Path) -> LimitsSection {
         &[
             "ipv6_prefix",
             "rate",
+            "rate_fields",
             "offenders",
             "allow",
             "allow_files",
@@ -85,6 +91,7 @@ pub(super) fn read(root: &Mapping<'_>, folder: &Path) -> LimitsSection {
     LimitsSection {
         ipv6_prefix: limits.read("ipv6_prefix", ipv6_prefix).unwrap_or_default(),
         rates: limits.find("rate").and_then(rates::general),
+        rate_fields: limits.read("rate_fields", Value::boolean).unwrap_or_default(),
         offenders: limits.find("offenders").map_or(Some(OFFENDERS), offenders),
         allow: AddressSection::read(&limits, "allow", "allow_files", folder),
         deny: AddressSection::read(&limits, "deny", "deny_files", folder),
@@ -142,7 +149,6 @@ fn requests(limits: &Mapping<'_>) -> RequestLimits {
             "in_flight",
             "reserve",
             "per_address",
-            "per_origin",
             "header_bytes",
             "header_count",
             "target_bytes",
@@ -166,10 +172,9 @@ fn requests(limits: &Mapping<'_>) -> RequestLimits {
         in_flight,
         reserve: requests.read("reserve", reserve).unwrap_or(in_flight / 10),
         per_address: count("per_address").unwrap_or(default.per_address),
-        per_origin: count("per_origin").unwrap_or(in_flight),
         header_bytes: bytes("header_bytes", 1024..=MIB).unwrap_or(default.header_bytes),
         header_count: requests
-            .read("header_count", |value| value.integer(10..=10_000))
+            .read("header_count", |value| value.integer(10..=MAX_FIELDS))
             .unwrap_or(default.header_count),
         target_bytes: bytes("target_bytes", 256..=MIB).unwrap_or(default.target_bytes),
         body_bytes: requests.read("body_bytes", body_bytes).unwrap_or(default.body_bytes),
@@ -213,6 +218,7 @@ pub(super) fn limits(
     Ok(LimitSettings {
         ipv6_prefix: section.ipv6_prefix,
         rates,
+        rate_fields: section.rate_fields,
         routes,
         offenders: section.offenders,
         allow: Arc::new(allow?),

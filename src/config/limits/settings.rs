@@ -16,6 +16,8 @@ pub struct LimitSettings {
     pub ipv6_prefix: Ipv6Prefix,
     /// The rate limits for all routes.
     pub rates: Vec<Limit>,
+    /// Whether clients hear how much is left of a rate before it is used up.
+    pub rate_fields: bool,
     /// What routes have of their own, by their position. Those behind its end have nothing.
     pub routes: Vec<RouteLimitSettings>,
     /// When addresses are banned; `None` if never.
@@ -78,8 +80,6 @@ pub struct RequestLimits {
     pub reserve: usize,
     /// Forwarded at once, of one client address.
     pub per_address: usize,
-    /// Forwarded at once, to one origin.
-    pub per_origin: usize,
     /// Bytes of the request line and all header fields.
     pub header_bytes: u64,
     /// Header fields.
@@ -121,13 +121,13 @@ pub(super) const OFFENDERS: OffenderRules = OffenderRules {
 
 /// The rate limits where none are written.
 pub(super) fn default_rates() -> Vec<Limit> {
-    let limit = |(by, requests, burst): (By, u32, u32)| {
+    let limit = |(by, requests, burst, observe): (By, u32, u32, bool)| {
         let per = Duration::from_secs(1);
         let (requests, burst) = (NonZeroU32::new(requests)?, NonZeroU32::new(burst)?);
         let rate = Rate { requests, per };
-        Some(Limit { name: by.label().into(), by, rate, burst, observe: false, keys: DEFAULT_KEYS })
+        Some(Limit { name: by.label().into(), by, rate, burst, observe, keys: DEFAULT_KEYS })
     };
-    [(By::Address, 100, 500), (By::Device, 20, 100)].into_iter().filter_map(limit).collect()
+    [(By::Address, 1000, 2000, false), (By::Device, 20, 100, true)].into_iter().filter_map(limit).collect()
 }
 
 /// What suits a listener that anybody can reach.
@@ -137,6 +137,7 @@ impl Default for LimitSettings {
         Self {
             ipv6_prefix: Ipv6Prefix::default(),
             rates: default_rates(),
+            rate_fields: false,
             routes: Vec::new(),
             offenders: Some(OFFENDERS),
             allow: Arc::new(this_machine.into_iter().collect()),
@@ -151,9 +152,9 @@ impl Default for LimitSettings {
 impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
-            total: 10_000,
-            per_listener: 10_000,
-            per_address: 500,
+            total: 20_000,
+            per_listener: 20_000,
+            per_address: 1000,
             requests: 1000,
             age: Duration::from_secs(60 * 60),
         }
@@ -163,14 +164,13 @@ impl Default for ConnectionLimits {
 impl Default for RequestLimits {
     fn default() -> Self {
         Self {
-            in_flight: 2000,
-            reserve: 200,
-            per_address: 200,
-            per_origin: 2000,
-            header_bytes: 32 * 1024,
+            in_flight: 10_000,
+            reserve: 1000,
+            per_address: 1000,
+            header_bytes: 64 * 1024,
             header_count: 100,
             target_bytes: 8 * 1024,
-            body_bytes: 64 * 1024 * 1024,
+            body_bytes: 2 * 1024 * 1024 * 1024,
             body_rate: 1024,
         }
     }

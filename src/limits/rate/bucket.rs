@@ -102,7 +102,7 @@ impl Decision {
     }
 
     /// Whether fewer requests are left than after `other`.
-    pub(super) fn is_tighter(&self, other: &Self) -> bool {
+    pub fn is_tighter(&self, other: &Self) -> bool {
         // Remaining requests compared without a division.
         u128::from(self.room()) * u128::from(other.interval)
             < u128::from(other.room()) * u128::from(self.interval)

@@ -73,11 +73,17 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
         ("approov.policy", Some(entry.policy)),
         ("approov.verdict", Some(entry.verdict)),
         ("approov.reason", Some(entry.reason)),
+        ("approov.limit", entry.limit.map(|limit| limit.cause)),
+        ("approov.limit_name", entry.limit.and_then(|limit| limit.name)),
         ("approov.did", entry.device_id),
         ("approov.arc", entry.response_code),
         ("approov.origin", entry.origin),
     ] {
         text(key, value.unwrap_or_default().as_bytes(), line);
+    }
+    if entry.limit.is_some_and(|limit| limit.is_observed) {
+        name("approov.limit_observed", line);
+        line.extend_from_slice(b"true");
     }
     line.extend_from_slice(b"}\n");
 }

@@ -61,6 +61,8 @@ pub struct Entry<'a> {
     pub verdict: &'static str,
     /// `approov.reason`
     pub reason: &'static str,
+    /// `approov.limit` and what goes with it
+    pub limit: Option<Exceeded<'a>>,
     /// `approov.did`
     pub device_id: Option<&'a str>,
     /// `approov.arc`
@@ -69,6 +71,17 @@ pub struct Entry<'a> {
     pub origin: Option<&'a str>,
     /// `http.request.resend_count`: attempts beyond the first to have it answered by the origin
     pub resends: usize,
+}
+
+/// A limit that a request has exceeded.
+#[derive(Clone, Copy, Debug)]
+pub struct Exceeded<'a> {
+    /// `approov.limit`: which kind, as in metrics
+    pub cause: &'static str,
+    /// `approov.limit_name`: the name of a rate limit
+    pub name: Option<&'a str>,
+    /// `approov.limit_observed`: written where the request went on all the same
+    pub is_observed: bool,
 }
 
 /// Where finished requests are written.
@@ -269,6 +282,7 @@ mod tests {
             policy: "protect",
             verdict: "accepted",
             reason: "ok",
+            limit: None,
             device_id: Some("ExampleApproovTokenDID=="),
             response_code: None,
             origin: Some("api"),
