@@ -14,6 +14,7 @@
 //! `lifecycle`, what logs hold in `secrecy`.
 
 mod connections;
+mod frames;
 mod http;
 mod offenders;
 mod rates;

@@ -302,6 +302,10 @@ impl Client {
         self.wire.exactly(count).unwrap()
     }
 
+    pub fn try_exactly(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        self.wire.exactly(count)
+    }
+
     /// Reads `count` bytes without keeping them.
     pub fn skip(&mut self, count: u64) {
         self.wire.skip(count).unwrap();
