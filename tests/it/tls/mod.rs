@@ -7,7 +7,7 @@ mod pins;
 mod resumption;
 mod serving;
 mod trusted;
-mod wire;
+pub mod wire;
 
 use std::fmt::Write as _;
 use std::fs;
