@@ -1,5 +1,6 @@
 //! TLS towards clients: from files on disk to handshakes over real sockets.
 
+mod certificate_routes;
 mod client_certificates;
 mod configuration;
 mod handshakes;
