@@ -6,7 +6,7 @@ mod configuration;
 mod handshakes;
 mod pins;
 mod resumption;
-mod serving;
+pub mod serving;
 mod trusted;
 pub mod wire;
 
