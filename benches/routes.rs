@@ -32,7 +32,7 @@ fn main() {
             let found = least(&|| {
                 for _ in 0..many {
                     let path = black_box(path.as_bytes());
-                    black_box(table.find("GET", b"api.example.com", path).expect("a plain path"));
+                    black_box(table.find("GET", b"api.example.com", path, None).expect("a plain path"));
                 }
             });
             per(found, many)

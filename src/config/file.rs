@@ -11,9 +11,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::approov::{MissingClaim, Strategy};
 use crate::limits::Limit;
-use crate::policy::{HostPattern, Policy};
+use crate::policy::{CertificateCondition, HostPattern, Policy};
 
 use super::AccessLog;
+use super::certificate_condition;
 use super::error::{Fault, Located, Location, Reported, quoted};
 use super::keys::KeySection;
 use super::limits::{self, LimitsSection};
@@ -91,6 +92,7 @@ pub(super) struct RouteSection {
     pub kind: Option<PathMatch>,
     pub methods: Vec<Box<str>>,
     pub hosts: Vec<HostPattern>,
+    pub client_certificate: Option<Located<CertificateCondition>>,
     pub policy: Option<Policy>,
     pub strategy: Option<Located<Strategy>>,
     pub origin: Option<Located<String>>,
@@ -255,8 +257,18 @@ fn content_type(text: &str) -> Result<HeaderValue, Fault> {
 }
 
 fn route(value: &Value<'_>) -> Result<RouteSection, Reported> {
-    let keys = &["path", "match", "methods", "hosts", "policy", "strategy", "origin", "name", "limits"];
-    let route = value.mapping(keys);
+    let route = value.mapping(&[
+        "path",
+        "match",
+        "methods",
+        "hosts",
+        "client_certificate",
+        "policy",
+        "strategy",
+        "origin",
+        "name",
+        "limits",
+    ]);
     let limits = route.section("limits", &["rate", "body_bytes"]);
     let path = match route.find("path") {
         Some(path) => path.parse(text::route_path),
@@ -271,6 +283,7 @@ fn route(value: &Value<'_>) -> Result<RouteSection, Reported> {
             .read("match", |value| value.word(&[("exact", PathMatch::Exact), ("prefix", PathMatch::Prefix)])),
         methods: conditions(&route, "methods", text::method),
         hosts: conditions(&route, "hosts", text::host_pattern),
+        client_certificate: route.read("client_certificate", certificate_condition::read),
         policy: route.read("policy", |value| value.word(&policies)),
         strategy: route.read("strategy", |value| value.parse(|text| super::reader::word(text, &STRATEGIES))),
         origin: route.read("origin", |value| value.parse(|text| Ok(text.to_owned()))),
@@ -281,7 +294,11 @@ fn route(value: &Value<'_>) -> Result<RouteSection, Reported> {
 }
 
 /// A route's list of conditions. An empty one would take nothing, or everything: who knows.
-fn conditions<T>(route: &Mapping<'_>, key: &'static str, parse: fn(&str) -> Result<T, Fault>) -> Vec<T> {
+pub(super) fn conditions<T>(
+    route: &Mapping<'_>,
+    key: &'static str,
+    parse: fn(&str) -> Result<T, Fault>,
+) -> Vec<T> {
     let Some(value) = route.find(key) else { return Vec::new() };
     if value.is_empty_list() {
         value.problem("the list is empty", "write what the route takes, or remove the key to take any");

@@ -10,6 +10,7 @@
 //! Each step adds its problems to one report and goes on, so that a run tells all of them.
 
 mod access_log;
+mod certificate_condition;
 mod domain;
 mod env;
 mod error;

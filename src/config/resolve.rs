@@ -19,10 +19,10 @@ use super::error::{Located, Location, Report, Reported, quoted};
 use super::file::{ApproovSection, File, RejectionSection, ServerSection};
 use super::keys::{KeySection, LoadedKey};
 use super::limits::limits;
-use super::listeners::{self, admin, listeners};
+use super::listeners::{self, ListenerSection, admin, listeners};
 use super::named_file::warn_if_world_readable;
 use super::origins::{ApproovOfOrigin, check_loops, check_secret_headers, origins};
-use super::routes::routes;
+use super::routes::{Surroundings, routes};
 use super::user::identity;
 use super::{Admin, Approov, RejectionAnswer, Server, Settings};
 
@@ -49,8 +49,10 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
     let of_origins: Vec<_> = origins.iter_mut().map(|origin| origin.approov.take()).collect();
     let is_needed = of_origins.iter().any(Option::is_none);
     let names: Vec<&str> = origins.iter().map(|origin| origin.name.as_str()).collect();
-    let routes = routes(file.routes, strategy, &names, &whole, report);
     let listeners = listeners(file.listeners, overrides.listen, &whole, report);
+    let asks_for_certificates = listeners.iter().any(ListenerSection::asks_for_certificates);
+    let around = Surroundings { strategy, origins: &names, asks_for_certificates };
+    let routes = routes(file.routes, &around, &whole, report);
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let admin = admin(file.admin, overrides.admin, &addresses, report);
     let server = server(file.server, overrides.threads, overrides.runtime_folder, &addresses, report);

@@ -8,15 +8,24 @@ use crate::policy::{PathPattern, Policy, Route, RouteTable};
 use super::error::{Located, Location, Report, Reported, quoted, suggest};
 use super::file::{PathMatch, RouteSection};
 
-/// The routes of the file in order, or the one route of a gateway without any. `origins` are the
-/// names of the origins, in order.
+/// What routes refer to.
+pub(super) struct Surroundings<'s> {
+    /// The strategy of routes that name none.
+    pub strategy: Strategy,
+    /// The names of the origins, in order.
+    pub origins: &'s [&'s str],
+    /// Whether some listener asks clients for certificates.
+    pub asks_for_certificates: bool,
+}
+
+/// The routes of the file in order, or the one route of a gateway without any.
 pub(super) fn routes(
     sections: Option<Located<Vec<Result<RouteSection, Reported>>>>,
-    strategy: Strategy,
-    origins: &[&str],
+    around: &Surroundings<'_>,
     whole: &Location,
     report: &Report,
 ) -> RouteTable {
+    let Surroundings { strategy, origins, asks_for_certificates } = *around;
     let Some(Located { value: sections, at }) = sections else {
         if origins.len() > 1 {
             let message = format!("there are several origins ({}) and no routes", origins.join(", "));
@@ -31,7 +40,7 @@ pub(super) fn routes(
     let (mut routes, mut places) = (Vec::with_capacity(sections.len()), Vec::with_capacity(sections.len()));
     for (section, name) in sections.into_iter().zip(names.0) {
         let Ok(section) = section else { continue };
-        warn(&section, report);
+        warn(&section, asks_for_certificates, report);
         places.push(section.at.clone());
         routes.push(route(section, name, strategy, origins, report));
     }
@@ -41,6 +50,11 @@ pub(super) fn routes(
             let earlier = places[earlier].name();
             let message = format!("this route never matches: {earlier} takes all its requests");
             report.warning(at, message, "move it up, or remove it");
+        } else if let Some(next) = table.falling_through(index) {
+            let next = places[next].name();
+            let message = format!("whoever has no such client certificate is served by {next} instead");
+            let mend = "to refuse them, put the same route with policy: deny in place of client_certificate behind it";
+            report.warning(at, message, mend);
         }
     }
     table
@@ -53,6 +67,7 @@ fn whole_api(strategy: Strategy) -> Route {
         path: PathPattern::Prefix("/".into()),
         methods: Vec::new(),
         hosts: Vec::new(),
+        client_certificate: None,
         policy: Policy::Protect,
         strategy,
         origin: 0,
@@ -78,6 +93,7 @@ fn route(
         },
         methods: section.methods,
         hosts: section.hosts,
+        client_certificate: section.client_certificate.map(|condition| condition.value.into()),
         policy,
         strategy: section.strategy.map_or(strategy, |strategy| strategy.value),
         origin,
@@ -105,7 +121,11 @@ fn origin(
     }
 }
 
-fn warn(section: &RouteSection, report: &Report) {
+fn warn(section: &RouteSection, asks_for_certificates: bool, report: &Report) {
+    if let (Some(condition), false) = (&section.client_certificate, asks_for_certificates) {
+        let message = "no listener asks clients for certificates, so that this route takes no request";
+        report.warning(&condition.at, message, "write client_certificates in the tls of a listener");
+    }
     let path = &section.path;
     if matches!(section.kind, Some(PathMatch::Prefix)) && !path.value.ends_with('/') {
         let message = format!("as a prefix, {} takes other names that begin so as well", quoted(&path.value));

@@ -1,7 +1,7 @@
 //! What comes before HTTP on a connection: a proxy's word of the client, and TLS.
 
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use rustls::HandshakeKind;
@@ -139,11 +139,6 @@ async fn shake_hands(
     let stream = stream.map_err(|_| Failure::TimedOut(time))?.map_err(Failure::Tls)?;
     let state = stream.get_ref().1;
     let certificate = client_certificate(state.peer_certificates()).map_err(|_| Failure::Certificate)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
-    if certificate.as_ref().is_some_and(|certificate| !certificate.is_valid_at(now)) {
-        return Err(Failure::Certificate);
-    }
     let version = match state.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
         _ => "1.2",
@@ -152,5 +147,9 @@ async fn shake_hands(
         Some(HandshakeKind::Resumed) => Handshake::Resumed,
         _ => Handshake::Full,
     };
-    Ok((stream, TlsSession { version, client_certificate: certificate }, outcome))
+    let session = TlsSession { version, client_certificate: certificate };
+    if session.client_certificate.is_some() && session.valid_certificate().is_none() {
+        return Err(Failure::Certificate);
+    }
+    Ok((stream, session, outcome))
 }

@@ -1,5 +1,6 @@
 //! Which policy a request meets: routes, tried in order.
 
+mod certificate;
 mod fields;
 mod index;
 mod path;
@@ -7,6 +8,7 @@ mod table;
 
 use crate::approov::Strategy;
 
+pub use certificate::{CertificateCondition, ClientCertificate};
 pub use fields::{CLAIMS, is_claim};
 pub use path::{PathFault, check_plain};
 pub use table::RouteTable;
@@ -130,6 +132,8 @@ pub struct Route {
     pub methods: Vec<Box<str>>,
     /// The hosts it takes; empty takes any.
     pub hosts: Vec<HostPattern>,
+    /// The client certificates it takes; none takes clients with and without.
+    pub client_certificate: Option<Box<CertificateCondition>>,
     /// What is done with its requests.
     pub policy: Policy,
     /// What is asked of a token, where the policy verifies.
@@ -139,14 +143,31 @@ pub struct Route {
 }
 
 impl Route {
-    fn takes(&self, method: &str, host: &[u8], path: &[u8]) -> bool {
+    fn takes(
+        &self,
+        method: &str,
+        host: &[u8],
+        path: &[u8],
+        certificate: Option<ClientCertificate<'_>>,
+    ) -> bool {
         self.path.matches(path)
             && (self.methods.is_empty() || self.methods.iter().any(|taken| **taken == *method))
             && (self.hosts.is_empty() || self.hosts.iter().any(|taken| taken.matches(host)))
+            && self.client_certificate.as_ref().is_none_or(|condition| condition.takes(certificate))
     }
 
     /// Whether it takes every request that `other` would.
     fn covers(&self, other: &Route) -> bool {
+        let covers_certificate = match (&self.client_certificate, &other.client_certificate) {
+            (None, _) => true,
+            (Some(this), Some(other)) => this.covers(other),
+            (Some(_), None) => false,
+        };
+        covers_certificate && self.covers_but_for_certificate(other)
+    }
+
+    /// The same, whatever certificates the two ask for.
+    fn covers_but_for_certificate(&self, other: &Route) -> bool {
         self.path.covers(&other.path)
             && covers_all(&self.methods, &other.methods, |this, other| this == other)
             && covers_all(&self.hosts, &other.hosts, HostPattern::covers)
@@ -169,6 +190,7 @@ mod tests {
             path: PathPattern::from_path(path),
             methods: Vec::new(),
             hosts: Vec::new(),
+            client_certificate: None,
             policy,
             strategy: Strategy::Token,
             origin: 0,
@@ -176,7 +198,7 @@ mod tests {
     }
 
     fn found(table: &RouteTable, method: &str, host: &str, path: &str) -> Option<usize> {
-        let found = table.find(method, host.as_bytes(), path.as_bytes());
+        let found = table.find(method, host.as_bytes(), path.as_bytes(), None);
         found.expect("a plain path").map(|(index, _)| index)
     }
 
@@ -225,8 +247,9 @@ mod tests {
             ("/v1/a%21b", None),
             ("/v1/a%20b", None),
         ] {
-            assert_eq!(several.find("GET", b"", path.as_bytes()).err(), fault, "{path}");
-            let found = single.find("GET", b"", path.as_bytes()).map(|found| found.map(|(index, _)| index));
+            assert_eq!(several.find("GET", b"", path.as_bytes(), None).err(), fault, "{path}");
+            let found =
+                single.find("GET", b"", path.as_bytes(), None).map(|found| found.map(|(index, _)| index));
             assert_eq!(found, Ok(Some(0)), "{path}");
         }
     }

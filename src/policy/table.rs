@@ -2,7 +2,7 @@
 
 use super::index::Index;
 use super::path::decode;
-use super::{PathFault, Route, check_plain};
+use super::{ClientCertificate, PathFault, Policy, Route, check_plain};
 
 /// Up to so many routes are tried one after another: below that an index takes longer (`cargo bench --bench routes`).
 const FEW: usize = 32;
@@ -25,26 +25,39 @@ impl RouteTable {
     }
 
     /// The first route that takes the request, with its position; `None` when none does. `path`
-    /// is without the query.
+    /// is without the query; `certificate` is that of the client, verified and still valid.
     ///
     /// # Errors
     /// [`PathFault`] when routes look at paths and an origin might read this one as another, for
     /// which another route would have been taken.
-    pub fn find(&self, method: &str, host: &[u8], path: &[u8]) -> Result<Option<(usize, &Route)>, PathFault> {
-        let found = self.first(method, host, path);
+    pub fn find(
+        &self,
+        method: &str,
+        host: &[u8],
+        path: &[u8],
+        certificate: Option<ClientCertificate<'_>>,
+    ) -> Result<Option<(usize, &Route)>, PathFault> {
+        let found = self.first(method, host, path, certificate);
         if self.path_sensitive {
             check_plain(path)?;
-            if path.contains(&b'%') && self.first(method, host, &decode(path)) != found {
+            if path.contains(&b'%') && self.first(method, host, &decode(path), certificate) != found {
                 return Err(PathFault::TwoRoutes);
             }
         }
         Ok(found.map(|index| (index, &self.routes[index])))
     }
 
-    fn first(&self, method: &str, host: &[u8], path: &[u8]) -> Option<usize> {
+    fn first(
+        &self,
+        method: &str,
+        host: &[u8],
+        path: &[u8],
+        certificate: Option<ClientCertificate<'_>>,
+    ) -> Option<usize> {
+        let takes = |route: &Route| route.takes(method, host, path, certificate);
         match &self.index {
-            None => self.routes.iter().position(|route| route.takes(method, host, path)),
-            Some(index) => index.find(host, path, |index| self.routes[index].takes(method, host, path)),
+            None => self.routes.iter().position(takes),
+            Some(index) => index.find(host, path, |index| takes(&self.routes[index])),
         }
     }
 
@@ -60,6 +73,20 @@ impl RouteTable {
         }
     }
 
+    /// Where the requests of the route at `index` go whose client has not the certificate that it asks
+    /// for: the position of the next route that takes all of them whatever the certificate. `None`
+    /// where that refuses them, or is for the same requests as that at `index`, which is on purpose.
+    pub fn falling_through(&self, index: usize) -> Option<usize> {
+        let route = &self.routes[index];
+        route.client_certificate.as_ref()?;
+        let takes_them =
+            |next: &Route| next.client_certificate.is_none() && next.covers_but_for_certificate(route);
+        let next = (index + 1..self.routes.len()).find(|next| takes_them(&self.routes[*next]))?;
+        let is_meant =
+            self.routes[next].policy == Policy::Deny || route.covers_but_for_certificate(&self.routes[next]);
+        (!is_meant).then_some(next)
+    }
+
     /// The routes, in order.
     pub fn routes(&self) -> &[Route] {
         &self.routes
@@ -73,7 +100,7 @@ mod tests {
     use proptest::sample::select;
     use proptest::string::string_regex;
 
-    use super::super::{HostPattern, PathPattern, Policy};
+    use super::super::{CertificateCondition, HostPattern, PathPattern};
     use super::*;
     use crate::approov::Strategy;
 
@@ -83,6 +110,7 @@ mod tests {
             path: PathPattern::from_path(path),
             methods: Vec::new(),
             hosts: Vec::new(),
+            client_certificate: None,
             policy: Policy::Protect,
             strategy: Strategy::Token,
             origin: 0,
@@ -125,6 +153,68 @@ mod tests {
         assert_eq!(cases, 12);
     }
 
+    fn certified(route: Route, dns_names: &[&str]) -> Route {
+        let dns_names = dns_names.iter().map(|name| (*name).into()).collect();
+        let condition = CertificateCondition { dns_names, ..CertificateCondition::default() };
+        Route { client_certificate: Some(condition.into()), ..route }
+    }
+
+    #[test]
+    fn a_route_for_certificates_takes_nobody_without_and_the_next_one_may() {
+        let dns_names = ["till.example.com".into()];
+        let till = ClientCertificate {
+            subject: "",
+            dns_names: &dns_names,
+            uris: &[],
+            emails: &[],
+            fingerprint: &[0; 32],
+        };
+        let few = vec![
+            certified(route("/v1/"), &["till.example.com"]),
+            certified(route("/"), &[]),
+            certified(route("/"), &["ops.example.com"]),
+            route("/v1/"),
+        ];
+        let many = [(0..FEW).map(|n| route(&format!("/other/{n}"))).collect(), few.clone()].concat();
+        for (routes, offset) in [(few, 0), (many, FEW)] {
+            let table = RouteTable::new(routes);
+            let found = |path: &str, certificate| {
+                let found = table.find("GET", b"", path.as_bytes(), certificate).expect("a plain path");
+                found.map(|(index, _)| index - offset)
+            };
+            assert_eq!(found("/v1/x", Some(till)), Some(0));
+            assert_eq!(found("/v2/x", Some(till)), Some(1));
+            assert_eq!(found("/v1/x", None), Some(3));
+            assert_eq!(found("/v2/x", None), None);
+            assert_eq!(table.covering(offset + 2), Some(offset + 1));
+            assert_eq!(table.covering(offset + 3), None);
+        }
+    }
+
+    #[test]
+    fn what_a_certificate_keeps_out_is_followed_to_the_route_that_takes_it_in() {
+        let deny = |path| Route { policy: Policy::Deny, ..route(path) };
+        let get = |path| Route { methods: vec!["GET".into()], ..route(path) };
+        let mut cases = 0;
+        for (rest, expected) in [
+            (vec![], None),
+            (vec![route("/")], Some(1)),
+            (vec![deny("/admin/"), route("/")], None),
+            (vec![deny("/admin/x"), route("/")], Some(2)),
+            (vec![certified(deny("/"), &["b"]), route("/")], Some(2)),
+            // The same requests, under other conditions.
+            (vec![route("/admin/"), route("/")], None),
+            (vec![get("/admin/"), route("/")], Some(2)),
+            (vec![get("/")], None),
+        ] {
+            let table = RouteTable::new([vec![certified(route("/admin/"), &["a"])], rest].concat());
+            assert_eq!(table.falling_through(0), expected, "{:?}", table.routes());
+            cases += 1;
+        }
+        assert_eq!(cases, 8);
+        assert_eq!(RouteTable::new(vec![route("/v1/"), route("/")]).falling_through(0), None);
+    }
+
     /// Few letters, so that much coincides.
     fn any_route() -> impl Values<Value = Route> {
         let path = (string_regex("(/[ab]){0,3}/?").expect("a pattern"), any::<bool>());
@@ -139,11 +229,13 @@ mod tests {
             _ => HostPattern::Exact(name.into()),
         });
         let method = select(vec!["GET", "PUT"]).prop_map(Box::from);
-        (path, vec(host, 0..3), vec(method, 0..2)).prop_map(|(path, hosts, methods)| Route {
-            path,
-            hosts,
-            methods,
-            ..route("/")
+        let names = select(vec![None, Some(vec![]), Some(vec!["a"]), Some(vec!["a", "b"])]);
+        (path, vec(host, 0..3), vec(method, 0..2), names).prop_map(|(path, hosts, methods, names)| {
+            let route = Route { path, hosts, methods, ..route("/") };
+            match names {
+                None => route,
+                Some(names) => certified(route, &names),
+            }
         })
     }
 
@@ -151,15 +243,23 @@ mod tests {
         #[test]
         fn the_index_finds_what_trying_all_finds(
             routes in vec(any_route(), FEW + 1..64),
-            requests in vec(("(/[abAB]){0,4}/?", "([abAB](\\.[ab]){0,3}|\\.+[ab])\\.?(:8)?", "GET|PUT"), 1..32),
+            requests in vec(
+                ("(/[abAB]){0,4}/?", "([abAB](\\.[ab]){0,3}|\\.+[ab])\\.?(:8)?", "GET|PUT", any::<bool>()),
+                1..32,
+            ),
         ) {
             let table = RouteTable::new(routes);
             prop_assert!(table.index.is_some());
             let tried = RouteTable { index: None, ..table.clone() };
-            for (path, host, method) in requests {
-                let (host, path) = (host.as_bytes(), path.as_bytes());
-                let expected = tried.first(&method, host, path);
-                prop_assert_eq!(table.first(&method, host, path), expected, "{:?}", (method, host, path));
+            let dns_names = ["b".into()];
+            let shown = ClientCertificate {
+                subject: "", dns_names: &dns_names, uris: &[], emails: &[], fingerprint: &[0; 32],
+            };
+            for (path, host, method, shows) in requests {
+                let (host, path, shown) = (host.as_bytes(), path.as_bytes(), shows.then_some(shown));
+                let expected = tried.first(&method, host, path, shown);
+                let found = table.first(&method, host, path, shown);
+                prop_assert_eq!(found, expected, "{:?}", (method, host, path, shows));
             }
             for index in 0..table.routes.len() {
                 prop_assert_eq!(table.covering(index), tried.covering(index), "{:?}", &table.routes[..=index]);

@@ -9,11 +9,11 @@ use pingora_proxy::Session;
 use super::answer::Answer;
 use super::limited::{Limited, RateFields};
 use super::limits::Verified;
-use super::{Gateway, RequestContext, extract};
+use super::{Gateway, RequestContext, TlsSession, extract};
 use crate::approov::UnixTime;
 use crate::downstream::HeadLimits;
 use crate::limits::{Cause, Size, Told};
-use crate::policy::Policy;
+use crate::policy::{ClientCertificate, Policy};
 use crate::telemetry::{Outcome, Verdict};
 
 impl Gateway {
@@ -121,7 +121,8 @@ fn find_route(request: &RequestHeader, ctx: &RequestContext) -> Result<usize, An
         return Err(Answer::Redirect);
     }
     let (method, host) = (request.method.as_str(), extract::host(request));
-    let found = ctx.snapshot.routes.find(method, host, extract::path(request));
+    let certificate = ctx.tls().and_then(TlsSession::valid_certificate).map(ClientCertificate::from);
+    let found = ctx.snapshot.routes.find(method, host, extract::path(request), certificate);
     let (index, _) = found.map_err(|_| Answer::BadRequest)?.ok_or(Answer::NotFound)?;
     Ok(index)
 }

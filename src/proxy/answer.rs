@@ -152,7 +152,7 @@ impl Answers {
     /// that has not been read to its end.
     pub async fn send(&self, session: &mut Session, answer: Answer, notes: &Notes<'_>) -> Result<()> {
         if grpc::is_call(session.req_header()) {
-            return session.write_response_header(Box::new(grpc::header(answer)?), true).await;
+            return grpc::send(session, answer);
         }
         let is_http1 = session.req_header().version != Version::HTTP_2;
         if answer == Answer::BadRequest {

@@ -3,10 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use pingora_proxy::Session;
 
 use crate::downstream::Listener;
+use crate::policy::ClientCertificate;
 use crate::tls::Certificate;
 
 /// A client's connection, for as long as it lasts: shared by its stream and its requests.
@@ -32,6 +34,28 @@ pub struct TlsSession {
     pub version: &'static str,
     /// The client's certificate, verified.
     pub client_certificate: Option<Certificate>,
+}
+
+impl TlsSession {
+    /// The client's certificate for as long as it is valid: a connection may last longer.
+    pub fn valid_certificate(&self) -> Option<&Certificate> {
+        let shown = self.client_certificate.as_ref()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        shown.is_valid_at(i64::try_from(now).unwrap_or(i64::MAX)).then_some(shown)
+    }
+}
+
+impl<'c> From<&'c Certificate> for ClientCertificate<'c> {
+    /// Of a certificate that has been verified.
+    fn from(certificate: &'c Certificate) -> Self {
+        Self {
+            subject: &certificate.subject,
+            dns_names: &certificate.dns_names,
+            uris: &certificate.uris,
+            emails: &certificate.emails,
+            fingerprint: &certificate.fingerprint.0,
+        }
+    }
 }
 
 impl Connection {

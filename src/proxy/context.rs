@@ -13,7 +13,7 @@ use super::client::Client;
 use super::limited::{Limited, RateFields};
 use super::limits::Visitor;
 use super::record::Sent;
-use super::{Connection, Shared, Snapshot};
+use super::{Connection, Shared, Snapshot, TlsSession};
 use crate::approov::{Device, Rejection};
 use crate::downstream::BodyWatch;
 use crate::limits::{Cause, Permit, Slow};
@@ -90,6 +90,11 @@ impl RequestContext {
 
     pub(super) fn route(&self) -> Option<&Route> {
         self.route.map(|index| &self.snapshot.routes.routes()[index])
+    }
+
+    /// What the handshake of its connection settled, if there was one.
+    pub(super) fn tls(&self) -> Option<&TlsSession> {
+        self.connection.as_ref()?.tls.as_ref()
     }
 
     /// Whether it came in clear text where only TLS is wanted.

@@ -115,7 +115,9 @@ pub(super) fn answer(error: &Error) -> Option<Answer> {
         (ErrorSource::Downstream, _) if is_read_timeout(error) => Some(Answer::RequestTimeout),
         (
             ErrorSource::Downstream,
-            ErrorType::WriteError
+            // A stream of HTTP/2 that the client has reset, as gRPC clients do to cancel a call.
+            ErrorType::H2Error
+            | ErrorType::WriteError
             | ErrorType::WriteTimedout
             | ErrorType::ReadError
             | ErrorType::ConnectionClosed,

@@ -3,8 +3,10 @@
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode, Version};
-use pingora_core::Result;
+use pingora_core::protocols::http::ServerSession as HttpSession;
+use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
 
 use super::answer::Answer;
 
@@ -20,8 +22,17 @@ pub(super) fn is_call(request: &RequestHeader) -> bool {
         })
 }
 
+/// Sends the answer as one frame that ends the stream. Pingora's own session sends the end as a
+/// frame of data behind it, which gRPC clients show as an internal error.
+pub(super) fn send(session: &mut Session, answer: Answer) -> Result<()> {
+    match session.as_downstream_mut() {
+        HttpSession::H2(stream) => stream.write_response_header(Box::new(header(answer)?), true),
+        _ => Error::e_explain(ErrorType::InternalError, "a gRPC call that is no stream of HTTP/2"),
+    }
+}
+
 /// The answer as a gRPC status.
-pub(super) fn header(answer: Answer) -> Result<ResponseHeader> {
+fn header(answer: Answer) -> Result<ResponseHeader> {
     let mut header = ResponseHeader::build_no_case(StatusCode::OK, Some(2))?;
     header.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))?;
     header.insert_header(GRPC_STATUS, HeaderValue::from_static(status(answer)))?;

@@ -28,7 +28,7 @@ impl Shared {
         }
         let Device { id, response_code } = &ctx.device;
         let route = ctx.route();
-        let tls = ctx.connection.as_ref().and_then(|connection| connection.tls.as_ref());
+        let tls = ctx.tls();
         self.access_log.log(&Entry {
             method: request.method.as_str(),
             path: extract::path(request),

@@ -61,11 +61,14 @@ impl Server {
 
     fn offer_at(&mut self, path: &Path) -> Offer {
         let (is_asked_to_end, sockets) = (Arc::new(AtomicBool::new(false)), self.sockets.clone());
+        let tickets = self.tickets.clone();
         let (answer, mut offered) = oneshot::channel();
         thread::spawn({
             let (path, is_asked_to_end) = (path.to_owned(), is_asked_to_end.clone());
             let asked_to_end = move || is_asked_to_end.load(Ordering::Relaxed);
-            move || answer.send(handover::offer(&path, &sockets.all(), Patience::default(), asked_to_end))
+            let offer =
+                move || handover::offer(&path, &sockets.all(), &tickets, Patience::default(), asked_to_end);
+            move || answer.send(offer())
         });
         let (signals, reloading, access_log) = (&mut self.signals, &self.reloading, &self.access_log);
         let mut ending = None;

@@ -37,6 +37,7 @@ use tokio::sync::watch;
 use crate::admin::Readiness;
 use crate::config::Settings;
 use crate::telemetry::{AccessLogSink, Writer};
+use crate::tls::Tickets;
 
 pub use local::LocalService;
 pub use notify::{READY, UPGRADE_VARIABLE, WAITING, notify};
@@ -107,6 +108,7 @@ pub struct Server {
     readiness: Arc<Readiness>,
     reloading: Reloading,
     sockets: Arc<Sockets>,
+    tickets: Tickets,
     workers: Vec<Worker>,
     /// Ends accepting on the public listeners.
     stop: watch::Sender<bool>,

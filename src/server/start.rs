@@ -56,8 +56,7 @@ impl Server {
         let upstreams = runtime
             .block_on(origins.adopt(&settings.origins))
             .map_err(|error| ServerError::new("cannot prepare TLS towards an origin", error))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let tickets = Tickets::new(now.as_secs())
+        let tickets = Tickets::new(unix_now())
             .map_err(|error| ServerError::new("cannot make keys for TLS session tickets", error))?;
 
         let (sockets, mut predecessor) = if take_over {
@@ -88,7 +87,8 @@ impl Server {
         metrics.watch_limits(limits);
         if let Some(predecessor) = &mut predecessor {
             let asked_to_end = || runtime.block_on(signals.asks_to_end());
-            predecessor.ready(asked_to_end).map_err(|error| too_late(&error))?;
+            let keys = predecessor.ready(asked_to_end).map_err(|error| too_late(&error))?;
+            adopt_ticket_keys(&tickets, keys.as_deref().map(Vec::as_slice));
         }
 
         let status = Arc::new(ConfigStatus::default());
@@ -103,7 +103,7 @@ impl Server {
             status: status.clone(),
             origins,
             listeners: sockets.listeners(),
-            tickets,
+            tickets: tickets.clone(),
             fixed,
             grace_period: Arc::new(Mutex::new(server.grace_period)),
             watch,
@@ -132,6 +132,7 @@ impl Server {
             readiness,
             reloading,
             sockets: Arc::new(sockets),
+            tickets,
             workers,
             stop,
             stop_admin,
@@ -203,6 +204,21 @@ fn give_up_rights(identity: &Identity, load: &Load) -> Result<(), ServerError> {
     })?;
     log::info!("running as {identity}");
     Ok(())
+}
+
+/// Goes on with the keys of the running process, so that its TLS sessions are resumed here.
+fn adopt_ticket_keys(tickets: &Tickets, keys: Option<&[u8]>) {
+    let what = match keys {
+        Some(keys) if tickets.adopt(keys, unix_now()) => return,
+        Some(_) => "are of another version",
+        None => "were not handed over",
+    };
+    log::info!("the ticket keys of the running process {what}: its TLS sessions are not resumed here");
+}
+
+/// In seconds.
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn too_late(error: &io::Error) -> ServerError {

@@ -160,6 +160,12 @@ impl Certificate {
     }
 }
 
+/// A subject that somebody has written, as [`Certificate::subject`] has it, so that both can be
+/// compared; none if it is not a name as RFC 4514 has it.
+pub fn canonical_subject(name: &str) -> Option<String> {
+    distinguished_name::canonical(name)
+}
+
 /// A SHA-256 digest, printed in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);

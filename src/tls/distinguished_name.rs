@@ -86,8 +86,72 @@ fn write_escaped(value: &str, text: &mut String) {
     }
 }
 
+/// A name that others have written (RFC 4514 §3), as [`text`] writes it; none if it is no name. Types
+/// have the short names above or are numbers, and there are no blanks around `=`, `,` and `+`.
+pub(super) fn canonical(name: &str) -> Option<String> {
+    let mut written = String::new();
+    let mut rest = name;
+    loop {
+        let (kind, behind) = rest.split_once('=')?;
+        let (value, separator) = split_value(behind);
+        written += &canonical_attribute(kind, value)?;
+        let Some(separator) = separator else { return Some(written) };
+        written.push(separator);
+        rest = &behind[value.len() + separator.len_utf8()..];
+    }
+}
+
+/// A value, and what ends it.
+fn split_value(text: &str) -> (&str, Option<char>) {
+    let mut is_escaped = false;
+    for (index, c) in text.char_indices() {
+        if matches!(c, ',' | '+') && !is_escaped {
+            return (&text[..index], Some(c));
+        }
+        is_escaped = c == '\\' && !is_escaped;
+    }
+    (text, None)
+}
+
+fn canonical_attribute(kind: &str, value: &str) -> Option<String> {
+    let short_name = SHORT_NAMES.iter().map(|(_, name)| *name).find(|name| name.eq_ignore_ascii_case(kind));
+    if let Some(digits) = value.strip_prefix('#') {
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let kind = short_name.or_else(|| kind.split('.').all(is_number).then_some(kind))?;
+        let is_der = digits.len() >= 4
+            && digits.len().is_multiple_of(2)
+            && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        return is_der.then(|| format!("{kind}=#{}", digits.to_ascii_lowercase()));
+    }
+    let mut attribute = format!("{}=", short_name?);
+    write_escaped(&unescaped(value)?, &mut attribute);
+    Some(attribute)
+}
+
+/// Section 3: `\,` and the like, and `\c3\bc`.
+fn unescaped(value: &str) -> Option<String> {
+    if value.starts_with(' ') || value.ends_with(' ') && !value.ends_with("\\ ") {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16)?).ok();
+        bytes.push(match byte {
+            b'\\' => match rest.next()? {
+                special @ (b'"' | b'+' | b',' | b';' | b'<' | b'>' | b'\\' | b'=' | b'#' | b' ') => special,
+                first => digit(first)? << 4 | digit(rest.next()?)?,
+            },
+            b'"' | b';' | b'<' | b'>' => return None,
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use x509_parser::prelude::FromDer;
 
     use super::*;
@@ -145,5 +209,70 @@ mod tests {
             cases += 1;
         }
         assert_eq!(cases, 12);
+    }
+
+    #[test]
+    fn a_name_that_others_write_becomes_the_same_text() {
+        let mut cases = 0;
+        for (name, expected) in [
+            ("CN=till 7,O=Example", Some("CN=till 7,O=Example")),
+            ("cn=till 7,emailaddress=a@b.c", Some("CN=till 7,emailAddress=a@b.c")),
+            ("O=Example+CN=till 7", Some("O=Example+CN=till 7")),
+            ("O=Example\\, Inc.", Some("O=Example\\, Inc.")),
+            ("O=Example\\2c Inc.", Some("O=Example\\, Inc.")),
+            ("CN=b\\C3\\BCcher", Some("CN=b\u{fc}cher")),
+            ("CN=a=b", Some("CN=a\\=b")),
+            ("CN=a#b", Some("CN=a#b")),
+            ("CN=\\#0c0161", Some("CN=\\#0c0161")),
+            ("CN=\\ a\\ ", Some("CN=\\ a\\ ")),
+            ("CN=a\\\\,O=b", Some("CN=a\\\\,O=b")),
+            ("CN=", Some("CN=")),
+            ("2.5.4.5=#0C0137", Some("2.5.4.5=#0c0137")),
+            ("CN=#1e020061", Some("CN=#1e020061")),
+            // Of OpenSSL and others, or incomplete.
+            ("", None),
+            ("till 7", None),
+            ("/O=Example/CN=till 7", None),
+            ("CN = till 7, O = Example", None),
+            ("CN=till 7, O=Example", None),
+            ("CN=till 7 ,O=Example", None),
+            ("CN=till 7,", None),
+            ("CN=till 7,O", None),
+            ("CN=a\\", None),
+            ("CN=a\\zz", None),
+            ("CN=\\ff", None),
+            ("CN=\"a,b\"", None),
+            ("SERIALNUMBER=7", None),
+            ("2.5.4.5=7", None),
+            ("2..5=#0c0137", None),
+            ("CN=#0c013", None),
+            ("CN=#", None),
+        ] {
+            assert_eq!(canonical(name).as_deref(), expected, "{name}");
+            cases += 1;
+        }
+        assert_eq!(cases, 31);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_written_of_a_certificate_is_read_as_the_same(
+            parts in prop::collection::vec(
+                prop::collection::vec((0..4_usize, "[ -~\u{0}\u{80}-\u{ff}]{0,8}"), 1..3), 1..4,
+            ),
+        ) {
+            let attribute = |(kind, value): &(usize, String)| match kind {
+                0 => attribute(CN, UTF8, value.as_bytes()),
+                1 => attribute(O, UTF8, value.as_bytes()),
+                2 => attribute(SERIAL_NUMBER, UTF8, value.as_bytes()),
+                _ => attribute(CN, BMP, value.as_bytes()),
+            };
+            let parts: Vec<Vec<Vec<u8>>> = parts.iter().map(|part| part.iter().map(attribute).collect()).collect();
+            let parts: Vec<&[Vec<u8>]> = parts.iter().map(Vec::as_slice).collect();
+            let written = shown(&parts);
+            prop_assert_eq!(canonical(&written), Some(written));
+        }
     }
 }

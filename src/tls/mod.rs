@@ -19,7 +19,7 @@ mod resolver;
 mod server;
 mod tickets;
 
-pub use certificate::{Certificate, Digest, MalformedCertificate, Pin};
+pub use certificate::{Certificate, Digest, MalformedCertificate, Pin, canonical_subject};
 pub use client_auth::{AuthorityError, ClientAuth, ClientAuthMode, client_certificate};
 pub use identity::{CertificateChain, ChainError, Identity, IdentityError, PrivateKey, PrivateKeyError};
 pub use resolver::UnknownName;

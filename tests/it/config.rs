@@ -144,7 +144,7 @@ fn every_key_reaches_the_settings() {
     ];
     assert_eq!(policies, expected);
     assert_eq!(routes[1].path, PathPattern::Exact("/a/".into()));
-    let found = settings.routes.find("GET", b"x.example.com", b"/a/b").expect("a plain path");
+    let found = settings.routes.find("GET", b"x.example.com", b"/a/b", None).expect("a plain path");
     assert_eq!(found.map(|(index, _)| index), Some(0));
 }
 
@@ -307,7 +307,7 @@ fn the_environment_alone_is_enough() {
     let [route] = settings.routes.routes() else { panic!("{:?}", settings.routes) };
     assert_eq!((route.policy, route.strategy, route.origin), (Policy::Protect, Strategy::Token, 0));
     assert_eq!(route.path, PathPattern::Prefix("/".into()));
-    assert!(settings.routes.find("GET", b"", b"/any/../path").is_ok_and(|found| found.is_some()));
+    assert!(settings.routes.find("GET", b"", b"/any/../path", None).is_ok_and(|found| found.is_some()));
     assert_eq!(settings.log.access, AccessLog::Json);
 }
 
@@ -759,7 +759,8 @@ fn ten_thousand_routes_load_and_are_told_what_never_matches() {
     text += "  - { path: /a/77/things/x, methods: [GET], hosts: [a.shop.example.com] }\n";
     let settings = loaded(Some(&written(&folder, "routes.yaml", text)), &[WITH_SECRET, WITH_DOMAIN]);
     let find = |host: &str, path: &str| {
-        let found = settings.routes.find("GET", host.as_bytes(), path.as_bytes()).expect("a plain path");
+        let found =
+            settings.routes.find("GET", host.as_bytes(), path.as_bytes(), None).expect("a plain path");
         found.map(|(_, route)| route.name.to_string())
     };
     for number in [0, 1, 9, 77, 4711, 9999] {

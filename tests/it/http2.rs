@@ -210,6 +210,22 @@ fn a_draining_gateway_says_so_and_answers_what_was_sent() {
 }
 
 #[test]
+fn a_request_that_its_client_cancels_is_cancelled_at_the_origin_and_logged_so() {
+    let origin = Origin::scripted(|exchange| {
+        exchange.body()?;
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nh")?;
+        exchange.wait_for_hangup()
+    });
+    let gateway = gateway_with_h2c(&origin);
+    let mut client = Http2Client::connect(gateway.address());
+    let mut pending = client.send(&get("/cancelled"));
+    origin.wait_until("the request", |record| record.requests.len() == 1);
+    pending.body.send_reset(h2::Reason::CANCEL);
+    let entry = gateway.wait_for_entry(|entry| entry["url.path"] == "/cancelled");
+    assert_eq!(entry["error.type"], "client_closed");
+}
+
+#[test]
 fn a_client_that_resets_what_it_has_just_asked_for_is_sent_away() {
     let origin = Origin::new();
     let gateway = gateway_with_h2c(&origin);

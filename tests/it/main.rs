@@ -6,6 +6,7 @@
 
 mod adversarial;
 mod architecture;
+mod clients;
 mod commands;
 mod config;
 mod harness;

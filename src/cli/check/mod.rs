@@ -1,5 +1,6 @@
 //! `check`: load and validate everything that `run` would, and say what would happen.
 
+mod certificate;
 mod origin;
 
 use std::fmt::Write as _;
@@ -9,8 +10,9 @@ use std::path::PathBuf;
 use nix::unistd::geteuid;
 
 use crate::config::{AccessLog, Environment, Identity, Settings, load, show_duration, strategy_name};
-use crate::policy::{HostPattern, PathPattern, Policy, Route};
+use crate::policy::{ClientCertificate, HostPattern, PathPattern, Policy, Route};
 use crate::server::become_user;
+use crate::tls::Certificate;
 
 use super::{Failure, limits, listeners};
 
@@ -34,18 +36,27 @@ pub struct Args {
     /// routes' host conditions. Example: `--explain GET https://api.example.com/v1/posts`
     #[arg(long, num_args = 2, value_names = ["METHOD", "URL"])]
     pub explain: Option<Vec<String>>,
+
+    /// The certificate that the client of the request to explain shows, in PEM
+    ///
+    /// It is taken as verified.
+    #[arg(long, value_name = "FILE", requires = "explain")]
+    pub client_certificate: Option<PathBuf>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// [`Failure::Configuration`] with all problems; [`Failure::Usage`] if there is nothing to
-/// explain in the given URL.
+/// explain in the given URL, or no certificate in the given file.
 pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     let settings = load(args.config.as_deref(), environment)
         .map_err(|problems| Failure::Configuration(problems.to_string()))?;
     let text = match args.explain.as_deref() {
-        Some([method, url]) => explain(&settings, method, url)?,
+        Some([method, url]) => {
+            let certificate = args.client_certificate.as_deref().map(certificate::read).transpose()?;
+            explain(&settings, method, url, certificate.as_ref())?
+        }
         _ => summary(&settings),
     };
     if let Some(identity) = &settings.server.identity {
@@ -123,18 +134,28 @@ pub fn summary(settings: &Settings) -> String {
     out.0
 }
 
-/// What a request with this method and URL would meet.
+/// What a request with this method and URL would meet, from a client with this certificate or with
+/// none.
 ///
 /// # Errors
 /// [`Failure::Usage`] if `url` is neither a path nor an `http` or `https` URL.
-pub fn explain(settings: &Settings, method: &str, url: &str) -> Result<String, Failure> {
+pub fn explain(
+    settings: &Settings,
+    method: &str,
+    url: &str,
+    certificate: Option<&Certificate>,
+) -> Result<String, Failure> {
     let (host, path) = host_and_path(url)?;
     let mut out = Lines::default();
     out.line(format_args!(
         "request   {method} {path}{}",
         host.map_or(String::new(), |host| format!(" at {host}"))
     ));
-    let found = settings.routes.find(method, host.unwrap_or_default().as_bytes(), path.as_bytes());
+    if let Some(shown) = certificate {
+        out.line(format_args!("client    {}, if that is verified", shown.subject));
+    }
+    let shown = certificate.map(ClientCertificate::from);
+    let found = settings.routes.find(method, host.unwrap_or_default().as_bytes(), path.as_bytes(), shown);
     let found = match found {
         Ok(found) => found,
         Err(fault) => {
@@ -144,7 +165,7 @@ pub fn explain(settings: &Settings, method: &str, url: &str) -> Result<String, F
     };
     let Some((index, route)) = found else {
         out.line(format_args!("answer    no route: 404"));
-        out.hint_at_hosts(settings, host);
+        out.hint_at_more(settings, host, certificate);
         return Ok(out.0);
     };
     let total = settings.routes.routes().len();
@@ -175,7 +196,7 @@ pub fn explain(settings: &Settings, method: &str, url: &str) -> Result<String, F
         let name = if number == 0 { "limits" } else { "" };
         out.line(format_args!("{name:<9} {limit}"));
     }
-    out.hint_at_hosts(settings, host);
+    out.hint_at_more(settings, host, certificate);
     Ok(out.0)
 }
 
@@ -231,10 +252,16 @@ impl Lines {
         }
     }
 
-    /// Routes look at the host, and none was given.
-    fn hint_at_hosts(&mut self, settings: &Settings, host: Option<&str>) {
-        if host.is_none() && settings.routes.routes().iter().any(|route| !route.hosts.is_empty()) {
+    /// Routes look at the host or the client's certificate, and none was given.
+    fn hint_at_more(&mut self, settings: &Settings, host: Option<&str>, certificate: Option<&Certificate>) {
+        let routes = settings.routes.routes();
+        if host.is_none() && routes.iter().any(|route| !route.hosts.is_empty()) {
             self.line(format_args!("hint      some routes look at the host: give a whole URL to try them"));
+        }
+        if certificate.is_none() && routes.iter().any(|route| route.client_certificate.is_some()) {
+            self.line(format_args!(
+                "hint      some routes look at the client's certificate: name one with --client-certificate to try them"
+            ));
         }
     }
 }
@@ -257,6 +284,9 @@ fn conditions(route: &Route) -> String {
     if !route.hosts.is_empty() {
         let hosts: Vec<_> = route.hosts.iter().map(show_host).collect();
         text = format!("{text} at {}", hosts.join("|"));
+    }
+    if let Some(condition) = &route.client_certificate {
+        text = format!("{text} {}", certificate::show(condition));
     }
     text
 }
@@ -361,7 +391,7 @@ access log     json, on standard output
             ("GET", "HTTPS://a.example", "request   GET / at a.example"),
             ("GET", "/v1/../health", "answer    400: the path has a dot segment"),
         ] {
-            let text = explain(&settings, method, url).expect(url);
+            let text = explain(&settings, method, url, None).expect(url);
             assert!(text.contains(expected), "{method} {url}: {text}");
             cases += 1;
         }
@@ -372,13 +402,17 @@ access log     json, on standard output
     fn explains_nothing_that_is_no_url() {
         let settings = settings();
         for url in ["", "v1", "ftp://a/b", "*"] {
-            assert!(matches!(explain(&settings, "GET", url), Err(Failure::Usage(_))), "{url}");
+            assert!(matches!(explain(&settings, "GET", url, None), Err(Failure::Usage(_))), "{url}");
         }
     }
 
     #[test]
     fn a_bad_configuration_has_its_own_exit_status() {
-        let args = Args { config: Some("/nonexistent/gateway.yaml".into()), explain: None };
+        let args = Args {
+            config: Some("/nonexistent/gateway.yaml".into()),
+            explain: None,
+            client_certificate: None,
+        };
         let failure = run(&args, &environment()).expect_err("there is no file");
         assert!(
             matches!(&failure, Failure::Configuration(text) if text.starts_with("/nonexistent/gateway.yaml: "))

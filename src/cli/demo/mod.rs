@@ -135,6 +135,7 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
         path: PathPattern::from_path(path),
         methods: Vec::new(),
         hosts: Vec::new(),
+        client_certificate: None,
         policy: Policy::Protect,
         strategy,
         origin: 0,

@@ -134,6 +134,7 @@ mod tests {
                 path: PathPattern::Prefix("/".into()),
                 methods: Vec::new(),
                 hosts: hosts.iter().map(pattern).collect(),
+                client_certificate: None,
                 policy,
                 strategy: Strategy::Token,
                 origin: 0,

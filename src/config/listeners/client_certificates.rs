@@ -41,6 +41,11 @@ impl ClientCertificates {
         Err(mapping.missing("ca_file", mend))
     }
 
+    /// Whether clients are asked for certificates.
+    pub fn asks(&self) -> bool {
+        self.mode != ClientAuthMode::Off
+    }
+
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.authorities.iter().chain(&self.lists).map(|file| file.value.clone())
     }

@@ -56,6 +56,11 @@ impl ListenerSection {
         Self { address, h2c: None, tls: None, trusted_proxies: None, redirect_to_https: None, hsts: None }
     }
 
+    /// Whether clients are asked for certificates, or the file is wrong about it.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.as_ref().map_or(true, TlsSection::asks_for_certificates))
+    }
+
     /// Reads the files that the entry names.
     fn load(self, routes: &[Route], report: &Report) -> Result<Listener, Reported> {
         https::check(

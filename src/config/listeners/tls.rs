@@ -68,6 +68,13 @@ impl TlsSection {
         })
     }
 
+    /// Whether clients are asked for certificates, or the file is wrong about it.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.client_certificates
+            .as_ref()
+            .is_some_and(|section| section.as_ref().map_or(true, ClientCertificates::asks))
+    }
+
     /// Reads the files. `routes` serve the names of the certificates, or not.
     pub fn load(self, routes: &[Route], report: &Report) -> Result<LoadedTls, Reported> {
         let unknown_name = self.unknown_name.unwrap_or_default();

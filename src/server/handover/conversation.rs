@@ -1,11 +1,16 @@
 //! The words that the two processes of a handover exchange.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::socket_peercred;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 use rustix::process::{Uid, geteuid};
 
 /// How long sending and receiving one message may take.
@@ -19,14 +24,18 @@ const MAX_WORD: usize = 32;
 
 /// A connection between both.
 #[derive(Debug)]
-pub(super) struct Conversation(UnixStream);
+pub(super) struct Conversation {
+    stream: UnixStream,
+    /// The last descriptor that came with a word.
+    attached: Option<OwnedFd>,
+}
 
 impl Conversation {
     /// Begins on `stream`, after the descriptors have passed.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(POLL))?;
         stream.set_write_timeout(Some(MESSAGE_WITHIN))?;
-        Ok(Self(stream))
+        Ok(Self { stream, attached: None })
     }
 
     /// Says one word.
@@ -34,7 +43,28 @@ impl Conversation {
     /// # Errors
     /// When the other has hung up.
     pub fn say(&mut self, word: &str) -> io::Result<()> {
-        self.0.write_all(format!("{word}\n").as_bytes())
+        self.stream.write_all(format!("{word}\n").as_bytes())
+    }
+
+    /// Says one word with a descriptor attached, which whoever expects none does not notice.
+    ///
+    /// # Errors
+    /// When the other has hung up.
+    pub fn say_with(&mut self, word: &str, descriptor: OwnedFd) -> io::Result<()> {
+        let word = format!("{word}\n");
+        let descriptors = [descriptor.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        // The room is for one.
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let sent =
+            sendmsg(&self.stream, &[IoSlice::new(word.as_bytes())], &mut control, SendFlags::NOSIGNAL)?;
+        self.stream.write_all(&word.as_bytes()[sent..])
+    }
+
+    /// The descriptor that came with the last word, if one did.
+    pub fn take_attached(&mut self) -> Option<OwnedFd> {
+        self.attached.take()
     }
 
     /// The next word; `None` when the other has hung up.
@@ -48,9 +78,10 @@ impl Conversation {
     ) -> io::Result<Option<String>> {
         let start = Instant::now();
         let mut word = Vec::new();
+        self.attached = None;
         let mut byte = [0];
         loop {
-            match self.0.read(&mut byte) {
+            match self.receive(&mut byte) {
                 Ok(0) => return Ok(None),
                 Ok(_) if byte == *b"\n" => return Ok(Some(String::from_utf8_lossy(&word).into_owned())),
                 Ok(_) if word.len() == MAX_WORD => return Err(ErrorKind::InvalidData.into()),
@@ -69,6 +100,19 @@ impl Conversation {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    fn receive(&mut self, byte: &mut [u8; 1]) -> io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received =
+            recvmsg(&self.stream, &mut [IoSliceMut::new(byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        for part in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = part {
+                self.attached = descriptors.last().or(self.attached.take());
+            }
+        }
+        Ok(received.bytes)
     }
 }
 

@@ -11,14 +11,18 @@
 //!                            ◄─ addresses, descriptors
 //! bind what is new, open the log
 //! "ready"                    ─►
-//!                            ◄─ "go"     or "no"
+//!                            ◄─ "go"     or "no"; with the keys of session tickets
 //! start the workers
 //! "accepting"                ─►
 //!                            ◄─ "yours"  or "no"; stop accepting, drain, exit
 //! serve
 //! ```
+//!
+//! The keys are attached to a word, so that a process of a version without them says and hears the
+//! same words.
 
 mod conversation;
+mod keys;
 mod offer;
 mod take;
 
@@ -40,15 +44,21 @@ const NO: &str = "no";
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::{self, ErrorKind};
+    use std::io::{self, BufRead, BufReader, ErrorKind, IoSlice, Read, Write};
+    use std::mem::MaybeUninit;
     use std::net::Ipv4Addr;
-    use std::os::unix::net::UnixListener;
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::{Path, PathBuf};
     use std::thread::{self, JoinHandle};
     use std::time::Duration;
 
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    use super::conversation::Conversation;
     use super::*;
     use crate::server::listener::BoundListener;
+    use crate::tls::Tickets;
 
     const LONG: Duration = Duration::from_secs(10);
     const SHORT: Duration = Duration::from_millis(50);
@@ -77,10 +87,25 @@ mod tests {
         BoundListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a listener")
     }
 
+    fn tickets() -> Tickets {
+        Tickets::new(0).expect("randomness")
+    }
+
     /// A running process that offers one socket.
     fn running(path: &Path, patience: Patience) -> JoinHandle<io::Result<()>> {
         let path = path.to_owned();
-        thread::spawn(move || offer(&path, &[&listener()], patience, || false))
+        thread::spawn(move || offer(&path, &[&listener()], &tickets(), patience, || false))
+    }
+
+    /// As [`offer`] begins.
+    fn send_listener(stream: &UnixStream, listener: &BoundListener) {
+        let descriptors = [listener.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        let message = format!("{}\n", listener.address());
+        let message = [IoSlice::new(message.as_bytes())];
+        sendmsg(stream, &message, &mut control, SendFlags::empty()).expect("sent");
     }
 
     #[test]
@@ -90,9 +115,10 @@ mod tests {
         let waiting = Waiting::bind(&path, None).expect("binds");
         let (first, second) = (listener(), listener());
         let addresses = [first.address(), second.address()];
+        let tickets = tickets();
         let running = thread::spawn({
-            let path = path.clone();
-            move || offer(&path, &[&first, &second], Patience::default(), || false)
+            let (path, tickets) = (path.clone(), tickets.clone());
+            move || offer(&path, &[&first, &second], &tickets, Patience::default(), || false)
         });
         let mut received = waiting.receive(LONG, || false).expect("arrives");
         for ((address, socket), expected) in received.sockets.iter().zip(addresses) {
@@ -100,12 +126,56 @@ mod tests {
             assert_eq!(socket.local_addr().expect("bound"), expected);
         }
         assert_eq!(received.sockets.len(), 2);
-        received.predecessor.ready(|| false).expect("go");
+        let keys = received.predecessor.ready(|| false).expect("go");
+        assert_eq!(keys, Some(tickets.export()));
         assert!(!running.is_finished());
         received.predecessor.accepting(|| false).expect("yours");
         running.join().expect("no panic").expect("is told");
         drop(waiting);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_successor_that_knows_of_no_keys_hears_the_same_words() {
+        let folder = Folder::new("no-keys");
+        let socket = UnixListener::bind(folder.socket()).expect("binds");
+        let running = running(&folder.socket(), Patience::default());
+        let (mut stream, _) = socket.accept().expect("a running process");
+        let mut addresses = [0; 64];
+        assert!(stream.read(&mut addresses).expect("addresses") > 0);
+        let mut heard = String::new();
+        stream.write_all(b"ready\n").expect("said");
+        let mut words = BufReader::new(stream);
+        words.read_line(&mut heard).expect("heard");
+        words.get_mut().write_all(b"accepting\n").expect("said");
+        words.read_to_string(&mut heard).expect("heard");
+        assert_eq!(heard, "go\nyours\n");
+        running.join().expect("no panic").expect("is told");
+    }
+
+    #[test]
+    fn a_running_process_that_has_no_keys_or_other_things_hands_over_all_the_same() {
+        let folder = Folder::new("other-keys");
+        let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
+        let mut cases = 0;
+        for attached in
+            [None, Some(OwnedFd::from(std::net::TcpListener::bind("127.0.0.1:0").expect("binds")))]
+        {
+            let mut stream = UnixStream::connect(folder.socket()).expect("connects");
+            send_listener(&stream, &listener());
+            let mut received = waiting.receive(LONG, || false).expect("arrives");
+            match attached {
+                None => stream.write_all(b"go\n").expect("said"),
+                Some(other) => Conversation::new(stream.try_clone().expect("another handle"))
+                    .and_then(|mut conversation| conversation.say_with(GO, other))
+                    .expect("said"),
+            }
+            assert_eq!(received.predecessor.ready(|| false).expect("go"), None);
+            stream.write_all(b"yours\n").expect("said");
+            received.predecessor.accepting(|| false).expect("yours");
+            cases += 1;
+        }
+        assert_eq!(cases, 2);
     }
 
     #[test]
@@ -145,15 +215,8 @@ mod tests {
     fn a_successor_takes_the_place_of_a_running_process_that_dies() {
         let folder = Folder::new("orphan");
         let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
-        let stream = std::os::unix::net::UnixStream::connect(folder.socket()).expect("connects");
-        let listener = listener();
-        let descriptors = [std::os::fd::AsFd::as_fd(&listener)];
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = rustix::net::SendAncillaryBuffer::new(&mut space);
-        assert!(control.push(rustix::net::SendAncillaryMessage::ScmRights(&descriptors)));
-        let message = format!("{}\n", listener.address());
-        let message = [io::IoSlice::new(message.as_bytes())];
-        rustix::net::sendmsg(&stream, &message, &mut control, rustix::net::SendFlags::empty()).expect("sent");
+        let stream = UnixStream::connect(folder.socket()).expect("connects");
+        send_listener(&stream, &listener());
         let mut received = waiting.receive(LONG, || false).expect("arrives");
         drop(stream);
         received.predecessor.ready(|| false).expect("nobody else serves");
@@ -167,7 +230,7 @@ mod tests {
         let waiting = Waiting::bind(&path, None).expect("binds");
         let running = thread::spawn({
             let path = path.clone();
-            move || offer(&path, &[&listener()], Patience::default(), || true)
+            move || offer(&path, &[&listener()], &tickets(), Patience::default(), || true)
         });
         let mut received = waiting.receive(LONG, || false).expect("arrives");
         let error = running.join().expect("no panic").expect_err("it ends");
@@ -179,7 +242,7 @@ mod tests {
     fn nobody_waiting_is_an_error_and_a_stale_socket_is_cleared_away() {
         let folder = Folder::new("nobody");
         let path = folder.socket();
-        let offer = || offer(&path, &[&listener()], Patience::default(), || false);
+        let offer = || offer(&path, &[&listener()], &tickets(), Patience::default(), || false);
         assert_eq!(offer().expect_err("nobody").kind(), ErrorKind::NotFound);
         drop(UnixListener::bind(&path).expect("binds"));
         assert!(path.exists());

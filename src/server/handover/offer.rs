@@ -11,8 +11,9 @@ use std::time::Duration;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::conversation::{Conversation, MESSAGE_WITHIN, asked, refuse_strangers};
-use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, NO, READY, YOURS};
+use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, NO, READY, YOURS, keys};
 use crate::server::listener::BoundListener;
+use crate::tls::Tickets;
 
 /// How long the successor may take at each of its steps. It has prepared all that takes time
 /// before it asked for the sockets.
@@ -30,8 +31,8 @@ impl Default for Patience {
     }
 }
 
-/// Sends `listeners` to the successor that waits at `path`, and returns once that accepts and
-/// knows that it is the one to serve.
+/// Sends `listeners`, and later the keys of `tickets`, to the successor that waits at `path`, and
+/// returns once that accepts and knows that it is the one to serve.
 ///
 /// # Errors
 /// When nobody waits, or whoever waits does not come to accept, or this process is asked to end.
@@ -40,6 +41,7 @@ impl Default for Patience {
 pub(in crate::server) fn offer(
     path: &Path,
     listeners: &[&BoundListener],
+    tickets: &Tickets,
     patience: Patience,
     asked_to_end: impl Fn() -> bool,
 ) -> io::Result<()> {
@@ -48,7 +50,7 @@ pub(in crate::server) fn offer(
     stream.set_write_timeout(Some(MESSAGE_WITHIN))?;
     send(&stream, listeners)?;
     let mut successor = Conversation::new(stream)?;
-    let outcome = converse(&mut successor, patience, asked_to_end);
+    let outcome = converse(&mut successor, tickets, patience, asked_to_end);
     if outcome.is_err() {
         // One that is only slow must not take silence for the end of this process.
         let _ = successor.say(NO);
@@ -64,6 +66,7 @@ pub(in crate::server) fn offer(
 
 fn converse(
     successor: &mut Conversation,
+    tickets: &Tickets,
     patience: Patience,
     asked_to_end: impl Fn() -> bool,
 ) -> io::Result<()> {
@@ -82,7 +85,13 @@ fn converse(
     if asked_to_end() {
         return Err(asked());
     }
-    successor.say(GO)?;
+    match keys::enclose(&tickets.export()) {
+        Ok(keys) => successor.say_with(GO, keys)?,
+        Err(error) => {
+            log::warn!("the successor gets no ticket keys, and resumes no TLS session: {error}");
+            successor.say(GO)?;
+        }
+    }
     expect(successor, ACCEPTING, patience.accepting, "accepted connections")?;
     successor.say(YOURS)
 }

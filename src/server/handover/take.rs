@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::Uid;
+use zeroize::Zeroizing;
 
 use super::conversation::{Conversation, MESSAGE_WITHIN, POLL, asked, refuse_strangers};
-use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, READY, YOURS};
+use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, READY, YOURS, keys};
 
 /// Waits at its socket for the running process.
 #[derive(Debug)]
@@ -109,13 +110,20 @@ impl Drop for Waiting {
 }
 
 impl Predecessor {
-    /// Tells it that all is prepared, and waits for its word to begin.
+    /// Tells it that all is prepared, and waits for its word to begin. With it come the keys of its
+    /// session tickets, as [`Tickets::export`](crate::tls::Tickets::export) gives them; none from a
+    /// version that does not hand them over, and none that cannot be read.
     ///
     /// # Errors
     /// When it does not wait any longer, or this process was asked to end: nothing may be
     /// accepted then.
-    pub fn ready(&mut self, asked_to_end: impl FnMut() -> bool) -> io::Result<()> {
-        self.exchange(READY, GO, asked_to_end)
+    pub fn ready(&mut self, asked_to_end: impl FnMut() -> bool) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        self.exchange(READY, GO, asked_to_end)?;
+        let keys = self.0.take_attached().map(keys::disclose).transpose();
+        Ok(keys.unwrap_or_else(|error| {
+            log::warn!("the ticket keys of the running process cannot be read: {error}");
+            None
+        }))
     }
 
     /// Tells it that connections are accepted here, and waits for its word that it leaves.

@@ -29,7 +29,7 @@ const LIFETIME: u32 = 12 * 60 * 60;
 const ROTATION: u64 = LIFETIME as u64 / 2;
 
 /// The ticket keys of the process's own, for listeners without key files. They live in memory only,
-/// change every six hours, and stay the same over a reload.
+/// change every six hours, and stay the same over a reload and an upgrade.
 #[derive(Clone, Debug)]
 pub struct Tickets(Arc<RwLock<OwnKeys>>);
 
@@ -69,18 +69,14 @@ impl Tickets {
         bytes
     }
 
-    /// The keys of a predecessor; nothing if the bytes are not what [`export`](Self::export) gives.
-    pub fn import(bytes: &[u8]) -> Option<Self> {
-        let (&[FORMAT], rest) = bytes.split_first_chunk::<1>()? else { return None };
-        let (rotate_at, rest) = rest.split_first_chunk::<8>()?;
-        let (current, rest) = rest.split_first_chunk::<SECRET>()?;
-        let previous = match rest {
-            [] => None,
-            rest => Some(Arc::new(TicketKey::from_secret(rest.try_into().ok()?).ok()?)),
-        };
-        let current = Arc::new(TicketKey::from_secret(current).ok()?);
-        let keys = OwnKeys { current, previous, rotate_at: u64::from_be_bytes(*rotate_at) };
-        Some(Self(Arc::new(RwLock::new(keys))))
+    /// Goes on with the keys of a predecessor, from the moment `now` on, in Unix seconds. Returns
+    /// whether `bytes` are what [`export`](Self::export) gives; if not, the own keys stay.
+    pub fn adopt(&self, bytes: &[u8], now: u64) -> bool {
+        let Some(mut keys) = OwnKeys::read(bytes) else { return false };
+        // Whatever its clock said, no key is used for longer than it should be.
+        keys.rotate_at = keys.rotate_at.min(now.saturating_add(ROTATION));
+        *self.0.write() = keys;
+        true
     }
 
     /// The key that encrypts, another one if it is time, and the one before it.
@@ -98,6 +94,20 @@ impl Tickets {
         }
         let keys = self.0.read();
         (keys.current.clone(), keys.previous.clone())
+    }
+}
+
+impl OwnKeys {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (&[FORMAT], rest) = bytes.split_first_chunk::<1>()? else { return None };
+        let (rotate_at, rest) = rest.split_first_chunk::<8>()?;
+        let (current, rest) = rest.split_first_chunk::<SECRET>()?;
+        let key = |secret| Some(Arc::new(TicketKey::from_secret(secret).ok()?));
+        let previous = match rest {
+            [] => None,
+            rest => Some(key(rest.try_into().ok()?)?),
+        };
+        Some(Self { current: key(current)?, previous, rotate_at: u64::from_be_bytes(*rotate_at) })
     }
 }
 
@@ -273,12 +283,29 @@ mod tests {
         let second = before.encrypt(b"second").expect("sealed");
         let exported = own.export();
         assert_eq!(exported.len(), 1 + 8 + 2 * SECRET);
-        let after = ticketer(&[], &Tickets::import(&exported).expect("whole"), &clock);
+        let successor = self::own();
+        let after = ticketer(&[], &successor, &clock);
+        let unused = after.encrypt(b"unused").expect("sealed");
+        assert!(successor.adopt(&exported, START + ROTATION));
+        assert_eq!(after.decrypt(&unused), None);
         assert!(after.decrypt(&first).is_some() && after.decrypt(&second).is_some());
         assert_eq!(after.encrypt(b"x").expect("sealed")[..NAME], second[..NAME], "and the same key goes on");
         for damaged in [&exported[..40], &exported[1..], &[], &[&exported[..], &[0]].concat()] {
-            assert!(Tickets::import(damaged).is_none(), "{} bytes", damaged.len());
+            assert!(!successor.adopt(damaged, START), "{} bytes", damaged.len());
         }
+        assert!(after.decrypt(&first).is_some(), "nothing has changed");
+    }
+
+    #[test]
+    fn no_clock_of_a_predecessor_makes_a_key_last_longer() {
+        let clock = Clock::at(START);
+        let ahead = Tickets::new(START + 100 * ROTATION).expect("randomness");
+        let successor = own();
+        assert!(successor.adopt(&ahead.export(), START));
+        let ticketer = ticketer(&[], &successor, &clock);
+        let first = ticketer.encrypt(b"first").expect("sealed");
+        clock.set(START + ROTATION);
+        assert_ne!(first[..NAME], ticketer.encrypt(b"second").expect("sealed")[..NAME]);
     }
 
     #[test]

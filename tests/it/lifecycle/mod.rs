@@ -5,6 +5,7 @@ mod container;
 mod handover;
 mod logs;
 pub mod reload;
+mod sessions;
 mod stop;
 mod upgrade;
 mod user;

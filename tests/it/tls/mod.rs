@@ -1,13 +1,14 @@
 //! TLS towards clients: from files on disk to handshakes over real sockets.
 
+mod certificate_routes;
 mod client_certificates;
 mod configuration;
 mod handshakes;
 mod pins;
 mod resumption;
-mod serving;
+pub mod serving;
 mod trusted;
-mod wire;
+pub mod wire;
 
 use std::fmt::Write as _;
 use std::fs;

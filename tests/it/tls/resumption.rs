@@ -10,7 +10,6 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig};
 use super::wire::{Client, connect};
 use super::{Folder, Identity, certificates, tickets};
 use crate::harness::tls::Authority;
-use approov_gateway::tls::Tickets;
 
 const NAME: &str = "api.example.com";
 
@@ -118,7 +117,9 @@ fn a_successor_with_the_keys_of_its_predecessor_resumes_its_sessions() {
     let (folder, tls) = listener(&authority);
     let own = tickets();
     let before = folder.server(&tls, &own);
-    let after = folder.server(&tls, &Tickets::import(&own.export()).unwrap());
+    let of_successor = tickets();
+    let after = folder.server(&tls, &of_successor);
+    assert!(of_successor.adopt(&own.export(), 0));
     for client in clients(&authority) {
         assert_eq!(kind(&before, &client), HandshakeKind::Full);
         assert_eq!(kind(&after, &client), HandshakeKind::Resumed);

@@ -14,7 +14,7 @@ use crate::harness::{
     Client, Gateway, Http2Client, Message, Origin, Setup, config_before, eventually, http2_runtime, tokens,
 };
 
-const NAME: &str = "api.example.com";
+pub const NAME: &str = "api.example.com";
 
 /// A listener with TLS before an origin, and the authority that vouches for it.
 pub struct Edge {
@@ -55,15 +55,15 @@ impl Edge {
     }
 }
 
-fn get(target: &str) -> Message {
+pub fn get(target: &str) -> Message {
     Message::get(target).token(&tokens::valid())
 }
 
-fn connect(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Client {
+pub fn connect(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Client {
     Client::try_connect_tls(address, config.clone(), name, b"").unwrap()
 }
 
-fn http2(address: SocketAddr, config: &Arc<ClientConfig>, name: &'static str) -> Http2Client {
+pub fn http2(address: SocketAddr, config: &Arc<ClientConfig>, name: &'static str) -> Http2Client {
     let runtime = http2_runtime();
     let stream = runtime.block_on(async {
         let tcp = tokio::net::TcpStream::connect(address).await.unwrap();

@@ -1,0 +1,236 @@
+//! TLS sessions over an upgrade: the successor resumes what its predecessor began.
+
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+
+use base64::Engine;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, HandshakeKind};
+
+use super::{Place, get};
+use crate::harness::tls::Authority;
+use crate::harness::{Client, Gateway, Origin};
+use crate::tls::{Identity, wire};
+
+const NAME: &str = "api.example.com";
+const HANDSHAKES: &str = "approov_gateway_tls_handshakes_total";
+
+/// A place with a certificate, and the configuration of a listener that shows it.
+struct Edge {
+    place: Place,
+    authority: Authority,
+    origin: Origin,
+}
+
+impl Edge {
+    fn new() -> Self {
+        let (place, authority, origin) = (Place::new(), Authority::new(), Origin::new());
+        let own = Identity::new(&authority, &[NAME]);
+        place.write("own.pem", &own.chain);
+        place.write("own.key", &own.key);
+        Self { place, authority, origin }
+    }
+
+    fn config(&self, more_tls: &str) -> String {
+        let certificates = "certificates: [ { certificate_file: own.pem, private_key_file: own.key } ]";
+        let tls = format!("{{ address: \"127.0.0.1:0\", tls: {{ {certificates}{more_tls} }} }}");
+        self.place.config(&self.origin, "").replacen("{ address: \"127.0.0.1:0\" }", &tls, 1)
+    }
+
+    /// Another process with this configuration takes over from `old`.
+    fn upgrade(&self, old: &mut Gateway, config: &str) -> Gateway {
+        let config = config.replacen("127.0.0.1:0", &old.address().to_string(), 1);
+        let config = config.replacen("127.0.0.1:0", &old.admin_address().to_string(), 1);
+        self.place.write("next.yaml", &config);
+        let mut new = self.place.setup("next.yaml", &["run", "--upgrade"]).launch();
+        new.wait_for_message("waiting for the sockets of the running process");
+        old.signal("QUIT");
+        new.wait_until_listening();
+        assert_eq!(old.wait_for_exit().code(), Some(0));
+        new
+    }
+
+    fn clients(&self) -> [Arc<ClientConfig>; 2] {
+        [&TLS12, &TLS13].map(|version| wire::Client::trusting(&self.authority).version(version).build())
+    }
+}
+
+/// One connection with a request on it.
+fn kind(gateway: &Gateway, client: &Arc<ClientConfig>) -> HandshakeKind {
+    let mut connection = Client::try_connect_tls(gateway.address(), client.clone(), NAME, b"").unwrap();
+    assert_eq!(connection.ask(&get("/")).status, 200);
+    connection.tls().handshake_kind().unwrap()
+}
+
+#[test]
+fn a_session_from_before_an_upgrade_is_resumed_after_it() {
+    let edge = Edge::new();
+    let config = edge.config("");
+    let clients = edge.clients();
+    let mut running = edge.place.start(&config);
+    for client in &clients {
+        assert_eq!(kind(&running, client), HandshakeKind::Full);
+    }
+    // And after the next one, also those of clients that did not come in between.
+    let early = edge.clients();
+    for client in &early {
+        assert_eq!(kind(&running, client), HandshakeKind::Full);
+    }
+    for upgrade in 1..=2 {
+        running = edge.upgrade(&mut running, &config);
+        for client in &clients {
+            assert_eq!(kind(&running, client), HandshakeKind::Resumed, "{upgrade}");
+        }
+        running.wait_for_count(HANDSHAKES, &[("result", "resumed")], 2.0);
+    }
+    for client in &early {
+        assert_eq!(kind(&running, client), HandshakeKind::Resumed);
+    }
+    assert_eq!(running.metrics().sum(HANDSHAKES, &[("result", "full")]), 0.0);
+}
+
+#[test]
+fn with_ticket_keys_of_a_file_an_upgrade_changes_nothing() {
+    let edge = Edge::new();
+    let mut bytes = [0; 80];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    std::fs::write(edge.place.path("ticket.key"), bytes).unwrap();
+    let (shared, own) = (edge.config(", ticket_keys: [ticket.key]"), edge.config(""));
+    let mut running = edge.place.start(&shared);
+    let clients = edge.clients();
+    for client in &clients {
+        assert_eq!(kind(&running, client), HandshakeKind::Full);
+    }
+    running = edge.upgrade(&mut running, &shared);
+    for client in &clients {
+        assert_eq!(kind(&running, client), HandshakeKind::Resumed);
+    }
+    // The file is what counts: without it these sessions are nobody's, though keys are handed over.
+    running = edge.upgrade(&mut running, &own);
+    for client in &clients {
+        assert_eq!(kind(&running, client), HandshakeKind::Full);
+    }
+    running = edge.upgrade(&mut running, &own);
+    for client in &clients {
+        assert_eq!(kind(&running, client), HandshakeKind::Resumed);
+    }
+}
+
+#[test]
+fn a_successor_that_asks_for_certificates_resumes_no_session_from_before() {
+    let edge = Edge::new();
+    edge.place.write("clients.pem", &Authority::named("clients").pem);
+    let mut running = edge.place.start(&edge.config(""));
+    let clients = edge.clients();
+    for client in &clients {
+        assert_eq!(kind(&running, client), HandshakeKind::Full);
+    }
+    let demanding = edge.config(", client_certificates: { mode: optional, ca_file: clients.pem }");
+    running = edge.upgrade(&mut running, &demanding);
+    for client in &clients {
+        assert_eq!(kind(&running, client), HandshakeKind::Full);
+    }
+}
+
+#[test]
+fn a_predecessor_without_keys_to_hand_over_is_succeeded_all_the_same() {
+    let edge = Edge::new();
+    let config = edge.config("");
+    let mut old = edge.place.start(&config);
+    let clients = edge.clients();
+    assert_eq!(kind(&old, &clients[0]), HandshakeKind::Full);
+    // What passes both ways is passed on here, but for what is attached to the words.
+    let successor_s = edge.place.path("next.sock");
+    let next =
+        config.replace(&edge.place.path("sock").display().to_string(), &successor_s.display().to_string());
+    let next = next.replacen("127.0.0.1:0", &old.address().to_string(), 1);
+    edge.place.write("next.yaml", &next.replacen("127.0.0.1:0", &old.admin_address().to_string(), 1));
+    let mut new = edge.place.setup("next.yaml", &["run", "--upgrade"]).launch();
+    new.wait_for_message("waiting for the sockets of the running process");
+    let waiting = UnixListener::bind(edge.place.path("sock")).unwrap();
+    old.signal("QUIT");
+    let (mut from_old, _) = waiting.accept().unwrap();
+    let mut to_new = UnixStream::connect(successor_s).unwrap();
+    let (addresses, sockets) = receive(&from_old, 256);
+    send(&to_new, &addresses, &sockets);
+    for words in [["ready\n", "go\n"], ["accepting\n", "yours\n"]] {
+        let [said, answered] = words.map(str::as_bytes);
+        assert_eq!(exactly(&mut to_new, said.len()), said);
+        from_old.write_all(said).unwrap();
+        assert_eq!(exactly(&mut from_old, answered.len()), answered);
+        to_new.write_all(answered).unwrap();
+    }
+    new.wait_until_listening();
+    assert_eq!(old.wait_for_exit().code(), Some(0));
+    new.wait_for_message("the ticket keys of the running process were not handed over");
+    for client in &clients {
+        assert_eq!(kind(&new, client), HandshakeKind::Full);
+        assert_eq!(kind(&new, client), HandshakeKind::Resumed);
+    }
+}
+
+#[test]
+fn the_keys_pass_to_the_successor_alone_and_into_no_log() {
+    let edge = Edge::new();
+    edge.place.write("gateway.yaml", &edge.config(""));
+    let old = edge.place.setup("gateway.yaml", &["run"]).env("RUST_LOG", "trace").start();
+    let waiting = UnixListener::bind(edge.place.path("sock")).unwrap();
+    old.signal("QUIT");
+    let (mut successor, _) = waiting.accept().unwrap();
+    let (_, sockets) = receive(&successor, 256);
+    assert_eq!(sockets.len(), 2);
+    successor.write_all(b"ready\n").unwrap();
+    let (word, mut attached) = receive(&successor, 3);
+    assert_eq!((word.as_slice(), attached.len()), (&b"go\n"[..], 1));
+    let mut keys = Vec::new();
+    std::fs::File::from(attached.remove(0)).read_to_end(&mut keys).unwrap();
+    // Version, time of rotation, and the one key that there is so soon after the start.
+    assert_eq!(keys.len(), 1 + 8 + 32);
+    drop(successor);
+    old.wait_for_message("SIGQUIT: no successor took the sockets");
+    let log = [old.stdout(), old.stderr()].concat();
+    let log = String::from_utf8_lossy(&log).to_lowercase();
+    let key = &keys[9..];
+    let hexadecimal: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(key).to_lowercase();
+    for shown in [&hexadecimal[..16], &base64[..16], format!("{:?}", &key[..6]).trim_matches(['[', ']'])] {
+        assert!(!log.contains(shown), "{shown} is in the log");
+    }
+}
+
+/// What comes next, `room` bytes at most, with the descriptors that come along.
+fn receive(stream: &UnixStream, room: usize) -> (Vec<u8>, Vec<OwnedFd>) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = vec![0; room];
+    let received =
+        recvmsg(stream, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::empty()).unwrap();
+    bytes.truncate(received.bytes);
+    let descriptors = control.drain().filter_map(|part| match part {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    (bytes, descriptors.flatten().collect())
+}
+
+fn send(stream: &UnixStream, bytes: &[u8], descriptors: &[OwnedFd]) {
+    let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+    let bytes = [IoSlice::new(bytes)];
+    sendmsg(stream, &bytes, &mut control, SendFlags::empty()).unwrap();
+}
+
+fn exactly(stream: &mut UnixStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
+}
