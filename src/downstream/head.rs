@@ -55,6 +55,8 @@ pub struct HeadReader {
     scanned: usize,
     fields: usize,
     is_http_1_1: bool,
+    /// What a `CONNECT` names, and its `Host` must name as well (RFC 9112 §3.2.3).
+    authority: Option<Box<[u8]>>,
     hosts: usize,
     length: Option<u64>,
     is_chunked: bool,
@@ -93,7 +95,8 @@ impl HeadReader {
 
     /// Method, target in origin-form and version (RFC 9112 §3), single blanks between them.
     fn request_line(&mut self, line: &[u8], limits: &HeadLimits) -> Result<(), HeadFault> {
-        let RequestLine { target, version, .. } = RequestLine::split(line).ok_or(HeadFault::Malformed)?;
+        let RequestLine { method, target, version } =
+            RequestLine::split(line).ok_or(HeadFault::Malformed)?;
         self.is_http_1_1 = match version {
             b"HTTP/1.1" => true,
             b"HTTP/1.0" => false,
@@ -102,6 +105,7 @@ impl HeadReader {
         if target.len() > limits.target {
             return Err(HeadFault::TargetTooLong);
         }
+        self.authority = (method == b"CONNECT").then(|| target.into());
         Ok(())
     }
 
@@ -130,7 +134,8 @@ impl HeadReader {
 
     fn host(&mut self, value: &[u8]) -> Result<(), HeadFault> {
         self.hosts += 1;
-        if is_host(value) { Ok(()) } else { Err(HeadFault::Malformed) }
+        let is_the_authority = self.authority.as_deref().is_none_or(|authority| authority == value);
+        if is_host(value) && is_the_authority { Ok(()) } else { Err(HeadFault::Malformed) }
     }
 
     /// Once, in digits.
@@ -154,7 +159,8 @@ impl HeadReader {
     }
 
     fn finish(&self, length: usize) -> Result<Head, HeadFault> {
-        let has_host = self.hosts == 1 || (self.hosts == 0 && !self.is_http_1_1);
+        let is_optional = !self.is_http_1_1 && self.authority.is_none();
+        let has_host = self.hosts == 1 || (self.hosts == 0 && is_optional);
         let body = match (self.length, self.is_chunked) {
             (length, false) => Body::Length(length.unwrap_or(0)),
             (None, true) if self.is_http_1_1 => Body::Chunked,
@@ -331,6 +337,11 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a b\r\n\r\n".into(),
             "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".into(),
             "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
+            "CONNECT a:443 HTTP/1.1\r\nHost: a:80\r\n\r\n".into(),
+            "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "CONNECT a:443 HTTP/1.0\r\n\r\n".into(),
+            "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "CONNECT x@a HTTP/1.1\r\nHost: x@a\r\n\r\n".into(),
             format!("{line}Host: a\r\n\r\n"),
             format!("{line}X : y\r\n\r\n"),
             format!("{line} X: y\r\n\r\n"),
