@@ -21,7 +21,8 @@ use pingora_proxy::HttpProxy;
 use crate::proxy::{Gateway, Shared};
 
 pub use accept::accept;
-pub(crate) use head::{RequestLine, is_host, is_target_byte};
+pub use head::{Body, Head, HeadFault, HeadLimits, HeadReader, RequestLine};
+pub(crate) use head::{is_host, is_target_byte};
 
 /// The proxy of a worker.
 pub type Proxy = HttpProxy<Gateway>;
