@@ -16,7 +16,7 @@ use super::AccessLog;
 use super::domain::{Domain, domain};
 use super::error::{Fault, Located, Location, Reported, quoted};
 use super::keys::KeySection;
-use super::reader::{Mapping, THREADS, Value, path};
+use super::reader::{Mapping, THREADS, Value, is_name, path};
 use super::text::{self, STRATEGIES};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -250,9 +250,7 @@ fn content_type(text: &str) -> Result<HeaderValue, Fault> {
 }
 
 fn origin(name: &str, value: &Value<'_>) -> OriginSection {
-    let is_name = (1..=32).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    if !is_name {
+    if !is_name(name) {
         value.problem("this is not a name for an origin", "write 1 to 32 letters, digits, -, _ or .");
     }
     let origin = value.mapping(&[

@@ -7,6 +7,7 @@ use super::domain::Domain;
 use super::error::{Located, Location, Report, Reported};
 use super::file::OriginSection;
 use super::listeners::collide;
+use super::reader::list_names;
 use super::{Origin, OriginTimeouts};
 
 const DEFAULT_TIMEOUTS: OriginTimeouts = OriginTimeouts {
@@ -33,8 +34,8 @@ pub(super) fn origins(
         None => Vec::new(),
     };
     if let (Some(Ok(domain)), true) = (&variable, sections.len() > 1) {
-        let names: Vec<_> = sections.iter().map(|section| section.name.as_str()).collect();
-        let message = format!("the file has several origins ({})", names.join(", "));
+        let names = list_names(sections.iter().map(|section| section.name.as_str()));
+        let message = format!("the file has several origins ({names})");
         report.problem(&domain.at, message, "set their domains in the file, and unset the variable");
     }
     if sections.is_empty() {
