@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use crate::approov::{Algorithm, Key, KeyError, Secret};
 
-use super::error::{Fault, Located, Location, Report, Reported, quoted};
+use super::error::{Fault, Located, Location, MAX_QUOTED, Report, Reported, quoted};
 use super::reader::{Value, path};
 use super::text;
 
@@ -177,7 +178,7 @@ pub(super) fn read_secret_file(path: &Path, at: &Location, report: &Report) -> R
     let text = read_small_file(path, at, report)?;
     warn_if_world_readable(path, at, report);
     Secret::from_base64(&text)
-        .map_err(|error| report.problem(at, format!("{}: {error}", path.display()), SECRET_MEND))
+        .map_err(|error| report.problem(at, format!("{}: {error}", shown(path)), SECRET_MEND))
 }
 
 /// More than any secret or public key takes.
@@ -187,15 +188,28 @@ fn read_small_file(path: &Path, at: &Location, report: &Report) -> Result<Zeroiz
     let mut bytes = Zeroizing::new(Vec::new());
     let read = File::open(path).and_then(|file| file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
-        let message = format!("{} cannot be read: {error}", path.display());
+        let message = format!("{} cannot be read: {error}", shown(path));
         return Err(report.problem(at, message, "check the path and who may read the file"));
     }
     match std::str::from_utf8(&bytes) {
         Ok(text) if bytes.len() as u64 <= MAX_KEY_FILE => Ok(Zeroizing::new(text.to_owned())),
         _ => {
-            let message = format!("{} holds something other than a short text", path.display());
+            let message = format!("{} holds something other than a short text", shown(path));
             Err(report.problem(at, message, "store the base64 or PEM text in it, not raw bytes"))
         }
+    }
+}
+
+/// The path as messages show it; hidden where it might hold the secret itself, written in place of a
+/// file's name.
+fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let folders = text.match_indices('/').map(|(slash, _)| slash + 1);
+    let is_secret = iter::once(0).chain(folders).any(|from| Secret::from_base64(&text[from..]).is_ok());
+    if is_secret || text.split('/').any(|name| name.chars().count() > MAX_QUOTED) {
+        "a file whose name might be a secret".to_owned()
+    } else {
+        text.escape_debug().to_string()
     }
 }
 
@@ -204,7 +218,7 @@ fn read_small_file(path: &Path, at: &Location, report: &Report) -> Result<Zeroiz
 pub(super) fn warn_if_world_readable(path: &Path, at: &Location, report: &Report) {
     use std::os::unix::fs::PermissionsExt;
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0) {
-        let message = format!("everyone on this machine can read the secret in {}", path.display());
+        let message = format!("everyone on this machine can read the secret in {}", shown(path));
         report.warning(at, message, "take the right away: chmod o-rwx");
     }
 }
