@@ -95,8 +95,7 @@ impl HeadReader {
 
     /// Method, target in origin-form and version (RFC 9112 §3), single blanks between them.
     fn request_line(&mut self, line: &[u8], limits: &HeadLimits) -> Result<(), HeadFault> {
-        let RequestLine { method, target, version } =
-            RequestLine::split(line).ok_or(HeadFault::Malformed)?;
+        let RequestLine { method, target, version } = RequestLine::split(line).ok_or(HeadFault::Malformed)?;
         self.is_http_1_1 = match version {
             b"HTTP/1.1" => true,
             b"HTTP/1.0" => false,
