@@ -9,6 +9,7 @@ mod binding_attacks;
 mod claim_attacks;
 mod commands;
 mod config;
+mod corpus;
 mod form_attacks;
 mod harness;
 mod header_attacks;

@@ -1,0 +1,23 @@
+//! What must hold for every input, as functions that panic when it does not.
+//!
+//! `targets/` feeds them what libFuzzer finds; the project's own tests feed them the inputs kept in
+//! `corpus/`, so that these are tried with any toolchain. Each compares the gateway with something
+//! that was written independently of it: another library, or the same thing said naively.
+
+pub mod claims;
+pub mod config;
+pub mod head;
+pub mod log_line;
+mod reference;
+pub mod route;
+pub mod token;
+
+/// Every property, under the name of its target and of its folder in `corpus/`.
+pub const PROPERTIES: [(&str, fn(&[u8])); 6] = [
+    ("claims", claims::holds),
+    ("config", config::holds),
+    ("head", head::holds),
+    ("log_line", log_line::holds),
+    ("route", route::holds),
+    ("token", token::holds),
+];
