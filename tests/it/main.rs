@@ -10,6 +10,7 @@ mod claim_attacks;
 mod commands;
 mod config;
 mod corpus;
+mod dependencies;
 mod form_attacks;
 mod harness;
 mod header_attacks;
