@@ -1,5 +1,6 @@
-//! The admin listener: probes, metrics, version. For operators; never on a public address.
+//! The admin listener: probes, metrics, version, and who is banned. For operators; never on a public address.
 
+mod offenders;
 mod status;
 
 use std::fmt::Display;
@@ -14,7 +15,7 @@ use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 use serde_json::json;
 
-use crate::telemetry::{AccessLogSink, Metrics};
+use crate::proxy::Shared;
 
 pub use status::{ConfigStatus, Readiness, Refused};
 
@@ -22,10 +23,8 @@ pub use status::{ConfigStatus, Readiness, Refused};
 pub struct Admin {
     /// Whether requests are taken.
     pub readiness: Arc<Readiness>,
-    /// Everything counted.
-    pub metrics: Arc<Metrics>,
-    /// Tells of lines dropped.
-    pub access_log: AccessLogSink,
+    /// Everything counted, and who is banned.
+    pub shared: Arc<Shared>,
     /// Which configuration is in force.
     pub status: Arc<ConfigStatus>,
     /// When the process started.
@@ -36,13 +35,15 @@ pub struct Admin {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
-        let is_head = request.method == Method::HEAD;
-        if request.method != Method::GET && !is_head {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD only\n");
-            response.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
-            return response;
-        }
-        let mut response = self.page(request.uri.path());
+        let (method, path) = (&request.method, request.uri.path());
+        let is_head = method == Method::HEAD;
+        let offenders = offenders::is_page(path);
+        let mut response = match method {
+            &Method::GET | &Method::HEAD if offenders => self.offenders(path),
+            &Method::GET | &Method::HEAD => self.page(path),
+            &Method::DELETE if offenders => self.forgive(path),
+            _ => not_allowed(if offenders { "GET, HEAD, DELETE" } else { "GET, HEAD" }),
+        };
         if is_head {
             response.body_mut().clear();
         }
@@ -57,7 +58,10 @@ impl Admin {
             "/readyz" | "/healthz" => self.ready(),
             "/metrics" => self.metrics(),
             "/version" => self.version(),
-            "/" => text(StatusCode::OK, "approov-gateway: /livez /readyz /healthz /metrics /version\n"),
+            "/" => text(
+                StatusCode::OK,
+                "approov-gateway: /livez /readyz /healthz /metrics /version /offenders\n",
+            ),
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }
@@ -70,7 +74,7 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Vec<u8>> {
-        match self.metrics.encode(self.access_log.dropped()) {
+        match self.shared.metrics.encode(self.shared.access_log.dropped()) {
             Ok(metrics) => response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
@@ -90,6 +94,12 @@ impl Admin {
         });
         response(StatusCode::OK, "application/json", format!("{version}\n"))
     }
+}
+
+fn not_allowed(methods: &'static str) -> Response<Vec<u8>> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format_args!("{methods} only\n"));
+    response.headers_mut().insert(ALLOW, http::HeaderValue::from_static(methods));
+    response
 }
 
 fn text(status: StatusCode, body: impl Display) -> Response<Vec<u8>> {

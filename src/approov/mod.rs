@@ -84,9 +84,12 @@ impl UnixTime {
 
 /// The outcome for one request.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Verdict<'r> {
     /// Why the request is not accepted, if it is not.
     pub rejection: Option<Rejection>,
+    /// Of an accepted token, the part that its signature covers: the token itself, whatever the
+    /// spelling of the signature.
+    pub signed: Option<&'r [u8]>,
     /// Who signed for the request; known once the signature has been verified, also when a later
     /// check rejects.
     pub device: Device,
@@ -166,10 +169,10 @@ impl Verifier {
         token: Presented<'r>,
         bound: impl Fn(usize) -> Presented<'r>,
         now: UnixTime,
-    ) -> Verdict {
+    ) -> Verdict<'r> {
         let mut device = Device::default();
-        let rejection = self.judge(strategy, token, bound, now, &mut device).err();
-        Verdict { rejection, device }
+        let judged = self.judge(strategy, token, bound, now, &mut device);
+        Verdict { rejection: judged.err(), signed: judged.ok(), device }
     }
 
     fn judge<'r>(
@@ -179,7 +182,7 @@ impl Verifier {
         bound: impl Fn(usize) -> Presented<'r>,
         now: UnixTime,
         device: &mut Device,
-    ) -> Result<(), Rejection> {
+    ) -> Result<&'r [u8], Rejection> {
         let token = self.bare_token(token)?;
         let segments = Segments::split(token).ok_or_else(|| {
             // Tokens never hold a comma: somebody joined two header lines into one.
@@ -193,10 +196,10 @@ impl Verifier {
             response_code: claims.response_code().map(Into::into),
         };
         self.claims.check(&claims, now)?;
-        match strategy {
-            Strategy::Token => Ok(()),
-            Strategy::TokenBinding => self.binding.check(claims.binding.as_ref(), bound),
+        if strategy == Strategy::TokenBinding {
+            self.binding.check(claims.binding.as_ref(), bound)?;
         }
+        Ok(segments.signed)
     }
 
     /// The token without white space and prefix, if the header holds something like one.

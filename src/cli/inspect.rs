@@ -9,6 +9,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
+use super::show::{self, printable};
 use super::{Failure, KeySource};
 use crate::approov::{Presented, Strategy, UnixTime, Verifier};
 use crate::config::{self, Environment};
@@ -150,44 +151,5 @@ fn verdict(verifier: Option<&Verifier>, token: &str, now: UnixTime) -> String {
 
 /// A NumericDate as UTC, and how far it is from now.
 fn moment(value: &Value, now: f64) -> String {
-    let Some(seconds) = value.as_f64() else { return "not a number".into() };
-    // The cast saturates, and the calendar refuses what lies beyond it.
-    let Ok(date) = jiff::Timestamp::from_second(seconds.floor() as i64) else {
-        return "beyond any calendar".into();
-    };
-    let distance = span((seconds - now).abs() as u64);
-    if seconds > now { format!("{date}, in {distance}") } else { format!("{date}, {distance} ago") }
-}
-
-/// The two largest units.
-fn span(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
-        (0, _, _) => format!("{hours}h {}m", minutes % 60),
-        (_, _, _) => format!("{days}d {}h", hours % 24),
-    }
-}
-
-/// Escapes, as JSON does, what could move the cursor, change colours or reorder the text. JSON
-/// itself escapes only the ASCII control characters before the blank.
-fn printable(text: &str) -> String {
-    let mut printed = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c == '\n' || !is_steering(c) {
-            printed.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(printed, "\\u{unit:04x}");
-            }
-        }
-    }
-    printed
-}
-
-fn is_steering(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    value.as_f64().map_or("not a number".into(), |seconds| show::moment(seconds, now))
 }

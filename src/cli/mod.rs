@@ -3,9 +3,14 @@
 pub mod check;
 pub mod demo;
 pub mod inspect;
+mod limits;
+mod listeners;
+mod pin;
 mod reload;
 mod run;
 mod running;
+mod show;
+mod successor;
 pub mod token;
 mod upgrade;
 
@@ -16,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Environment;
+use crate::server::ServerError;
 
 /// Lets only genuine mobile apps, attested by Approov, reach an API.
 ///
@@ -47,8 +53,11 @@ enum Command {
     Check(check::Args),
     Token(token::Arguments),
     Inspect(inspect::Arguments),
+    Pin(pin::Args),
     Reload(reload::Args),
     Upgrade(upgrade::Args),
+    #[command(hide = true)]
+    Launch(successor::Launch),
 }
 
 /// Carries out the command.
@@ -64,8 +73,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Check(args)) => check::run(&args, &environment),
         Some(Command::Token(args)) => token::run(args, &environment),
         Some(Command::Inspect(args)) => inspect::run(args, &environment),
+        Some(Command::Pin(args)) => pin::run(&args),
         Some(Command::Reload(args)) => reload::run(&args, &environment),
         Some(Command::Upgrade(args)) => upgrade::run(&args, &environment),
+        Some(Command::Launch(args)) => successor::launch(&args),
     }
 }
 
@@ -123,3 +134,12 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        match error {
+            ServerError::Configuration(text) => Failure::Configuration(text),
+            ServerError::Running(text) => Failure::Running(text),
+        }
+    }
+}

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::Failure;
 use super::running::{Running, Which};
+use super::{Failure, upgrade};
 use crate::config::Environment;
 
 /// Tell the running gateway to load its configuration again, and say whether it did.
@@ -20,6 +20,10 @@ use crate::config::Environment;
 pub struct Args {
     #[command(flatten)]
     which: Which,
+    /// Where this binary is another than the running one, as after the installation of a new
+    /// version, replace the running gateway by it instead, as `upgrade` does
+    #[arg(long)]
+    or_upgrade: bool,
 }
 
 /// How long a reload may take; resolving a new origin's name may take five seconds of it.
@@ -32,10 +36,13 @@ const POLL: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// [`Failure::Configuration`] with every problem; [`Failure::Running`] when there is no running
-/// gateway, or it did not take the configuration.
+/// gateway, or it did not answer.
 pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     let settings = args.which.settings(environment)?;
     let running = Running::find(&settings)?;
+    if args.or_upgrade && running.has_another_binary()? {
+        return upgrade::run(&upgrade::Args::to_this_binary(&args.which), environment);
+    }
     let admin = settings.admin.address;
     let before = version(admin)?;
     running.signal(Signal::HUP)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Failure;
 use crate::config::{self, Environment};
-use crate::server::{Server, Start};
+use crate::server::{LoadError, Server, Start};
 use crate::telemetry;
 
 /// Serve: verify every request and forward the genuine ones.
@@ -39,9 +39,9 @@ pub fn run(args: &Args, environment: Environment) -> Result<(), Failure> {
     }
     let start = Start {
         settings,
-        reload: Box::new(move || load().map_err(|problems| problems.to_string())),
+        reload: Box::new(move || load().map_err(LoadError::from)),
         take_over: args.upgrade,
     };
-    Server::start(start).map_err(|error| Failure::Running(error.to_string()))?.run();
+    Server::start(start)?.run();
     Ok(())
 }

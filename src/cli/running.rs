@@ -1,8 +1,11 @@
 //! The running gateway, as `reload` and `upgrade` find it.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::Failure;
@@ -42,9 +45,14 @@ impl Running {
             .map_err(|error| Failure::Running(format!("no running gateway by {}: {error}", path.display())))
     }
 
+    /// The process of this number, alive or not.
+    pub fn from_id(id: i32) -> Option<Self> {
+        Pid::from_raw(id).map(Self)
+    }
+
     fn from_file(path: &Path) -> io::Result<Self> {
-        let pid = i32::try_from(read_pid_file(path)?).ok().and_then(Pid::from_raw);
-        let running = Self(pid.ok_or(io::Error::new(io::ErrorKind::InvalidData, "it holds no process id"))?);
+        let running = i32::try_from(read_pid_file(path)?).ok().and_then(Self::from_id);
+        let running = running.ok_or(io::Error::new(io::ErrorKind::InvalidData, "it holds no process id"))?;
         if running.is_alive() {
             Ok(running)
         } else {
@@ -57,9 +65,24 @@ impl Running {
 
     /// Whether it still runs: neither gone nor waiting to be reaped.
     pub fn is_alive(self) -> bool {
-        let is_zombie = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))
+        let is_zombie = fs::read_to_string(format!("/proc/{}/stat", self.id()))
             .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
-        test_kill_process(self.0).is_ok() && !is_zombie
+        // That of another user cannot be signalled, and is there.
+        test_kill_process(self.0) != Err(Errno::SRCH) && !is_zombie
+    }
+
+    /// Whether it runs another binary than this command's: one that lay at the same path before,
+    /// for one.
+    pub fn has_another_binary(self) -> Result<bool, Failure> {
+        let file = |path: String| fs::metadata(path).map(|file| (file.dev(), file.ino()));
+        let theirs = file(format!("/proc/{}/exe", self.id()));
+        match (theirs, file("/proc/self/exe".into())) {
+            (Ok(theirs), Ok(ours)) => Ok(theirs != ours),
+            (Err(error), _) | (_, Err(error)) => Err(Failure::Running(format!(
+                "cannot tell which binary process {} runs: {error}; nothing was changed",
+                self.id()
+            ))),
+        }
     }
 
     /// Sends it a signal.

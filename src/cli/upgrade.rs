@@ -1,20 +1,18 @@
 //! `upgrade`: replace the running gateway by a new process without losing a request.
 
 use std::env;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::Failure;
 use super::running::{Running, Which};
+use super::successor::Successor;
 use crate::config::{Environment, Settings, show_duration};
-use crate::server::{READY, UPGRADE_VARIABLE, WAITING};
+use crate::server::{READY, WAITING};
 
 /// Replace the running gateway by a new process without losing a request, and say how it went.
 ///
@@ -34,8 +32,12 @@ pub struct Args {
     dry_run: bool,
 }
 
-/// How long the new process may take until it waits for the sockets, and until it serves.
-const START: Duration = Duration::from_secs(30);
+impl Args {
+    /// An upgrade of that gateway to this binary.
+    pub(super) fn to_this_binary(which: &Which) -> Self {
+        Self { which: which.clone(), binary: None, dry_run: false }
+    }
+}
 
 /// How often a process is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -59,12 +61,24 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
             "server.upgrade_sock is not configured, so nothing can be handed over".into(),
         ));
     }
+    if old.id() == 1 {
+        return Err(Failure::Running(
+            "process 1 is what its container lives by, and cannot be replaced; start a container of the new \
+             version, and stop this one with SIGTERM"
+                .into(),
+        ));
+    }
     check_with(&binary, args.which.config.as_deref())?;
     if args.dry_run {
         println!("{} could replace process {}", binary.display(), old.id());
         return Ok(());
     }
-    let mut new = Successor::start(&binary, args.which.config.as_deref(), old)?;
+    let mut new =
+        Successor::start(&binary, args.which.config.as_deref(), old, settings.server.identity.as_ref())
+            .map_err(|error| {
+                let binary = binary.display();
+                Failure::Running(format!("cannot start {binary}: {error}; nothing was changed"))
+            })?;
     let outcome = hand_over(&mut new, old);
     if let Err(failure) = outcome {
         new.stop();
@@ -119,84 +133,4 @@ fn watch_leaving(old: Running, settings: &Settings) -> Result<(), Failure> {
     }
     println!("process {} has ended after {:.1} s", old.id(), start.elapsed().as_secs_f64());
     Ok(())
-}
-
-/// The new process, and what it tells of itself over systemd's notification protocol.
-struct Successor {
-    child: Child,
-    told: UnixDatagram,
-    socket: PathBuf,
-}
-
-impl Successor {
-    fn start(binary: &Path, config: Option<&Path>, old: Running) -> Result<Self, Failure> {
-        let failed = |error: io::Error| {
-            Failure::Running(format!("cannot start {}: {error}; nothing was changed", binary.display()))
-        };
-        let socket = env::temp_dir().join(format!("approov-gateway-upgrade-{}.sock", std::process::id()));
-        let told = UnixDatagram::bind(&socket).map_err(failed)?;
-        told.set_read_timeout(Some(POLL)).map_err(failed)?;
-        let mut command = Command::new(binary);
-        command.args(["run", "--upgrade"]).args(config.map(|_| "-c")).args(config);
-        command.env(UPGRADE_VARIABLE, &socket).stdin(Stdio::null()).process_group(0);
-        // It logs where its predecessor does, if that can be opened again.
-        for (number, set) in
-            [(1, Command::stdout as fn(&mut Command, File) -> &mut Command), (2, Command::stderr)]
-        {
-            let path = format!("/proc/{}/fd/{number}", old.id());
-            if let Ok(file) = OpenOptions::new().append(true).open(path) {
-                set(&mut command, file);
-            }
-        }
-        let child = command.spawn().map_err(|error| {
-            // Ours alone; a failure to remove it harms nobody.
-            let _ = std::fs::remove_file(&socket);
-            failed(error)
-        })?;
-        Ok(Self { child, told, socket })
-    }
-
-    fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Waits for a message that has the line `wanted`.
-    fn wait_for(&mut self, wanted: &str) -> Result<(), String> {
-        let deadline = Instant::now() + START;
-        let mut message = [0; 1024];
-        loop {
-            if let Ok(length) = self.told.recv(&mut message)
-                && String::from_utf8_lossy(&message[..length]).lines().any(|line| line == wanted)
-            {
-                return Ok(());
-            }
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("the new process ended with {}", describe(status)));
-            }
-            if Instant::now() >= deadline {
-                return Err(format!("the new process was not ready within {}", show_duration(START)));
-            }
-        }
-    }
-
-    /// Ends it; it has no sockets yet, or shares them.
-    fn stop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Successor {
-    fn drop(&mut self) {
-        // Ours alone; a failure to remove it harms nobody.
-        let _ = std::fs::remove_file(&self.socket);
-    }
-}
-
-fn describe(status: ExitStatus) -> String {
-    match status.code() {
-        Some(code) => format!("status {code}; its log says why"),
-        None => format!("{status}"),
-    }
 }

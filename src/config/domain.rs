@@ -1,6 +1,6 @@
 //! Where an origin is: `host`, `host:port`, or a URL with `http://` or `https://`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::HeaderValue;
 
@@ -13,16 +13,6 @@ pub(super) struct Domain {
     pub port: u16,
     pub tls: bool,
     pub authority: HeaderValue,
-}
-
-impl Domain {
-    /// Whether the host is this machine by its very name.
-    pub fn is_loopback(&self) -> bool {
-        match self.host.parse::<IpAddr>() {
-            Ok(address) => address.is_loopback(),
-            Err(_) => &*self.host == "localhost" || self.host.ends_with(".localhost"),
-        }
-    }
 }
 
 /// Reads a domain. A bare host means HTTPS.
@@ -69,7 +59,8 @@ pub(super) fn domain(text: &str) -> Result<Domain, Fault> {
     Ok(Domain { host, port, tls, authority })
 }
 
-fn host_and_port(text: &str) -> Result<(Box<str>, Option<u16>), Fault> {
+/// A host, and a port where there is one.
+pub(super) fn host_and_port(text: &str) -> Result<(Box<str>, Option<u16>), Fault> {
     if let Some(rest) = text.strip_prefix('[') {
         let (inside, behind) = rest
             .split_once(']')

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::files::SourceFile;
+
 /// Where a setting was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -17,12 +19,13 @@ pub enum Place {
 }
 
 impl Place {
-    /// Problems are told in this order: by line, then the environment, then what is missing.
-    fn rank(&self) -> (u8, usize) {
+    /// Problems are told in this order: file by file and by line, then the environment, then what
+    /// is missing.
+    fn rank(&self) -> (u8, Option<&Path>, usize) {
         match self {
-            Place::File(_, line) => (0, line.unwrap_or(0)),
-            Place::Variable(_) => (1, 0),
-            Place::Nowhere => (2, 0),
+            Place::File(path, line) => (0, Some(path), line.unwrap_or(0)),
+            Place::Variable(_) => (1, None, 0),
+            Place::Nowhere => (2, None, 0),
         }
     }
 }
@@ -57,18 +60,26 @@ impl fmt::Display for Problem {
 
 /// Every mistake of a configuration, in the order of the lines; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    problems: Vec<Problem>,
+    files: Vec<SourceFile>,
+}
 
 impl Problems {
     /// The problems, in order.
     pub fn as_slice(&self) -> &[Problem] {
-        &self.0
+        &self.problems
+    }
+
+    /// The files that were read, or could not be.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for (index, problem) in self.problems.iter().enumerate() {
             let line_break = if index == 0 { "" } else { "\n" };
             write!(f, "{line_break}{problem}")?;
         }
@@ -162,6 +173,7 @@ pub(super) struct Located<T> {
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
+    files: RefCell<Vec<SourceFile>>,
 }
 
 impl Report {
@@ -181,17 +193,29 @@ impl Report {
         self.warnings.borrow_mut().push(problem(at, message.into(), mend.into()));
     }
 
-    /// The result and the warnings, or the problems if there is any.
-    pub fn finish<T>(self, result: Result<T, Reported>) -> Result<(T, Vec<Problem>), Problems> {
+    /// Notes a file whose content counts, before it is read.
+    pub fn reads(&self, path: &Path) {
+        let mut files = self.files.borrow_mut();
+        if !files.iter().any(|file| file.path() == path) {
+            files.push(SourceFile::now(path));
+        }
+    }
+
+    /// The result, the warnings and the files, or the problems if there is any.
+    pub fn finish<T>(
+        self,
+        result: Result<T, Reported>,
+    ) -> Result<(T, Vec<Problem>, Vec<SourceFile>), Problems> {
         let problems = sorted(self.problems);
+        let files = self.files.into_inner();
         match result {
-            Ok(value) if problems.is_empty() => Ok((value, sorted(self.warnings))),
+            Ok(value) if problems.is_empty() => Ok((value, sorted(self.warnings), files)),
             Err(Reported) if problems.is_empty() => {
                 let message = "something is wrong, and the gateway failed to say what".to_owned();
                 let mend = "this is a mistake of the gateway; please report it".to_owned();
-                Err(Problems(vec![problem(&Location::nowhere(), message, mend)]))
+                Err(Problems { problems: vec![problem(&Location::nowhere(), message, mend)], files })
             }
-            _ => Err(Problems(problems)),
+            _ => Err(Problems { problems, files }),
         }
     }
 }
@@ -202,7 +226,7 @@ fn problem(at: &Location, message: String, mend: String) -> Problem {
 
 fn sorted(problems: RefCell<Vec<Problem>>) -> Vec<Problem> {
     let mut problems = problems.into_inner();
-    problems.sort_by_key(|problem| problem.place.rank());
+    problems.sort_by(|one, other| one.place.rank().cmp(&other.place.rank()));
     problems
 }
 

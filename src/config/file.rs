@@ -10,31 +10,37 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::approov::{MissingClaim, Strategy};
+use crate::limits::Limit;
 use crate::policy::{HostPattern, Policy};
 
 use super::AccessLog;
-use super::domain::{Domain, domain};
 use super::error::{Fault, Located, Location, Reported, quoted};
 use super::keys::KeySection;
-use super::reader::{Mapping, THREADS, Value, is_name, path};
+use super::limits::{self, LimitsSection};
+use super::listeners::ListenerSection;
+use super::named_file::{located_path, path};
+use super::origins::OriginSection;
+use super::reader::{Mapping, THREADS, Value};
 use super::text::{self, STRATEGIES};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
+const POOL_SIZES: RangeInclusive<usize> = 1..=100_000;
 const TOKEN_LENGTHS: RangeInclusive<usize> = 256..=64 * 1024;
 
 /// The file as it was written; `None` and empty lists where it is silent.
 #[derive(Default)]
 pub(super) struct File {
     pub server: ServerSection,
-    pub listeners: Option<Vec<Result<Located<SocketAddr>, Reported>>>,
+    pub listeners: Option<Vec<Result<ListenerSection, Reported>>>,
     pub admin: Option<Result<Located<SocketAddr>, Reported>>,
     pub approov: ApproovSection,
     pub rejection: RejectionSection,
     pub origins: Option<Result<Vec<OriginSection>, Reported>>,
     pub routes: Option<Located<Vec<Result<RouteSection, Reported>>>>,
-    pub access_log: Option<AccessLog>,
+    pub limits: LimitsSection,
+    pub log: LogSection,
 }
 
 #[derive(Default)]
@@ -43,6 +49,16 @@ pub(super) struct ServerSection {
     pub grace_period: Option<Duration>,
     pub pid_file: Option<PathBuf>,
     pub upgrade_sock: Option<PathBuf>,
+    pub upstream_keepalive_pool_size: Option<usize>,
+    pub user: Option<Located<String>>,
+    pub group: Option<Located<String>>,
+    pub watch: Option<bool>,
+}
+
+#[derive(Default)]
+pub(super) struct LogSection {
+    pub access: Option<AccessLog>,
+    pub file: Option<Located<PathBuf>>,
 }
 
 #[derive(Default)]
@@ -68,17 +84,6 @@ pub(super) struct RejectionSection {
     pub body: Option<String>,
 }
 
-pub(super) struct OriginSection {
-    pub name: String,
-    pub at: Location,
-    pub domain: Option<Result<Located<Domain>, Reported>>,
-    pub connect_timeout: Option<Duration>,
-    pub read_timeout: Option<Duration>,
-    pub write_timeout: Option<Duration>,
-    pub idle_timeout: Option<Duration>,
-    pub resolve_interval: Option<Duration>,
-}
-
 pub(super) struct RouteSection {
     pub at: Location,
     pub name: Option<Located<String>>,
@@ -89,6 +94,8 @@ pub(super) struct RouteSection {
     pub policy: Option<Policy>,
     pub strategy: Option<Located<Strategy>>,
     pub origin: Option<Located<String>>,
+    pub rates: Vec<Located<Limit>>,
+    pub body_bytes: Option<u64>,
 }
 
 /// How a route's path is compared.
@@ -111,35 +118,38 @@ pub(super) fn read(root: &Value<'_>, folder: &Path) -> File {
         "limits",
         "log",
     ]);
-    if let Some(limits) = root.find("limits") {
-        for (_, limit) in limits.entries().unwrap_or_default() {
-            limit.problem("this is not supported in this version", "remove it");
-        }
-    }
     File {
         server: server(&root, folder),
         listeners: root
             .read("listeners", Value::list)
             .flatten()
-            .map(|list| list.iter().map(listener).collect()),
+            .map(|list| list.iter().map(|value| ListenerSection::read(value, folder)).collect()),
         admin: root
             .section("admin", &["address"])
             .find("address")
             .map(|value| value.parse(text::listen_address)),
         approov: approov(&root, folder),
         rejection: rejection(&root),
-        origins: root
-            .find("origins")
-            .map(|origins| Ok(origins.entries()?.iter().map(|(name, value)| origin(name, value)).collect())),
+        origins: root.find("origins").map(|origins| {
+            let entries = origins.entries()?;
+            Ok(entries.iter().map(|(name, value)| OriginSection::read(name, value, folder)).collect())
+        }),
         routes: located_list(&root, "routes", route),
-        access_log: root
-            .section("log", &["access"])
-            .read("access", |value| value.word(&[("json", AccessLog::Json), ("off", AccessLog::Off)])),
+        limits: limits::read(&root, folder),
+        log: log(&root, folder),
+    }
+}
+
+fn log(root: &Mapping<'_>, folder: &Path) -> LogSection {
+    let log = root.section("log", &["access", "access_file"]);
+    LogSection {
+        access: log.read("access", |value| value.word(&[("json", AccessLog::Json), ("off", AccessLog::Off)])),
+        file: log.read("access_file", |value| located_path(value, folder)),
     }
 }
 
 /// A list whose entries that cannot be used are still counted.
-fn located_list<'t, T>(
+pub(super) fn located_list<'t, T>(
     mapping: &Mapping<'t>,
     key: &'static str,
     read: impl Fn(&Value<'t>) -> Result<T, Reported>,
@@ -153,24 +163,27 @@ fn located_list<'t, T>(
 }
 
 fn server(root: &Mapping<'_>, folder: &Path) -> ServerSection {
-    let keys = &["threads", "pid_file", "upgrade_sock", "grace_period", "user", "group"];
+    let keys = &[
+        "threads",
+        "pid_file",
+        "upgrade_sock",
+        "grace_period",
+        "upstream_keepalive_pool_size",
+        "user",
+        "group",
+        "watch",
+    ];
     let server = root.section("server", keys);
-    server.unsupported("user");
-    server.unsupported("group");
     ServerSection {
         threads: server.read("threads", |value| value.integer(THREADS)),
         grace_period: server.read("grace_period", |value| duration(value, Duration::ZERO..=DAY)),
         pid_file: server.read("pid_file", |value| path(value, folder)),
         upgrade_sock: server.read("upgrade_sock", |value| path(value, folder)),
-    }
-}
-
-fn listener(value: &Value<'_>) -> Result<Located<SocketAddr>, Reported> {
-    let listener = value.mapping(&["address", "tls"]);
-    listener.unsupported("tls");
-    match listener.find("address") {
-        Some(address) => address.parse(text::listen_address),
-        None => Err(listener.missing("address", "write one such as address: 127.0.0.1:8787")),
+        upstream_keepalive_pool_size: server
+            .read("upstream_keepalive_pool_size", |value| value.integer(POOL_SIZES)),
+        user: server.read("user", |value| value.parse(text::printable)),
+        group: server.read("group", |value| value.parse(text::printable)),
+        watch: server.read("watch", Value::boolean),
     }
 }
 
@@ -191,14 +204,6 @@ fn approov(root: &Mapping<'_>, folder: &Path) -> ApproovSection {
         ],
     );
     let binding = approov.section("binding", &["headers", "claim", "missing_claim"]);
-    let names = |key| {
-        let list = approov.find(key)?;
-        if list.is_empty_list() {
-            list.problem("the list is empty", "write what is accepted, or remove the key to accept any");
-        }
-        let names = list.list_of(|name| name.parse(text::printable))?;
-        Some(names.into_iter().map(|name| name.value).collect())
-    };
     ApproovSection {
         token_header: approov.read("token_header", |value| value.parse(text::header_name)),
         token_prefix: approov
@@ -220,8 +225,8 @@ fn approov(root: &Mapping<'_>, folder: &Path) -> ApproovSection {
             value.word(&[("reject", MissingClaim::Reject), ("accept", MissingClaim::Accept)])
         }),
         leeway: approov.read("leeway", |value| duration(value, Duration::ZERO..=MAX_LEEWAY)),
-        issuers: names("issuers"),
-        audiences: names("audiences"),
+        issuers: text::names(&approov, "issuers"),
+        audiences: text::names(&approov, "audiences"),
     }
 }
 
@@ -249,34 +254,10 @@ fn content_type(text: &str) -> Result<HeaderValue, Fault> {
     }
 }
 
-fn origin(name: &str, value: &Value<'_>) -> OriginSection {
-    if !is_name(name) {
-        value.problem("this is not a name for an origin", "write 1 to 32 letters, digits, -, _ or .");
-    }
-    let origin = value.mapping(&[
-        "domain",
-        "connect_timeout",
-        "read_timeout",
-        "write_timeout",
-        "idle_timeout",
-        "resolve_interval",
-    ]);
-    let timeout = |key| origin.read(key, |value| duration(value, MILLISECOND..=DAY));
-    OriginSection {
-        name: name.to_owned(),
-        at: value.at().clone(),
-        domain: origin.find("domain").map(|value| value.parse(domain)),
-        connect_timeout: timeout("connect_timeout"),
-        read_timeout: timeout("read_timeout"),
-        write_timeout: timeout("write_timeout"),
-        idle_timeout: timeout("idle_timeout"),
-        resolve_interval: origin
-            .read("resolve_interval", |value| duration(value, Duration::from_secs(1)..=DAY)),
-    }
-}
-
 fn route(value: &Value<'_>) -> Result<RouteSection, Reported> {
-    let route = value.mapping(&["path", "match", "methods", "hosts", "policy", "strategy", "origin", "name"]);
+    let keys = &["path", "match", "methods", "hosts", "policy", "strategy", "origin", "name", "limits"];
+    let route = value.mapping(keys);
+    let limits = route.section("limits", &["rate", "body_bytes"]);
     let path = match route.find("path") {
         Some(path) => path.parse(text::route_path),
         None => Err(route.missing("path", "write one such as path: /v1/")),
@@ -293,6 +274,8 @@ fn route(value: &Value<'_>) -> Result<RouteSection, Reported> {
         policy: route.read("policy", |value| value.word(&policies)),
         strategy: route.read("strategy", |value| value.parse(|text| super::reader::word(text, &STRATEGIES))),
         origin: route.read("origin", |value| value.parse(|text| Ok(text.to_owned()))),
+        rates: limits.find("rate").and_then(limits::of_route).unwrap_or_default(),
+        body_bytes: limits.read("body_bytes", limits::body_bytes),
     };
     path.map(|_| section)
 }
@@ -307,6 +290,6 @@ fn conditions<T>(route: &Mapping<'_>, key: &'static str, parse: fn(&str) -> Resu
     value.list_of(read).unwrap_or_default()
 }
 
-fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Reported> {
+pub(super) fn duration(value: &Value<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Reported> {
     value.parse(|text| text::duration(text, range)).map(|duration| duration.value)
 }

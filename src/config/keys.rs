@@ -1,16 +1,14 @@
 //! Keys: from a secret or a PEM text, written in the configuration or in a file of its own.
 
-use std::fs::File;
-use std::io::Read;
-use std::iter;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use crate::approov::{Algorithm, Key, KeyError, Secret};
 
-use super::error::{Fault, Located, Location, MAX_QUOTED, Report, Reported, quoted};
-use super::reader::{Value, path};
+use super::error::{Fault, Located, Location, Report, Reported, quoted};
+use super::named_file::{self, located_path, warn_if_world_readable};
+use super::reader::Value;
 use super::text;
 
 /// What to do about any bad secret.
@@ -109,9 +107,9 @@ impl KeySection {
         let source = key.find(source).map(|found| (source, found)).ok_or(Reported)?;
         let material = match source {
             ("secret_base64", found) => Material::Secret(found.parse(secret)?.value),
-            ("secret_base64_file", found) => Material::SecretFile(file(found, folder)?),
+            ("secret_base64_file", found) => Material::SecretFile(located_path(found, folder)?),
             ("public_key", found) => Material::PublicKey(found.parse(|pem| Ok(pem.to_owned()))?),
-            (_, found) => Material::PublicKeyFile(file(found, folder)?),
+            (_, found) => Material::PublicKeyFile(located_path(found, folder)?),
         };
         Ok(Self { id, algorithm, material, at: value.at().clone() })
     }
@@ -169,59 +167,29 @@ fn secret(text: &str) -> Result<Secret, Fault> {
     Secret::from_base64(text).map_err(|error| Fault::new(error.to_string(), SECRET_MEND))
 }
 
-fn file(value: &Value<'_>, folder: &Path) -> Result<Located<PathBuf>, Reported> {
-    Ok(Located { value: path(value, folder)?, at: value.at().clone() })
-}
-
 /// Reads and decodes a file that holds a secret and nothing else.
 pub(super) fn read_secret_file(path: &Path, at: &Location, report: &Report) -> Result<Secret, Reported> {
     let text = read_small_file(path, at, report)?;
     warn_if_world_readable(path, at, report);
     Secret::from_base64(&text)
-        .map_err(|error| report.problem(at, format!("{}: {error}", shown(path)), SECRET_MEND))
+        .map_err(|error| report.problem(at, format!("{}: {error}", path.display()), SECRET_MEND))
 }
 
 /// More than any secret or public key takes.
 const MAX_KEY_FILE: u64 = 64 * 1024;
 
-fn read_small_file(path: &Path, at: &Location, report: &Report) -> Result<Zeroizing<String>, Reported> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let read = File::open(path).and_then(|file| file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        let message = format!("{} cannot be read: {error}", shown(path));
-        return Err(report.problem(at, message, "check the path and who may read the file"));
-    }
+/// Reads a text that is short, and perhaps secret.
+pub(super) fn read_small_file(
+    path: &Path,
+    at: &Location,
+    report: &Report,
+) -> Result<Zeroizing<String>, Reported> {
+    let bytes = named_file::read(path, MAX_KEY_FILE + 1, at, report)?;
     match std::str::from_utf8(&bytes) {
         Ok(text) if bytes.len() as u64 <= MAX_KEY_FILE => Ok(Zeroizing::new(text.to_owned())),
         _ => {
-            let message = format!("{} holds something other than a short text", shown(path));
+            let message = format!("{} holds something other than a short text", path.display());
             Err(report.problem(at, message, "store the base64 or PEM text in it, not raw bytes"))
         }
     }
 }
-
-/// The path as messages show it; hidden where it might hold the secret itself, written in place of a
-/// file's name.
-fn shown(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let folders = text.match_indices('/').map(|(slash, _)| slash + 1);
-    let is_secret = iter::once(0).chain(folders).any(|from| Secret::from_base64(&text[from..]).is_ok());
-    if is_secret || text.split('/').any(|name| name.chars().count() > MAX_QUOTED) {
-        "a file whose name might be a secret".to_owned()
-    } else {
-        text.escape_debug().to_string()
-    }
-}
-
-/// A secret that every account of the machine can read is none.
-#[cfg(unix)]
-pub(super) fn warn_if_world_readable(path: &Path, at: &Location, report: &Report) {
-    use std::os::unix::fs::PermissionsExt;
-    if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0) {
-        let message = format!("everyone on this machine can read the secret in {}", shown(path));
-        report.warning(at, message, "take the right away: chmod o-rwx");
-    }
-}
-
-#[cfg(not(unix))]
-pub(super) fn warn_if_world_readable(_: &Path, _: &Location, _: &Report) {}

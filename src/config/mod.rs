@@ -4,24 +4,32 @@
 //! 1. `yaml` makes a tree of the file, in which every node knows its line;
 //! 2. `reader` and `file` read it, key by key, into typed values with their places;
 //! 3. `env` reads the variables that stand above the file;
-//! 4. `resolve`, with `listeners`, `origins`, `routes` and `keys`, puts both together, fills in defaults and checks what takes
-//!    several values.
+//! 4. `resolve`, with `user`, `listeners`, `origins`, `routes`, `limits`, `keys` and `access_log`, puts
+//!    both together, fills in defaults and checks what takes several values.
 //!
 //! Each step adds its problems to one report and goes on, so that a run tells all of them.
 
+mod access_log;
 mod domain;
 mod env;
 mod error;
 mod file;
+mod files;
+mod identity;
 mod keys;
+mod limits;
 mod listeners;
+mod named_file;
 mod origins;
+mod quantity;
 mod reader;
 mod resolve;
 mod routes;
 mod text;
+mod user;
 mod yaml;
 
+use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -34,9 +42,18 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::approov::{Secret, Verifier};
 use crate::policy::RouteTable;
+use crate::tls::ServerTls;
+use crate::trusted_proxies::TrustedProxies;
 
 pub use env::{Environment, VARIABLES};
 pub use error::{Place, Problem, Problems};
+pub use files::SourceFile;
+pub use limits::{ConnectionLimits, LimitSettings, RequestLimits, RouteLimitSettings, TimeLimits};
+pub use origins::{
+    Balance, Capacity, CheckKind, Ejection, HealthCheck, Keepalive, Origin, OriginAddress, OriginHttp,
+    OriginTimeouts, OriginTls, Retries, SecretHeader, Target,
+};
+pub use quantity::{show_rate, show_size};
 pub use text::{show_duration, strategy_name};
 
 use env::Overrides;
@@ -52,8 +69,8 @@ use resolve::Sources;
 pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Settings, Problems> {
     let report = Report::default();
     let settings = sources(file, environment, &report).and_then(|read| resolve::settings(read, &report));
-    let (settings, warnings) = report.finish(settings)?;
-    Ok(Settings { warnings, ..settings })
+    let (settings, warnings, files) = report.finish(settings)?;
+    Ok(Settings { warnings, files, ..settings })
 }
 
 /// Like [`load`], for the text of a configuration file that need not exist. Relative paths in it
@@ -66,8 +83,8 @@ pub fn load_text(text: &str, name: &Path, environment: &Environment) -> Result<S
     let overrides = environment.overrides(&report);
     let settings =
         text_sources(text, name, overrides, &report).and_then(|read| resolve::settings(read, &report));
-    let (settings, warnings) = report.finish(settings)?;
-    Ok(Settings { warnings, ..settings })
+    let (settings, warnings, files) = report.finish(settings)?;
+    Ok(Settings { warnings, files, ..settings })
 }
 
 /// Like [`load`], for commands that look at tokens and need no origin.
@@ -87,7 +104,7 @@ pub fn load_approov(file: Option<&Path>, environment: &Environment) -> Result<Ap
 pub fn load_secrets(file: Option<&Path>, environment: &Environment) -> Result<Vec<NamedSecret>, Problems> {
     let report = Report::default();
     let keys = sources(file, environment, &report).and_then(|read| resolve::keys_only(read, &report));
-    let (keys, _) = report.finish(keys)?;
+    let (keys, ..) = report.finish(keys)?;
     let secret = |key: LoadedKey| match key.material {
         LoadedMaterial::Secret(secret) => Some(NamedSecret { id: key.id, secret }),
         LoadedMaterial::Public(_) => None,
@@ -104,8 +121,8 @@ pub struct NamedSecret {
     pub secret: Secret,
 }
 
-/// Larger than any genuine configuration.
-const MAX_FILE: u64 = 1024 * 1024;
+/// Larger than any genuine configuration: ten thousand routes of 400 bytes each.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
 
 fn sources(file: Option<&Path>, environment: &Environment, report: &Report) -> Result<Sources, Reported> {
     let overrides = environment.overrides(report);
@@ -135,6 +152,7 @@ fn text_sources(text: &str, path: &Path, overrides: Overrides, report: &Report) 
 }
 
 fn read_text(path: &Path, whole: &Location, report: &Report) -> Result<String, Reported> {
+    report.reads(path);
     let mut bytes = Vec::new();
     if let Err(error) = fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
     {
@@ -146,7 +164,7 @@ fn read_text(path: &Path, whole: &Location, report: &Report) -> Result<String, R
         ));
     }
     if bytes.len() as u64 > MAX_FILE {
-        let message = "the configuration file is larger than 1 MiB";
+        let message = "the configuration file is larger than 4 MiB";
         return Err(report.problem(whole, message, "check that it is the right file"));
     }
     String::from_utf8(bytes).map_err(|error| {
@@ -176,10 +194,14 @@ pub struct Settings {
     pub origins: Vec<Origin>,
     /// Which policy a request meets.
     pub routes: RouteTable,
+    /// How much is admitted.
+    pub limits: LimitSettings,
     /// The access log.
     pub log: Log,
     /// What is legal but suspicious: to be shown, and no reason to stop.
     pub warnings: Vec<Problem>,
+    /// The files that all this was read from.
+    pub files: Vec<SourceFile>,
 }
 
 /// The process: `server` in the file.
@@ -193,13 +215,91 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// The socket over which a successor takes the listening sockets.
     pub upgrade_sock: Option<PathBuf>,
+    /// Which user the process becomes once it listens; none if it stays what it is.
+    pub identity: Option<Identity>,
+    /// Whether changed files are loaded again by themselves.
+    pub watch: bool,
+    /// Unused connections to origins that each worker keeps.
+    pub upstream_keepalive_pool_size: usize,
+}
+
+/// A user and a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's name, if the system knows one.
+    pub name: Option<String>,
+    /// The user's number; never that of root.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} ({}:{})", self.uid, self.gid),
+            None => write!(f, "{}:{}", self.uid, self.gid),
+        }
+    }
 }
 
 /// A public listener: an entry of `listeners` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Address and port; port 0 takes any free one.
     pub address: SocketAddr,
+    /// Whether HTTP/2 is spoken in clear text with clients that begin so.
+    pub h2c: bool,
+    /// What it speaks TLS with; plain HTTP otherwise.
+    pub tls: Option<ServerTls>,
+    /// The files that `tls` was made of: certificates, keys, authorities, lists.
+    pub tls_files: Vec<PathBuf>,
+    /// The proxies before it, and where they tell the client's address.
+    pub trusted_proxies: Option<TrustedProxies>,
+    /// Whether requests that came without TLS are sent to `https://` in place of an answer.
+    pub redirect_to_https: bool,
+    /// What `Strict-Transport-Security` says in answers to requests that came with TLS.
+    pub hsts: Option<Hsts>,
+}
+
+impl Listener {
+    /// One that speaks plain HTTP, with nothing before it.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self {
+            address,
+            h2c: false,
+            tls: None,
+            tls_files: Vec::new(),
+            trusted_proxies: None,
+            redirect_to_https: false,
+            hsts: None,
+        }
+    }
+}
+
+/// HTTP Strict Transport Security (RFC 6797): browsers and some HTTP libraries come with TLS from
+/// then on. Prints as the field's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// How long that is remembered; nothing makes clients forget it.
+    pub max_age: Duration,
+    /// Whether it concerns every name below the host's as well.
+    pub include_subdomains: bool,
+    /// Whether the host may go into the lists that browsers are shipped with.
+    pub preload: bool,
+}
+
+impl fmt::Display for Hsts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "max-age={}", self.max_age.as_secs())?;
+        if self.include_subdomains {
+            f.write_str("; includeSubDomains")?;
+        }
+        if self.preload {
+            f.write_str("; preload")?;
+        }
+        Ok(())
+    }
 }
 
 /// The admin listener: `admin` in the file.
@@ -220,6 +320,8 @@ pub struct Approov {
     pub binding_headers: Vec<HeaderName>,
     /// Keys and rules.
     pub verifier: Verifier,
+    /// Those of single origins, by position; none where the origin has the usual ones.
+    pub origin_verifiers: Vec<Option<Verifier>>,
 }
 
 /// The answer to refused requests: `rejection` in the file.
@@ -233,49 +335,19 @@ pub struct RejectionAnswer {
     pub body: Bytes,
 }
 
-/// A protected API: an entry of `origins` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Its name in the file, in metrics and in logs.
-    pub name: Box<str>,
-    /// Host name or IP address, without port: what is resolved, and the TLS server name.
-    pub host: Box<str>,
-    /// TCP port.
-    pub port: u16,
-    /// Whether TLS is spoken, with the certificate and name verified.
-    pub tls: bool,
-    /// The value of the `Host` field: host, and port unless it is the scheme's own.
-    pub authority: HeaderValue,
-    /// Time limits.
-    pub timeouts: OriginTimeouts,
-    /// How often the host name is resolved again.
-    pub resolve_interval: Duration,
-}
-
-/// Time limits towards an origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OriginTimeouts {
-    /// TCP connection and TLS handshake together.
-    pub connect: Duration,
-    /// Between two reads, so also until the first byte of the response.
-    pub read: Duration,
-    /// Between two writes.
-    pub write: Duration,
-    /// How long an unused connection is kept for reuse.
-    pub idle: Duration,
-}
-
 /// `log` in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The access log.
     pub access: AccessLog,
+    /// The file it is appended to; none for standard output.
+    pub file: Option<PathBuf>,
 }
 
 /// Whether and how requests are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLog {
-    /// One JSON object a line on standard output.
+    /// One JSON object a line.
     Json,
     /// Not at all.
     Off,

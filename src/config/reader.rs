@@ -2,7 +2,6 @@
 //! its place, and reading goes on.
 
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
 
 use super::error::{Fault, Located, Location, Report, Reported, quoted, suggest};
 use super::yaml::{Kind, Node};
@@ -29,9 +28,24 @@ impl<'t> Value<'t> {
         matches!(&self.node.kind, Kind::List(items) if items.is_empty())
     }
 
+    /// Whether this is a certain word, which may stand where something else is usual.
+    pub fn is_word(&self, word: &str) -> bool {
+        matches!(&self.node.kind, Kind::Scalar { text, plain: true } if text == word)
+    }
+
+    /// Whether keys and values are written here.
+    pub fn is_mapping(&self) -> bool {
+        matches!(self.node.kind, Kind::Mapping(_))
+    }
+
     /// Reports a problem of this value.
     pub fn problem(&self, message: impl Into<String>, mend: impl Into<String>) -> Reported {
         self.report.problem(&self.at, message, mend)
+    }
+
+    /// Reports something legal but suspicious about this value.
+    pub fn warning(&self, message: impl Into<String>, mend: impl Into<String>) {
+        self.report.warning(&self.at, message, mend);
     }
 
     /// A mapping with no keys but these. Nothing written is an empty one; anything else is
@@ -200,13 +214,6 @@ impl<'t> Mapping<'t> {
     pub fn problem(&self, message: impl Into<String>, mend: impl Into<String>) -> Reported {
         if self.is_whole { self.report.problem(&self.at, message, mend) } else { Reported }
     }
-
-    /// Reports `key`, if it is written, as one that a later version may know.
-    pub fn unsupported(&self, key: &'static str) {
-        if let Some(value) = self.find(key) {
-            value.problem("this is not supported in this version", "remove it");
-        }
-    }
 }
 
 /// A whole number in a range.
@@ -257,18 +264,6 @@ pub(super) fn list_names<'k>(keys: impl IntoIterator<Item = &'k str>) -> String 
 
 /// How many worker threads can be asked for.
 pub(super) const THREADS: RangeInclusive<usize> = 1..=1024;
-
-/// A file name; a relative one begins at the folder of the configuration file.
-pub(super) fn path(value: &Value<'_>, folder: &Path) -> Result<PathBuf, Reported> {
-    let path = value.text()?;
-    if path.is_empty() || path.contains('\0') {
-        return Err(value.problem(
-            "this is not a file name",
-            "write a path; a relative one begins at this file's folder",
-        ));
-    }
-    Ok(folder.join(path))
-}
 
 #[cfg(test)]
 mod tests {

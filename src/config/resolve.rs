@@ -11,19 +11,24 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::approov::{BindingRules, ClaimRules, DEFAULT_MAX_TOKEN_LENGTH, MissingClaim, Strategy, Verifier};
-use crate::policy::{Policy, Route, RouteTable};
+use crate::policy::{Policy, Route};
 
+use super::access_log::log;
 use super::env::{Overrides, TokenOverrides};
 use super::error::{Located, Location, Report, Reported, quoted};
 use super::file::{ApproovSection, File, RejectionSection, ServerSection};
-use super::keys::{LoadedKey, warn_if_world_readable};
-use super::listeners::{admin, listeners};
-use super::origins::{check_loops, origins};
+use super::keys::{KeySection, LoadedKey};
+use super::limits::limits;
+use super::listeners::{self, admin, listeners};
+use super::named_file::warn_if_world_readable;
+use super::origins::{ApproovOfOrigin, check_loops, check_secret_headers, origins};
 use super::routes::routes;
-use super::{AccessLog, Admin, Approov, Listener, Log, RejectionAnswer, Server, Settings};
+use super::user::identity;
+use super::{Admin, Approov, RejectionAnswer, Server, Settings};
 
 const DEFAULT_TOKEN_HEADER: HeaderName = HeaderName::from_static("approov-token");
 const DEFAULT_BINDING_HEADER: HeaderName = http::header::AUTHORIZATION;
+const DEFAULT_POOL_SIZE: usize = 1024;
 const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(30);
 
 /// What was read, and the file as a whole for problems without a line.
@@ -38,41 +43,55 @@ pub(super) struct Sources {
 pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported> {
     let Sources { path, whole, file, overrides } = sources;
     let strategy = overrides.strategy.or(file.approov.strategy).unwrap_or_default();
-    let origins = origins(file.origins, overrides.domain, &whole, report);
-    let names: Vec<&str> = origins.iter().map(|(name, _)| name.as_str()).collect();
+    let of_routes = file.routes.as_ref().map(|routes| routes.value.as_slice());
+    let limits = limits(file.limits, of_routes, report);
+    let mut origins = origins(file.origins, overrides.domain, &whole, report);
+    let of_origins: Vec<_> = origins.iter_mut().map(|origin| origin.approov.take()).collect();
+    let is_needed = of_origins.iter().any(Option::is_none);
+    let names: Vec<&str> = origins.iter().map(|origin| origin.name.as_str()).collect();
     let routes = routes(file.routes, strategy, &names, &whole, report);
     let listeners = listeners(file.listeners, overrides.listen, &whole, report);
-    let admin = admin(file.admin, overrides.admin, &listeners, report);
-    let keys = keys(&file.approov, overrides.secret, path.as_ref(), &whole, report);
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
+    let admin = admin(file.admin, overrides.admin, &addresses, report);
+    let server = server(file.server, overrides.threads, overrides.runtime_folder, &addresses, report);
+    let log = log(file.log.access, file.log.file, report);
+    let keys = keys(&file.approov, overrides.secret, is_needed, path.as_ref(), &whole, report);
+    let of_origins: Vec<_> =
+        of_origins.into_iter().map(|own| own.map(|own| own_rules(own, path.as_ref(), report))).collect();
+    let of_origins = of_origins.into_iter().map(Option::transpose).collect::<Result<Vec<_>, _>>();
     let sources = ApproovSources { section: file.approov, overrides: overrides.token };
-    check_binding(&sources, &routes, report);
-    check_loops(&origins, &listeners, report);
+    check_binding(&sources, routes.routes(), report);
+    check_loops(&origins, &addresses, report);
+    check_secret_headers(&origins, &sources.verified_headers().iter().collect::<Vec<_>>(), report);
+    let listeners = listeners::load(listeners, routes.routes(), report);
     Ok(Settings {
         file: path,
-        server: server(file.server, overrides.threads, overrides.runtime_folder, &listeners),
-        listeners: listeners.into_iter().map(|listener| Listener { address: listener.value }).collect(),
+        server: server?,
+        listeners: listeners?,
         admin: Admin { address: admin? },
-        approov: approov(sources, keys?),
+        approov: approov(sources, keys?, of_origins?),
         rejection: rejection(file.rejection),
-        origins: origins.into_iter().map(|(_, origin)| Ok(origin?.value)).collect::<Result<_, _>>()?,
-        routes: RouteTable::new(routes),
-        log: Log { access: file.access_log.unwrap_or(AccessLog::Json) },
+        origins: origins.into_iter().map(|named| Ok(named.origin?.value)).collect::<Result<_, _>>()?,
+        routes,
+        limits: limits?,
+        log,
         warnings: Vec::new(),
+        files: Vec::new(),
     })
 }
 
 /// What concerns tokens only.
 pub(super) fn approov_only(sources: Sources, report: &Report) -> Result<Approov, Reported> {
     let Sources { path, whole, file, overrides } = sources;
-    let keys = keys(&file.approov, overrides.secret, path.as_ref(), &whole, report)?;
+    let keys = keys(&file.approov, overrides.secret, true, path.as_ref(), &whole, report)?;
     let sources = ApproovSources { section: file.approov, overrides: overrides.token };
-    Ok(approov(sources, keys))
+    Ok(approov(sources, keys, Vec::new()))
 }
 
 /// The keys before they become a verifier.
 pub(super) fn keys_only(sources: Sources, report: &Report) -> Result<Vec<LoadedKey>, Reported> {
     let Sources { path, whole, file, overrides } = sources;
-    keys(&file.approov, overrides.secret, path.as_ref(), &whole, report)
+    keys(&file.approov, overrides.secret, true, path.as_ref(), &whole, report)
 }
 
 fn server(
@@ -80,23 +99,29 @@ fn server(
     threads: Option<usize>,
     runtime_folder: Option<PathBuf>,
     listeners: &[Located<SocketAddr>],
-) -> Server {
+    report: &Report,
+) -> Result<Server, Reported> {
     let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
     // Named after the first listener, so that several gateways get along; one on any free port
     // cannot be found again anyway.
     let address = listeners.first().map(|listener| listener.value).filter(|address| address.port() != 0);
     let own_file = |extension: &str| Some(runtime_folder.as_ref()?.join(format!("{}.{extension}", address?)));
-    Server {
+    Ok(Server {
         threads: threads.or(section.threads).unwrap_or_else(cores),
         grace_period: section.grace_period.unwrap_or(DEFAULT_GRACE_PERIOD),
         pid_file: section.pid_file.or_else(|| own_file("pid")),
         upgrade_sock: section.upgrade_sock.or_else(|| own_file("upgrade.sock")),
-    }
+        identity: identity(section.user, section.group, report)?,
+        watch: section.watch.unwrap_or(false),
+        upstream_keepalive_pool_size: section.upstream_keepalive_pool_size.unwrap_or(DEFAULT_POOL_SIZE),
+    })
 }
 
+/// The usual keys. `is_needed` is false where every origin has its own.
 fn keys(
     section: &ApproovSection,
     variable: Option<Result<crate::approov::Secret, Reported>>,
+    is_needed: bool,
     path: Option<&PathBuf>,
     whole: &Location,
     report: &Report,
@@ -104,14 +129,39 @@ fn keys(
     if let Some(secret) = variable {
         return Ok(vec![LoadedKey::of_account(secret?)]);
     }
-    let keys = match &section.keys {
-        Some(keys) if !keys.value.is_empty() => &keys.value,
+    match &section.keys {
+        Some(keys) if !keys.value.is_empty() => load_keys(&keys.value, path, report),
+        _ if !is_needed => Ok(Vec::new()),
         _ => {
             let mend =
                 "set APPROOV_SECRET_BASE64 or APPROOV_SECRET_BASE64_FILE, or write approov.keys in a file";
-            return Err(report.problem(whole, "there is no key to verify tokens with", mend));
+            Err(report.problem(whole, "there is no key to verify tokens with", mend))
         }
-    };
+    }
+}
+
+/// What an origin asks of tokens in place of what `approov` says.
+struct OwnRules {
+    keys: Vec<LoadedKey>,
+    issuers: Option<Vec<String>>,
+    audiences: Option<Vec<String>>,
+}
+
+fn own_rules(own: ApproovOfOrigin, path: Option<&PathBuf>, report: &Report) -> Result<OwnRules, Reported> {
+    let Located { value: keys, at } = own.keys?;
+    if keys.is_empty() {
+        let mend = "write a key, or remove approov from this origin to use the usual ones";
+        return Err(report.problem(&at, "the list is empty", mend));
+    }
+    let keys = load_keys(&keys, path, report)?;
+    Ok(OwnRules { keys, issuers: own.issuers, audiences: own.audiences })
+}
+
+fn load_keys(
+    keys: &[Result<KeySection, Reported>],
+    path: Option<&PathBuf>,
+    report: &Report,
+) -> Result<Vec<LoadedKey>, Reported> {
     let mut ids: Vec<&str> = Vec::new();
     for key in keys.iter().flatten() {
         if let Some(Located { value: id, at }) = key.id() {
@@ -146,12 +196,22 @@ impl ApproovSources {
         self.overrides.binding_headers.as_deref().or(self.section.binding_headers.as_deref())
     }
 
+    /// Those that carry tokens, or what tokens are bound to.
+    fn verified_headers(&self) -> Vec<HeaderName> {
+        let token = self.token_header().map_or(DEFAULT_TOKEN_HEADER, |header| header.value.clone());
+        let bound = match self.binding_headers() {
+            Some(headers) => headers.iter().map(|header| header.value.clone()).collect(),
+            None => vec![DEFAULT_BINDING_HEADER],
+        };
+        [vec![token], bound].concat()
+    }
+
     fn binding_claim(&self) -> Option<&Located<String>> {
         self.overrides.binding_claim.as_ref().or(self.section.binding_claim.as_ref())
     }
 }
 
-fn approov(sources: ApproovSources, keys: Vec<LoadedKey>) -> Approov {
+fn approov(sources: ApproovSources, keys: Vec<LoadedKey>, of_origins: Vec<Option<OwnRules>>) -> Approov {
     let token_header = sources.token_header().map_or(DEFAULT_TOKEN_HEADER, |header| header.value.clone());
     let binding_headers = match sources.binding_headers() {
         Some(headers) => headers.iter().map(|header| header.value.clone()).collect(),
@@ -169,12 +229,30 @@ fn approov(sources: ApproovSources, keys: Vec<LoadedKey>) -> Approov {
         issuers: section.issuers.unwrap_or_default(),
         audiences: section.audiences.unwrap_or_default(),
     };
-    let verifier = Verifier::new(keys.into_iter().map(LoadedKey::into_key).collect())
-        .with_prefix(section.token_prefix.as_deref().unwrap_or_default())
-        .with_max_token_length(section.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH))
-        .with_claim_rules(claims)
-        .with_binding_rules(binding);
-    Approov { token_header, forward_token: section.forward_token.unwrap_or(false), binding_headers, verifier }
+    let prefix = section.token_prefix.as_deref().unwrap_or_default();
+    let max_length = section.max_token_length.unwrap_or(DEFAULT_MAX_TOKEN_LENGTH);
+    let verifier = |keys: Vec<LoadedKey>, claims: ClaimRules| {
+        Verifier::new(keys.into_iter().map(LoadedKey::into_key).collect())
+            .with_prefix(prefix)
+            .with_max_token_length(max_length)
+            .with_claim_rules(claims)
+            .with_binding_rules(binding.clone())
+    };
+    let of_origin = |own: OwnRules| {
+        let claims = ClaimRules {
+            leeway: claims.leeway,
+            issuers: own.issuers.unwrap_or_else(|| claims.issuers.clone()),
+            audiences: own.audiences.unwrap_or_else(|| claims.audiences.clone()),
+        };
+        verifier(own.keys, claims)
+    };
+    Approov {
+        origin_verifiers: of_origins.into_iter().map(|own| own.map(of_origin)).collect(),
+        verifier: verifier(keys, claims.clone()),
+        token_header,
+        forward_token: section.forward_token.unwrap_or(false),
+        binding_headers,
+    }
 }
 
 /// Binding and the token header together, and binding that is set up but asked for by no route.

@@ -1,7 +1,9 @@
 //! The route table: names, defaults, origins by position, and what looks like a mistake.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::approov::Strategy;
-use crate::policy::{HostPattern, PathPattern, Policy, Route};
+use crate::policy::{PathPattern, Policy, Route, RouteTable};
 
 use super::error::{Located, Location, Report, Reported, quoted, suggest};
 use super::file::{PathMatch, RouteSection};
@@ -15,32 +17,35 @@ pub(super) fn routes(
     origins: &[&str],
     whole: &Location,
     report: &Report,
-) -> Vec<Route> {
+) -> RouteTable {
     let Some(Located { value: sections, at }) = sections else {
         if origins.len() > 1 {
             let names = list_names(origins.iter().copied());
             let message = format!("there are several origins ({names}) and no routes");
             report.problem(whole, message, "write routes, each with its origin");
         }
-        return vec![whole_api(strategy)];
+        return RouteTable::new(vec![whole_api(strategy)]);
     };
     if sections.is_empty() {
         report.problem(&at, "the list is empty", "write a route, or remove the key to protect every path");
     }
     let names = Names::of(&sections, report);
-    let mut table: Vec<(Route, Location)> = Vec::with_capacity(sections.len());
+    let (mut routes, mut places) = (Vec::with_capacity(sections.len()), Vec::with_capacity(sections.len()));
     for (section, name) in sections.into_iter().zip(names.0) {
         let Ok(section) = section else { continue };
         warn(&section, report);
-        let at = section.at.clone();
-        let route = route(section, name, strategy, origins, report);
-        if let Some((_, earlier)) = table.iter().find(|(earlier, _)| covers(earlier, &route)) {
-            let message = format!("this route never matches: {} takes all its requests", earlier.name());
-            report.warning(&at, message, "move it up, or remove it");
-        }
-        table.push((route, at));
+        places.push(section.at.clone());
+        routes.push(route(section, name, strategy, origins, report));
     }
-    table.into_iter().map(|(route, _)| route).collect()
+    let table = RouteTable::new(routes);
+    for (index, at) in places.iter().enumerate() {
+        if let Some(earlier) = table.covering(index) {
+            let earlier = places[earlier].name();
+            let message = format!("this route never matches: {earlier} takes all its requests");
+            report.warning(at, message, "move it up, or remove it");
+        }
+    }
+    table
 }
 
 /// Everything protected.
@@ -133,103 +138,33 @@ struct Names(Vec<Box<str>>);
 
 impl Names {
     fn of(sections: &[Result<RouteSection, Reported>], report: &Report) -> Self {
-        let mut taken: Vec<&str> = Vec::new();
+        let mut taken: HashSet<Box<str>> = HashSet::new();
         for section in sections.iter().flatten() {
             let Some(Located { value: name, at }) = &section.name else { continue };
-            if taken.contains(&name.as_str()) {
+            if !taken.insert(name.as_str().into()) {
                 let message = format!("the name {} is already that of another route", quoted(name));
                 report.problem(at, message, "metrics could not tell them apart; choose another");
             }
-            taken.push(name);
         }
-        let mut names: Vec<Box<str>> = Vec::with_capacity(sections.len());
-        for section in sections {
-            let name = match section {
-                Ok(RouteSection { name: Some(name), .. }) => name.value.as_str().into(),
-                Ok(RouteSection { path, .. }) => {
-                    let is_free =
-                        |name: &str| !taken.contains(&name) && names.iter().all(|other| **other != *name);
-                    let numbered = (2..).map(|number| format!("{} #{number}", path.value));
-                    let first = std::iter::once(path.value.to_string());
-                    first.chain(numbered).find(|name| is_free(name)).unwrap_or_default().into()
+        // How often each path has lent its name.
+        let mut lent: HashMap<&str, usize> = HashMap::new();
+        let names = sections.iter().map(|section| match section {
+            Ok(RouteSection { name: Some(name), .. }) => name.value.as_str().into(),
+            Ok(RouteSection { path, .. }) => {
+                let count = lent.entry(&path.value).or_default();
+                loop {
+                    *count += 1;
+                    let name: Box<str> = match *count {
+                        1 => path.value.clone(),
+                        count => format!("{} #{count}", path.value).into(),
+                    };
+                    if taken.insert(name.clone()) {
+                        return name;
+                    }
                 }
-                Err(Reported) => Box::default(),
-            };
-            names.push(name);
-        }
-        Self(names)
-    }
-}
-
-/// Whether `earlier` takes every request that `later` would.
-fn covers(earlier: &Route, later: &Route) -> bool {
-    let path = match (&earlier.path, &later.path) {
-        (PathPattern::Prefix(earlier), PathPattern::Prefix(later) | PathPattern::Exact(later)) => {
-            later.starts_with(&**earlier)
-        }
-        (PathPattern::Exact(earlier), PathPattern::Exact(later)) => earlier == later,
-        (PathPattern::Exact(_), PathPattern::Prefix(_)) => false,
-    };
-    path && covers_all(&earlier.methods, &later.methods, |earlier, later| earlier == later)
-        && covers_all(&earlier.hosts, &later.hosts, host_covers)
-}
-
-/// The same for lists of conditions, of which an empty one takes everything.
-fn covers_all<T>(earlier: &[T], later: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {
-    earlier.is_empty()
-        || (!later.is_empty()
-            && later.iter().all(|later| earlier.iter().any(|earlier| covers(earlier, later))))
-}
-
-fn host_covers(earlier: &HostPattern, later: &HostPattern) -> bool {
-    match (earlier, later) {
-        (HostPattern::Exact(earlier), HostPattern::Exact(later)) => earlier == later,
-        (HostPattern::Suffix(earlier), HostPattern::Exact(later) | HostPattern::Suffix(later)) => {
-            later.ends_with(&**earlier)
-        }
-        (HostPattern::Exact(_), HostPattern::Suffix(_)) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with(path: &str, methods: &[&str], hosts: &[&str]) -> Route {
-        Route {
-            path: PathPattern::from_path(path),
-            methods: methods.iter().map(|method| (*method).into()).collect(),
-            hosts: hosts
-                .iter()
-                .map(|host| match host.strip_prefix('*') {
-                    Some(suffix) => HostPattern::Suffix(suffix.into()),
-                    None => HostPattern::Exact((*host).into()),
-                })
-                .collect(),
-            ..whole_api(Strategy::Token)
-        }
-    }
-
-    #[test]
-    fn an_earlier_route_covers_a_later_one_if_every_condition_does() {
-        let mut cases = 0;
-        for (earlier, later, expected) in [
-            (with("/", &[], &[]), with("/v1", &["GET"], &["a"]), true),
-            (with("/v1/", &[], &[]), with("/v1/a/", &[], &[]), true),
-            (with("/v1/", &[], &[]), with("/v1", &[], &[]), false),
-            (with("/v1", &[], &[]), with("/v1", &[], &[]), true),
-            (with("/v1", &[], &[]), with("/v1/", &[], &[]), false),
-            (with("/", &["GET"], &[]), with("/v1", &[], &[]), false),
-            (with("/", &["GET", "PUT"], &[]), with("/v1", &["PUT"], &[]), true),
-            (with("/", &["GET"], &[]), with("/v1", &["GET", "PUT"], &[]), false),
-            (with("/", &[], &["*.a"]), with("/", &[], &["b.a", "*.c.a"]), true),
-            (with("/", &[], &["*.a"]), with("/", &[], &["a"]), false),
-            (with("/", &[], &["b.a"]), with("/", &[], &["*.a"]), false),
-            (with("/", &[], &["b.a"]), with("/", &[], &[]), false),
-        ] {
-            assert_eq!(covers(&earlier, &later), expected, "{earlier:?} {later:?}");
-            cases += 1;
-        }
-        assert_eq!(cases, 12);
+            }
+            Err(Reported) => Box::default(),
+        });
+        Self(names.collect())
     }
 }

@@ -1,6 +1,6 @@
 //! Texts that mean something, in the file and in the environment alike.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use crate::policy::{HostPattern, check_plain, is_claim};
 
 use super::domain::host_name;
 use super::error::{Fault, quoted};
+use super::reader::Mapping;
 
 /// The strategies and their names; the last is Approov's own word in some documents.
 pub(super) const STRATEGIES: [(&str, Strategy); 3] = [
@@ -117,6 +118,24 @@ pub(super) fn printable(text: &str) -> Result<String, Fault> {
         let message =
             format!("{} is empty, too long, or has control characters or blanks around it", quoted(text));
         Err(Fault::new(message, "write 1 to 128 printable characters"))
+    }
+}
+
+/// The list of names at `key`; `None` accepts any.
+pub(super) fn names(mapping: &Mapping<'_>, key: &'static str) -> Option<Vec<String>> {
+    let list = mapping.find(key)?;
+    if list.is_empty_list() {
+        list.problem("the list is empty", "write what is accepted, or remove the key to accept any");
+    }
+    let names = list.list_of(|name| name.parse(printable))?;
+    Some(names.into_iter().map(|name| name.value).collect())
+}
+
+/// A name that a certificate can be for: a host name or an IP address.
+pub(super) fn server_name(text: &str) -> Result<Box<str>, Fault> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.to_string().into()),
+        Err(_) => host_name(text),
     }
 }
 

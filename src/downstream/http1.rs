@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use pingora_core::apps::HttpServerApp;
@@ -12,19 +12,10 @@ use pingora_core::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
 use super::deadline::Deadline;
-use super::head::{HeadFault, HeadLimits, HeadReader};
+use super::head::{HeadFault, HeadReader};
 use super::stream::ClientStream;
 use super::{Proxy, Worker};
 use crate::proxy::{Connection, Unparsed, UnparsedRequest};
-
-/// How long a client's connection is kept without a request.
-const IDLE: Duration = Duration::from_secs(75);
-
-/// How long a whole head may take from its first byte on. Every read may be answered by one byte
-/// more, so a limit for each read is none.
-const HEAD: Duration = Duration::from_secs(10);
-
-const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 100, target: 8 * 1024 };
 
 /// After an answer to what is no request, the client's further bytes are read for so long and so
 /// far.
@@ -46,17 +37,29 @@ pub(super) async fn serve(
     connection: &Connection,
     stop: &ShutdownWatch,
 ) {
-    let mut deadline = Deadline::after(IDLE);
+    let started = Instant::now();
+    let mut requests = 0;
+    let mut deadline: Option<Deadline> = None;
     loop {
+        let bounds = worker.bounds();
+        let deadline = match &mut deadline {
+            Some(deadline) => {
+                deadline.set(bounds.time.idle);
+                deadline
+            }
+            none => none.insert(Deadline::after(bounds.time.idle)),
+        };
         let mut reader = HeadReader::default();
         let mut is_waiting = true;
         let head = poll_fn(|context| {
             loop {
-                match stream.poll_head(&mut reader, &LIMITS, context) {
+                match stream.poll_head(&mut reader, &bounds.head, context) {
                     Poll::Ready(head) => return Poll::Ready(Ok(head)),
                     Poll::Pending if is_waiting && stream.has_begun() => {
                         is_waiting = false;
-                        deadline.set(HEAD);
+                        // Every read may be answered by one byte more, so a limit for each read
+                        // were none.
+                        deadline.set(bounds.time.header);
                     }
                     Poll::Pending => return deadline.poll_passed(context).map(Err),
                 }
@@ -64,15 +67,19 @@ pub(super) async fn serve(
         })
         .await;
         let end = match head {
-            Ok(Some(Ok(head))) => match answer(&worker.proxy, head, stream, stop).await {
-                Some(kept) if kept.is_ambiguous() => return,
-                Some(kept) => {
-                    stream = kept;
-                    deadline.set(IDLE);
-                    continue;
+            Ok(Some(Ok(head))) => {
+                requests += 1;
+                let is_last = requests >= bounds.requests || started.elapsed() >= bounds.age;
+                stream.begin_body(&bounds);
+                match answer(&worker.proxy, head, stream, is_last, stop).await {
+                    Some(kept) if kept.is_ambiguous() => return,
+                    Some(kept) => {
+                        stream = kept;
+                        continue;
+                    }
+                    None => return,
                 }
-                None => return,
-            },
+            }
             Ok(Some(Err(fault))) => End::Answer(match fault {
                 HeadFault::Malformed => Unparsed::Malformed,
                 HeadFault::TargetTooLong => Unparsed::TargetTooLong,
@@ -93,17 +100,21 @@ async fn answer(
     proxy: &Arc<Proxy>,
     head: BytesMut,
     stream: Box<ClientStream>,
+    is_last: bool,
     stop: &ShutdownWatch,
 ) -> Option<Box<ClientStream>> {
     let mut session = ServerSession::new_http1(stream);
     session.set_pipelined_prefix(head);
+    if is_last {
+        session.set_keepalive_reuses_remaining(Some(0));
+    }
     let (stream, _) = proxy.process_new_http(session, stop).await?.consume();
     stream.into_any().downcast().ok()
 }
 
 /// Answers what is no request, and ends the connection: where the next one would begin is a guess.
 async fn refuse(worker: &Worker, mut stream: Box<ClientStream>, connection: &Connection, why: Unparsed) {
-    let request = UnparsedRequest { head: stream.unread(), peer: connection.peer, why };
+    let request = UnparsedRequest { head: stream.unread(), connection, why };
     let answer = worker.shared.refuse_unparsed(&request);
     let leave = async {
         if stream.write_all(&answer).await.is_ok() {

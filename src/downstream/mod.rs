@@ -2,30 +2,45 @@
 //!
 //! Each worker accepts from every listener and serves each connection in a task of its own:
 //!
-//! 1. `accept`: sockets, counted for as long as they live;
-//! 2. `http1`: the head of a request is waited for under a deadline, within bounds, and judged as
-//!    bytes (`head`); what is no request is answered here;
-//! 3. `stream`: hands Pingora this one request, and after it the next.
+//! 1. `accept`: sockets, within the limits, counted for as long as they live;
+//! 2. `greeting`: a trusted proxy's word of the client, and the TLS handshake;
+//! 3. `http1`: the head of a request is waited for under a deadline, within bounds, and judged as
+//!    bytes (`head`); what is no request is answered here. `stream` hands Pingora this one request,
+//!    and after it the next;
+//! 4. `http2`: requests side by side on one connection, within bounds.
 
 mod accept;
+mod body_watch;
+mod bounds;
 mod deadline;
+mod greeting;
 mod head;
 mod http1;
+mod http2;
+mod listener;
+mod pace;
 mod stream;
+mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pingora_proxy::HttpProxy;
 
+use crate::limits::Permit;
 use crate::proxy::{Gateway, Shared};
+use crate::upstream::OriginConnector;
 
 pub use accept::accept;
+pub use bounds::Bounds;
 pub use head::{Body, Head, HeadFault, HeadLimits, HeadReader, RequestLine};
+pub use listener::{Listener, SharedListener};
+
+pub(crate) use body_watch::BodyWatch;
 pub(crate) use head::{is_host, is_target_byte};
 
 /// The proxy of a worker.
-pub type Proxy = HttpProxy<Gateway>;
+pub type Proxy = HttpProxy<Gateway, OriginConnector>;
 
 /// What all connections of one worker share.
 pub struct Worker {
@@ -37,18 +52,28 @@ pub struct Worker {
     pub open: AtomicUsize,
 }
 
+impl Worker {
+    /// What connections keep to now.
+    fn bounds(&self) -> Bounds {
+        self.shared.snapshot.load().limits.bounds
+    }
+}
+
 /// Counts a connection for as long as it lives.
-struct Open(Arc<Worker>);
+struct Open {
+    worker: Arc<Worker>,
+    permit: Permit,
+}
 
 impl Open {
-    fn new(worker: &Arc<Worker>) -> Self {
+    fn new(worker: &Arc<Worker>, permit: Permit) -> Self {
         worker.open.fetch_add(1, Ordering::Relaxed);
-        Self(worker.clone())
+        Self { worker: worker.clone(), permit }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Release);
+        self.worker.open.fetch_sub(1, Ordering::Release);
     }
 }

@@ -5,7 +5,6 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,9 +19,11 @@ use pingora_core::protocols::{
 };
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::Bounds;
 use super::head::{Body, Head, HeadFault, HeadLimits, HeadReader};
+use super::pace::Pace;
+use super::transport::Transport;
 use crate::proxy::Connection;
 
 /// Read at once while a head, or what follows a request, is waited for.
@@ -41,12 +42,13 @@ const GATHERED: usize = 1460;
 /// the end of that request: bytes behind it belong to the next one and wait here, and while Pingora
 /// looks for the client's leaving it sees silence.
 pub struct ClientStream {
-    transport: TcpStream,
+    transport: Transport,
     connection: Arc<Connection>,
     /// Read from the client and not handed on.
     ahead: BytesMut,
     /// How many bytes belong to the body of the request in hand.
     body: u64,
+    pace: Pace,
     has_upgrade: bool,
     gathered: Vec<u8>,
     /// How much of what is gathered has been written.
@@ -56,12 +58,16 @@ pub struct ClientStream {
 }
 
 impl ClientStream {
-    /// The client's end of `connection`.
+    /// The client's end of `connection`; `ahead` has been read from it already.
     ///
     /// # Errors
     /// None in practice: the digest's status is a constant.
-    pub fn new(transport: TcpStream, connection: Arc<Connection>) -> pingora_core::Result<Self> {
-        let socket = SocketDigest::from_raw_fd(transport.as_raw_fd());
+    pub(super) fn new(
+        transport: Transport,
+        ahead: BytesMut,
+        connection: Arc<Connection>,
+    ) -> pingora_core::Result<Self> {
+        let socket = SocketDigest::from_raw_fd(transport.fd());
         // A fresh cell is empty.
         let _ = socket.peer_addr.set(Some(connection.peer.into()));
         let data: Box<dyn Any + Send + Sync> = Box::new(connection.clone());
@@ -69,14 +75,38 @@ impl ClientStream {
         Ok(Self {
             transport,
             connection,
-            ahead: BytesMut::new(),
+            ahead,
             body: 0,
+            pace: Pace::default(),
             has_upgrade: false,
             gathered: Vec::new(),
             written: 0,
             digest: Arc::new(digest),
             socket: Arc::new(socket),
         })
+    }
+
+    /// Waits for the first bytes of a connection, as many as `preface` or the first that differ; says
+    /// whether the connection begins with it. `None` when the client has gone before.
+    pub(super) fn poll_preface(&mut self, preface: &[u8], context: &mut Context<'_>) -> Poll<Option<bool>> {
+        loop {
+            let known = self.ahead.len().min(preface.len());
+            if self.ahead[..known] != preface[..known] {
+                return Poll::Ready(Some(false));
+            }
+            if known == preface.len() {
+                return Poll::Ready(Some(true));
+            }
+            match ready!(self.poll_ahead(context)) {
+                Ok(0) | Err(_) => return Poll::Ready(None),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// From now on its bytes are frames, not requests one after another.
+    pub(super) fn becomes_http2(&mut self) {
+        self.body = u64::MAX;
     }
 
     /// Whether the request in hand asked for another protocol, was answered in this one, and has
@@ -124,11 +154,19 @@ impl ClientStream {
             bytes
         };
         self.has_upgrade = head.has_upgrade;
+        self.connection.begins_request();
         self.body = match head.body {
             Body::Length(length) => length,
             Body::Chunked => u64::MAX,
         };
         bytes
+    }
+
+    /// The body of the request in hand keeps to these bounds.
+    pub(super) fn begin_body(&mut self, bounds: &Bounds) {
+        if self.body > 0 {
+            self.pace = Pace::new(bounds);
+        }
     }
 
     /// Everything that has come in and was not handed on.
@@ -178,11 +216,21 @@ impl ClientStream {
 
     /// Hands on what has come in already, or reads.
     fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let most = if self.connection.is_tunnel() { u64::MAX } else { self.body };
+        let is_tunnel = self.connection.is_tunnel();
+        let most = if is_tunnel { u64::MAX } else { self.body };
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let before = buffer.filled().len();
         if self.ahead.is_empty() {
-            ready!(Pin::new(&mut self.transport).poll_read(context, buffer))?;
+            match Pin::new(&mut self.transport).poll_read(context, buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => {
+                    if !is_tunnel {
+                        self.pace.waits();
+                    }
+                    return Poll::Pending;
+                }
+            }
+            self.pace.reads(buffer.filled().len() - before)?;
             let behind = before + (buffer.filled().len() - before).min(most);
             self.ahead.extend_from_slice(&buffer.filled()[behind..]);
             buffer.set_filled(behind);
@@ -245,7 +293,7 @@ impl AsyncRead for ClientStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.body == 0 && !self.connection.is_tunnel() {
+        if (self.body == 0 || self.connection.has_whole_request()) && !self.connection.is_tunnel() {
             self.poll_leaving(context)
         } else {
             self.poll_body(context, buffer)
@@ -308,7 +356,7 @@ impl Shutdown for ClientStream {
 
 impl UniqueID for ClientStream {
     fn id(&self) -> UniqueIDType {
-        self.transport.as_raw_fd()
+        self.transport.fd()
     }
 }
 

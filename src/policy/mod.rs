@@ -1,16 +1,18 @@
 //! Which policy a request meets: routes, tried in order.
 
 mod fields;
+mod index;
 mod path;
+mod table;
 
 use crate::approov::Strategy;
 
 pub use fields::{CLAIMS, is_claim};
-use path::decode;
 pub use path::{PathFault, check_plain};
+pub use table::RouteTable;
 
 /// What is done with the requests of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Policy {
     /// Verify, and refuse what fails.
     Protect,
@@ -60,6 +62,16 @@ impl PathPattern {
         }
     }
 
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (PathPattern::Prefix(this), PathPattern::Prefix(other) | PathPattern::Exact(other)) => {
+                other.starts_with(&**this)
+            }
+            (PathPattern::Exact(this), PathPattern::Exact(other)) => this == other,
+            (PathPattern::Exact(_), PathPattern::Prefix(_)) => false,
+        }
+    }
+
     fn takes_every_path(&self) -> bool {
         matches!(self, PathPattern::Prefix(prefix) if &**prefix == "/")
     }
@@ -84,6 +96,16 @@ impl HostPattern {
                 name.len() > suffix.len()
                     && name[name.len() - suffix.len()..].eq_ignore_ascii_case(suffix.as_bytes())
             }
+        }
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (HostPattern::Exact(this), HostPattern::Exact(other)) => this == other,
+            (HostPattern::Suffix(this), HostPattern::Exact(other) | HostPattern::Suffix(other)) => {
+                other.ends_with(&**this)
+            }
+            (HostPattern::Exact(_), HostPattern::Suffix(_)) => false,
         }
     }
 }
@@ -122,44 +144,19 @@ impl Route {
             && (self.methods.is_empty() || self.methods.iter().any(|taken| **taken == *method))
             && (self.hosts.is_empty() || self.hosts.iter().any(|taken| taken.matches(host)))
     }
+
+    /// Whether it takes every request that `other` would.
+    fn covers(&self, other: &Route) -> bool {
+        self.path.covers(&other.path)
+            && covers_all(&self.methods, &other.methods, |this, other| this == other)
+            && covers_all(&self.hosts, &other.hosts, HostPattern::covers)
+    }
 }
 
-/// The routes, in the order in which they are tried.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteTable {
-    routes: Vec<Route>,
-    path_sensitive: bool,
-}
-
-impl RouteTable {
-    /// A table of these routes.
-    pub fn new(routes: Vec<Route>) -> Self {
-        let path_sensitive = routes.iter().any(|route| !route.path.takes_every_path());
-        Self { routes, path_sensitive }
-    }
-
-    /// The first route that takes the request, with its position; `None` when none does. `path`
-    /// is without the query.
-    ///
-    /// # Errors
-    /// [`PathFault`] when routes look at paths and an origin might read this one as another, for
-    /// which another route would have been taken.
-    pub fn find(&self, method: &str, host: &[u8], path: &[u8]) -> Result<Option<(usize, &Route)>, PathFault> {
-        let find = |path: &[u8]| self.routes.iter().position(|route| route.takes(method, host, path));
-        let found = find(path);
-        if self.path_sensitive {
-            check_plain(path)?;
-            if path.contains(&b'%') && find(&decode(path)) != found {
-                return Err(PathFault::TwoRoutes);
-            }
-        }
-        Ok(found.map(|index| (index, &self.routes[index])))
-    }
-
-    /// The routes, in order.
-    pub fn routes(&self) -> &[Route] {
-        &self.routes
-    }
+/// The same for lists of conditions, of which an empty one takes everything.
+fn covers_all<T>(these: &[T], others: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {
+    these.is_empty()
+        || (!others.is_empty() && others.iter().all(|other| these.iter().any(|this| covers(this, other))))
 }
 
 #[cfg(test)]

@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT};
-use http::{HeaderValue, Method, StatusCode};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT, LOCATION, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY,
+};
+use http::{HeaderValue, Method, StatusCode, Version};
 use jiff::Timestamp;
-use pingora_core::Result;
-use pingora_http::ResponseHeader;
+use pingora_core::{ErrorType, OrErr, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::extract::{self, Unfit};
-use crate::approov::Presented;
+use super::grpc;
+use super::limited::RateFields;
 use crate::config::RejectionAnswer;
 
 /// An unread body of at most this many bytes is read, so that the connection can be kept.
@@ -30,22 +34,32 @@ const MAX_LINGERED: usize = 1024 * 1024;
 pub(super) enum Answer {
     /// Not from a genuine app, or denied by policy.
     Refused,
+    /// To be asked again with TLS.
+    Redirect,
     /// Not a proper request.
     BadRequest,
+    /// From an address that is not served.
+    Forbidden,
     /// No route.
     NotFound,
     /// `TRACE`.
     MethodNotAllowed,
     /// The client took too long to send its request.
     RequestTimeout,
+    /// The body is too long.
+    ContentTooLarge,
     /// The target is too long.
     UriTooLong,
+    /// More than a limit allows, or from an address that is banned.
+    TooManyRequests,
     /// The header is too long, or has too many fields.
     HeaderTooLarge,
     /// The gateway's own fault.
     Internal,
     /// The origin is down or talks nonsense.
     BadGateway,
+    /// The origin is not asked: it is down, or it or the gateway has enough to do.
+    Unavailable,
     /// The origin is too slow.
     GatewayTimeout,
 }
@@ -57,6 +71,17 @@ impl From<Unfit> for Answer {
             Unfit::Form => Answer::BadRequest,
         }
     }
+}
+
+/// What an answer says besides.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Notes<'a> {
+    /// `Strict-Transport-Security`.
+    pub hsts: Option<&'a HeaderValue>,
+    /// In how many seconds another may be had.
+    pub retry_after: Option<u64>,
+    /// What is left of a rate.
+    pub rate: Option<&'a RateFields>,
 }
 
 const COUNT: usize = Answer::GatewayTimeout as usize + 1;
@@ -80,14 +105,19 @@ impl Answers {
         Ok(Self {
             headers: [
                 header(Answer::Refused)?,
+                header(Answer::Redirect)?,
                 header(Answer::BadRequest)?,
+                header(Answer::Forbidden)?,
                 header(Answer::NotFound)?,
                 header(Answer::MethodNotAllowed)?,
                 header(Answer::RequestTimeout)?,
+                header(Answer::ContentTooLarge)?,
                 header(Answer::UriTooLong)?,
+                header(Answer::TooManyRequests)?,
                 header(Answer::HeaderTooLarge)?,
                 header(Answer::Internal)?,
                 header(Answer::BadGateway)?,
+                header(Answer::Unavailable)?,
                 header(Answer::GatewayTimeout)?,
             ],
             body: form.body.clone(),
@@ -120,21 +150,40 @@ impl Answers {
 
     /// Sends the answer. The connection is kept where that is safe: Pingora closes it over a body
     /// that has not been read to its end.
-    pub async fn send(&self, session: &mut Session, answer: Answer) -> Result<()> {
+    pub async fn send(&self, session: &mut Session, answer: Answer, notes: &Notes<'_>) -> Result<()> {
+        if grpc::is_call(session.req_header()) {
+            return session.write_response_header(Box::new(grpc::header(answer)?), true).await;
+        }
+        let is_http1 = session.req_header().version != Version::HTTP_2;
         if answer == Answer::BadRequest {
             // Where one request is malformed, the start of the next is a guess.
             session.set_keepalive(None);
-        } else {
+        } else if is_http1 {
             drain_small_body(session).await;
         }
-        let header = self.headers[answer as usize].clone();
+        let mut header = self.headers[answer as usize].clone();
+        if let Some(hsts) = notes.hsts {
+            header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
+        if let Some(seconds) = notes.retry_after {
+            header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+        }
+        if let Some(rate) = notes.rate {
+            rate.insert(&mut header)?;
+        }
+        if answer == Answer::Redirect {
+            header.insert_header(LOCATION, secure_url(session.req_header())?)?;
+        }
         let body = if session.req_header().method == Method::HEAD { Bytes::new() } else { self.body.clone() };
         let without_body = body.is_empty();
         session.write_response_header(Box::new(header), without_body).await?;
         if !without_body {
             session.write_response_body(Some(body), true).await?;
         }
-        linger(session).await;
+        // A stream of HTTP/2 that is still being written to is reset without an error.
+        if is_http1 {
+            linger(session).await;
+        }
         Ok(())
     }
 }
@@ -142,16 +191,31 @@ impl Answers {
 fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
     match answer {
         Answer::Refused => form.status,
+        Answer::Redirect => StatusCode::PERMANENT_REDIRECT,
         Answer::BadRequest => StatusCode::BAD_REQUEST,
+        Answer::Forbidden => StatusCode::FORBIDDEN,
         Answer::NotFound => StatusCode::NOT_FOUND,
         Answer::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Answer::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Answer::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Answer::UriTooLong => StatusCode::URI_TOO_LONG,
+        Answer::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         Answer::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Answer::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Answer::BadGateway => StatusCode::BAD_GATEWAY,
+        Answer::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Answer::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
     }
+}
+
+/// The same URL with `https`, at that scheme's own port. The host was judged before: it can name
+/// nothing but a host.
+fn secure_url(request: &RequestHeader) -> Result<HeaderValue> {
+    let host = extract::host(request);
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let name = host[..host.len() - digits].strip_suffix(b":").unwrap_or(host);
+    HeaderValue::from_bytes(&[b"https://", name, request.raw_path()].concat())
+        .or_err(ErrorType::InternalError, "host and target are visible ASCII")
 }
 
 /// Reads a declared small body that the client is sending anyway.
@@ -159,11 +223,7 @@ async fn drain_small_body(session: &mut Session) {
     if session.is_body_done() || session.req_header().headers.contains_key(EXPECT) {
         return;
     }
-    let Presented::Once(length) = extract::presented(&session.req_header().headers, &CONTENT_LENGTH) else {
-        return;
-    };
-    let length = std::str::from_utf8(length).ok().and_then(|digits| digits.parse::<u64>().ok());
-    if length.is_some_and(|length| length <= MAX_DRAINED) {
+    if extract::length(session.req_header()).is_some_and(|length| length <= MAX_DRAINED) {
         session.set_total_drain_timeout(Some(DRAIN_TIME));
         // What could not be read closes the connection after the answer.
         let _ = session.drain_request_body().await;

@@ -1,34 +1,94 @@
 //! What is known of a client's connection.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pingora_proxy::Session;
 
+use crate::downstream::Listener;
+use crate::tls::Certificate;
+
 /// A client's connection, for as long as it lasts: shared by its stream and its requests.
-#[derive(Debug)]
 pub struct Connection {
     /// Who connected.
     pub peer: SocketAddr,
+    /// The client's address, where that is known of the connection: the peer, or whom a trusted proxy
+    /// named in a PROXY header.
+    pub client: IpAddr,
+    /// Where it was accepted.
+    pub listener: Arc<Listener>,
+    /// What the handshake settled.
+    pub tls: Option<TlsSession>,
     is_tunnel: AtomicBool,
+    is_ended: AtomicBool,
+    has_whole_request: AtomicBool,
+}
+
+/// What a TLS handshake settled.
+#[derive(Clone, Debug)]
+pub struct TlsSession {
+    /// The version, such as `1.3`.
+    pub version: &'static str,
+    /// The client's certificate, verified.
+    pub client_certificate: Option<Certificate>,
 }
 
 impl Connection {
-    /// A connection from `peer`.
-    pub fn new(peer: SocketAddr) -> Self {
-        Self { peer, is_tunnel: AtomicBool::new(false) }
+    /// A connection accepted from `peer`, which is the client as far as anybody knows.
+    pub fn new(peer: SocketAddr, listener: Arc<Listener>) -> Self {
+        Self {
+            peer,
+            client: peer.ip(),
+            listener,
+            tls: None,
+            is_tunnel: AtomicBool::new(false),
+            is_ended: AtomicBool::new(false),
+            has_whole_request: AtomicBool::new(false),
+        }
+    }
+
+    /// The client's address, unless a trusted proxy has connected, which speaks for others.
+    pub fn known_client(&self) -> Option<IpAddr> {
+        let proxies = self.listener.trusted_proxies.as_ref();
+        let is_proxy = proxies.is_some_and(|proxies| proxies.trusts(self.client));
+        (!is_proxy).then_some(self.client)
     }
 
     /// The connection of a request; none where the stream is not the gateway's own.
-    pub(super) fn of(session: &Session) -> Option<&Self> {
+    pub(super) fn of(session: &Session) -> Option<&Arc<Self>> {
         let digest = session.digest()?.proxy_digest.as_ref()?;
-        digest.user_data.as_ref()?.downcast_ref::<Arc<Self>>().map(|connection| &**connection)
+        digest.user_data.as_ref()?.downcast_ref::<Arc<Self>>()
     }
 
     /// From now on its bytes are no requests any more.
     pub(super) fn becomes_tunnel(&self) {
         self.is_tunnel.store(true, Ordering::Relaxed);
+    }
+
+    /// The next request of HTTP/1 has begun.
+    pub fn begins_request(&self) {
+        self.has_whole_request.store(false, Ordering::Relaxed);
+    }
+
+    /// Of the request of HTTP/1 in hand, the last part of the body has come.
+    pub(super) fn ends_request(&self) {
+        self.has_whole_request.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what comes next belongs to another request of HTTP/1.
+    pub fn has_whole_request(&self) -> bool {
+        self.has_whole_request.load(Ordering::Relaxed)
+    }
+
+    /// It is to be ended: its client is not welcome any more.
+    pub(super) fn end(&self) {
+        self.is_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to be ended.
+    pub fn is_ended(&self) -> bool {
+        self.is_ended.load(Ordering::Relaxed)
     }
 
     /// Whether its bytes are no requests any more.

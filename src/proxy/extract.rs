@@ -71,6 +71,11 @@ pub(super) fn host(request: &RequestHeader) -> &[u8] {
     }
 }
 
+/// The length that the request declares for its body; none for what is streamed.
+pub(super) fn length(request: &RequestHeader) -> Option<u64> {
+    std::str::from_utf8(request.headers.get(CONTENT_LENGTH)?.as_bytes()).ok()?.parse().ok()
+}
+
 /// All values of a header that decides something.
 pub(super) fn presented<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Presented<'r> {
     Presented::from_values(headers.get_all(name).iter().map(|value| value.as_bytes()))

@@ -1,16 +1,49 @@
 //! Pingora's errors, told apart: one match from error to answer, one to label.
 
+use std::io;
+
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::answer::Answer;
 use crate::telemetry::UpstreamErrorKind;
+use crate::upstream::Unavailable;
 
-/// The type of the error for an origin whose name has no address yet.
 const NO_ADDRESS: ErrorType = ErrorType::new("NoAddress");
+const ALL_DOWN: ErrorType = ErrorType::new("AllDown");
+const QUEUE_FULL: ErrorType = ErrorType::new("QueueFull");
+const QUEUE_TIMEOUT: ErrorType = ErrorType::new("QueueTimeout");
 
-/// The origin's name has not been resolved.
-pub(super) fn no_address() -> Box<Error> {
-    Error::new_up(NO_ADDRESS)
+/// The body of a request is longer than it may be.
+const TOO_LARGE: ErrorType = ErrorType::new("ContentTooLarge");
+
+/// Not a failure: the answer is not passed on, and the request sent again.
+const RESEND: ErrorType = ErrorType::new("Resend");
+
+/// No address of the origin can be asked.
+pub(super) fn unavailable(why: Unavailable) -> Box<Error> {
+    Error::new_up(match why {
+        Unavailable::NoAddress => NO_ADDRESS,
+        Unavailable::AllDown(_) => ALL_DOWN,
+        Unavailable::QueueFull => QUEUE_FULL,
+        Unavailable::QueueTimeout => QUEUE_TIMEOUT,
+    })
+}
+
+/// More of a body has come than may come.
+pub(super) fn too_large() -> Box<Error> {
+    Error::new_down(TOO_LARGE)
+}
+
+/// The request is to be sent again.
+pub(super) fn resend() -> Box<Error> {
+    let mut error = Error::new_up(RESEND);
+    error.set_retry(true);
+    error
+}
+
+/// Whether it is an error of [`resend`].
+pub(super) fn is_resend(error: &Error) -> bool {
+    *error.etype() == RESEND
 }
 
 /// A request without a route came past `request_filter`, which cannot be.
@@ -27,6 +60,10 @@ pub(super) fn is_upstream(error: &Error) -> bool {
 pub(super) fn kind(error: &Error) -> UpstreamErrorKind {
     match error.etype() {
         etype if *etype == NO_ADDRESS => UpstreamErrorKind::Resolve,
+        etype if *etype == ALL_DOWN => UpstreamErrorKind::AllDown,
+        etype if *etype == QUEUE_FULL => UpstreamErrorKind::QueueFull,
+        etype if *etype == QUEUE_TIMEOUT => UpstreamErrorKind::QueueTimeout,
+        _ if is_read_timeout(error) => UpstreamErrorKind::ReadTimeout,
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => UpstreamErrorKind::ConnectTimeout,
         ErrorType::ConnectRefused
         | ErrorType::ConnectNoRoute
@@ -35,7 +72,6 @@ pub(super) fn kind(error: &Error) -> UpstreamErrorKind {
         ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::HandshakeError => {
             UpstreamErrorKind::Tls
         }
-        ErrorType::ReadTimedout => UpstreamErrorKind::ReadTimeout,
         ErrorType::WriteTimedout => UpstreamErrorKind::WriteTimeout,
         ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
             UpstreamErrorKind::Closed
@@ -47,17 +83,35 @@ pub(super) fn kind(error: &Error) -> UpstreamErrorKind {
     }
 }
 
+/// Nothing came in time: as Pingora says it, and as our own connections do.
+fn is_read_timeout(error: &Error) -> bool {
+    let is_timeout = |cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut;
+    match error.etype() {
+        ErrorType::ReadTimedout => true,
+        ErrorType::ReadError => error.root_cause().downcast_ref().is_some_and(is_timeout),
+        _ => false,
+    }
+}
+
 /// The answer for the client; none when the client has gone.
 pub(super) fn answer(error: &Error) -> Option<Answer> {
     match (error.esource(), error.etype()) {
-        (
-            ErrorSource::Upstream,
-            ErrorType::ConnectTimedout
-            | ErrorType::TLSHandshakeTimedout
-            | ErrorType::ReadTimedout
-            | ErrorType::WriteTimedout,
-        ) => Some(Answer::GatewayTimeout),
-        (ErrorSource::Upstream, _) => Some(Answer::BadGateway),
+        (ErrorSource::Upstream, _) => Some(match kind(error) {
+            UpstreamErrorKind::ConnectTimeout
+            | UpstreamErrorKind::ReadTimeout
+            | UpstreamErrorKind::WriteTimeout => Answer::GatewayTimeout,
+            UpstreamErrorKind::AllDown | UpstreamErrorKind::QueueFull | UpstreamErrorKind::QueueTimeout => {
+                Answer::Unavailable
+            }
+            UpstreamErrorKind::Resolve
+            | UpstreamErrorKind::Connect
+            | UpstreamErrorKind::Tls
+            | UpstreamErrorKind::Closed
+            | UpstreamErrorKind::InvalidResponse
+            | UpstreamErrorKind::Other => Answer::BadGateway,
+        }),
+        (ErrorSource::Downstream, etype) if *etype == TOO_LARGE => Some(Answer::ContentTooLarge),
+        (ErrorSource::Downstream, _) if is_read_timeout(error) => Some(Answer::RequestTimeout),
         (
             ErrorSource::Downstream,
             ErrorType::WriteError
@@ -65,7 +119,6 @@ pub(super) fn answer(error: &Error) -> Option<Answer> {
             | ErrorType::ReadError
             | ErrorType::ConnectionClosed,
         ) => None,
-        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Answer::RequestTimeout),
         (ErrorSource::Downstream, _) => Some(Answer::BadRequest),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Answer::Internal),
     }
@@ -78,6 +131,7 @@ pub(super) fn label(error: &Error) -> &'static str {
         ErrorSource::Downstream => match answer(error) {
             None => "client_closed",
             Some(Answer::RequestTimeout) => "client_timeout",
+            Some(Answer::ContentTooLarge) => "client_too_large",
             Some(_) => "client_malformed",
         },
         ErrorSource::Internal | ErrorSource::Unset => "internal",

@@ -1,13 +1,14 @@
 //! Header work: what the origin may see of the request, and the client of the response.
 
-use std::net::SocketAddr;
-
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, LOCATION, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, LOCATION, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderValue, StatusCode};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
-use crate::config::{Approov, Origin};
+use super::client::Client;
+use crate::config::{Approov, Origin, SecretHeader};
 use crate::policy::is_claim;
 use crate::telemetry::write_address;
 
@@ -23,44 +24,49 @@ pub(super) struct Forwarding {
     /// Names whose look-alikes (`x_forwarded_for`, `approov.token`) some servers take for them: CGI
     /// (RFC 3875 §4.1.18) knows letters, digits and `_` only, and what is none becomes one.
     guarded: Vec<HeaderName>,
+    /// The fields by which origins know the gateway. Nobody else says them, to any origin.
+    secrets: Vec<HeaderName>,
 }
 
 impl Forwarding {
     /// As configured.
-    pub fn new(approov: &Approov) -> Self {
+    pub fn new(approov: &Approov, origins: &[Origin]) -> Self {
         let framing = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
-        let guarded =
-            approov.binding_headers.iter().cloned().chain(framing).chain([approov.token_header.clone()]);
+        let verified = approov.binding_headers.iter().chain([&approov.token_header]).cloned();
+        let secrets = origins.iter().filter_map(|origin| origin.secret_header.as_ref());
+        let secrets: Vec<HeaderName> =
+            secrets.flat_map(SecretHeader::fields).map(|(name, _)| name.clone()).collect();
         Self {
-            guarded: guarded.collect(),
+            guarded: verified.chain(framing).chain(secrets.iter().cloned()).collect(),
+            secrets,
             removed_token: (!approov.forward_token).then(|| approov.token_header.clone()),
         }
     }
 
     /// Removes what only the gateway may say, and says it.
-    pub fn apply(
-        &self,
-        request: &mut RequestHeader,
-        client: Option<SocketAddr>,
-        authority: &HeaderValue,
-    ) -> Result<()> {
+    pub fn apply(&self, request: &mut RequestHeader, client: Option<&Client>, origin: &Origin) -> Result<()> {
         let removed: Vec<HeaderName> =
             request.headers.keys().filter(|name| self.is_removed(name)).cloned().collect();
         for name in &removed {
             request.remove_header(name);
         }
-        if let Some(host) = request.headers.get(HOST).cloned() {
+        join_cookies(request)?;
+        let asked = client.and_then(|client| client.host.clone());
+        if let Some(host) = asked.or_else(|| request.headers.get(HOST).cloned()) {
             request.insert_header("X-Forwarded-Host", host)?;
         }
         if let Some(client) = client {
             let mut address = Vec::with_capacity(39);
-            write_address(client.ip(), &mut address);
+            write_address(client.address, &mut address);
             let address = HeaderValue::try_from(address)
                 .or_err(ErrorType::InternalError, "an IP address is a field value")?;
             request.insert_header("X-Forwarded-For", address)?;
+            request.insert_header("X-Forwarded-Proto", HeaderValue::from_static(client.scheme()))?;
         }
-        request.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
-        request.insert_header("Host", authority.clone())
+        for (name, value) in origin.secret_header.iter().flat_map(SecretHeader::fields) {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+        request.insert_header("Host", origin.authority.clone())
     }
 
     fn is_removed(&self, name: &HeaderName) -> bool {
@@ -70,8 +76,19 @@ impl Forwarding {
             let plain = text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
             return is_claim(&plain) || self.guarded.iter().any(|guarded| guarded.as_str() == plain);
         }
-        self.removed_token.as_ref() == Some(name) || is_claim(text)
+        self.removed_token.as_ref() == Some(name) || self.secrets.contains(name) || is_claim(text)
     }
+}
+
+/// HTTP/2 may send a cookie list in parts, which HTTP/1 must see as one (RFC 9113 §8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let parts: Vec<&[u8]> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if parts.len() < 2 {
+        return Ok(());
+    }
+    let whole = HeaderValue::from_bytes(&parts.join(&b"; "[..]))
+        .or_err(ErrorType::InternalError, "joined field values are one")?;
+    request.insert_header(COOKIE, whole)
 }
 
 /// Removes hop-by-hop fields and makes redirects to the origin itself relative, so that the

@@ -1,22 +1,30 @@
 //! The life of a request, as Pingora's phases. Each hook converts, calls and records; the
 //! decisions are made in [`crate::policy`] and [`crate::approov`], which know nothing of Pingora.
 
+mod admit;
 mod answer;
+mod client;
 mod connection;
 mod context;
+mod exchange;
 mod extract;
 mod failure;
 mod forward;
+mod grpc;
+mod limited;
+mod limits;
+mod record;
 mod snapshot;
 mod unparsed;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::header::{EXPECT, TRANSFER_ENCODING};
+use bytes::Bytes;
+use http::header::{EXPECT, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
@@ -24,20 +32,19 @@ use pingora_core::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::approov::{Device, UnixTime};
-use crate::policy::Policy;
-use crate::telemetry::{AccessLogSink, Entry, UpstreamErrorKind, Verdict, reason_label};
+use crate::downstream::BodyWatch;
+use crate::telemetry::{AccessLogSink, Metrics};
 use crate::upstream::TUNNEL_IDLE;
 
-use answer::Answer;
-pub use connection::Connection;
+use client::Client;
+pub use connection::{Connection, TlsSession};
 pub use context::RequestContext;
+use context::Watched;
+use limited::Limited;
+pub use limits::Limits;
+use record::Sent;
 pub use snapshot::Snapshot;
 pub use unparsed::{Unparsed, UnparsedRequest};
-
-/// How long a client may take nothing of an answer. Without an end, one that never reads holds its
-/// request and the origin's connection for ever.
-const CLIENT_WRITE: Duration = Duration::from_secs(60);
 
 /// What all requests and all workers share.
 pub struct Shared {
@@ -45,6 +52,10 @@ pub struct Shared {
     pub snapshot: ArcSwap<Snapshot>,
     /// Where finished requests are logged.
     pub access_log: AccessLogSink,
+    /// Everything counted.
+    pub metrics: Arc<Metrics>,
+    /// The listeners' labels in metrics, by position.
+    pub listeners: Vec<Box<str>>,
 }
 
 /// The proxy application of one worker.
@@ -57,41 +68,6 @@ impl Gateway {
     /// An application that counts its unfinished requests in `in_flight`.
     pub fn new(shared: Arc<Shared>, in_flight: Arc<AtomicUsize>) -> Self {
         Self { shared, in_flight }
-    }
-
-    /// Routes and verifies: `Ok` forwards, `Err` is the answer in place of the origin's.
-    fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Answer> {
-        let snapshot = &*ctx.snapshot;
-        let request = session.req_header();
-        extract::refuse_malformed(request, &snapshot.binding_headers)?;
-        let (method, host) = (request.method.as_str(), extract::host(request));
-        let found = snapshot.routes.find(method, host, extract::path(request));
-        let (index, route) = found.map_err(|_| Answer::BadRequest)?.ok_or(Answer::NotFound)?;
-        ctx.route = Some(index);
-        match route.policy {
-            Policy::Deny => return Err(Answer::Refused),
-            Policy::Open => ctx.verdict = Verdict::Open,
-            Policy::Protect | Policy::Observe => {
-                let headers = &request.headers;
-                let verdict = snapshot.verifier.verify(
-                    route.strategy,
-                    extract::presented(headers, &snapshot.token_header),
-                    |bound| extract::presented(headers, &snapshot.binding_headers[bound]),
-                    now(),
-                );
-                ctx.rejection = verdict.rejection;
-                ctx.device = verdict.device;
-                ctx.verdict = match (route.policy, ctx.rejection) {
-                    (Policy::Observe, _) => Verdict::Observed,
-                    (_, None) => Verdict::Accepted,
-                    (_, Some(_)) => Verdict::Rejected,
-                };
-            }
-        }
-        match ctx.verdict {
-            Verdict::Accepted | Verdict::Observed | Verdict::Open => Ok(()),
-            Verdict::Rejected | Verdict::Denied => Err(Answer::Refused),
-        }
     }
 }
 
@@ -108,7 +84,16 @@ impl ProxyHttp for Gateway {
 
     /// 1. Route, verify, refuse.
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-        session.set_write_timeout(Some(CLIENT_WRITE));
+        let time = ctx.snapshot.limits.bounds.time;
+        session.set_read_timeout(Some(time.body));
+        session.set_write_timeout(Some(time.write));
+        if let Some(connection) = Connection::of(session) {
+            ctx.client = Some(Client::of(connection, session.req_header()));
+            ctx.connection = Some(connection.clone());
+        }
+        ctx.watched = BodyWatch::current().map(|watch| {
+            Box::new(Watched { watch, shared: self.shared.clone(), request: session.req_header().clone() })
+        });
         match self.admit(session, ctx) {
             Ok(()) => {
                 ctx.is_tunnel = extract::settle_upgrade(session.req_header_mut());
@@ -125,7 +110,10 @@ impl ProxyHttp for Gateway {
                 Ok(false)
             }
             Err(answer) => {
-                ctx.snapshot.answers.send(session, answer).await?;
+                if ctx.is_unwelcome() {
+                    ctx.end_connection(session);
+                }
+                ctx.snapshot.answers.send(session, answer, &ctx.notes()).await?;
                 Ok(true)
             }
         }
@@ -133,43 +121,64 @@ impl ProxyHttp for Gateway {
 
     /// 2. Choose the origin's address. Called again after a failure to connect.
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        ctx.attempts += 1;
-        let upstream = ctx.upstream().ok_or_else(failure::no_route)?;
-        let Some(mut peer) = upstream.peer() else {
-            return Err(failure::no_address());
-        };
-        if ctx.is_tunnel {
-            peer.options.read_timeout = Some(TUNNEL_IDLE);
-        } else if session.is_body_empty() {
-            // A header alone never waits to be taken; a timer costs as much as it saves.
-            peer.options.write_timeout = None;
-        }
-        Ok(peer)
+        ctx.choose_peer(session.is_body_empty()).await
     }
 
     /// 3. What the origin gets to see. Pingora has removed hop-by-hop fields already.
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
         let upstream = ctx.upstream().ok_or_else(failure::no_route)?;
-        let client = session.client_addr().and_then(|address| address.as_inet()).copied();
-        ctx.snapshot.forwarding.apply(request, client, &upstream.origin().authority)
+        ctx.snapshot.forwarding.apply(request, ctx.client.as_ref(), upstream.origin())
     }
 
-    /// 4. What the client gets to see of the origin's response.
+    /// No more than may be sent, and not for longer than the origin may take.
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        is_end: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if ctx.takes_too_much(body.as_ref().map_or(0, Bytes::len), is_end, session) {
+            self.refuse(&mut ctx.limited, Limited::body());
+            return Err(failure::too_large());
+        }
+        ctx.time_left().map(drop)
+    }
+
+    /// 4. The origin has answered. Another of its addresses may have a better answer.
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        let is_interim =
+            response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS;
+        if !is_interim && ctx.answered(response.status, session) { Err(failure::resend()) } else { Ok(()) }
+    }
+
+    /// 5. What the client gets to see of the origin's response.
     async fn response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        if response.status == StatusCode::SWITCHING_PROTOCOLS
-            && let Some(connection) = Connection::of(session)
-        {
+        if let Some(hsts) = ctx.hsts() {
+            response.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
+        if let Some(rate) = &ctx.rate {
+            rate.insert(response)?;
+        }
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(connection)) = (response.status, &ctx.connection) {
             connection.becomes_tunnel();
+            // It may last for hours, and the connection counts as one.
+            ctx.permit = None;
         }
         if session.req_header().version == Version::HTTP_10 {
             // It knows no chunks (RFC 9112 §6.1): the end of the connection ends the body.
@@ -181,6 +190,17 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    /// Not for longer than the origin may take.
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _is_end: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        ctx.time_left().map(|_| None)
+    }
+
     /// The origin cannot be reached. Nothing has been sent, so another address may be tried.
     fn fail_to_connect(
         &self,
@@ -189,36 +209,28 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        ctx.origin_failed(failure::kind(&error));
-        let addresses = ctx.upstream().map_or(0, |upstream| upstream.address_count());
-        error.set_retry(ctx.attempts < addresses);
+        error.set_retry(ctx.connect_failed(&error));
         error
     }
 
-    /// The connection to the origin failed under way. Only an idempotent request is sent again,
-    /// and only when a kept connection turned out to be closed (RFC 9110 §9.2.2).
+    /// The connection to the origin failed under way.
     fn error_while_proxy(
         &self,
         peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
         ctx: &mut RequestContext,
-        client_reused: bool,
+        was_kept: bool,
     ) -> Box<Error> {
+        if failure::is_resend(&error) {
+            return error;
+        }
         let mut error = error.more_context(format!("origin {}", peer.address()));
-        let method = &session.req_header().method;
-        if method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
-            error.retry.decide_reuse(client_reused);
-        } else {
-            error.set_retry(false);
-        }
-        if failure::is_upstream(&error) {
-            ctx.origin_failed(failure::kind(&error));
-        }
+        error.set_retry(ctx.exchange_failed(&error, session, was_kept));
         error
     }
 
-    /// 5. The answer when there is none of the origin.
+    /// 6. The answer when there is none of the origin.
     async fn fail_to_proxy(
         &self,
         session: &mut Session,
@@ -228,13 +240,10 @@ impl ProxyHttp for Gateway {
         if ctx.error.is_none() {
             ctx.error = Some(failure::label(error));
         }
-        if matches!(failure::kind(error), UpstreamErrorKind::Resolve) {
-            ctx.origin_failed(UpstreamErrorKind::Resolve);
-        }
         let error_code = match failure::answer(error) {
             Some(answer) if session.response_written().is_none() => {
                 session.set_keepalive(None);
-                match ctx.snapshot.answers.send(session, answer).await {
+                match ctx.snapshot.answers.send(session, answer, &ctx.notes()).await {
                     Ok(()) => ctx.snapshot.answers.status(answer).as_u16(),
                     Err(_) => 0,
                 }
@@ -244,43 +253,18 @@ impl ProxyHttp for Gateway {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    /// 6. Count and log.
+    /// 7. Count and log.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
-        let duration = ctx.started.elapsed();
-        ctx.metrics().record(ctx.verdict, ctx.rejection, duration);
         if let (Some(error), None) = (error, ctx.error) {
             ctx.error = Some(failure::label(error));
         }
-        if !ctx.snapshot.is_logged {
-            return;
-        }
-        let request = session.req_header();
-        let Device { id, response_code } = &ctx.device;
-        let route = ctx.route();
-        self.shared.access_log.log(&Entry {
-            method: request.method.as_str(),
-            path: extract::path(request),
+        let sent = Sent {
             status: session.response_written().map(|response| response.status.as_u16()),
-            client: session.client_addr().and_then(|address| address.as_inet()).copied(),
-            protocol: extract::protocol_version(request),
-            host: extract::host(request),
-            user_agent: request.headers.get(http::header::USER_AGENT).map_or(b"", |value| value.as_bytes()),
             request_bytes: session.body_bytes_read(),
             response_bytes: session.body_bytes_sent(),
-            duration,
-            error: ctx.error,
-            route: route.map_or(snapshot::UNROUTED, |route| &route.name),
-            policy: route.map_or(Policy::Deny, |route| route.policy).label(),
-            verdict: ctx.verdict.label(),
-            reason: reason_label(ctx.rejection),
-            device_id: id.as_deref(),
-            response_code: response_code.as_deref(),
-            origin: if ctx.attempts > 0 {
-                ctx.upstream().map(|upstream| &*upstream.origin().name)
-            } else {
-                None
-            },
-        });
+        };
+        self.shared.record(session.req_header(), sent, ctx);
+        ctx.watched = None;
     }
 
     /// The access log and the metrics tell of every failure; Pingora's own lines quote requests.
@@ -301,11 +285,4 @@ impl ProxyHttp for Gateway {
     fn request_summary(&self, _session: &Session, _ctx: &RequestContext) -> String {
         String::new()
     }
-}
-
-fn now() -> UnixTime {
-    // A clock before 1970 reads as 1970, where no token is valid yet or none has expired: the
-    // operator's problem, and no reason to panic.
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    UnixTime::since_epoch(elapsed)
 }

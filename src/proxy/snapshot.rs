@@ -6,9 +6,10 @@ use http::HeaderName;
 
 use super::answer::Answers;
 use super::forward::Forwarding;
+use super::limits::Limits;
 use crate::approov::Verifier;
 use crate::config::{AccessLog, Settings};
-use crate::policy::{Policy, RouteTable};
+use crate::policy::{Policy, Route, RouteTable};
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Upstream;
 
@@ -18,20 +19,24 @@ pub(super) const UNROUTED: &str = "none";
 /// One configuration, prepared and immutable.
 pub struct Snapshot {
     pub(super) routes: RouteTable,
-    pub(super) route_metrics: Vec<RouteMetrics>,
-    pub(super) unrouted_metrics: RouteMetrics,
-    pub(super) verifier: Verifier,
+    pub(super) route_metrics: Vec<Arc<RouteMetrics>>,
+    pub(super) unrouted_metrics: Arc<RouteMetrics>,
+    verifier: Verifier,
+    origin_verifiers: Vec<Option<Verifier>>,
     pub(super) token_header: HeaderName,
     pub(super) binding_headers: Vec<HeaderName>,
     pub(super) answers: Answers,
     pub(super) forwarding: Forwarding,
     pub(super) upstreams: Vec<Arc<Upstream>>,
+    /// How much is admitted.
+    pub limits: Limits,
     /// Whether requests go to the access log.
     pub(super) is_logged: bool,
 }
 
 impl Snapshot {
-    /// Prepares `settings`. `upstreams` stand in the order of the settings' origins.
+    /// Prepares `settings`. `upstreams` stand in the order of the settings' origins; `previous` is
+    /// what was in force until now.
     ///
     /// # Errors
     /// When an answer cannot be built from the configured rejection.
@@ -39,20 +44,29 @@ impl Snapshot {
         settings: Settings,
         upstreams: Vec<Arc<Upstream>>,
         metrics: &Metrics,
+        previous: Option<&Snapshot>,
     ) -> pingora_core::Result<Self> {
         let route_metrics =
             settings.routes.routes().iter().map(|route| metrics.route(&route.name, route.policy));
         Ok(Self {
+            limits: Limits::new(&settings, previous.map(|previous| &previous.limits)),
             route_metrics: route_metrics.collect(),
             unrouted_metrics: metrics.route(UNROUTED, Policy::Deny),
             answers: Answers::new(&settings.rejection)?,
-            forwarding: Forwarding::new(&settings.approov),
+            forwarding: Forwarding::new(&settings.approov, &settings.origins),
             routes: settings.routes,
             verifier: settings.approov.verifier,
+            origin_verifiers: settings.approov.origin_verifiers,
             token_header: settings.approov.token_header,
             binding_headers: settings.approov.binding_headers,
             upstreams,
             is_logged: settings.log.access == AccessLog::Json,
         })
+    }
+
+    /// Who judges the tokens of a route's requests.
+    pub(super) fn verifier(&self, route: &Route) -> &Verifier {
+        let own = self.origin_verifiers.get(route.origin).and_then(Option::as_ref);
+        own.unwrap_or(&self.verifier)
     }
 }

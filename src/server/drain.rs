@@ -1,12 +1,17 @@
 //! The end of a process: handing over, draining, leaving.
 
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::signals::Signal;
-use super::{Server, Worker, handover};
+use super::handover::{self, Patience};
+use super::signals::{Signal, is_first_process};
+use super::{Server, Worker, reopen};
 
 /// How often a draining process looks whether it is idle.
 const POLL: Duration = Duration::from_millis(10);
@@ -15,8 +20,10 @@ const POLL: Duration = Duration::from_millis(10);
 /// may be on the way, and is answered with `Connection: close`.
 const IDLE_AT_TERMINATION: Duration = Duration::from_millis(100);
 
-/// The same after an upgrade, where nobody waits for the end: long enough for an app that thinks
-/// between two requests, short enough for an operator who watches.
+/// The same after an upgrade, where nobody waits for the end. A connection that is closed while a
+/// request is on its way fails that request, so this is long: whoever asks again meanwhile is told
+/// with the answer to connect anew, and what is closed in the end has been silent for all of it.
+/// Other proxies close such connections at once. It bounds how long an upgrade takes.
 const IDLE_AT_UPGRADE: Duration = Duration::from_millis(2500);
 
 /// What became of the sockets.
@@ -36,36 +43,15 @@ impl Server {
             log::warn!("SIGQUIT: server.upgrade_sock is not configured, nobody can take over; serving on");
             return Offer::Refused;
         };
-        let sockets = self.sockets.clone();
-        let shown = path.display().to_string();
-        // On a thread that the end of the process need not wait for.
-        let (answer, mut offer) = oneshot::channel();
-        thread::spawn(move || answer.send(handover::offer(&path, &sockets.all())));
-        let signals = &mut self.signals;
-        let offer = self.runtime.block_on(async {
-            loop {
-                tokio::select! {
-                    offered = &mut offer => return match offered {
-                        Ok(Ok(())) => Offer::Taken,
-                        Ok(Err(error)) => {
-                            log::warn!("SIGQUIT: no successor took the sockets at {shown}: {error}; serving on");
-                            Offer::Refused
-                        }
-                        Err(error) => {
-                            log::error!("SIGQUIT: the handover failed: {error}; serving on");
-                            Offer::Refused
-                        }
-                    },
-                    signal = signals.next() => match signal {
-                        Signal::Terminate | Signal::Interrupt => return Offer::Interrupted(signal),
-                        Signal::Hangup => log::warn!("SIGHUP: ignored in the middle of a handover"),
-                        Signal::Quit | Signal::User1 => {}
-                    },
-                }
-            }
-        });
+        if is_first_process() {
+            log::warn!(
+                "SIGQUIT: this is process 1, whose end would end its container and the successor; serving on"
+            );
+            return Offer::Refused;
+        }
+        let offer = self.offer_at(&path);
         if let (Offer::Refused, Some(pid_file)) = (&offer, &self.pid_file) {
-            // A successor that failed late has put its own in place.
+            // A successor of another version may have put its own in place before it failed.
             if let Err(error) = pid_file.restore() {
                 log::error!("cannot write the pid file: {error}");
             }
@@ -73,19 +59,65 @@ impl Server {
         offer
     }
 
+    fn offer_at(&mut self, path: &Path) -> Offer {
+        let (is_asked_to_end, sockets) = (Arc::new(AtomicBool::new(false)), self.sockets.clone());
+        let (answer, mut offered) = oneshot::channel();
+        thread::spawn({
+            let (path, is_asked_to_end) = (path.to_owned(), is_asked_to_end.clone());
+            let asked_to_end = move || is_asked_to_end.load(Ordering::Relaxed);
+            move || answer.send(handover::offer(&path, &sockets.all(), Patience::default(), asked_to_end))
+        });
+        let (signals, reloading, access_log) = (&mut self.signals, &self.reloading, &self.access_log);
+        let mut ending = None;
+        let outcome = self.runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    outcome = &mut offered => return outcome.unwrap_or_else(|error| Err(io::Error::other(error))),
+                    signal = signals.next() => match signal {
+                        Signal::Terminate | Signal::Interrupt => {
+                            // The offer is taken back, lest the successor goes on alone.
+                            ending = ending.or(Some(signal));
+                            is_asked_to_end.store(true, Ordering::Relaxed);
+                        }
+                        Signal::Hangup => reloading.order("SIGHUP"),
+                        Signal::User1 => reopen(access_log),
+                        Signal::Quit => {}
+                    },
+                }
+            }
+        });
+        match (outcome, ending) {
+            (_, Some(signal)) => Offer::Interrupted(signal),
+            (Ok(()), None) => Offer::Taken,
+            (Err(error), None) => {
+                let shown = path.display();
+                log::warn!("SIGQUIT: no successor took the sockets at {shown}: {error}; serving on");
+                Offer::Refused
+            }
+        }
+    }
+
     /// After a handover: the successor accepts, what is in flight here ends here.
     pub(super) fn retire(mut self) {
-        log::info!("a successor accepts connections; draining, at most {:?}", self.grace_period);
-        // It has written its own.
-        self.pid_file = None;
+        log::info!("a successor accepts connections; draining, at most {:?}", self.reloading.grace_period());
+        // Its own is there already, or about to be.
+        if let Some(pid_file) = self.pid_file.take() {
+            pid_file.leave();
+        }
         let _ = self.stop_admin.send(true);
         self.drain(IDLE_AT_UPGRADE);
     }
 
     /// SIGTERM: stops accepting and lets what is in flight end.
     pub(super) fn terminate(self) {
-        log::info!("SIGTERM: draining, at most {:?}", self.grace_period);
+        log::info!("SIGTERM: draining, at most {:?}", self.reloading.grace_period());
         self.notifier.tell("STOPPING=1");
+        self.drain(IDLE_AT_TERMINATION);
+    }
+
+    /// A handover that failed after connections were accepted: those are served to their end.
+    pub(super) fn withdraw(self) {
+        let _ = self.stop_admin.send(true);
         self.drain(IDLE_AT_TERMINATION);
     }
 
@@ -97,23 +129,25 @@ impl Server {
         drop(self.sockets);
         let start = Instant::now();
         let workers = &self.workers;
-        let grace_period = self.grace_period;
+        let grace_period = self.reloading.grace_period();
         let is_done = |after: Duration| {
             after >= grace_period
                 || workers.iter().all(Worker::is_empty)
                 || after >= idle && workers.iter().all(Worker::is_idle)
         };
-        let signals = &mut self.signals;
+        let (signals, access_log) = (&mut self.signals, &self.access_log);
         self.runtime.block_on(async {
             while !is_done(start.elapsed()) {
                 tokio::select! {
                     () = tokio::time::sleep(POLL) => {}
-                    signal = signals.next() => {
-                        if matches!(signal, Signal::Terminate | Signal::Interrupt) {
+                    signal = signals.next() => match signal {
+                        Signal::Terminate | Signal::Interrupt => {
                             log::info!("second signal: stopping at once");
                             return;
                         }
-                    }
+                        Signal::User1 => reopen(access_log),
+                        Signal::Hangup | Signal::Quit => {}
+                    },
                 }
             }
         });

@@ -39,9 +39,9 @@ impl BoundListener {
         Ok(Self { socket, address })
     }
 
-    /// A handle of its own for a worker. Must run inside an event loop.
-    pub fn for_worker(&self) -> io::Result<tokio::net::TcpListener> {
-        tokio::net::TcpListener::from_std(self.socket.try_clone()?)
+    /// Another handle of the socket.
+    pub fn try_clone(&self) -> io::Result<TcpListener> {
+        self.socket.try_clone()
     }
 
     /// The address, with the port that was taken.

@@ -34,7 +34,7 @@ impl Notifier {
     /// Sends one message. Who does not listen any more, such as a finished `upgrade`, misses it.
     pub fn tell(&self, message: &str) {
         for name in &self.0 {
-            match send(name, message) {
+            match notify(name, message) {
                 Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
                     log::warn!("cannot notify at {}: {error}", name.display());
                 }
@@ -44,7 +44,11 @@ impl Notifier {
     }
 }
 
-fn send(name: &OsStr, message: &str) -> io::Result<()> {
+/// Sends one message to the socket `name`: a path, or an abstract name behind `@`.
+///
+/// # Errors
+/// When nobody listens there, for one.
+pub fn notify(name: &OsStr, message: &str) -> io::Result<()> {
     let address = match name.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(name)?,

@@ -1,76 +1,91 @@
-//! The origins in use, and the tasks that keep their addresses fresh.
+//! The origins in use, and the tasks that keep their addresses fresh and try them out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::Origin;
-use crate::telemetry::Metrics;
-use crate::upstream::Upstream;
+use crate::upstream::{Surroundings, Upstream};
 
 /// How long resolving new origins' names may hold up a start or a reload.
 const RESOLUTION: Duration = Duration::from_secs(5);
 
-/// Every origin in use. One that a reload does not change keeps its addresses, and the workers
-/// keep their connections to it.
-#[derive(Default)]
-pub(super) struct Origins(Vec<Running>);
+/// Every origin in use. One that a reload does not change keeps its addresses and what is known of
+/// their health, and the workers keep their connections to it.
+pub(super) struct Origins {
+    surroundings: Surroundings,
+    running: Vec<Running>,
+}
 
 struct Running {
     upstream: Arc<Upstream>,
-    resolving: AbortHandle,
+    tasks: [AbortHandle; 2],
 }
 
 impl Origins {
+    /// None yet.
+    pub fn new(surroundings: Surroundings) -> Self {
+        Self { surroundings, running: Vec::new() }
+    }
+
     /// The origins `wanted`, in that order: those in use as they are, new ones resolved first.
     /// Nothing is dropped before [`Origins::keep`].
-    pub async fn adopt(&mut self, wanted: &[Origin], metrics: &Metrics) -> Vec<Arc<Upstream>> {
+    ///
+    /// # Errors
+    /// When an origin's certificates cannot be used.
+    pub async fn adopt(&mut self, wanted: &[Origin]) -> Result<Vec<Arc<Upstream>>, rustls::Error> {
         let mut fresh = Vec::new();
-        let adopted = wanted.iter().map(|origin| match self.find(origin) {
-            Some(upstream) => upstream,
-            None => {
-                let upstream = Arc::new(Upstream::new(origin.clone(), metrics));
-                fresh.push(upstream.clone());
-                upstream
-            }
-        });
-        let adopted: Vec<Arc<Upstream>> = adopted.collect();
+        let mut adopted = Vec::with_capacity(wanted.len());
+        for origin in wanted {
+            adopted.push(match self.find(origin) {
+                Some(upstream) => upstream,
+                None => {
+                    let upstream = Upstream::new(origin.clone(), &self.surroundings)?;
+                    fresh.push(upstream.clone());
+                    upstream
+                }
+            });
+        }
         resolve(&fresh).await;
         for upstream in fresh {
-            let resolving = upstream.clone();
-            let resolving =
-                Handle::current().spawn(async move { resolving.keep_resolved().await }).abort_handle();
-            self.0.push(Running { upstream, resolving });
+            let (resolving, checking) = (upstream.clone(), upstream.clone());
+            let tasks = [
+                Handle::current().spawn(async move { resolving.keep_resolved().await }).abort_handle(),
+                Handle::current().spawn(checking.keep_checked()).abort_handle(),
+            ];
+            self.running.push(Running { upstream, tasks });
         }
-        adopted
+        Ok(adopted)
     }
 
     /// Forgets all but `used`.
     pub fn keep(&mut self, used: &[Arc<Upstream>]) {
-        self.0.retain(|running| {
+        self.running.retain(|running| {
             let kept = used.iter().any(|upstream| Arc::ptr_eq(upstream, &running.upstream));
             if !kept {
-                running.resolving.abort();
+                running.tasks.iter().for_each(AbortHandle::abort);
             }
             kept
         });
     }
 
     fn find(&self, origin: &Origin) -> Option<Arc<Upstream>> {
-        let running = self.0.iter().find(|running| running.upstream.origin() == origin)?;
+        let running = self.running.iter().find(|running| running.upstream.origin() == origin)?;
         Some(running.upstream.clone())
     }
 }
 
 async fn resolve(upstreams: &[Arc<Upstream>]) {
-    let all = async {
-        for upstream in upstreams {
-            upstream.resolve().await;
-        }
-    };
+    let mut resolving = JoinSet::new();
+    for upstream in upstreams {
+        let upstream = upstream.clone();
+        resolving.spawn(async move { upstream.resolve().await });
+    }
+    let all = async { while resolving.join_next().await.is_some() {} };
     if tokio::time::timeout(RESOLUTION, all).await.is_err() {
+        // What is cut off here is tried again soon.
         log::warn!("the origins' names take long to resolve; requests get 502 until they are");
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
 
 /// A pid file of this process; removed when dropped, unless a successor has put its own in place.
 #[derive(Debug)]
@@ -34,6 +36,13 @@ impl PidFile {
     }
 }
 
+impl PidFile {
+    /// Leaves the file to a successor, which is about to put its own in place.
+    pub fn leave(mut self) {
+        self.0 = PathBuf::new();
+    }
+}
+
 impl Drop for PidFile {
     fn drop(&mut self) {
         if read(&self.0).is_ok_and(|pid| pid == std::process::id()) {
@@ -52,29 +61,48 @@ pub fn read(path: &Path) -> io::Result<u32> {
     text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it holds no process id"))
 }
 
-/// Makes the folder of `path`, for this user only, if it is missing; refuses one in which others
-/// could put files of theirs in place of ours.
+/// Makes the folder of `path`, for `user` only, if it is missing; refuses one in which others
+/// could put files of theirs in place of ours, and one in which `user` cannot.
 ///
 /// # Errors
-/// When the folder cannot be made, or others may write to it.
-pub(super) fn prepare_folder(path: &Path) -> io::Result<()> {
+/// When the folder cannot be made, or others may write to it, or `user` may not.
+pub(super) fn prepare_folder(path: &Path, user: u32) -> io::Result<()> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let metadata = fs::metadata(folder)?;
-    if let Some(owner) = stranger(metadata.uid(), rustix::process::geteuid().as_raw()) {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!("{} belongs to user {owner}; use a folder of your own", folder.display()),
-        ));
+    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| is_missing(folder)).collect();
+    for folder in missing.into_iter().rev() {
+        match DirBuilder::new().mode(0o700).create(folder) {
+            // Somebody else was faster; what it made is looked at below.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                made?;
+                if user != geteuid().as_raw() {
+                    chown(folder, Some(user), None)?;
+                }
+            }
+        }
     }
-    let writable_by_others = metadata.mode() & 0o022 != 0;
-    if writable_by_others {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!("others may write to {}; use a folder of mode 0700 or 0755", folder.display()),
+    let denied = |message: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    let metadata = fs::metadata(folder)?;
+    if let Some(owner) = stranger(metadata.uid(), user) {
+        return denied(format!("{} belongs to user {owner}; use a folder of your own", folder.display()));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        let folder = folder.display();
+        return denied(format!("others may write to {folder}; use a folder of mode 0700 or 0755"));
+    }
+    // Only root's own rights would let it write there.
+    if user != geteuid().as_raw() && metadata.uid() != user {
+        let folder = folder.display();
+        return denied(format!(
+            "{folder} is root's, and user {user} cannot write there; chown it to that user"
         ));
     }
     Ok(())
+}
+
+fn is_missing(folder: &Path) -> bool {
+    !folder.as_os_str().is_empty()
+        && fs::metadata(folder).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The owner of a folder, if that is neither this user nor root: whatever its mode, it is the
@@ -98,7 +126,8 @@ mod tests {
     fn is_removed_only_while_it_is_ours() {
         let folder = std::env::temp_dir().join(format!("approov-gateway-pid-{}", std::process::id()));
         let path = folder.join("run").join("gateway.pid");
-        prepare_folder(&path).expect("a folder");
+        let user = geteuid().as_raw();
+        prepare_folder(&path, user).expect("a folder");
         let mode = fs::metadata(folder.join("run")).expect("made").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         let ours = PidFile::write(&path).expect("written");
@@ -114,7 +143,7 @@ mod tests {
         ours.restore().expect("written");
         assert_eq!(read(&path).expect("a number"), std::process::id());
         fs::set_permissions(folder.join("run"), fs::Permissions::from_mode(0o777)).expect("ours");
-        assert!(prepare_folder(&path).is_err());
+        assert!(prepare_folder(&path, user).is_err());
         fs::remove_dir_all(folder).expect("ours");
     }
 }

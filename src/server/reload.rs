@@ -1,74 +1,200 @@
 //! Putting another configuration in force while requests run.
+//!
+//! A thread of its own does it, at a lower priority than the workers', from reading the files to
+//! dropping what was replaced: no request waits for any of it, and no signal either.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::notify::{self, Notifier, READY};
 use super::origins::Origins;
+use super::sockets::Listeners;
+use super::watched::{self, WatchedFiles};
 use crate::admin::ConfigStatus;
-use crate::config::Settings;
+use crate::config::{AccessLog, Listener, Problems, Settings, SourceFile};
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::Metrics;
+use crate::tls::{ServerTls, Tickets};
 
-/// Reads the configuration again; the error lists every problem.
-pub type Load = Box<dyn Fn() -> Result<Settings, String> + Send>;
+/// Reads the configuration again.
+pub type Load = Box<dyn Fn() -> Result<Settings, LoadError> + Send>;
+
+/// Why the configuration cannot be used.
+#[derive(Debug)]
+pub struct LoadError {
+    /// Every problem, a line each.
+    pub problems: String,
+    /// The files that were read: when one of them changes, it may be worth another try.
+    pub files: Vec<SourceFile>,
+}
+
+impl From<Problems> for LoadError {
+    fn from(problems: Problems) -> Self {
+        Self { problems: problems.to_string(), files: problems.files().to_vec() }
+    }
+}
+
+/// How much the workers come first (`nice(1)`): with both cores busy, a reload gets a tenth of one.
+const NICENESS: i32 = 10;
+
+/// The thread that reloads, seen from the others.
+pub(super) struct Reloading {
+    orders: Sender<&'static str>,
+    grace_period: Arc<Mutex<Duration>>,
+}
+
+impl Reloading {
+    /// Starts the thread.
+    pub fn start(reloader: Reloader) -> io::Result<Self> {
+        let (orders, received) = mpsc::channel();
+        let grace_period = reloader.grace_period.clone();
+        thread::Builder::new().name("reload".into()).spawn(move || reloader.serve(&received))?;
+        Ok(Self { orders, grace_period })
+    }
+
+    /// Has everything loaded anew, soon. `why` is for the log.
+    pub fn order(&self, why: &'static str) {
+        if self.orders.send(why).is_err() {
+            log::error!("{why}: the thread that reloads has ended; the configuration stays as it is");
+        }
+    }
+
+    /// The grace period of the configuration in force.
+    pub fn grace_period(&self) -> Duration {
+        *self.grace_period.lock()
+    }
+}
 
 /// Loads configurations and swaps them in.
 pub(super) struct Reloader {
-    load: Load,
-    shared: Arc<Shared>,
-    metrics: Arc<Metrics>,
-    status: Arc<ConfigStatus>,
-    origins: Origins,
-    fixed: Fixed,
+    pub load: Load,
+    pub runtime: Handle,
+    pub notifier: Notifier,
+    pub shared: Arc<Shared>,
+    pub metrics: Arc<Metrics>,
+    pub status: Arc<ConfigStatus>,
+    pub origins: Origins,
+    pub listeners: Listeners,
+    pub tickets: Tickets,
+    pub fixed: Fixed,
+    pub grace_period: Arc<Mutex<Duration>>,
+    /// The files, where changes are to be noticed.
+    pub watch: Option<WatchedFiles>,
+    /// Configurations that requests may still hold. The last handle of one is dropped here and
+    /// not by a worker: that of a large one takes milliseconds.
+    pub replaced: Vec<Arc<Snapshot>>,
 }
 
 impl Reloader {
-    pub fn new(
-        load: Load,
-        shared: Arc<Shared>,
-        metrics: Arc<Metrics>,
-        status: Arc<ConfigStatus>,
-        origins: Origins,
-        fixed: Fixed,
-    ) -> Self {
-        metrics.config_loaded();
-        status.taken();
-        Self { load, shared, metrics, status, origins, fixed }
-    }
-
-    /// Loads everything anew and swaps it in, or reports every problem and changes nothing.
-    /// Requests under way keep the configuration they began with. Returns the new grace period.
-    pub async fn reload(&mut self) -> Option<std::time::Duration> {
-        match self.try_reload().await {
-            Ok(settled) => Some(settled),
-            Err(problems) => {
-                self.metrics.config_refused();
-                log::error!("the configuration was not reloaded, the old one stays in force:");
-                for problem in problems.lines() {
-                    log::error!("{problem}");
+    fn serve(mut self, orders: &Receiver<&'static str>) {
+        // It may be forbidden, and then a reload competes with the workers.
+        let _ = rustix::process::setpriority_process(None, NICENESS);
+        loop {
+            let order = match (&self.watch, self.replaced.is_empty()) {
+                (None, true) => orders.recv().map_err(RecvTimeoutError::from),
+                _ => orders.recv_timeout(watched::EVERY),
+            };
+            match order {
+                Ok(why) => {
+                    // Whatever was ordered up to now is done by this one.
+                    while orders.try_recv().is_ok() {}
+                    self.reload(why);
                 }
-                self.status.refuse(problems);
-                None
+                Err(RecvTimeoutError::Timeout) => {
+                    self.sweep();
+                    if self.watch.as_mut().is_some_and(WatchedFiles::have_changed) {
+                        self.reload("files have changed");
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    async fn try_reload(&mut self) -> Result<std::time::Duration, String> {
-        let settings = (self.load)()?;
+    /// Loads everything anew and swaps it in, or reports every problem and changes nothing.
+    /// Requests under way keep the configuration they began with.
+    fn reload(&mut self, why: &str) {
+        log::info!("{why}: reloading the configuration");
+        self.notifier.tell(&notify::reloading());
+        let outcome = (self.load)().map_err(|error| {
+            self.watch = self.watch.take().map(|_| WatchedFiles::new(error.files));
+            error.problems
+        });
+        if let Err(problems) = outcome.and_then(|settings| self.adopt(settings)) {
+            self.metrics.config_refused();
+            log::error!("the configuration was not reloaded, the old one stays in force:");
+            for problem in problems.lines() {
+                log::error!("{problem}");
+            }
+            self.status.refuse(problems);
+        }
+        self.notifier.tell(READY);
+    }
+
+    fn adopt(&mut self, settings: Settings) -> Result<(), String> {
+        self.watch = watch_of(&settings);
+        for warning in &settings.warnings {
+            log::warn!("{warning}");
+        }
         for (key, present, wanted) in self.fixed.differences(&Fixed::of(&settings)) {
             log::warn!(
                 "{key} cannot change while running: {present} stays, not {wanted}; use `approov-gateway upgrade`"
             );
         }
         let grace_period = settings.server.grace_period;
-        let upstreams = self.origins.adopt(&settings.origins, &self.metrics).await;
-        let snapshot =
-            Snapshot::new(settings, upstreams.clone(), &self.metrics).map_err(|error| error.to_string())?;
-        self.shared.snapshot.store(Arc::new(snapshot));
+        let log_file = log_file(&settings).map(Path::to_owned);
+        let listeners =
+            self.listeners.prepare(&settings.listeners, &self.tickets).map_err(|error| error.to_string())?;
+        let certificates = certificates(&settings.listeners);
+        let upstreams = self.runtime.block_on(self.origins.adopt(&settings.origins));
+        let upstreams = upstreams.map_err(|error| error.to_string())?;
+        let previous = self.shared.snapshot.load_full();
+        let snapshot = Snapshot::new(settings, upstreams.clone(), &self.metrics, Some(&previous));
+        let snapshot = snapshot.map_err(|error| error.to_string())?;
+        drop(previous);
+        let moved = self.shared.access_log.redirect(log_file.as_deref());
+        moved.map_err(|error| format!("log.access_file: {error}"))?;
+        self.replaced.push(self.shared.snapshot.swap(Arc::new(snapshot)));
+        listeners.adopt();
+        self.metrics.certificates(certificates);
         self.origins.keep(&upstreams);
+        *self.grace_period.lock() = grace_period;
         self.metrics.config_loaded();
         log::info!("configuration reloaded, generation {}", self.status.taken());
-        Ok(grace_period)
+        self.sweep();
+        Ok(())
     }
+
+    fn sweep(&mut self) {
+        self.replaced.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+    }
+}
+
+/// The files to be watched, if they are.
+pub(super) fn watch_of(settings: &Settings) -> Option<WatchedFiles> {
+    settings.server.watch.then(|| WatchedFiles::new(settings.files.clone()))
+}
+
+/// The file that the access log goes to, if it does.
+pub(super) fn log_file(settings: &Settings) -> Option<&Path> {
+    settings.log.file.as_deref().filter(|_| settings.log.access != AccessLog::Off)
+}
+
+/// Listener, name and expiry of every certificate, for the metrics.
+pub(super) fn certificates(listeners: &[Listener]) -> Vec<(String, String, i64)> {
+    let of_listener = |listener: &Listener| {
+        let address = listener.address.to_string();
+        let certificates = listener.tls.iter().flat_map(ServerTls::certificates);
+        certificates.map(move |found| (address.clone(), found.name(), found.not_after)).collect::<Vec<_>>()
+    };
+    listeners.iter().flat_map(of_listener).collect()
 }
 
 /// What stays as it is until another process takes over.
@@ -78,13 +204,16 @@ impl Fixed {
     pub fn of(settings: &Settings) -> Self {
         let listeners: Vec<String> =
             settings.listeners.iter().map(|listener| listener.address.to_string()).collect();
-        let path = |path: &Option<std::path::PathBuf>| {
+        let path = |path: &Option<PathBuf>| {
             path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string())
         };
+        let identity = settings.server.identity.as_ref();
         Self(vec![
             ("server.threads", settings.server.threads.to_string()),
             ("server.pid_file", path(&settings.server.pid_file)),
             ("server.upgrade_sock", path(&settings.server.upgrade_sock)),
+            ("server.user", identity.map_or_else(|| "none".to_owned(), ToString::to_string)),
+            ("server.upstream_keepalive_pool_size", settings.server.upstream_keepalive_pool_size.to_string()),
             ("listeners", listeners.join(", ")),
             ("admin.address", settings.admin.address.to_string()),
         ])

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::process::{WaitOptions, wait};
 use tokio::signal::unix::{self, SignalKind};
 
 /// A signal that was received.
@@ -21,6 +22,13 @@ pub(super) struct Signals {
     quit: unix::Signal,
     terminate: unix::Signal,
     user1: unix::Signal,
+    /// Process 1 only, which inherits the orphans of its container.
+    child: Option<unix::Signal>,
+}
+
+/// Whether this is the first process of a container: when it ends, so does all of that.
+pub(super) fn is_first_process() -> bool {
+    std::process::id() == 1
 }
 
 impl Signals {
@@ -32,17 +40,25 @@ impl Signals {
             quit: unix::signal(SignalKind::quit())?,
             terminate: unix::signal(SignalKind::terminate())?,
             user1: unix::signal(SignalKind::user_defined1())?,
+            child: is_first_process().then(|| unix::signal(SignalKind::child())).transpose()?,
         })
     }
 
     /// Waits for the next one.
     pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
-            _ = self.quit.recv() => Signal::Quit,
-            _ = self.hangup.recv() => Signal::Hangup,
-            _ = self.user1.recv() => Signal::User1,
+        loop {
+            return tokio::select! {
+                _ = self.interrupt.recv() => Signal::Interrupt,
+                _ = self.terminate.recv() => Signal::Terminate,
+                _ = self.quit.recv() => Signal::Quit,
+                _ = self.hangup.recv() => Signal::Hangup,
+                _ = self.user1.recv() => Signal::User1,
+                () = orphan(&mut self.child) => {
+                    // Each has ended already; nobody else would ever ask.
+                    while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+                    continue;
+                }
+            };
         }
     }
 
@@ -59,5 +75,13 @@ impl Signals {
                 () = std::future::ready(()) => return false,
             }
         }
+    }
+}
+
+/// Waits for the end of a child, which the gateway starts none of.
+async fn orphan(child: &mut Option<unix::Signal>) {
+    match child {
+        Some(child) => drop(child.recv().await),
+        None => std::future::pending().await,
     }
 }

@@ -1,41 +1,60 @@
-//! All listening sockets of the process: bound, or taken over from the running one.
+//! All listening sockets of the process: bound, passed by the service manager, or taken over from
+//! the running process.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use arc_swap::ArcSwap;
+use rustix::process::{Resource, Uid, getrlimit, setrlimit};
 
 use super::ServerError;
-use super::handover::{Received, Waiting};
+use super::handover::{Predecessor, Received, Waiting};
 use super::listener::BoundListener;
 use super::notify::{Notifier, WAITING};
-use crate::config::Settings;
+use crate::config::{self, Settings};
+use crate::downstream::{Listener, SharedListener};
+use crate::tls::Tickets;
 
 /// How long a successor waits for the running process to get SIGQUIT.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Sockets that somebody else has bound, each with its address.
+pub(super) type Inherited = Vec<(SocketAddr, TcpListener)>;
+/// A listener for clients.
+pub(super) struct PublicListener {
+    /// Its socket.
+    pub socket: BoundListener,
+    /// As it was configured at the start: with port 0 where any was welcome.
+    configured: SocketAddr,
+    /// How connections are served; a reload changes it for those that come after.
+    pub settings: SharedListener,
+}
+
 /// Where clients and operators connect.
-#[derive(Debug)]
 pub(super) struct Sockets {
     /// The public listeners, in the order of the configuration.
-    pub public: Vec<BoundListener>,
+    pub public: Vec<PublicListener>,
     /// The admin listener.
     pub admin: BoundListener,
 }
 
 impl Sockets {
-    /// Binds every address.
-    pub fn bind(settings: &Settings) -> Result<Self, ServerError> {
-        Self::from_inherited(settings, Vec::new())
+    /// Uses the sockets that the service manager has `passed`, and binds the other addresses.
+    pub fn bind(settings: &Settings, tickets: &Tickets, passed: Inherited) -> Result<Self, ServerError> {
+        let (sockets, unused) = Self::from_inherited(settings, tickets, passed)?;
+        refuse_unused(&unused)?;
+        Ok(sockets)
     }
 
-    /// Uses the inherited sockets whose addresses are configured, binds the rest, and closes
-    /// inherited ones that no configuration names any more.
+    /// Uses the inherited sockets whose addresses are configured and binds the rest; also returns
+    /// those that no configuration names.
     fn from_inherited(
         settings: &Settings,
-        mut inherited: Vec<(SocketAddr, TcpListener)>,
-    ) -> Result<Self, ServerError> {
+        tickets: &Tickets,
+        mut inherited: Inherited,
+    ) -> Result<(Self, Inherited), ServerError> {
         let mut socket = |what: &str, address: SocketAddr| {
             let place = inherited.iter().position(|(inherited, _)| *inherited == address);
             match place.map(|place| inherited.swap_remove(place)) {
@@ -44,48 +63,136 @@ impl Sockets {
             }
             .map_err(|error| cannot_listen(what, address, &error))
         };
-        let public = settings.listeners.iter().map(|listener| socket("listener", listener.address));
-        let public = public.collect::<Result<_, _>>()?;
+        let public = settings.listeners.iter().map(|listener| {
+            let settings =
+                Listener::new(listener, tickets).map_err(|error| cannot_prepare(listener, error))?;
+            Ok(PublicListener {
+                socket: socket("listener", listener.address)?,
+                configured: listener.address,
+                settings: Arc::new(ArcSwap::from_pointee(settings)),
+            })
+        });
+        let public = public.collect::<Result<_, ServerError>>()?;
         let admin = socket("admin", settings.admin.address)?;
-        for (address, _) in inherited {
-            log::info!("{address} is not configured any more; closed");
-        }
-        Ok(Self { public, admin })
+        Ok((Self { public, admin }, inherited))
     }
 
     /// Every socket, for handing over.
     pub fn all(&self) -> Vec<&BoundListener> {
-        self.public.iter().chain([&self.admin]).collect()
+        self.public.iter().map(|listener| &listener.socket).chain([&self.admin]).collect()
+    }
+
+    /// How connections are served on each public listener.
+    pub fn listeners(&self) -> Listeners {
+        Listeners(self.public.iter().map(|public| (public.configured, public.settings.clone())).collect())
     }
 }
 
+/// How connections are served on each public listener, by its address as it was configured at the
+/// start.
+pub(super) struct Listeners(Vec<(SocketAddr, SharedListener)>);
+
+impl Listeners {
+    /// Prepares `wanted` for the listeners that it still names; nothing changes before
+    /// [`Prepared::adopt`].
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn prepare(&self, wanted: &[config::Listener], tickets: &Tickets) -> Result<Prepared, ServerError> {
+        let mut prepared = Vec::new();
+        for (index, (configured, settings)) in self.0.iter().enumerate() {
+            let is_this = |wanted: &&config::Listener| wanted.address == *configured;
+            let at_its_place = wanted.get(index).filter(is_this);
+            if let Some(wanted) = at_its_place.or_else(|| wanted.iter().find(is_this)) {
+                let listener =
+                    Listener::new(wanted, tickets).map_err(|error| cannot_prepare(wanted, error))?;
+                prepared.push((settings.clone(), Arc::new(listener)));
+            }
+        }
+        Ok(Prepared(prepared))
+    }
+}
+
+/// How new connections are to be served.
+pub(super) struct Prepared(Vec<(SharedListener, Arc<Listener>)>);
+
+impl Prepared {
+    /// From now on.
+    pub fn adopt(self) {
+        for (settings, listener) in self.0 {
+            settings.store(listener);
+        }
+    }
+}
+
+fn cannot_prepare(listener: &config::Listener, error: rustls::Error) -> ServerError {
+    ServerError::new(format!("listener {}: cannot set up TLS", listener.address), error)
+}
+
 /// Waits for the sockets of the running process, or to be asked to end. It goes on accepting until
-/// [`Predecessor::acknowledge`].
+/// it hears that this process does. `future_user` is the one that this process will become.
 pub(super) fn take_over(
     settings: &Settings,
+    tickets: &Tickets,
+    passed: Inherited,
+    future_user: Option<Uid>,
     notifier: &Notifier,
     asked_to_end: impl FnMut() -> bool,
 ) -> Result<(Sockets, Predecessor), ServerError> {
     let Some(path) = settings.server.upgrade_sock.as_deref() else {
-        return Err(ServerError("--upgrade needs server.upgrade_sock in the configuration".into()));
+        return Err("--upgrade needs server.upgrade_sock in the configuration".into());
     };
     let failed =
         |error: io::Error| ServerError::new(format!("cannot take over at {}", path.display()), error);
-    let waiting = Waiting::bind(path).map_err(failed)?;
+    let waiting = Waiting::bind(path, future_user).map_err(failed)?;
     log::info!("waiting for the sockets of the running process at {}; send it SIGQUIT", path.display());
     notifier.tell(WAITING);
-    let mut received = waiting.receive(PATIENCE, asked_to_end).map_err(failed)?;
-    let sockets = Sockets::from_inherited(settings, std::mem::take(&mut received.sockets))?;
-    Ok((sockets, Predecessor(received)))
+    let Received { mut sockets, predecessor } = waiting.receive(PATIENCE, asked_to_end).map_err(failed)?;
+    let handed_over: Vec<SocketAddr> = sockets.iter().map(|(address, _)| *address).collect();
+    sockets.extend(passed.into_iter().filter(|(address, _)| !handed_over.contains(address)));
+    let (sockets, mut unused) = Sockets::from_inherited(settings, tickets, sockets)?;
+    unused.retain(|(address, _)| {
+        let was_handed_over = handed_over.contains(address);
+        if was_handed_over {
+            log::info!("{address} is not configured any more; closed");
+        }
+        !was_handed_over
+    });
+    refuse_unused(&unused)?;
+    Ok((sockets, predecessor))
 }
 
-/// The running process, which waits to hear that its successor accepts.
-pub(super) struct Predecessor(Received);
+/// The listening sockets that the service manager has passed (`sd_listen_fds(3)`), if any. To be
+/// called before there is a second thread, since it removes the variables that tell of them.
+pub(super) fn passed_by_service_manager() -> Result<Inherited, ServerError> {
+    // Without it the variables were meant for another process, or leaked from one.
+    let is_ours = std::env::var_os("LISTEN_PID").is_some();
+    let mut passed = listenfd::ListenFd::from_env();
+    let mut sockets = Vec::new();
+    for index in 0..if is_ours { passed.len() } else { 0 } {
+        let socket = passed.take_tcp_listener(index).and_then(|socket| {
+            let socket = socket.ok_or_else(|| io::Error::other("it has been taken already"))?;
+            if !rustix::net::sockopt::socket_acceptconn(&socket)? {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen"));
+            }
+            Ok((socket.local_addr()?, socket))
+        });
+        let what = format!("socket {} of those that the service manager passed cannot be used", index + 1);
+        sockets.push(socket.map_err(|error| {
+            ServerError::new(what, format_args!("{error}; write ListenStream= with an IP address and a port"))
+        })?);
+    }
+    Ok(sockets)
+}
 
-impl Predecessor {
-    /// Tells it.
-    pub fn acknowledge(self) -> io::Result<()> {
-        self.0.acknowledge()
+fn refuse_unused(unused: &Inherited) -> Result<(), ServerError> {
+    match unused.first() {
+        None => Ok(()),
+        Some((address, _)) => Err(format!(
+            "the service manager passed a socket for {address}, and no listener has that address; \
+             write it under listeners or as admin.address, or remove its ListenStream="
+        )
+        .into()),
     }
 }
 
@@ -107,5 +214,5 @@ fn cannot_listen(what: &str, address: SocketAddr, error: &io::Error) -> ServerEr
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
         _ => "",
     };
-    ServerError(format!("{what} {address}: cannot listen: {error}{hint}"))
+    format!("{what} {address}: cannot listen: {error}{hint}").into()
 }

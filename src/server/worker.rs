@@ -7,18 +7,14 @@ use std::thread;
 
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::listener::BoundListener;
 use super::pingora;
+use super::sockets::PublicListener;
 use crate::downstream::{self, accept};
 use crate::proxy::{Gateway, Shared};
-
-/// Kept connections to origins, for each worker.
-const POOL_SIZE: usize = 1024;
-
-/// The most attempts for one request: several addresses may be down, or a kept connection closed.
-const MAX_ATTEMPTS: usize = 4;
+use crate::upstream::{Dialers, MAX_ATTEMPTS, OriginConnector};
 
 /// A running worker. Its thread ends with the process.
 pub(super) struct Worker {
@@ -29,32 +25,45 @@ pub(super) struct Worker {
     closed: Arc<AtomicBool>,
 }
 
+/// The origins' side of a worker.
+#[derive(Clone)]
+pub(super) struct WorkerUpstream {
+    /// Makes the connections that Pingora does not.
+    pub dialers: Dialers,
+    /// Unused connections that are kept.
+    pub keepalive_pool_size: usize,
+}
+
 impl Worker {
     /// Starts a thread that accepts from `listeners` until `stop` says so, and serves what it has
     /// accepted for as long as the process lives.
     pub fn start(
         number: usize,
         shared: Arc<Shared>,
-        listeners: &[BoundListener],
+        upstream: WorkerUpstream,
+        listeners: &[PublicListener],
         stop: ShutdownWatch,
     ) -> io::Result<Self> {
         let conf = Arc::new(ServerConf {
             threads: 1,
             work_stealing: false,
             max_retries: MAX_ATTEMPTS,
-            upstream_keepalive_pool_size: POOL_SIZE,
+            upstream_keepalive_pool_size: upstream.keepalive_pool_size,
             ..ServerConf::default()
         });
         let requests = Arc::new(AtomicUsize::new(0));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let gateway = Gateway::new(shared.clone(), requests.clone());
-        let proxy = runtime.block_on(pingora::proxy(&conf, gateway, ()))?;
+        let proxy =
+            runtime.block_on(pingora::proxy(&conf, gateway, OriginConnector::new(upstream.dialers)))?;
         let connections = Arc::new(downstream::Worker { proxy, shared, open: AtomicUsize::new(0) });
         let mut accepting = JoinSet::new();
-        for listener in listeners {
+        for (number, listener) in listeners.iter().enumerate() {
             let _inside = runtime.enter();
-            let socket = listener.for_worker()?;
-            accepting.spawn_on(accept(connections.clone(), socket, stop.clone()), runtime.handle());
+            let socket = TcpListener::from_std(listener.socket.try_clone()?)?;
+            let settings = listener.settings.clone();
+            let accept = accept(connections.clone(), socket, settings, number, stop.clone());
+            accepting.spawn_on(accept, runtime.handle());
         }
         let closed = Arc::new(AtomicBool::new(false));
         let worker = Self { connections, requests, closed: closed.clone() };

@@ -2,10 +2,16 @@
 
 mod access_log;
 mod diagnostics;
+mod limits;
 mod metrics;
+mod origins;
 mod redact;
+mod route_metrics;
 
 pub(crate) use access_log::write_address;
-pub use access_log::{AccessLogSink, Entry, Writer};
+pub use access_log::{AccessLogSink, Entry, Exceeded, Writer};
 pub use diagnostics::init as init_diagnostics;
-pub use metrics::{Metrics, OriginMetrics, RouteMetrics, UpstreamErrorKind, Verdict, reason_label};
+pub use limits::{LimitState, Outcome};
+pub use metrics::{Handshake, Metrics, UpstreamErrorKind, Verdict, reason_label};
+pub use origins::{OriginMetrics, OriginState, RetryReason};
+pub use route_metrics::RouteMetrics;

@@ -1,40 +1,145 @@
 //! Origins: their addresses, kept fresh off the request's path, and connections to them.
+//!
+//! A request [enters](Upstream::enter) (`admission`: so many at a time, a short queue), asks for a
+//! [peer](Upstream::peer) (`endpoints`: which address; `health`: which of them are worth asking) and
+//! tells what became of it; what it holds meanwhile is its [`Lease`]. Off the path, names are
+//! resolved again (`address`) and addresses tried out (`checks`).
+//!
+//! Connections in clear text and HTTP/2 are Pingora's own; TLS with HTTP/1 is made here (`connector`,
+//! `dialer`, `tls`, `stream`).
 
+mod address;
+mod admission;
+mod budget;
+mod checks;
+mod connector;
+mod dialer;
+mod endpoints;
+mod hash;
+mod health;
+mod lease;
 mod peers;
+mod stream;
+mod tls;
 
-pub use peers::TUNNEL_IDLE;
-
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use pingora_core::upstreams::peer::HttpPeer;
 
-use crate::config::Origin;
-use crate::telemetry::{Metrics, OriginMetrics, UpstreamErrorKind};
+use crate::config::{Origin, OriginAddress, Target};
+use crate::telemetry::{Metrics, OriginMetrics, OriginState, RetryReason, UpstreamErrorKind};
 
-/// One origin with its present addresses. A request asks for a [`peer`](Upstream::peer); names
-/// are resolved by [`Upstream::keep_resolved`], never by a request.
+pub use address::{Resolver, SystemResolver};
+pub use connector::OriginConnector;
+pub use dialer::Dialers;
+pub use endpoints::Requester;
+pub use lease::Lease;
+pub use peers::TUNNEL_IDLE;
+pub use stream::OriginStream;
+
+use address::Address;
+use admission::Admission;
+use budget::RetryBudget;
+use dialer::{Dialer, Registered};
+use endpoints::{Endpoint, Endpoints};
+use peers::PeerTemplate;
+
+/// The most attempts for one request: several addresses may be down, or a kept connection closed.
+pub const MAX_ATTEMPTS: usize = 8;
+
+/// What origins have in common.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+    /// Where those are kept that make their own connections.
+    pub dialers: Dialers,
+    /// Who knows the addresses of names.
+    pub resolver: Arc<dyn Resolver>,
+}
+
+/// One origin with its present addresses.
 pub struct Upstream {
     origin: Origin,
     metrics: OriginMetrics,
-    /// A prepared peer for each address; a request clones one.
-    peers: ArcSwap<Vec<HttpPeer>>,
-    next: AtomicUsize,
+    resolver: Arc<dyn Resolver>,
+    dialers: Dialers,
+    template: PeerTemplate,
+    endpoints: ArcSwap<Endpoints>,
+    /// The addresses of each target, in the order of the configuration.
+    known: Mutex<Vec<Vec<Address>>>,
+    /// Whether an address counts as down though it is the only one.
+    is_watched: bool,
+    turn: AtomicUsize,
+    in_flight: AtomicUsize,
+    admission: Option<Admission>,
+    budget: Option<RetryBudget>,
+    /// The beginning of this origin's time.
+    started: Instant,
+    _dialer: Option<Registered>,
+    /// For tunnels, where silence is no fault.
+    patient_dialer: Option<Registered>,
+}
+
+/// Why no address can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The name has not been resolved.
+    NoAddress,
+    /// Every address is down, for this long at least.
+    AllDown(Duration),
+    /// As many requests wait as may.
+    QueueFull,
+    /// The request has waited for as long as it may.
+    QueueTimeout,
+}
+
+impl Unavailable {
+    /// As it is counted.
+    pub fn kind(self) -> UpstreamErrorKind {
+        match self {
+            Unavailable::NoAddress => UpstreamErrorKind::Resolve,
+            Unavailable::AllDown(_) => UpstreamErrorKind::AllDown,
+            Unavailable::QueueFull => UpstreamErrorKind::QueueFull,
+            Unavailable::QueueTimeout => UpstreamErrorKind::QueueTimeout,
+        }
+    }
 }
 
 impl Upstream {
-    /// An origin whose name has not been resolved yet; an IP address needs no resolving.
-    pub fn new(origin: Origin, metrics: &Metrics) -> Self {
-        let known: Vec<SocketAddr> =
-            literal_address(&origin).into_iter().map(|ip| (ip, origin.port).into()).collect();
-        Self {
-            metrics: metrics.origin(&origin.name),
-            peers: ArcSwap::from_pointee(peers::prepare(&origin, &known)),
-            next: AtomicUsize::new(0),
+    /// An origin whose names have not been resolved yet; addresses need no resolving.
+    ///
+    /// # Errors
+    /// When its certificates cannot be used; the configuration has been checked for that.
+    pub fn new(origin: Origin, surroundings: &Surroundings) -> Result<Arc<Self>, rustls::Error> {
+        let dialer = Dialer::register(&origin, &surroundings.dialers)?;
+        let known = origin.addresses.iter().map(known_at_once).collect();
+        let upstream = Arc::new(Self {
+            metrics: surroundings.metrics.origin(&origin.name),
+            resolver: surroundings.resolver.clone(),
+            dialers: surroundings.dialers.clone(),
+            template: PeerTemplate::new(&origin, dialer.as_ref()),
+            endpoints: ArcSwap::default(),
+            known: Mutex::new(known),
+            is_watched: origin.ejection.single || origin.health_check.is_some(),
+            turn: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            admission: origin.capacity.map(Admission::new),
+            budget: origin.retries.as_ref().map(|retries| RetryBudget::new(retries.budget_percent)),
+            started: Instant::now(),
+            _dialer: dialer,
+            patient_dialer: Dialer::register_patient(&origin, &surroundings.dialers)?,
             origin,
-        }
+        });
+        upstream.refresh();
+        let state: Arc<dyn OriginState> = upstream.clone();
+        surroundings.metrics.watch_origin(&state);
+        Ok(upstream)
     }
 
     /// Its configuration.
@@ -42,124 +147,265 @@ impl Upstream {
         &self.origin
     }
 
-    /// How many addresses are known.
-    pub fn address_count(&self) -> usize {
-        self.peers.load().len()
-    }
-
-    /// The peer whose turn it is; none while no address is known. A request that failed to
-    /// connect asks again and gets the next address.
-    pub fn peer(&self) -> Option<Box<HttpPeer>> {
-        let peers = self.peers.load();
-        let turn = match peers.len() {
-            0 => return None,
-            1 => 0,
-            count => self.next.fetch_add(1, Ordering::Relaxed) % count,
-        };
-        Some(Box::new(peers[turn].clone()))
+    /// Prepares a peer for a tunnel (WebSocket).
+    pub fn make_tunnel(&self, peer: &mut HttpPeer) {
+        peer.options.read_timeout = Some(TUNNEL_IDLE);
+        if let Some(dialer) = &self.patient_dialer {
+            peer.group_key = dialer.key();
+        }
     }
 
     /// Counts a failure of this origin.
-    pub fn failed(&self, kind: UpstreamErrorKind) {
+    pub fn count(&self, kind: UpstreamErrorKind) {
         self.metrics.failed(kind);
     }
 
-    /// Resolves the name once. A failure keeps the addresses known so far.
+    /// Resolves the names once. A failure keeps the addresses known so far.
     pub async fn resolve(&self) {
-        if literal_address(&self.origin).is_some() {
-            return;
-        }
-        match lookup(&self.origin).await {
-            Ok(addresses) => self.take(&addresses),
-            Err(error) => {
-                self.failed(UpstreamErrorKind::Resolve);
-                let known = self.address_count();
-                log::warn!(
-                    "origin {}: cannot resolve {}: {error}; {known} earlier addresses stay in use",
-                    self.origin.name,
-                    self.origin.host,
-                );
+        for (index, address) in self.origin.addresses.iter().enumerate() {
+            let Target::Name { host, port } = &address.target else { continue };
+            match self.resolver.resolve(host, *port).await {
+                Ok(found) => self.known.lock()[index] = sorted(found),
+                Err(error) => {
+                    self.count(UpstreamErrorKind::Resolve);
+                    let known = self.known.lock()[index].len();
+                    log::warn!(
+                        "origin {}: cannot resolve {host}: {error}; {known} earlier addresses stay in use",
+                        self.origin.name,
+                    );
+                }
             }
         }
+        self.refresh();
     }
 
-    /// Resolves the name again and again, for ever.
+    /// Resolves the names again and again, for ever.
     pub async fn keep_resolved(&self) {
-        if literal_address(&self.origin).is_some() {
-            return;
-        }
-        loop {
+        let is_name = |address: &OriginAddress| matches!(address.target, Target::Name { .. });
+        while self.origin.addresses.iter().any(is_name) {
             tokio::time::sleep(self.origin.resolve_interval).await;
             self.resolve().await;
         }
     }
 
-    fn take(&self, addresses: &[SocketAddr]) {
-        let present = self.peers.load();
-        if present.iter().map(|peer| peer._address.as_inet().copied()).eq(addresses.iter().copied().map(Some))
+    /// Makes what is known now the endpoints, if that is a change. An address that stays keeps
+    /// what is known of it.
+    fn refresh(&self) {
+        let known = self.known.lock();
+        let present = self.endpoints.load();
+        let wanted: Vec<(&Address, usize)> = self
+            .origin
+            .addresses
+            .iter()
+            .zip(&*known)
+            .flat_map(|(configured, found)| found.iter().map(|address| (address, configured.weight)))
+            .collect();
+        let is_same = |endpoint: &Arc<Endpoint>, (address, weight): (&Address, usize)| {
+            endpoint.address == *address && endpoint.weight == weight
+        };
+        if present.list().len() == wanted.len()
+            && present.list().iter().zip(&wanted).all(|(endpoint, wanted)| is_same(endpoint, *wanted))
         {
             return;
         }
-        log::info!("origin {}: {} has {addresses:?}", self.origin.name, self.origin.host);
-        self.peers.store(peers::prepare(&self.origin, addresses).into());
+        let addresses: Vec<String> = wanted.iter().map(|(address, _)| address.to_string()).collect();
+        log::info!("origin {}: {} has {}", self.origin.name, self.origin.host, addresses.join(", "));
+        let endpoint = |(address, weight): (&Address, usize)| {
+            let kept = present.list().iter().find(|endpoint| is_same(endpoint, (address, weight)));
+            kept.cloned().or_else(|| {
+                Some(Arc::new(Endpoint::new(address.clone(), weight, self.template.at(address)?)))
+            })
+        };
+        let list = wanted.into_iter().filter_map(endpoint).collect();
+        self.endpoints.store(Arc::new(Endpoints::new(list)));
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
 
-fn literal_address(origin: &Origin) -> Option<IpAddr> {
-    origin.host.trim_matches(['[', ']']).parse().ok()
+fn known_at_once(address: &OriginAddress) -> Vec<Address> {
+    match &address.target {
+        Target::Name { .. } => Vec::new(),
+        Target::Socket(socket) => vec![Address::Inet(*socket)],
+        Target::Unix(path) => vec![Address::Unix(path.as_path().into())],
+    }
 }
 
-/// The system's resolver, on a thread for blocking work. Sorted, so that an answer in another
-/// order is not taken for a change.
-async fn lookup(origin: &Origin) -> io::Result<Vec<SocketAddr>> {
-    let mut addresses: Vec<SocketAddr> =
-        tokio::net::lookup_host((&*origin.host, origin.port)).await?.collect();
+/// An answer in another order is no change.
+fn sorted(mut addresses: Vec<SocketAddr>) -> Vec<Address> {
     addresses.sort_unstable();
     addresses.dedup();
-    if addresses.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    }
-    Ok(addresses)
+    addresses.into_iter().map(Address::Inet).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::OriginTimeouts;
-    use std::time::Duration;
+    use crate::config::{Balance, Ejection};
+    use async_trait::async_trait;
+    use std::io;
 
-    fn upstream(host: &str) -> Upstream {
-        let second = Duration::from_secs(1);
-        let origin = Origin {
-            name: "api".into(),
-            host: host.into(),
-            port: 8080,
-            tls: false,
-            authority: http::HeaderValue::from_static("api"),
-            timeouts: OriginTimeouts { connect: second, read: second, write: second, idle: second },
-            resolve_interval: second,
+    /// Answers with what it is told to, and with an error where that is nothing.
+    #[derive(Default)]
+    struct Told(Mutex<Vec<SocketAddr>>);
+
+    impl Told {
+        fn tell(&self, addresses: &[&str]) {
+            *self.0.lock() = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+        }
+    }
+
+    #[async_trait]
+    impl Resolver for Told {
+        async fn resolve(&self, host: &str, _port: u16) -> io::Result<Vec<SocketAddr>> {
+            assert_eq!(host, "api.example");
+            let told = self.0.lock().clone();
+            if told.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(told) }
+        }
+    }
+
+    fn upstream(change: impl FnOnce(&mut Origin)) -> (Arc<Upstream>, Arc<Told>) {
+        let resolver = Arc::new(Told::default());
+        let address: SocketAddr = ([192, 0, 2, 1], 8080).into();
+        let mut origin = Origin::plain("api", address, http::HeaderValue::from_static("api"));
+        change(&mut origin);
+        let surroundings = Surroundings {
+            metrics: Arc::new(Metrics::new().expect("registers")),
+            dialers: Dialers::default(),
+            resolver: resolver.clone(),
         };
-        Upstream::new(origin, &Metrics::new().expect("registers"))
+        (Upstream::new(origin, &surroundings).expect("no certificates"), resolver)
+    }
+
+    fn by_name(origin: &mut Origin) {
+        let target = Target::Name { host: "api.example".into(), port: 8080 };
+        origin.addresses = vec![OriginAddress { target, weight: 1 }];
     }
 
     fn addresses(upstream: &Upstream, requests: usize) -> Vec<String> {
-        let peers = std::iter::repeat_with(|| upstream.peer().expect("a peer"));
-        peers.take(requests).map(|peer| peer._address.to_string()).collect()
+        let ask = || {
+            let mut lease = Lease::default();
+            let peer = upstream.peer(&mut lease, Requester::default()).expect("a peer");
+            upstream.release(lease);
+            peer._address.to_string()
+        };
+        std::iter::repeat_with(ask).take(requests).collect()
     }
 
     #[test]
-    fn an_ip_address_is_known_at_once() {
-        assert_eq!(addresses(&upstream("192.0.2.1"), 1), ["192.0.2.1:8080"]);
-        assert_eq!(addresses(&upstream("[::1]"), 1), ["[::1]:8080"]);
+    fn an_address_is_known_at_once_and_a_unix_socket_too() {
+        assert_eq!(addresses(&upstream(|_| {}).0, 2), ["192.0.2.1:8080", "192.0.2.1:8080"]);
+        let (upstream, _) = upstream(|origin| {
+            origin.addresses = vec![
+                OriginAddress { target: Target::Unix("/run/a.sock".into()), weight: 2 },
+                OriginAddress { target: Target::Socket(([192, 0, 2, 2], 1).into()), weight: 1 },
+            ];
+        });
+        assert_eq!(addresses(&upstream, 3), ["/run/a.sock", "192.0.2.2:1", "/run/a.sock"]);
     }
 
-    #[test]
-    fn a_name_has_no_peer_before_it_is_resolved_and_then_each_address_in_turn() {
-        let upstream = upstream("api.example");
-        assert!(upstream.peer().is_none());
-        upstream.take(&[([192, 0, 2, 1], 8080).into(), ([192, 0, 2, 2], 8080).into()]);
-        assert_eq!(addresses(&upstream, 3), ["192.0.2.1:8080", "192.0.2.2:8080", "192.0.2.1:8080"]);
-        upstream.take(&[([192, 0, 2, 3], 8080).into()]);
+    #[tokio::test]
+    async fn an_answer_of_the_resolver_that_changes_changes_the_addresses() {
+        let (upstream, resolver) = upstream(by_name);
+        let none = upstream.peer(&mut Lease::default(), Requester::default());
+        assert_eq!(none.err(), Some(Unavailable::NoAddress));
+        resolver.tell(&["192.0.2.2:8080", "192.0.2.1:8080", "[2001:db8::1]:8080"]);
+        upstream.resolve().await;
+        let each = ["192.0.2.1:8080", "192.0.2.2:8080", "[2001:db8::1]:8080", "192.0.2.1:8080"];
+        assert_eq!(addresses(&upstream, 4), each);
+        resolver.tell(&["192.0.2.9:8080"]);
+        upstream.resolve().await;
+        assert_eq!(addresses(&upstream, 2), ["192.0.2.9:8080", "192.0.2.9:8080"]);
+        resolver.tell(&[]);
+        upstream.resolve().await;
+        assert_eq!(addresses(&upstream, 1), ["192.0.2.9:8080"], "a failure keeps what is known");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_are_resolved_again_and_again() {
+        let (upstream, resolver) = upstream(by_name);
+        let resolving = upstream.clone();
+        tokio::spawn(async move { resolving.keep_resolved().await });
+        for address in ["192.0.2.1:8080", "192.0.2.2:8080"] {
+            resolver.tell(&[address]);
+            tokio::time::sleep(upstream.origin().resolve_interval * 2).await;
+            assert_eq!(addresses(&upstream, 1), [address]);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_an_address_outlives_a_change_of_the_others() {
+        let (upstream, resolver) = upstream(by_name);
+        resolver.tell(&["192.0.2.1:8080", "192.0.2.2:8080"]);
+        upstream.resolve().await;
+        for _ in 0..6 {
+            let mut lease = Lease::default();
+            let peer = upstream.peer(&mut lease, Requester::default()).expect("a peer");
+            if peer._address.to_string() == "192.0.2.1:8080" {
+                upstream.connect_failed(&mut lease);
+            }
+            upstream.release(lease);
+        }
+        assert_eq!(upstream.addresses(), (2, 1));
+        resolver.tell(&["192.0.2.1:8080", "192.0.2.3:8080"]);
+        upstream.resolve().await;
         assert_eq!(addresses(&upstream, 2), ["192.0.2.3:8080", "192.0.2.3:8080"]);
+        assert_eq!(upstream.addresses(), (2, 1));
+    }
+
+    fn two(origin: &mut Origin) {
+        let address =
+            |last| OriginAddress { target: Target::Socket(([192, 0, 2, last], 8080).into()), weight: 1 };
+        origin.addresses = vec![address(1), address(2)];
+    }
+
+    #[test]
+    fn a_request_that_failed_to_connect_gets_each_address_once() {
+        for balance in Balance::ALL.map(|(_, balance)| balance) {
+            let (upstream, _) = upstream(|origin| {
+                two(origin);
+                origin.balance = balance;
+            });
+            let mut lease = Lease::default();
+            let first = upstream.peer(&mut lease, Requester::default()).expect("a peer");
+            assert!(upstream.connect_failed(&mut lease), "{balance:?}");
+            let second = upstream.peer(&mut lease, Requester::default()).expect("a peer");
+            assert_ne!(first._address.to_string(), second._address.to_string(), "{balance:?}");
+            assert!(!upstream.connect_failed(&mut lease), "{balance:?}");
+        }
+    }
+
+    #[test]
+    fn with_every_address_out_there_is_none_until_the_first_returns() {
+        let (upstream, _) = upstream(|origin| {
+            two(origin);
+            let base_time = Duration::from_secs(100);
+            origin.ejection =
+                Ejection { connect_failures: 1, base_time, max_time: base_time, ..origin.ejection };
+        });
+        let mut lease = Lease::default();
+        for is_left in [true, false] {
+            upstream.peer(&mut lease, Requester::default()).expect("a peer");
+            assert_eq!(upstream.connect_failed(&mut lease), is_left);
+        }
+        let why = upstream.peer(&mut Lease::default(), Requester::default()).err();
+        let Some(Unavailable::AllDown(time)) = why else { panic!("{why:?}") };
+        assert!((98..=100).contains(&time.as_secs()), "{time:?}");
+        assert_eq!(upstream.addresses(), (2, 0));
+    }
+
+    #[test]
+    fn the_only_address_is_asked_again_and_again_unless_that_is_forbidden() {
+        for (single, expected) in [(false, true), (true, false)] {
+            let (upstream, _) = upstream(|origin| {
+                origin.ejection = Ejection { single, connect_failures: 1, ..origin.ejection };
+            });
+            let mut lease = Lease::default();
+            assert!(upstream.peer(&mut lease, Requester::default()).is_ok());
+            assert!(!upstream.connect_failed(&mut lease));
+            assert_eq!(upstream.peer(&mut Lease::default(), Requester::default()).is_ok(), expected);
+        }
     }
 }

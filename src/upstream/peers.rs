@@ -1,40 +1,84 @@
 //! Peers as Pingora wants them, prepared once for each address.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pingora_core::listeners::ALPN;
 use pingora_core::protocols::TcpKeepalive;
+use pingora_core::protocols::tls::CustomALPN;
 use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
 
-use crate::config::Origin;
+use super::address::Address;
+use super::dialer::Registered;
+use crate::config::{Origin, OriginHttp, OriginTls};
 
 /// How long a tunnel (WebSocket) may be silent in both directions.
 pub const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
 
-/// One peer for each address.
-pub(super) fn prepare(origin: &Origin, addresses: &[SocketAddr]) -> Vec<HttpPeer> {
-    addresses.iter().map(|address| peer(origin, *address)).collect()
+/// What all peers of an origin have in common.
+pub(super) struct PeerTemplate(HttpPeer);
+
+impl PeerTemplate {
+    /// As configured. `dialer` makes the connections where Pingora's own connector is not to.
+    pub fn new(origin: &Origin, dialer: Option<&Registered>) -> Self {
+        // Pingora verifies certificate and name against this name. An empty one would switch that
+        // off silently; the configuration never yields one.
+        let server_name = origin.tls.as_ref().map_or_else(
+            || origin.host.trim_matches(['[', ']']).to_owned(),
+            |tls| tls.server_name.to_str().into_owned(),
+        );
+        let any: SocketAddr = (Ipv4Addr::UNSPECIFIED, 0).into();
+        let mut peer = HttpPeer::new(any, origin.tls.is_some(), server_name);
+        if let (Some(tls), OriginHttp::H2 { .. }) = (&origin.tls, origin.http) {
+            set_trust(&mut peer, tls);
+        }
+        let options = &mut peer.options;
+        options.connection_timeout = Some(origin.timeouts.connect);
+        options.total_connection_timeout = Some(origin.timeouts.connect);
+        options.read_timeout = Some(origin.timeouts.read);
+        options.write_timeout = Some(origin.timeouts.write);
+        options.idle_timeout = Some(origin.timeouts.idle);
+        options.tcp_keepalive = Some(TcpKeepalive {
+            idle: origin.keepalive.idle,
+            interval: origin.keepalive.interval,
+            count: origin.keepalive.count,
+            #[cfg(target_os = "linux")]
+            user_timeout: Duration::ZERO,
+        });
+        options.alpn = match (origin.http, dialer) {
+            (OriginHttp::H2 { max_streams, ping_interval }, _) => {
+                options.max_h2_streams = max_streams;
+                options.h2_ping_interval = ping_interval;
+                ALPN::H2
+            }
+            // Not a protocol: the sign by which Pingora asks our connector.
+            (OriginHttp::H1, Some(_)) => ALPN::Custom(CustomALPN::new(b"own".to_vec())),
+            (OriginHttp::H1, None) => ALPN::H1,
+        };
+        if let Some(dialer) = dialer {
+            peer.group_key = dialer.key();
+        }
+        Self(peer)
+    }
+
+    /// The peer at this address; none for a path that no socket can have.
+    pub fn at(&self, address: &Address) -> Option<HttpPeer> {
+        let mut peer = self.0.clone();
+        peer._address = address.to_peer()?;
+        Some(peer)
+    }
 }
 
-fn peer(origin: &Origin, address: SocketAddr) -> HttpPeer {
-    // Pingora verifies certificate and name against this name. An empty one would switch that
-    // off silently; the configuration never yields one.
-    let server_name = origin.host.trim_matches(['[', ']']).to_owned();
-    let mut peer = HttpPeer::new(address, origin.tls, server_name);
-    let options = &mut peer.options;
-    options.connection_timeout = Some(origin.timeouts.connect);
-    options.total_connection_timeout = Some(origin.timeouts.connect);
-    options.read_timeout = Some(origin.timeouts.read);
-    options.write_timeout = Some(origin.timeouts.write);
-    options.idle_timeout = Some(origin.timeouts.idle);
-    options.alpn = ALPN::H1;
-    options.tcp_keepalive = Some(TcpKeepalive {
-        idle: Duration::from_secs(60),
-        interval: Duration::from_secs(10),
-        count: 6,
-        #[cfg(target_os = "linux")]
-        user_timeout: Duration::ZERO,
-    });
-    peer
+/// For Pingora's own connector, which makes a new TLS configuration of it for each connection.
+fn set_trust(peer: &mut HttpPeer, tls: &OriginTls) {
+    if let Some(roots) = &tls.roots {
+        let roots = roots.iter().map(|root| WrappedX509::new(root.to_vec(), parse_x509));
+        peer.options.ca = Some(roots.collect::<Vec<_>>().into());
+    }
+    if let (Some(identity), Some(key)) = (&tls.identity, &tls.identity_key) {
+        let chain = identity.chain().der().iter().map(|certificate| certificate.to_vec()).collect();
+        peer.client_cert_key = Some(Arc::new(CertKey::new(chain, key.secret_der().to_vec())));
+    }
 }

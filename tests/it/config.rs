@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use approov_gateway::approov::Strategy;
-use approov_gateway::config::{AccessLog, Environment, Problem, Settings, load, load_approov, load_secrets};
+use approov_gateway::config::{
+    AccessLog, Balance, Capacity, CheckKind, Environment, Keepalive, LimitSettings, Listener, OriginHttp,
+    Problem, Settings, Target, load, load_approov, load_secrets, show_rate,
+};
+use approov_gateway::limits::{By, Limit};
 use approov_gateway::policy::{PathPattern, Policy};
 use proptest::prelude::*;
 
@@ -116,14 +120,19 @@ fn every_key_reaches_the_settings() {
     assert_eq!(settings.rejection.body, "Invalid Token\n");
     let [origin] = &settings.origins[..] else { panic!("{:?}", settings.origins) };
     assert_eq!(
-        (&*origin.name, &*origin.host, origin.port, origin.tls),
+        (&*origin.name, &*origin.host, origin.port, origin.tls.is_some()),
         ("main", "api.example.com", 8443, true)
     );
     assert_eq!(origin.authority, "api.example.com:8443");
     let timeouts = origin.timeouts;
     let seconds = [timeouts.connect, timeouts.read, timeouts.write, timeouts.idle, origin.resolve_interval];
     assert_eq!(seconds, [1, 2, 3, 4, 5].map(Duration::from_secs));
-    assert_eq!(settings.log.access, AccessLog::Off);
+    let identity = settings.server.identity.as_ref().expect("a user");
+    assert_eq!((&identity.name, identity.uid, identity.gid), (&None, 10001, 10002));
+    assert!(settings.server.watch);
+    assert_eq!(settings.log.access, AccessLog::Json);
+    assert_eq!(settings.log.file.as_deref(), Some(Path::new("tests/config/good/access.log")));
+    assert_limits(&settings.limits);
     let routes = settings.routes.routes();
     let names: Vec<_> = routes.iter().map(|route| &*route.name).collect();
     assert_eq!(names, ["/a/", "/a/ #2", "/a/ #3"]);
@@ -137,6 +146,147 @@ fn every_key_reaches_the_settings() {
     assert_eq!(routes[1].path, PathPattern::Exact("/a/".into()));
     let found = settings.routes.find("GET", b"x.example.com", b"/a/b").expect("a plain path");
     assert_eq!(found.map(|(index, _)| index), Some(0));
+}
+
+/// Those of the file that has every key.
+fn assert_limits(limits: &LimitSettings) {
+    let show = |limit: &Limit| {
+        let Limit { name, by, rate, burst, observe, keys } = limit;
+        format!("{name} {} {} {burst} {observe} {keys}", by.label(), show_rate(*rate))
+    };
+    let rates: Vec<_> = limits.rates.iter().map(show).collect();
+    let expected = [
+        "address address 30/s 90 false 1024",
+        "hourly address 1000/h 1000 true 65536",
+        "total total 5000/s 5000 false 65536",
+        "route route 4000/s 1 false 65536",
+        "device device 10/m 10 false 65536",
+        "token token 20/m 20 false 65536",
+        "origin origin 3000/s 3000 false 65536",
+    ];
+    assert_eq!(rates, expected);
+    let own: Vec<_> = limits.routes.iter().map(|route| (route.rates.len(), route.body_bytes)).collect();
+    assert_eq!(own, [(1, Some(2 * 1024 * 1024)), (0, None), (0, None)]);
+    let names = |route: usize| -> Vec<String> {
+        let limits = limits.rates_of_route(route).into_iter();
+        limits.map(|limit| format!("{} {}", limit.name, show_rate(limit.rate))).collect()
+    };
+    let general =
+        ["address 30/s", "hourly 1000/h", "total 5000/s", "route 4000/s", "device 10/m", "token 20/m"];
+    assert_eq!(names(1)[..6], general);
+    assert_eq!(names(0)[4], "device 3/h", "in place of the general one");
+    assert_eq!(limits.ipv6_prefix.length(), 56);
+    let rules = limits.offenders.expect("there are rules");
+    assert_eq!((rules.failures, rules.keys), (7, 2048));
+    assert_eq!([rules.within, rules.ban, rules.max_ban], [10, 5, 120].map(Duration::from_secs));
+    for (address, allowed, denied) in [
+        ("192.0.2.200", true, false),
+        ("127.0.0.1", false, false),
+        ("198.51.100.200", false, true),
+        ("203.0.113.7", false, true),
+        ("2001:db8::1", false, true),
+        ("2001:db8:bad::1", false, true),
+    ] {
+        let address = address.parse().expect(address);
+        assert_eq!(limits.allow.contains(address), allowed, "{address}");
+        assert_eq!(limits.deny.contains(address), denied, "{address}");
+    }
+    assert_eq!(limits.deny.ranges(), 4, "two of them touch");
+    let connections = limits.connections;
+    let counts = [connections.total, connections.per_listener, connections.per_address, connections.requests];
+    assert_eq!((counts, connections.age), ([100, 90, 10, 50], Duration::from_secs(1800)));
+    let requests = limits.requests;
+    let counts = [requests.in_flight, requests.reserve, requests.per_address];
+    assert_eq!((counts, requests.header_count), ([80, 20, 5], 64));
+    let sizes = [requests.header_bytes, requests.target_bytes, requests.body_bytes, requests.body_rate];
+    assert_eq!(sizes, [16 * 1024, 2048, 1024 * 1024, 512]);
+    let time = limits.time;
+    let times = [time.handshake, time.header, time.body, time.idle, time.write];
+    assert_eq!(times, [5, 6, 7, 8, 9].map(Duration::from_secs));
+}
+
+#[test]
+fn the_limits_of_a_listener_that_anybody_can_reach_need_no_file() {
+    let limits = loaded(None, &[WITH_SECRET, WITH_DOMAIN]).limits;
+    assert_eq!(limits, LimitSettings::default());
+    let asked: Vec<_> = limits.rates.iter().map(|limit| limit.by).collect();
+    assert_eq!(asked, [By::Address, By::Device]);
+    assert!(limits.offenders.is_some() && limits.deny.is_empty());
+    for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+        assert!(limits.allow.contains(address.parse().expect(address)), "{address}");
+    }
+    assert!(!limits.allow.contains("192.0.2.1".parse().expect("an address")));
+}
+
+#[test]
+fn limits_can_be_switched_off() {
+    let text = "origins: { a: { domain: a.example } }\nlimits: { rate: [], offenders: off, allow: [] }\n";
+    let limits = loaded(Some(&written(&folder("no-limits"), "gateway.yaml", text)), &[WITH_SECRET]).limits;
+    assert_eq!((limits.rates.len(), limits.offenders), (0, None));
+    assert!(limits.allow.is_empty());
+}
+
+#[test]
+fn a_list_with_many_bad_lines_tells_the_first() {
+    let folder = folder("bad-list");
+    written(&folder, "list", "192.0.2.1\n".to_owned() + &"x\n".repeat(1000));
+    let text = "origins: { a: { domain: a.example } }\nlimits: { deny_files: [list] }\n";
+    let told = refused(Some(&written(&folder, "gateway.yaml", text)), &[WITH_SECRET]);
+    assert_eq!(told.lines().count(), 11, "{told}");
+    assert!(
+        told.lines().next().is_some_and(|line| line.contains("list:2: `x` is not an IP address")),
+        "{told}"
+    );
+    assert!(told.lines().last().is_some_and(|line| line.contains("list:12: there are more lines")), "{told}");
+    written(&folder, "list", b"\xff\n");
+    let told = refused(Some(&folder.join("gateway.yaml")), &[WITH_SECRET]);
+    assert!(told.contains("limits.deny_files[0]: ") && told.contains("is no text"), "{told}");
+}
+
+#[test]
+fn every_key_of_a_listener_reaches_the_settings() {
+    let file = Path::new("tests/config/good/listeners.yaml");
+    let settings = load(Some(file), &environment_of(file)).expect("the file loads");
+    let [redirecting, forwarded, cloudflare, by_header] = &settings.listeners[..] else {
+        panic!("{:?}", settings.listeners)
+    };
+    assert!(redirecting.redirect_to_https && redirecting.trusted_proxies.is_none());
+    assert!(forwarded.redirect_to_https && redirecting.hsts.is_none());
+    let proxies = |listener: &Listener| {
+        let proxies = listener.trusted_proxies.clone().expect("trusted proxies");
+        let ranges: Vec<_> = proxies.ranges().iter().map(ToString::to_string).collect();
+        (ranges.join(" "), proxies.source().label())
+    };
+    let expected = ("10.0.0.0/8 2001:db8::/32 192.0.2.7/32".to_owned(), "x-forwarded-for");
+    assert_eq!(proxies(forwarded), expected);
+    assert_eq!(proxies(cloudflare), ("0.0.0.0/0".to_owned(), "cf-connecting-ip"));
+    assert_eq!(proxies(by_header), ("10.0.0.0/8".to_owned(), "proxy-protocol"));
+    let hsts = |listener: &Listener| listener.hsts.map(|hsts| hsts.to_string());
+    assert_eq!(hsts(forwarded).as_deref(), Some("max-age=63072000; includeSubDomains; preload"));
+    assert_eq!(hsts(cloudflare).as_deref(), Some("max-age=31536000"));
+    assert_eq!(hsts(by_header), None);
+}
+
+#[test]
+fn every_key_of_an_origin_reaches_the_settings() {
+    let file = Path::new("tests/config/good/origins.yaml");
+    let settings = load(Some(file), &environment_of(file)).expect("the file loads");
+    assert_eq!(settings.server.upstream_keepalive_pool_size, 64);
+    let [listed, beside, grpc, _] = &settings.origins[..] else { panic!("{:?}", settings.origins) };
+    assert_eq!((listed.balance, grpc.balance), (Balance::Device, Balance::LeastLoaded));
+    let seconds = Duration::from_secs;
+    assert_eq!((listed.timeouts.first_byte, listed.timeouts.total), (Some(seconds(5)), Some(seconds(30))));
+    assert_eq!(listed.keepalive, Keepalive { idle: seconds(30), interval: seconds(10), count: 6 });
+    let check = listed.health_check.as_ref().expect("a health check");
+    assert_eq!(check.kind, CheckKind::Http { path: "/healthz".into(), statuses: vec![200..=200, 300..=399] });
+    assert_eq!(beside.health_check.as_ref().map(|check| &check.kind), Some(&CheckKind::Tcp));
+    assert_eq!((listed.ejection.errors, listed.ejection.single, beside.ejection.single), (5, true, false));
+    let retries = listed.retries.as_ref().expect("retries");
+    assert_eq!((retries.attempts, retries.on_error, retries.on_timeout), (2, true, true));
+    assert_eq!((&retries.statuses[..], retries.budget_percent), (&[503][..], 10));
+    assert_eq!(listed.capacity, Some(Capacity { max_in_flight: 100, queue: 0, queue_timeout: seconds(1) }));
+    assert_eq!(grpc.http, OriginHttp::H2 { max_streams: 100, ping_interval: None });
+    assert_eq!(beside.addresses[0].target, Target::Unix("tests/config/good/run/api.sock".into()));
 }
 
 #[test]
@@ -195,6 +345,20 @@ fn the_environment_overrides_the_file() {
     assert_eq!(settings.listeners[0].address.port(), 1);
     assert_eq!(settings.admin.address.port(), 2);
     assert_eq!(settings.server.threads, 7);
+}
+
+#[test]
+fn a_variable_that_replaces_listeners_with_tls_is_told() {
+    let tls = "tls: { certificates: [ { certificate_file: own.pem, private_key_file: own.key } ] }";
+    let text = format!("listeners: [ {{ address: \"127.0.0.1:8443\", {tls} }} ]\n");
+    let file = written(&folder("replaced-tls"), "gateway.yaml", text);
+    let settings = loaded(Some(&file), &[WITH_SECRET, WITH_DOMAIN, ("GATEWAY_LISTEN", "127.0.0.1:1")]);
+    assert!(settings.listeners[0].tls.is_none());
+    assert_eq!(
+        lines(&settings.warnings),
+        "GATEWAY_LISTEN: it replaces listeners of the file that speak TLS, and speaks none itself; \
+         unset it, or make sure that something before it speaks TLS"
+    );
 }
 
 #[test]
@@ -383,20 +547,25 @@ fn the_sample_files_are_yaml_to_others_too() {
 fn the_sample_file_shows_the_defaults() {
     let sample = loaded(Some(Path::new("conf/gateway.yaml")), &[WITH_SECRET]);
     let default = loaded(None, &[WITH_SECRET, WITH_DOMAIN]);
-    assert_eq!(sample.listeners, default.listeners);
+    assert_eq!(format!("{:?}", sample.listeners), format!("{:?}", default.listeners));
     assert_eq!(sample.admin, default.admin);
     assert_eq!(sample.server.grace_period, default.server.grace_period);
     assert_eq!(format!("{:?}", sample.approov), format!("{:?}", default.approov));
     assert_eq!(sample.rejection, default.rejection);
     assert_eq!(sample.origins, default.origins);
     assert_eq!(sample.log, default.log);
+    assert_eq!(
+        (sample.server.watch, sample.server.identity),
+        (default.server.watch, default.server.identity)
+    );
+    assert_eq!(LimitSettings { routes: Vec::new(), ..sample.limits }, default.limits);
 }
 
 #[test]
 fn every_key_of_the_sample_can_be_uncommented() {
     let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
     let mut cases = 0;
-    for key in ["pid_file", "upgrade_sock", "issuers", "audiences"] {
+    for key in ["pid_file", "upgrade_sock", "issuers", "audiences", "deny"] {
         let line = format!("  # {key}: ");
         assert!(text.contains(&line), "{key}");
         let file =
@@ -404,7 +573,167 @@ fn every_key_of_the_sample_can_be_uncommented() {
         loaded(Some(&file), &[WITH_SECRET]);
         cases += 1;
     }
-    assert_eq!(cases, 4);
+    // The group only with its user.
+    let both = text.replace("  # user: ", "  user: ").replace("  # group: ", "  group: ");
+    let file = written(&folder("uncommented"), "gateway.yaml", both);
+    assert!(loaded(Some(&file), &[WITH_SECRET]).server.identity.is_some());
+    assert_eq!(cases, 5);
+}
+
+/// A certificate authority, a certificate of it with its key, and secrets.
+fn origin_files(folder: &Path) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate =
+        rcgen::CertificateParams::new([]).expect("parameters").self_signed(&key).expect("signed");
+    written(folder, "ca.pem", certificate.pem());
+    written(folder, "gateway.pem", certificate.pem());
+    written(folder, "gateway-key.pem", key.serialize_pem());
+    written(folder, "origin-secret", "the secret that the origin knows\n".replace(' ', "-"));
+    written(folder, "origin-secret-next", "the-secret-that-it-will-know");
+    written(folder, "shop-secret", SECRET);
+}
+
+#[test]
+fn every_key_of_the_samples_origin_can_be_uncommented() {
+    let folder = folder("uncommented-origin");
+    origin_files(&folder);
+    let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
+    let keys = "addresses balance http http2 tls secret_header approov first_byte_timeout total_timeout \
+                health_check ejection retries max_in_flight queue queue_timeout";
+    let mut cases = 0;
+    let mut whole = text.clone();
+    for key in keys.split(' ') {
+        let line = format!("\n    # {key}: ");
+        assert_eq!(text.matches(&line).count(), 1, "{key}");
+        let uncommented = |text: &str| text.replace(&line, &format!("\n    {key}: "));
+        // Of the two only HTTP/1 has it.
+        if key != "first_byte_timeout" {
+            whole = uncommented(&whole);
+        }
+        if !key.starts_with("queue") {
+            loaded(Some(&written(&folder, "gateway.yaml", uncommented(&text))), &[WITH_SECRET]);
+        }
+        cases += 1;
+    }
+    assert_eq!(cases, 15);
+    let settings = loaded(Some(&written(&folder, "gateway.yaml", whole)), &[WITH_SECRET]);
+    let origin = &settings.origins[0];
+    let addresses: Vec<_> =
+        origin.addresses.iter().map(|address| format!("{} {}", address.target, address.weight)).collect();
+    let expected =
+        ["192.0.2.1:443 1", "[2001:db8::1]:8443 1", "api-2.internal:443 2", "unix:/run/api.sock 1"];
+    assert_eq!(addresses, expected);
+    let tls = origin.tls.as_ref().expect("TLS");
+    assert_eq!(tls.server_name.to_str(), "api.internal");
+    assert!(tls.roots.as_ref().is_some_and(|roots| roots.len() == 1) && tls.identity.is_some());
+    let secret = origin.secret_header.as_ref().expect("a secret header");
+    let fields: Vec<_> = secret.fields().map(|(name, value)| format!("{name}: {}", value.len())).collect();
+    assert_eq!(fields, ["x-origin-secret: 32", "x-origin-secret-next: 28"]);
+    let own = settings.approov.origin_verifiers[0].as_ref().expect("keys of its own");
+    assert_eq!(own.keys().iter().map(|key| key.id()).collect::<Vec<_>>(), [Some("shop")]);
+    assert_eq!(origin.timeouts.total, Some(Duration::from_secs(120)));
+    assert!(origin.health_check.is_some() && origin.retries.is_some() && origin.ejection.single);
+    assert_eq!(origin.capacity.map(|capacity| (capacity.max_in_flight, capacity.queue)), Some((500, 100)));
+    let shown = format!("{settings:?}");
+    for secret in ["the-secret", "BEGIN PRIVATE", SECRET] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn files_of_an_origin_that_do_not_fit_are_told_so() {
+    let folder = folder("origin-files");
+    origin_files(&folder);
+    let other = rcgen::KeyPair::generate().expect("a key");
+    written(&folder, "other-key.pem", other.serialize_pem());
+    written(&folder, "short", "too-short");
+    written(&folder, "blanks", "two words are no value of a secret");
+    let old = {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new([]).expect("parameters");
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        written(&folder, "old-key.pem", key.serialize_pem());
+        params.self_signed(&key).expect("signed").pem()
+    };
+    written(&folder, "old.pem", old);
+    let file = |origin: &str| {
+        let text = format!("origins: {{ a: {{ domain: a.example, {origin} }} }}\n");
+        written(&folder, "gateway.yaml", text)
+    };
+    let identity = |certificate: &str, key: &str| {
+        format!(
+            "tls: {{ client_certificate: {{ certificate_file: {certificate}, private_key_file: {key} }} }}"
+        )
+    };
+    let mut cases = 0;
+    for (origin, told) in [
+        ("tls: { ca_file: shop-secret }", "it has no certificate"),
+        ("tls: { ca_file: missing.pem }", "cannot be read"),
+        ("tls: { client_certificate: { certificate_file: gateway.pem } }", "private_key_file is missing"),
+        ("tls: { client_certificate: { private_key_file: gateway-key.pem } }", "certificate_file is missing"),
+        (&identity("gateway.pem", "gateway.pem"), "it has no private key"),
+        (&identity("gateway.pem", "other-key.pem"), "the private key does not fit the certificate"),
+        (&identity("old.pem", "old-key.pem"), "the certificate has expired"),
+        ("secret_header: { name: X-S, value_file: short }", "fewer than 16 characters"),
+        ("secret_header: { name: X-S, value_file: blanks }", "what no header can carry"),
+        ("secret_header: { name: Host, value_file: origin-secret }", "is set or removed on the way"),
+        (
+            "secret_header: { name: Approov-Token, value_file: origin-secret }",
+            "also carries what is verified",
+        ),
+        ("secret_header: { value_file: origin-secret }", "name is missing"),
+        ("secret_header: { name: X-S }", "value_file is missing"),
+        ("approov: {}", "keys is missing"),
+        ("approov: { keys: [] }", "the list is empty"),
+        ("approov: { keys: [ { secret_base64_file: short } ] }", "short: "),
+    ] {
+        let text = refused(Some(&file(origin)), &[WITH_SECRET]);
+        assert!(text.contains(told), "{origin}: {text}");
+        assert!(!text.contains("too-short"), "{text}");
+        cases += 1;
+    }
+    assert_eq!(cases, 16);
+    let same = "secret_header: { name: X-S, value_file: origin-secret, next_value_file: origin-secret }";
+    let warnings = lines(&loaded(Some(&file(same)), &[WITH_SECRET]).warnings);
+    assert!(warnings.contains("the rotation is over"), "{warnings}");
+}
+
+#[test]
+fn where_every_origin_has_keys_of_its_own_no_others_are_needed() {
+    let folder = folder("own-keys");
+    origin_files(&folder);
+    let own = "approov: { keys: [ { secret_base64_file: shop-secret } ] }";
+    let one = format!("origins: {{ a: {{ domain: a.example, {own} }} }}\n");
+    let settings = loaded(Some(&written(&folder, "one.yaml", &one)), &[]);
+    assert!(settings.approov.verifier.keys().is_empty());
+    let two = format!(
+        "origins: {{ a: {{ domain: a.example, {own} }}, b: {{ domain: b.example }} }}\n\
+         routes: [ {{ path: /a/, origin: a }}, {{ path: /b/, origin: b }} ]\n"
+    );
+    let told = refused(Some(&written(&folder, "two.yaml", &two)), &[]);
+    assert!(told.contains("there is no key to verify tokens with"), "{told}");
+}
+
+/// Without the comment signs before them, the keys of `trusted_proxies` and `tls` load: only the
+/// files that they name are missing.
+#[test]
+fn the_listeners_of_the_sample_can_be_uncommented() {
+    let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
+    let uncommented = |from: &str, to: &str| {
+        let (before, rest) = text.split_once(from).expect(from);
+        let end = rest.find(to).expect(to);
+        let lines = format!("{from}{}", &rest[..end]);
+        let lines: String = lines.lines().map(|line| line.replacen("# ", "", 1) + "\n").collect();
+        let text = format!("{before}{lines}{}", &rest[end..]);
+        written(&folder("uncommented-listeners"), "gateway.yaml", text)
+    };
+    let settings = loaded(Some(&uncommented("    # trusted_proxies:", "\n  # One with TLS")), &[WITH_SECRET]);
+    assert_eq!(settings.listeners[0].trusted_proxies.as_ref().map(|proxies| proxies.ranges().len()), Some(2));
+    let told =
+        refused(Some(&uncommented("  # - address: 0.0.0.0:8443", "\n# Where operators ask")), &[WITH_SECRET]);
+    let missing: Vec<_> = told.lines().filter(|line| line.contains(" cannot be read: ")).collect();
+    assert_eq!(missing.len(), told.lines().count(), "{told}");
+    assert_eq!(missing.len(), 6, "{told}");
 }
 
 #[test]
@@ -412,9 +741,38 @@ fn a_file_that_is_no_text_is_told_so() {
     let folder = folder("no-text");
     let file = written(&folder, "latin1.yaml", b"log: {}\n# caf\xe9\n");
     assert!(refused(Some(&file), &[]).contains("latin1.yaml:2: this line is not UTF-8"));
-    let file = written(&folder, "large.yaml", vec![b'#'; 1024 * 1024 + 1]);
-    assert!(refused(Some(&file), &[]).contains("larger than 1 MiB"));
+    let file = written(&folder, "large.yaml", vec![b'#'; 4 * 1024 * 1024 + 1]);
+    assert!(refused(Some(&file), &[]).contains("larger than 4 MiB"));
     assert!(refused(Some(&folder), &[]).contains("cannot be read"));
+}
+
+#[test]
+fn ten_thousand_routes_load_and_are_told_what_never_matches() {
+    let folder = folder("many-routes");
+    let mut text = String::from("routes:\n");
+    for number in 0..10_000 {
+        let condition = "methods: [GET, HEAD, POST], hosts: [shop.example.com, \"*.shop.example.com\"]";
+        text += &format!(
+            "  - {{ name: a-name-of-some-length-{number}, path: /a/{number}/things/, {condition} }}\n"
+        );
+    }
+    text += "  - { path: /a/77/things/x, methods: [GET], hosts: [a.shop.example.com] }\n";
+    let settings = loaded(Some(&written(&folder, "routes.yaml", text)), &[WITH_SECRET, WITH_DOMAIN]);
+    let find = |host: &str, path: &str| {
+        let found = settings.routes.find("GET", host.as_bytes(), path.as_bytes()).expect("a plain path");
+        found.map(|(_, route)| route.name.to_string())
+    };
+    for number in [0, 1, 9, 77, 4711, 9999] {
+        let expected = Some(format!("a-name-of-some-length-{number}"));
+        assert_eq!(find("SHOP.example.com:443", &format!("/a/{number}/things/x")), expected);
+        assert_eq!(find("shop.example.org", &format!("/a/{number}/things/x")), None);
+    }
+    let told = lines(&settings.warnings);
+    assert!(
+        told.contains("routes[10000]: this route never matches: routes[77] takes all its requests"),
+        "{told}"
+    );
+    assert_eq!(settings.warnings.len(), 1, "{told}");
 }
 
 fn sample() -> String {

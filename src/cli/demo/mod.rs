@@ -2,7 +2,7 @@
 
 mod api;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand;
@@ -16,10 +16,10 @@ use super::Failure;
 use super::token::{self, Kind};
 use crate::approov::{Key, Secret, Strategy, Verifier};
 use crate::config::{
-    AccessLog, Admin, Approov, Listener, Log, Origin, OriginTimeouts, RejectionAnswer, Settings,
+    AccessLog, Admin, Approov, LimitSettings, Listener, Log, Origin, RejectionAnswer, Settings,
 };
 use crate::policy::{PathPattern, Policy, Route, RouteTable};
-use crate::server::{LocalService, Server, Start};
+use crate::server::{LoadError, LocalService, Server, Start};
 use crate::telemetry;
 
 use api::ExampleApi;
@@ -53,7 +53,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let tokens = Tokens::mint(&secret)?;
     let start = Start {
         settings: settings(args, &secret, origin.address()),
-        reload: Box::new(|| Err("the demo has no configuration to reload".into())),
+        reload: Box::new(|| {
+            let problems = "the demo has no configuration to reload".into();
+            Err(LoadError { problems, files: Vec::new() })
+        }),
         take_over: false,
     };
     let server = Server::start(start).map_err(|error| failed(&error))?;
@@ -143,36 +146,29 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
             grace_period: seconds(5),
             pid_file: None,
             upgrade_sock: None,
+            identity: None,
+            watch: false,
+            upstream_keepalive_pool_size: 1024,
         },
-        listeners: vec![Listener { address: args.listen }],
+        listeners: vec![Listener::plain(args.listen)],
         admin: Admin { address: args.admin_listen },
         approov: Approov {
             token_header: HeaderName::from_static("approov-token"),
             forward_token: false,
             binding_headers: vec![AUTHORIZATION],
             verifier: Verifier::new(vec![Key::hs256(secret)]),
+            origin_verifiers: Vec::new(),
         },
         rejection: RejectionAnswer {
             status: StatusCode::UNAUTHORIZED,
             content_type: HeaderValue::from_static("application/json"),
             body: Bytes::from_static(b"{}"),
         },
-        origins: vec![Origin {
-            name: "example".into(),
-            host: Ipv4Addr::LOCALHOST.to_string().into(),
-            port: api.port(),
-            tls: false,
-            authority: HeaderValue::from_static("api.example.com"),
-            timeouts: OriginTimeouts {
-                connect: seconds(5),
-                read: seconds(60),
-                write: seconds(60),
-                idle: seconds(30),
-            },
-            resolve_interval: seconds(30),
-        }],
+        origins: vec![Origin::plain("example", api, HeaderValue::from_static("api.example.com"))],
         routes: RouteTable::new(vec![route("/me", Strategy::TokenBinding), route("/", Strategy::Token)]),
-        log: Log { access: AccessLog::Json },
+        limits: LimitSettings::default(),
+        log: Log { access: AccessLog::Json, file: None },
         warnings: Vec::new(),
+        files: Vec::new(),
     }
 }

@@ -43,14 +43,20 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
     if let Some(status) = entry.status {
         number("http.response.status_code", status.into(), line);
     }
-    if let Some(client) = entry.client {
+    if let Some((ip, port)) = entry.client {
         name("client.address", line);
         line.push(b'"');
-        address(client.ip(), line);
+        address(ip, line);
         line.push(b'"');
-        number("client.port", client.port().into(), line);
+        if let Some(port) = port {
+            number("client.port", port.into(), line);
+        }
     }
     text("network.protocol.version", entry.protocol.as_bytes(), line);
+    if let Some(version) = entry.tls_version {
+        text("tls.protocol.version", version.as_bytes(), line);
+        text("tls.client.subject", entry.client_subject.unwrap_or_default().as_bytes(), line);
+    }
     text("server.address", entry.host, line);
     text("user_agent.original", entry.user_agent, line);
     number("http.request.body.size", entry.request_bytes as u64, line);
@@ -58,17 +64,26 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
     number("http.server.request.duration", entry.duration.as_secs(), line);
     line.push(b'.');
     digits(u64::from(entry.duration.subsec_micros()), 6, line);
+    if entry.resends > 0 {
+        number("http.request.resend_count", entry.resends as u64, line);
+    }
     for (key, value) in [
         ("error.type", entry.error),
         ("approov.route", Some(entry.route)),
         ("approov.policy", Some(entry.policy)),
         ("approov.verdict", Some(entry.verdict)),
         ("approov.reason", Some(entry.reason)),
+        ("approov.limit", entry.limit.map(|limit| limit.cause)),
+        ("approov.limit_name", entry.limit.and_then(|limit| limit.name)),
         ("approov.did", entry.device_id),
         ("approov.arc", entry.response_code),
         ("approov.origin", entry.origin),
     ] {
         text(key, value.unwrap_or_default().as_bytes(), line);
+    }
+    if entry.limit.is_some_and(|limit| limit.is_observed) {
+        name("approov.limit_observed", line);
+        line.extend_from_slice(b"true");
     }
     line.extend_from_slice(b"}\n");
 }

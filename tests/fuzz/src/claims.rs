@@ -58,13 +58,15 @@ pub fn holds(data: &[u8]) {
     let payload = serde_json::to_vec(&claims).expect("what was read can be written");
     let token = signed(PLAIN_HEADER, &payload);
     for setup in setups() {
-        let Verdict { rejection, device } = verdict(setup, &token);
+        let Verdict { rejection, device, signed } = verdict(setup, &token);
         if rejection == Some(Rejection::OversizedToken) {
             continue;
         }
         let is_good = setup.are_good(&claims)
             && (setup.demands.strategy == Strategy::Token || is_bound(&claims, &[BOUND]));
         assert_eq!(rejection.is_none(), is_good, "{rejection:?}: {token}");
+        let covered = token.rsplit_once('.').expect("three segments").0;
+        assert_eq!(signed, is_good.then_some(covered.as_bytes()), "{token}");
         assert_eq!(device.id.as_deref(), claims.get("did").and_then(Value::as_str), "{token}");
         assert_eq!(device.response_code.as_deref(), claims.get("arc").and_then(Value::as_str), "{token}");
     }
@@ -76,7 +78,7 @@ fn signed(header: &[u8], payload: &[u8]) -> String {
     format!("{signed}.{}", signature.expect("HMAC takes any message"))
 }
 
-fn verdict(setup: &Setup, token: &str) -> Verdict {
+fn verdict<'t>(setup: &Setup, token: &'t str) -> Verdict<'t> {
     let token = Presented::Once(token.as_bytes());
     setup.verifier.verify(setup.demands.strategy, token, |_| Presented::Once(BOUND), now())
 }

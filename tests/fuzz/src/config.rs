@@ -17,7 +17,7 @@ const SECRET: &str =
 const PIECE: usize = 12;
 
 /// Files under the names of these keys are read, were they there: not by a fuzzer.
-const FILE_KEYS: [&str; 1] = ["_file"];
+const FILE_KEYS: [&str; 1] = ["file"];
 
 /// See the module.
 ///
@@ -93,7 +93,7 @@ fn make_sense(settings: &Settings) {
     for origin in &settings.origins {
         let authority = Authority::try_from(origin.authority.as_bytes()).expect("an authority");
         assert_eq!(authority.host().trim_matches(['[', ']']), &*origin.host);
-        assert_eq!(authority.port_u16().unwrap_or(if origin.tls { 443 } else { 80 }), origin.port);
+        assert_eq!(authority.port_u16().unwrap_or(if origin.tls.is_some() { 443 } else { 80 }), origin.port);
     }
     for (index, route) in settings.routes.routes().iter().enumerate() {
         assert!(route.origin < settings.origins.len());

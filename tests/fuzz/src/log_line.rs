@@ -2,7 +2,7 @@
 //! breaks no line and moves no terminal.
 //!
 //! An input holds the values one behind the other, separated by empty lines: path, host, user agent,
-//! method, device id, response code. `$TOKEN` stands for a token.
+//! method, device id, response code, subject of a certificate. `$TOKEN` stands for a token.
 
 use std::time::Duration;
 
@@ -26,13 +26,15 @@ pub fn holds(data: &[u8]) {
     let mut next = || values.next().unwrap_or_default();
     let (path, host, user_agent) = (next(), next(), next());
     let mut text = || String::from_utf8_lossy(&next()).into_owned();
-    let (method, device_id, response_code) = (text(), text(), text());
+    let (method, device_id, response_code, subject) = (text(), text(), text(), text());
     let entry = Entry {
         method: &method,
         path: &path,
         status: Some(401),
-        client: Some(([192, 0, 2, 1], 4711).into()),
+        client: Some(([192, 0, 2, 1].into(), Some(4711))),
         protocol: "1.1",
+        tls_version: Some("1.3"),
+        client_subject: Some(&subject),
         host: &host,
         user_agent: &user_agent,
         request_bytes: 0,
@@ -43,9 +45,11 @@ pub fn holds(data: &[u8]) {
         policy: "protect",
         verdict: "rejected",
         reason: "expired",
+        limit: None,
         device_id: Some(&device_id),
         response_code: Some(&response_code),
         origin: None,
+        resends: 0,
     };
     let line = String::from_utf8(entry.to_line()).expect("a log is UTF-8");
     let line = line.strip_suffix('\n').expect("a line has an end");
@@ -65,6 +69,7 @@ pub fn holds(data: &[u8]) {
         ("http.request.method", method.as_bytes()),
         ("approov.did", device_id.as_bytes()),
         ("approov.arc", response_code.as_bytes()),
+        ("tls.client.subject", subject.as_bytes()),
     ] {
         let shown = members.get(name).map(|shown| shown.as_str().expect("text"));
         assert_eq!(shown.is_none(), value.is_empty(), "{name}");

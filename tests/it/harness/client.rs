@@ -1,7 +1,11 @@
 //! A client that sends the bytes it is told to, and reads with a deadline.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::DEADLINE;
 use super::wire::{Framing, Wire, framing, latin1, split_head, values};
@@ -62,6 +66,23 @@ impl Message {
         &self.method
     }
 
+    pub fn body_bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The header as HTTP/2 has it.
+    pub fn to_http2(&self) -> http::Request<()> {
+        let host = self.host.as_deref().unwrap_or_default();
+        let mut request = http::Request::builder()
+            .version(http::Version::HTTP_2)
+            .method(self.method.as_str())
+            .uri(format!("http://{host}{}", self.target));
+        for (name, value) in &self.fields {
+            request = request.header(name, value);
+        }
+        request.body(()).unwrap()
+    }
+
     /// What goes over the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
@@ -95,6 +116,22 @@ impl Response {
         Self { head, status, fields, body: Vec::new(), trailers: Vec::new() }
     }
 
+    /// An answer of HTTP/2; its head is written as HTTP/1 would.
+    pub fn from_http2(head: &http::response::Parts, body: Vec<u8>, trailers: http::HeaderMap) -> Self {
+        let list = |fields: &http::HeaderMap| -> Vec<(String, String)> {
+            fields.iter().map(|(name, value)| (name.to_string(), latin1(value.as_bytes()))).collect()
+        };
+        let fields = list(&head.headers);
+        let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        Self {
+            head: format!("HTTP/2 {}\r\n{lines}\r\n", head.status.as_str()).into_bytes(),
+            status: head.status.as_u16(),
+            fields,
+            body,
+            trailers: list(&trailers),
+        }
+    }
+
     /// The values of a field, in order.
     pub fn values(&self, name: &str) -> Vec<&str> {
         values(&self.fields, name)
@@ -113,18 +150,70 @@ impl Response {
     }
 }
 
+/// What a connection goes over.
+enum Link {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Link {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Link::Plain(stream) => stream.read(buffer),
+            Link::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Link::Plain(stream) => stream.write(bytes),
+            Link::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Link::Plain(stream) => stream.flush(),
+            Link::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 /// A connection to the gateway.
 pub struct Client {
-    wire: Wire<TcpStream>,
+    wire: Wire<Link>,
 }
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { wire: Wire::new(stream) }
+        Self { wire: Wire::new(Link::Plain(connect(address))) }
+    }
+
+    /// Over TLS, once the handshake is done; `before` is sent ahead of it.
+    pub fn try_connect_tls(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+        name: &str,
+        before: &[u8],
+    ) -> io::Result<Self> {
+        let mut stream = connect(address);
+        stream.write_all(before)?;
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let mut tls = StreamOwned::new(ClientConnection::new(config, name).unwrap(), stream);
+        while tls.conn.is_handshaking() {
+            tls.conn.complete_io(&mut tls.sock)?;
+        }
+        Ok(Self { wire: Wire::new(Link::Tls(Box::new(tls))) })
+    }
+
+    /// What the handshake settled.
+    pub fn tls(&self) -> &ClientConnection {
+        match &self.wire.stream {
+            Link::Plain(_) => panic!("this connection has no TLS"),
+            Link::Tls(stream) => &stream.conn,
+        }
     }
 
     /// Sends these bytes as they are.
@@ -242,8 +331,19 @@ impl Client {
 
     /// Sends nothing more, and goes on reading.
     pub fn finish_sending(&self) {
-        self.wire.stream.shutdown(Shutdown::Write).unwrap();
+        match &self.wire.stream {
+            Link::Plain(stream) => stream.shutdown(Shutdown::Write).unwrap(),
+            Link::Tls(_) => panic!("not over TLS"),
+        }
     }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }
 
 fn is_reset(error: &io::Error) -> bool {

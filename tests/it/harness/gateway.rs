@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -15,6 +16,9 @@ use super::{Client, DEADLINE, Message, Metrics, Origin, Response, eventually, to
 
 /// How the gateway is to be started.
 pub struct Setup {
+    /// The gateway, behind whatever is to start it.
+    program: Vec<String>,
+    input: Option<OwnedFd>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     files: Scratch,
@@ -23,7 +27,9 @@ pub struct Setup {
 impl Setup {
     /// With nothing but two free ports of the loopback interface to listen on.
     pub fn bare() -> Self {
-        Self { arguments: Vec::new(), environment: Vec::new(), files: Scratch::default() }
+        let program = vec![env!("CARGO_BIN_EXE_approov-gateway").to_owned()];
+        let (arguments, environment) = (Vec::new(), Vec::new());
+        Self { program, input: None, arguments, environment, files: Scratch::default() }
             .env("GATEWAY_LISTEN", "127.0.0.1:0")
             .env("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0")
             .env("GATEWAY_THREADS", "1")
@@ -63,6 +69,24 @@ impl Setup {
         self.env(variable, &path)
     }
 
+    /// Started by this program, with these arguments before the gateway's.
+    pub fn under(mut self, starter: &[&str]) -> Self {
+        self.program.splice(0..0, starter.iter().map(|part| (*part).to_owned()));
+        self
+    }
+
+    /// From this copy of the binary.
+    pub fn binary(mut self, path: &Path) -> Self {
+        *self.program.last_mut().unwrap() = path.to_str().unwrap().to_owned();
+        self
+    }
+
+    /// With this as standard input.
+    pub fn input(mut self, input: impl Into<OwnedFd>) -> Self {
+        self.input = Some(input.into());
+        self
+    }
+
     /// Starts it, and waits until it says where it listens.
     pub fn start(self) -> Gateway {
         let mut gateway = self.launch();
@@ -71,7 +95,7 @@ impl Setup {
     }
 
     /// Starts it, and waits for nothing.
-    pub fn launch(self) -> Gateway {
+    pub fn launch(mut self) -> Gateway {
         let mut child = self.spawn();
         let log = Arc::new(Log::default());
         log.follow(Stream::Out, child.stdout.take().unwrap());
@@ -80,7 +104,7 @@ impl Setup {
     }
 
     /// Starts it where it is expected to end by itself.
-    pub fn run_to_exit(self) -> Exit {
+    pub fn run_to_exit(mut self) -> Exit {
         let mut child = self.spawn();
         let log = Arc::new(Log::default());
         log.follow(Stream::Out, child.stdout.take().unwrap());
@@ -101,13 +125,14 @@ impl Setup {
         Exit { status, stdout: log.text(Stream::Out), stderr: log.text(Stream::Err) }
     }
 
-    fn spawn(&self) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_approov-gateway"))
+    fn spawn(&mut self) -> Child {
+        Command::new(&self.program[0])
+            .args(&self.program[1..])
             .args(&self.arguments)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(self.input.take().map_or_else(Stdio::null, Stdio::from))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -134,8 +159,8 @@ pub struct Gateway {
 impl Gateway {
     /// Waits until it says where it listens.
     pub fn wait_until_listening(&mut self) {
-        self.public = Some(self.announced("listening on http://"));
-        self.admin = Some(self.announced("admin on http://"));
+        self.public = Some(self.announced("listening on "));
+        self.admin = Some(self.announced("admin on "));
     }
 
     /// Waits until standard error holds this text.
@@ -281,7 +306,7 @@ fn find(stderr: &[u8], marker: &str) -> Option<SocketAddr> {
     let text = String::from_utf8_lossy(stderr);
     // Whole lines only: the last one may still be in the making.
     let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-    lines.filter_map(|line| line.split_once(marker)).find_map(|(_, rest)| {
+    lines.filter_map(|line| line.split_once(marker)?.1.split_once("://")).find_map(|(_, rest)| {
         let end = rest.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(rest.len());
         rest[..end].parse().ok()
     })

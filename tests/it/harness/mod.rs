@@ -2,7 +2,10 @@
 //! reaches it, and a client that sends the bytes it is told to.
 
 mod client;
+mod gate;
 mod gateway;
+mod http2;
+mod http2_origin;
 mod metrics;
 mod origin;
 pub mod tls;
@@ -12,7 +15,10 @@ mod wire;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, Message, Response};
+pub use gate::Gate;
 pub use gateway::{Exit, Gateway, Setup};
+pub use http2::{Http2Client, runtime as http2_runtime};
+pub use http2_origin::Http2Origin;
 pub use metrics::Metrics;
 pub use origin::{Exchange, Origin, Request, Then};
 pub use wire::latin1;

@@ -1,12 +1,14 @@
 //! An origin that records what reaches it, byte for byte, and answers as the test scripts it.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
 use super::DEADLINE;
@@ -56,12 +58,28 @@ pub struct Record {
     pub ended: usize,
     /// Bytes received on all connections, TLS taken off.
     pub bytes: u64,
+    /// The TLS handshakes that succeeded.
+    pub handshakes: Vec<Handshake>,
+}
+
+/// How a TLS handshake went.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    pub kind: HandshakeKind,
+    pub version: ProtocolVersion,
+    /// None where a session of TLS 1.2 is resumed.
+    pub group: Option<NamedGroup>,
+    pub server_name: Option<String>,
+    /// Whether the gateway has shown a certificate, now or in the session that was resumed.
+    pub has_client_certificate: bool,
 }
 
 #[derive(Default)]
 struct Shared {
     record: Mutex<Record>,
     changed: Condvar,
+    /// Of every connection; none of those that have ended.
+    closers: Mutex<Vec<Option<Closer>>>,
 }
 
 impl Shared {
@@ -88,7 +106,9 @@ pub struct Origin {
     url: String,
     shared: Arc<Shared>,
     /// A socket that is bound and does not listen, where connections are to be refused.
-    _closed: Option<socket2::Socket>,
+    closed: Option<socket2::Socket>,
+    /// Where it listens, and the thread that accepts from there.
+    listener: Option<(TcpListener, JoinHandle<()>)>,
 }
 
 impl Origin {
@@ -118,10 +138,18 @@ impl Origin {
 
     /// Speaks TLS; its name is `localhost`. Answers with 200 and `hello`.
     pub fn with_tls(config: Arc<ServerConfig>) -> Self {
-        Self::serve(Some(config), |exchange| {
+        Self::scripted_with_tls(config, |exchange| {
             exchange.body()?;
             exchange.answer("200 OK", "hello")
         })
+    }
+
+    /// Speaks TLS, and hands each request to `script`.
+    pub fn scripted_with_tls(
+        config: Arc<ServerConfig>,
+        script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(Some(config), script)
     }
 
     /// A port at which connections are refused, and which nobody else can take.
@@ -129,7 +157,42 @@ impl Origin {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
-        Self { address, url: format!("http://{address}"), shared: Arc::default(), _closed: Some(socket) }
+        let url = format!("http://{address}");
+        Self { address, url, shared: Arc::default(), closed: Some(socket), listener: None }
+    }
+
+    /// From now on connections are accepted where they were refused, and requests handed to `script`.
+    pub fn open(&mut self, script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static) {
+        let socket = self.closed.take().expect("an origin that refuses");
+        socket.listen(128).unwrap();
+        self.listen(socket.into(), None, Arc::new(script));
+    }
+
+    /// From now on connections are refused, and those that there are end: as if its process had died.
+    pub fn kill(&mut self) {
+        let (listener, accepting) = self.listener.take().expect("an origin that listens");
+        SockRef::from(&listener).shutdown(Shutdown::Both).unwrap();
+        accepting.join().unwrap();
+        drop(listener);
+        self.shared.closers.lock().unwrap().iter().flatten().for_each(Closer::close);
+    }
+
+    /// Listens on a unix socket, where `path` is, for requests to `http://unix.test`.
+    pub fn at_path(
+        path: &Path,
+        script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let shared = Arc::new(Shared::default());
+        let (accepting, script): (_, Arc<Script>) = (Arc::clone(&shared), Arc::new(script));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let closer = Closer::Unix(stream.try_clone().unwrap());
+                take(Box::new(stream), closer, None, &accepting, &script);
+            }
+        });
+        let address = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self { address, url: "http://unix.test".to_owned(), shared, closed: None, listener: None }
     }
 
     fn serve(
@@ -138,27 +201,33 @@ impl Origin {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared::default());
         let url = match tls {
             None => format!("http://{address}"),
             Some(_) => format!("https://localhost:{}", address.port()),
         };
-        let script: Arc<Script> = Arc::new(script);
-        let accepting = Arc::clone(&shared);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (shared, script, tls) = (Arc::clone(&accepting), Arc::clone(&script), tls.clone());
-                thread::spawn(move || {
-                    let number = shared.update(|record| {
-                        record.connections += 1;
-                        record.connections - 1
-                    });
-                    let _ = converse(number, stream, tls, &shared, &*script);
-                    shared.update(|record| record.ended += 1);
-                });
+        let mut origin = Self { address, url, shared: Arc::default(), closed: None, listener: None };
+        origin.listen(listener, tls, Arc::new(script));
+        origin
+    }
+
+    fn listen(&mut self, listener: TcpListener, tls: Option<Arc<ServerConfig>>, script: Arc<Script>) {
+        let shared = Arc::clone(&self.shared);
+        let handle = listener.try_clone().unwrap();
+        let accepting = thread::spawn(move || {
+            // The first error is the end: the socket was shut down.
+            while let Ok((stream, _)) = listener.accept() {
+                stream.set_nodelay(true).unwrap();
+                stream.set_write_timeout(Some(DEADLINE)).unwrap();
+                let closer = Closer::Tcp(stream.try_clone().unwrap());
+                take(Box::new(stream), closer, tls.clone(), &shared, &script);
             }
         });
-        Self { address, url, shared, _closed: None }
+        self.listener = Some((handle, accepting));
+    }
+
+    /// The TLS handshakes so far.
+    pub fn handshakes(&self) -> Vec<Handshake> {
+        self.shared.record.lock().unwrap().handshakes.clone()
     }
 
     /// What `API_DOMAIN` has to be.
@@ -218,22 +287,91 @@ impl Origin {
     }
 }
 
+/// A connection, in a thread of its own.
+fn take(
+    stream: Box<dyn ReadWrite>,
+    closer: Closer,
+    tls: Option<Arc<ServerConfig>>,
+    shared: &Arc<Shared>,
+    script: &Arc<Script>,
+) {
+    let number = shared.update(|record| {
+        record.connections += 1;
+        record.connections - 1
+    });
+    shared.closers.lock().unwrap().push(Some(closer.try_clone()));
+    let (shared, script) = (Arc::clone(shared), Arc::clone(script));
+    thread::spawn(move || {
+        let _ = converse(number, stream, &closer, tls, &shared, &*script);
+        // The last copies of the socket.
+        shared.closers.lock().unwrap()[number] = None;
+        drop(closer);
+        shared.update(|record| record.ended += 1);
+    });
+}
+
+/// Ends a connection.
+enum Closer {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Closer {
+    fn try_clone(&self) -> Self {
+        match self {
+            Closer::Tcp(stream) => Closer::Tcp(stream.try_clone().unwrap()),
+            Closer::Unix(stream) => Closer::Unix(stream.try_clone().unwrap()),
+        }
+    }
+
+    fn close(&self) {
+        // It may have ended by itself.
+        let _ = match self {
+            Closer::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Closer::Unix(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+
+    /// With a TCP reset, as soon as every copy is dropped.
+    fn reset(&self) -> io::Result<()> {
+        match self {
+            Closer::Tcp(stream) => SockRef::from(stream).set_linger(Some(Duration::ZERO)),
+            Closer::Unix(_) => unreachable!("a unix socket knows no reset"),
+        }
+    }
+}
+
+fn handshake(
+    config: Arc<ServerConfig>,
+    mut stream: Box<dyn ReadWrite>,
+    shared: &Shared,
+) -> io::Result<Box<dyn ReadWrite>> {
+    let mut session = ServerConnection::new(config).map_err(io::Error::other)?;
+    while session.is_handshaking() {
+        session.complete_io(&mut stream)?;
+    }
+    let handshake = Handshake {
+        kind: session.handshake_kind().unwrap(),
+        version: session.protocol_version().unwrap(),
+        group: session.negotiated_key_exchange_group().map(|group| group.name()),
+        server_name: session.server_name().map(str::to_owned),
+        has_client_certificate: session.peer_certificates().is_some(),
+    };
+    shared.update(|record| record.handshakes.push(handshake));
+    Ok(Box::new(StreamOwned::new(session, stream)))
+}
+
 fn converse(
     number: usize,
-    stream: TcpStream,
+    stream: Box<dyn ReadWrite>,
+    closer: &Closer,
     tls: Option<Arc<ServerConfig>>,
     shared: &Arc<Shared>,
     script: &Script,
 ) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(DEADLINE))?;
-    let tcp = stream.try_clone()?;
-    let stream: Box<dyn ReadWrite> = match tls {
-        None => Box::new(stream),
-        Some(config) => {
-            let session = ServerConnection::new(config).map_err(io::Error::other)?;
-            Box::new(StreamOwned::new(session, stream))
-        }
+    let stream = match tls {
+        None => stream,
+        Some(config) => handshake(config, stream, shared)?,
     };
     let mut wire = Wire::new(Counted { stream, shared: Arc::clone(shared) });
     while let Some(head) = wire.head()? {
@@ -250,18 +388,18 @@ fn converse(
         let mut exchange = Exchange { request, wire: &mut wire, index, left, body_ended: false };
         match script(&mut exchange)? {
             Then::KeepAlive => {}
-            Then::Close => return tcp.shutdown(std::net::Shutdown::Both),
-            Then::Reset => {
-                SockRef::from(&tcp).set_linger(Some(Duration::ZERO))?;
+            Then::Close => {
+                closer.close();
                 return Ok(());
             }
+            Then::Reset => return closer.reset(),
         }
     }
     Ok(())
 }
 
-trait ReadWrite: Read + Write {}
-impl<T: Read + Write> ReadWrite for T {}
+trait ReadWrite: Read + Write + Send {}
+impl<T: Read + Write + Send> ReadWrite for T {}
 
 /// Counts what arrives.
 struct Counted {

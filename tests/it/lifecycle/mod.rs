@@ -1,19 +1,22 @@
 //! Reload, upgrade and stop, with real processes and requests under way.
 
+mod activation;
+mod container;
+mod handover;
+mod logs;
 mod reload;
 mod stop;
 mod upgrade;
+mod user;
+mod watch;
 
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 
-use crate::harness::{
-    Client, DEADLINE, Exchange, Gateway, Message, Origin, Setup, Then, config_before, tokens,
-};
+use crate::harness::{Client, Exchange, Gate, Gateway, Message, Origin, Setup, Then, config_before, tokens};
 
 /// A private folder for a configuration, a pid file and the socket of upgrades. In the system's
 /// folder for temporary files, for the path of a socket must be short.
@@ -76,6 +79,24 @@ impl Place {
     }
 }
 
+/// Whether this runs as root, without which a test cannot be done; says so where it is not.
+fn is_root(test: &str) -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("{test}: left out, since it needs root");
+    }
+    is_root
+}
+
+/// Whether there is a program of this name; says so where there is none.
+fn is_there(program: &str, test: &str) -> bool {
+    let found = std::process::Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("{test}: left out, since it needs {program}");
+    }
+    found
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
@@ -85,23 +106,6 @@ impl Drop for Place {
 impl AsRef<Path> for Place {
     fn as_ref(&self) -> &Path {
         &self.0
-    }
-}
-
-/// Holds up an origin until the test says so.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    fn open(&self) {
-        *self.0.0.lock().unwrap() = true;
-        self.0.1.notify_all();
-    }
-
-    fn pass(&self) {
-        let open = self.0.0.lock().unwrap();
-        let (open, _) = self.0.1.wait_timeout_while(open, DEADLINE, |open| !*open).unwrap();
-        assert!(*open, "the gate stayed closed");
     }
 }
 

@@ -9,16 +9,16 @@ use crate::harness::{DEADLINE, Gateway, Message, Origin, eventually, tokens};
 
 const NEXT_SECRET: &[u8; 64] = b"another secret that nobody knows, of sixty-four characters, hm.!";
 
-fn next_token() -> String {
+pub(super) fn next_token() -> String {
     tokens::signed_with(NEXT_SECRET, &json!({ "exp": tokens::in_seconds(60) }))
 }
 
-fn with_next_secret(config: &str) -> String {
+pub(super) fn with_next_secret(config: &str) -> String {
     config.replace(tokens::SECRET_BASE64, &STANDARD.encode(NEXT_SECRET))
 }
 
 /// Sends SIGHUP and waits until the configuration of this generation is in force.
-fn reload(gateway: &Gateway, generation: u64) {
+pub(super) fn reload(gateway: &Gateway, generation: u64) {
     gateway.signal("HUP");
     eventually("the next configuration", || {
         (gateway.version()["config_generation"] == generation).then_some(())
@@ -27,7 +27,7 @@ fn reload(gateway: &Gateway, generation: u64) {
 }
 
 /// Sends SIGHUP and waits until a configuration was refused; returns what `/version` tells.
-fn fail_to_reload(gateway: &Gateway) -> Vec<String> {
+pub(super) fn fail_to_reload(gateway: &Gateway) -> Vec<String> {
     gateway.signal("HUP");
     let problems = eventually("the refusal", || match &gateway.version()["config_refused"]["problems"] {
         Value::Array(problems) => Some(problems.clone()),
@@ -92,8 +92,11 @@ fn a_bad_file_changes_nothing_and_is_told_everywhere() {
     let (place, origin) = (Place::new(), Origin::new());
     let config = place.config(&origin, "");
     let gateway = place.start(&config);
-    let last_success = || gateway.metrics().sum("approov_gateway_config_last_reload_success", &[]);
-    let first_success = last_success();
+    let gauge =
+        |name| gateway.metrics().sum(&format!("approov_gateway_config_last_reload_success{name}"), &[]);
+    let (success, taken_at) = (|| gauge(""), || gauge("_timestamp_seconds"));
+    let first_taken_at = taken_at();
+    assert!(success() == 1.0 && first_taken_at > 1.6e9);
     gateway.assert_serves(&origin);
     place.write("gateway.yaml", &format!("{}rejection: {{ statsu: 403 }}\n", with_next_secret(&config)));
     let line = config.lines().count() + 1;
@@ -106,7 +109,7 @@ fn a_bad_file_changes_nothing_and_is_told_everywhere() {
     let reloads =
         |result| gateway.metrics().sum("approov_gateway_config_reloads_total", &[("result", result)]);
     assert_eq!((reloads("failure"), reloads("success")), (1.0, 1.0));
-    assert_eq!(last_success(), first_success);
+    assert_eq!((success(), taken_at()), (0.0, first_taken_at));
     gateway.assert_serves(&origin);
     std::fs::remove_file(place.path("gateway.yaml")).unwrap();
     gateway.signal("HUP");
@@ -114,7 +117,7 @@ fn a_bad_file_changes_nothing_and_is_told_everywhere() {
     gateway.assert_serves(&origin);
     place.write("gateway.yaml", &config);
     reload(&gateway, 2);
-    assert!(last_success() > first_success);
+    assert!(success() == 1.0 && taken_at() > first_taken_at);
     gateway.assert_serves(&origin);
     assert!(origin.connections() <= 2, "one for each worker");
 }
@@ -146,13 +149,13 @@ fn what_cannot_change_is_told_by_name_and_the_rest_changes() {
     let config = place.config(&origin, "");
     let gateway = place.start(&config);
     let config = config
-        .replace("threads: 2", "threads: 3")
+        .replace("threads: 2", "threads: 3, user: 54321, group: 54322")
         .replacen("127.0.0.1:0", "127.0.0.1:1", 1)
         .replace("\"127.0.0.1:0\"", "\"127.0.0.2:0\"")
         .replace("/pid,", "/other-pid,");
     place.write("gateway.yaml", &with_next_secret(&config));
     reload(&gateway, 2);
-    for key in ["server.threads", "server.pid_file", "listeners", "admin.address"] {
+    for key in ["server.threads", "server.pid_file", "server.user", "listeners", "admin.address"] {
         gateway.wait_for_message(&format!("{key} cannot change while running"));
     }
     let stderr = String::from_utf8(gateway.stderr()).unwrap();

@@ -15,7 +15,7 @@ const WAITING: &str = "waiting for the sockets of the running process";
 
 impl Place {
     /// Starts a successor of `gateway`, and waits until it waits.
-    fn successor(&self, gateway: &Gateway, origin: &Origin) -> Gateway {
+    pub(super) fn successor(&self, gateway: &Gateway, origin: &Origin) -> Gateway {
         self.write("next.yaml", &self.config_like(gateway, origin, ""));
         let successor = self.setup("next.yaml", &["run", "--upgrade"]).launch();
         successor.wait_for_message(WAITING);

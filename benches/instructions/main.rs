@@ -1,0 +1,241 @@
+//! Instructions for one verification and for one request, counted by valgrind: the same count on a
+//! noisy machine as on a quiet one, so that a slip shows in review.
+//!
+//! ```sh
+//! cargo bench --bench instructions               # counts, and compares with the record
+//! cargo bench --bench instructions -- --record   # renews benches/instructions/recorded.txt
+//! ```
+//!
+//! Each count is the difference between a long and a short run, so that starting is left out.
+//! Valgrind knows no SHA instructions: hashes are counted as the software that stands in for them.
+//! What the kernel does is not counted; for times see the other benches.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a bench stops where it cannot go on")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use approov_gateway::approov::{Key, Presented, Secret, Strategy, UnixTime, Verifier};
+use approov_gateway::cli::token::{Kind, Request, mint};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const SECRET: &str =
+    "k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH+Xk+IAHhVVHszjDzeGobzNnqyRze3lw/WVyWrc2gZfh3XXfBOmww==";
+const AUTHORIZATION: &str = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.user";
+
+/// Lengths of the two runs.
+const RUNS: [u64; 2] = [200, 1200];
+
+/// A count that differs by less is the same: addresses of memory decide over a few instructions.
+const TOLERANCE: f64 = 0.02;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["--role-verify", count] => verify(count.parse().expect("a number")),
+        ["--bench", "--record"] | ["--record", "--bench"] | ["--record"] => record(&count_all()),
+        ["--bench"] => compare(&count_all()),
+        // `cargo test --benches` passes no `--bench`: show only that it runs.
+        _ => verify(1),
+    }
+}
+
+/// What is counted, with its count.
+type Counts = Vec<(&'static str, u64)>;
+
+fn count_all() -> Counts {
+    if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
+        eprintln!("valgrind is missing: install your system's package of that name");
+        std::process::exit(1);
+    }
+    let origin = origin();
+    vec![
+        ("verification of HS256 with binding", per_one(count_verifications)),
+        ("accepted request", per_one(|count| count_requests(origin, Kind::Valid, count))),
+        ("refused request", per_one(|count| count_requests(origin, Kind::Invalid, count))),
+    ]
+}
+
+fn per_one(count: impl Fn(u64) -> u64) -> u64 {
+    let [short, long] = RUNS.map(&count);
+    (long - short) / (RUNS[1] - RUNS[0])
+}
+
+fn compare(counts: &Counts) {
+    let recorded = std::fs::read_to_string(record_path()).unwrap_or_default();
+    println!("{:<36} {:>10} {:>10} {:>7}", "instructions", "now", "recorded", "ratio");
+    let mut has_slipped = false;
+    for (name, now) in counts {
+        let line = recorded.lines().find_map(|line| line.strip_prefix(name));
+        let Some(before) = line.and_then(|rest| rest.trim().parse::<u64>().ok()) else {
+            println!("{name:<36} {now:>10} {:>10}", "none");
+            continue;
+        };
+        let ratio = *now as f64 / before as f64;
+        println!("{name:<36} {now:>10} {before:>10} {ratio:>7.3}");
+        has_slipped |= ratio > 1.0 + TOLERANCE;
+    }
+    if has_slipped {
+        println!("\nmore than recorded: find out why, or renew the record in the same change");
+        std::process::exit(1);
+    }
+}
+
+fn record(counts: &Counts) {
+    let version = |program: &str| {
+        let output = Command::new(program).arg("--version").output().expect("it is there").stdout;
+        String::from_utf8_lossy(&output).split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    };
+    let mut text = format!(
+        "# Instructions in user space, by `cargo bench --bench instructions -- --record`\n# with {}, {}\n",
+        version("rustc"),
+        version("valgrind")
+    );
+    for (name, count) in counts {
+        text += &format!("{name:<36} {count:>8}\n");
+    }
+    std::fs::write(record_path(), &text).expect("the record can be written");
+    print!("{text}");
+}
+
+fn record_path() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "benches", "instructions", "recorded.txt"].iter().collect()
+}
+
+/// Verifies one token again and again.
+fn verify(count: u64) {
+    let token = token(Kind::Valid);
+    let verifier = Verifier::new(vec![Key::hs256(&secret())]);
+    let now = UnixTime::since_epoch(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"));
+    for _ in 0..count {
+        let presented = Presented::Once(std::hint::black_box(token.as_bytes()));
+        let bound = |_| Presented::Once(AUTHORIZATION.as_bytes());
+        let verdict = verifier.verify(Strategy::TokenBinding, presented, bound, now);
+        assert!(verdict.rejection.is_none(), "{:?}", verdict.rejection);
+    }
+}
+
+fn count_verifications(count: u64) -> u64 {
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut command = valgrind();
+    command.arg(program).args(["--role-verify", &count.to_string()]);
+    collected(command.spawn().expect("valgrind starts"))
+}
+
+/// A gateway under valgrind that answers `count` requests over one connection.
+fn count_requests(origin: SocketAddr, kind: Kind, count: u64) -> u64 {
+    let mut command = valgrind();
+    command
+        .args([env!("CARGO_BIN_EXE_approov-gateway"), "run"])
+        .env("APPROOV_SECRET_BASE64", SECRET)
+        .env("API_DOMAIN", format!("http://{origin}"))
+        .env("APPROOV_VERIFICATION_STRATEGY", "token-binding")
+        .env("GATEWAY_LISTEN", "127.0.0.1:0")
+        .env("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0")
+        .env("GATEWAY_THREADS", "1");
+    let mut child = command.spawn().expect("valgrind starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));
+    let address = loop {
+        let mut line = String::new();
+        assert!(lines.read_line(&mut line).expect("readable") > 0, "the gateway never listened");
+        if let Some((_, address)) = line.split_once("listening on http://") {
+            break address.trim().parse::<SocketAddr>().expect("an address");
+        }
+    };
+    let status = if kind == Kind::Valid { "HTTP/1.1 200 " } else { "HTTP/1.1 401 " };
+    ask(address, &token(kind), status, count);
+    let pid = child.id().to_string();
+    let stopped = Command::new("kill").args(["-s", "TERM", &pid]).status();
+    assert!(stopped.is_ok_and(|status| status.success()), "the gateway cannot be stopped");
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).expect("readable");
+    child.wait().expect("it ends");
+    count_in(&rest)
+}
+
+fn valgrind() -> Command {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+fn collected(mut child: Child) -> u64 {
+    let mut text = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut text).expect("readable");
+    assert!(child.wait().expect("it ends").success(), "{text}");
+    count_in(&text)
+}
+
+fn count_in(text: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.split_once("Collected :"));
+    line.and_then(|(_, count)| count.trim().parse().ok()).unwrap_or_else(|| panic!("no count in {text}"))
+}
+
+fn secret() -> Secret {
+    Secret::from_base64(SECRET).expect("the secret is good")
+}
+
+fn token(kind: Kind) -> String {
+    let request = Request { kind, bind: vec![AUTHORIZATION.into()], ..Request::default() };
+    // The same length of digits whatever the time.
+    mint(&secret(), &request, UNIX_EPOCH + Duration::from_secs(4_000_000_000)).expect("a token")
+}
+
+/// Sends a request and reads its answer, again and again.
+fn ask(address: SocketAddr, token: &str, status: &str, count: u64) {
+    let request = format!(
+        "GET /v1/posts/1?full=true HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: app/1.0\r\n\
+         Accept: application/json\r\nAccept-Encoding: gzip\r\nAuthorization: {AUTHORIZATION}\r\n\
+         Approov-Token: {token}\r\n\r\n"
+    );
+    let mut connection = TcpStream::connect(address).expect("the gateway accepts");
+    connection.set_nodelay(true).expect("a TCP socket");
+    let mut answer = vec![0; 4096];
+    for _ in 0..count {
+        connection.write_all(request.as_bytes()).expect("the gateway reads");
+        let mut length = 0;
+        // Both answers, the origin's and a refusal, end so and nowhere before.
+        while !answer[..length].ends_with(b"}") {
+            length += connection.read(&mut answer[length..]).expect("the gateway answers");
+        }
+        assert!(answer.starts_with(status.as_bytes()), "{}", answer[..length].escape_ascii());
+    }
+}
+
+/// An origin that answers every request without a body in the same way.
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let body = format!("{{\"id\":1,\"text\":\"{}\"}}", "x".repeat(270 - 18));
+    let response = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let response = response.clone();
+            std::thread::spawn(move || -> std::io::Result<()> {
+                connection.set_nodelay(true)?;
+                let (mut request, mut length) = (vec![0; 8192], 0);
+                loop {
+                    match connection.read(&mut request[length..])? {
+                        0 => return Ok(()),
+                        count => length += count,
+                    }
+                    if request[..length].ends_with(b"\r\n\r\n") {
+                        connection.write_all(response.as_bytes())?;
+                        length = 0;
+                    }
+                }
+            });
+        }
+    });
+    address
+}

@@ -1,0 +1,61 @@
+//! Who is banned: `GET /offenders` lists the addresses, `DELETE /offenders/ADDRESS` forgets what one
+//! has done, `DELETE /offenders` what all have.
+
+use std::net::IpAddr;
+
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Admin, response, text};
+
+const PAGE: &str = "/offenders";
+
+pub(super) fn is_page(path: &str) -> bool {
+    path.strip_prefix(PAGE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl Admin {
+    pub(super) fn offenders(&self, path: &str) -> Response<Vec<u8>> {
+        if path != PAGE {
+            return text(StatusCode::NOT_FOUND, "GET /offenders lists all of them\n");
+        }
+        let limits = &self.shared.snapshot.load().limits;
+        let (now, present) = (limits.now(), Timestamp::now());
+        let until = |end| {
+            let end = present.checked_add(now.until(end)).unwrap_or(present);
+            (end > present).then(|| format!("{end:.3}"))
+        };
+        let offenders = limits.offenders();
+        let offenders = offenders.iter().map(|offender| {
+            let bans = offender.strikes;
+            json!({ "address": offender.range.to_string(), "banned_until": until(offender.until), "bans": bans })
+        });
+        let offenders = json!({ "offenders": offenders.collect::<Vec<_>>() });
+        response(StatusCode::OK, "application/json", format!("{offenders}\n"))
+    }
+
+    pub(super) fn forgive(&self, path: &str) -> Response<Vec<u8>> {
+        let limits = &self.shared.snapshot.load().limits;
+        let rest = path.strip_prefix(PAGE).unwrap_or_default().trim_start_matches('/');
+        // An IPv6 network stands in the list with its length.
+        let address = rest.split(['/', '%']).next().unwrap_or_default();
+        let forgiven = match (rest, address.parse::<IpAddr>()) {
+            ("", _) => limits.forgive(None),
+            (_, Ok(address)) => limits.forgive(Some(address)),
+            (_, Err(_)) => {
+                return text(
+                    StatusCode::BAD_REQUEST,
+                    "write DELETE /offenders/ADDRESS, or DELETE /offenders\n",
+                );
+            }
+        };
+        if forgiven > 0 {
+            log::info!(
+                "admin: {forgiven} offenders forgiven ({})",
+                if rest.is_empty() { "all" } else { address }
+            );
+        }
+        response(StatusCode::OK, "application/json", format!("{}\n", json!({ "forgiven": forgiven })))
+    }
+}

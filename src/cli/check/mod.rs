@@ -1,0 +1,401 @@
+//! `check`: load and validate everything that `run` would, and say what would happen.
+
+mod origin;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use nix::unistd::geteuid;
+
+use crate::config::{AccessLog, Environment, Identity, Settings, load, show_duration, strategy_name};
+use crate::policy::{HostPattern, PathPattern, Policy, Route};
+use crate::server::become_user;
+
+use super::{Failure, limits, listeners};
+
+/// Check the configuration without serving.
+///
+/// Reads the file and the environment as `run` does, with every secret and key they name. Prints
+/// a summary if all is well; otherwise every problem with file, line, key and how to mend it, and
+/// the exit status is 78. Opens no socket and asks no server.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The configuration file; the environment overrides it
+    ///
+    /// Without it, GATEWAY_CONFIG names the file; without that too, the environment alone
+    /// configures one listener, one origin (API_DOMAIN) and one protected route.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Print what a request would meet: route, policy, strategy, origin and limits
+    ///
+    /// URL is a path such as `/v1/posts`, or a whole URL, whose host is then compared with the
+    /// routes' host conditions. Example: `--explain GET https://api.example.com/v1/posts`
+    #[arg(long, num_args = 2, value_names = ["METHOD", "URL"])]
+    pub explain: Option<Vec<String>>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure::Configuration`] with all problems; [`Failure::Usage`] if there is nothing to
+/// explain in the given URL.
+pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
+    let settings = load(args.config.as_deref(), environment)
+        .map_err(|problems| Failure::Configuration(problems.to_string()))?;
+    let text = match args.explain.as_deref() {
+        Some([method, url]) => explain(&settings, method, url)?,
+        _ => summary(&settings),
+    };
+    if let Some(identity) = &settings.server.identity {
+        check_as(identity, args, environment)?;
+    }
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::Running(format!("standard output cannot be written: {error}")))
+}
+
+/// A reload reads every file again, and that as the user that the process has become by then. Only
+/// root can try.
+fn check_as(identity: &Identity, args: &Args, environment: &Environment) -> Result<(), Failure> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    // For good; this process has nothing else to do.
+    become_user(identity)
+        .map_err(|error| Failure::Running(format!("server.user: cannot become {identity}: {error}")))?;
+    load(args.config.as_deref(), environment).map(drop).map_err(|problems| {
+        Failure::Configuration(format!("as the user {identity}, that a reload runs as:\n{problems}"))
+    })
+}
+
+/// The configuration in a few lines.
+pub fn summary(settings: &Settings) -> String {
+    let mut out = Lines::default();
+    let file =
+        settings.file.as_ref().map_or("the environment alone".to_owned(), |file| file.display().to_string());
+    out.line(format_args!("configuration  {file}: fine"));
+    for line in settings.listeners.iter().flat_map(listeners::lines) {
+        out.line(format_args!("{line}"));
+    }
+    out.line(format_args!("admin          {}", settings.admin.address));
+    let server = &settings.server;
+    let grace_period = show_duration(server.grace_period);
+    let watched = if server.watch { ", files watched" } else { "" };
+    out.line(format_args!("server         {} threads, grace period {grace_period}{watched}", server.threads));
+    if let Some(identity) = &server.identity {
+        let checked = match geteuid() {
+            user if user.is_root() || user.as_raw() == identity.uid => "which may read every file",
+            _ => "run this check as root to see whether that may read every file",
+        };
+        out.line(format_args!("user           {identity}, once it listens; {checked}"));
+    }
+    let approov = &settings.approov;
+    let forwarded =
+        if approov.forward_token { "forwarded to the origin" } else { "removed before the origin" };
+    out.line(format_args!("token          in {}, {forwarded}", approov.token_header));
+    let bound: Vec<_> = approov.binding_headers.iter().map(|header| header.as_str()).collect();
+    out.line(format_args!("binding        to {}", bound.join(", ")));
+    for key in approov.verifier.keys() {
+        let id = key.id().unwrap_or("(without id)");
+        out.line(format_args!("key            {id} {}", key.algorithm().name()));
+    }
+    for (position, found) in settings.origins.iter().enumerate() {
+        out.line(format_args!("origin         {} {}", found.name, origin::url(found)));
+        for line in origin::peculiarities(settings, position) {
+            out.line(format_args!("               {line}"));
+        }
+    }
+    out.routes(settings);
+    for (name, text) in limits::summary(settings) {
+        out.line(format_args!("{name:<14} {text}"));
+    }
+    let log = match (settings.log.access, &settings.log.file) {
+        (AccessLog::Json, None) => "json, on standard output".to_owned(),
+        (AccessLog::Json, Some(file)) => format!("json, in {}", file.display()),
+        (AccessLog::Off, _) => "off".to_owned(),
+    };
+    out.line(format_args!("access log     {log}"));
+    for warning in &settings.warnings {
+        out.line(format_args!("warning        {warning}"));
+    }
+    out.0
+}
+
+/// What a request with this method and URL would meet.
+///
+/// # Errors
+/// [`Failure::Usage`] if `url` is neither a path nor an `http` or `https` URL.
+pub fn explain(settings: &Settings, method: &str, url: &str) -> Result<String, Failure> {
+    let (host, path) = host_and_path(url)?;
+    let mut out = Lines::default();
+    out.line(format_args!(
+        "request   {method} {path}{}",
+        host.map_or(String::new(), |host| format!(" at {host}"))
+    ));
+    let found = settings.routes.find(method, host.unwrap_or_default().as_bytes(), path.as_bytes());
+    let found = match found {
+        Ok(found) => found,
+        Err(fault) => {
+            out.line(format_args!("answer    400: {fault}, and servers do not read such paths alike"));
+            return Ok(out.0);
+        }
+    };
+    let Some((index, route)) = found else {
+        out.line(format_args!("answer    no route: 404"));
+        out.hint_at_hosts(settings, host);
+        return Ok(out.0);
+    };
+    let total = settings.routes.routes().len();
+    out.line(format_args!(
+        "route     {} (number {} of {total}: {})",
+        route.name,
+        index + 1,
+        conditions(route)
+    ));
+    let meaning = match route.policy {
+        Policy::Protect => "verify the token and refuse what fails",
+        Policy::Observe => "verify the token, count, and forward whatever the verdict",
+        Policy::Open => "forward without verifying",
+        Policy::Deny => "refuse",
+    };
+    out.line(format_args!("policy    {}: {meaning}", route.policy.label()));
+    if verifies(route.policy) {
+        out.line(format_args!("strategy  {}", strategy_name(route.strategy)));
+    }
+    if let (false, Some(found)) = (route.policy == Policy::Deny, settings.origins.get(route.origin)) {
+        out.line(format_args!("origin    {} {}", found.name, origin::url(found)));
+        for line in origin::peculiarities(settings, route.origin) {
+            out.line(format_args!("          {line}"));
+        }
+        out.line(format_args!("          time limits: {}", origin::time_limits(found)));
+    }
+    for (number, limit) in limits::of_route(&settings.limits, index, route).iter().enumerate() {
+        let name = if number == 0 { "limits" } else { "" };
+        out.line(format_args!("{name:<9} {limit}"));
+    }
+    out.hint_at_hosts(settings, host);
+    Ok(out.0)
+}
+
+/// Host, if there is one, and path without the query.
+fn host_and_path(url: &str) -> Result<(Option<&str>, &str), Failure> {
+    let scheme = |name: &str| {
+        let (scheme, rest) = url.split_once("://")?;
+        scheme.eq_ignore_ascii_case(name).then_some(rest)
+    };
+    let target = url.split(['?', '#']).next().unwrap_or_default();
+    if target.starts_with('/') {
+        return Ok((None, target));
+    }
+    let rest = scheme("https").or_else(|| scheme("http")).ok_or_else(|| {
+        Failure::Usage(
+            "--explain takes a method and a path that begins with /, or a URL with http:// or https://"
+                .into(),
+        )
+    })?;
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    match rest.find('/') {
+        Some(slash) => Ok((Some(&rest[..slash]), &rest[slash..])),
+        None => Ok((Some(rest), "/")),
+    }
+}
+
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a string never fails.
+        let _ = writeln!(self.0, "{line}");
+    }
+
+    fn routes(&mut self, settings: &Settings) {
+        for (index, route) in settings.routes.routes().iter().enumerate() {
+            let strategy = match verifies(route.policy) {
+                true => format!(", {}", strategy_name(route.strategy)),
+                false => String::new(),
+            };
+            let origin = match (route.policy, settings.origins.get(route.origin)) {
+                (Policy::Deny, _) | (_, None) => String::new(),
+                (_, Some(origin)) => format!(" -> {}", origin.name),
+            };
+            let name = match &route.path {
+                PathPattern::Prefix(path) | PathPattern::Exact(path) if *path == route.name => String::new(),
+                PathPattern::Prefix(_) | PathPattern::Exact(_) => format!(" ({})", route.name),
+            };
+            let policy = route.policy.label();
+            let conditions = conditions(route);
+            self.line(format_args!("route {:<8} {conditions}: {policy}{strategy}{origin}{name}", index + 1));
+        }
+    }
+
+    /// Routes look at the host, and none was given.
+    fn hint_at_hosts(&mut self, settings: &Settings, host: Option<&str>) {
+        if host.is_none() && settings.routes.routes().iter().any(|route| !route.hosts.is_empty()) {
+            self.line(format_args!("hint      some routes look at the host: give a whole URL to try them"));
+        }
+    }
+}
+
+fn verifies(policy: Policy) -> bool {
+    match policy {
+        Policy::Protect | Policy::Observe => true,
+        Policy::Open | Policy::Deny => false,
+    }
+}
+
+fn conditions(route: &Route) -> String {
+    let mut text = match &route.path {
+        PathPattern::Prefix(path) => format!("{path}*"),
+        PathPattern::Exact(path) => path.to_string(),
+    };
+    if !route.methods.is_empty() {
+        text = format!("{} {text}", route.methods.join("|"));
+    }
+    if !route.hosts.is_empty() {
+        let hosts: Vec<_> = route.hosts.iter().map(show_host).collect();
+        text = format!("{text} at {}", hosts.join("|"));
+    }
+    text
+}
+
+fn show_host(host: &HostPattern) -> String {
+    match host {
+        HostPattern::Exact(name) => name.to_string(),
+        HostPattern::Suffix(suffix) => format!("*{suffix}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH+Xk+IAHhVVHszjDzeGobzN";
+
+    fn environment() -> Environment {
+        Environment::from_pairs([("APPROOV_SECRET_BASE64", SECRET), ("GATEWAY_THREADS", "2")])
+    }
+
+    fn settings() -> Settings {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/good/routes.yaml");
+        load(Some(file.as_ref()), &environment()).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    #[test]
+    fn summarises_what_would_run() {
+        let text = summary(&settings());
+        let (_, text) = text.split_once('\n').expect("more than one line");
+        let expected = "\
+listener       127.0.0.1:8787: HTTP/1.1
+admin          127.0.0.1:8788
+server         2 threads, grace period 30s
+token          in approov-token, removed before the origin
+binding        to authorization
+key            (without id) HS256
+origin         api https://api.example.com:443
+origin         files http://[::1]:8080
+route 1        GET|HEAD /health: open -> api
+route 2        /v1/*: protect, token-binding -> api (v1)
+route 3        /v1/admin*: deny
+route 4        /files/* at files.example.com|*.cdn.example.com: observe, token -> files
+limit          by address: 1000/s, burst 2000
+limit          by device: 20/s, burst 100, observing only
+limit          v1: by device: 5/m, burst 3 (posting)
+limit          v1: body 1MiB
+offenders      banned for 1m to 1h after 120 failures within 1m
+addresses      2 ranges allowed, 0 denied
+connections    20000, of one address 1000
+requests       10000 at once, 1000 of them for verified ones
+sizes          header 64KiB, target 8KiB, body 2GiB
+times          header 10s, body 30s, idle 75s
+access log     json, on standard output
+";
+        let (fixed, warnings) = text.split_at(expected.len());
+        assert_eq!(fixed, expected);
+        assert_eq!(warnings.matches("warning        ").count(), 2, "{warnings}");
+        assert!(!text.contains(SECRET));
+    }
+
+    #[test]
+    fn summarises_how_the_process_runs() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/good/everything.yaml");
+        let text = summary(&load(Some(file.as_ref()), &environment()).expect("a good file"));
+        for line in [
+            "server         2 threads, grace period 2m, files watched\n",
+            "user           10001:10002, once it listens; ",
+            "/good/access.log\n",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
+    }
+
+    #[test]
+    fn explains_what_a_request_meets() {
+        let settings = settings();
+        let mut cases = 0;
+        for (method, url, expected) in [
+            ("GET", "/health?x=/v1/", "route     /health (number 1 of 4: GET|HEAD /health)"),
+            ("GET", "/health", "policy    open: forward without verifying"),
+            ("POST", "/health", "answer    no route: 404"),
+            ("GET", "https://a.example/v1/posts#x", "route     v1 (number 2 of 4: /v1/*)"),
+            ("GET", "/v1/posts", "strategy  token-binding"),
+            ("GET", "/v1/posts", "origin    api https://api.example.com:443"),
+            ("GET", "/v1/posts", "limits    by address: 1000/s, burst 2000\n"),
+            (
+                "GET",
+                "/v1/posts",
+                "\n          by device: 5/m, burst 3 (posting)\n          at once 10000, of one address 1000\n",
+            ),
+            ("GET", "/v1/posts", "\n          header 64KiB in 100 fields, target 8KiB, body 1MiB\n"),
+            (
+                "GET",
+                "/health",
+                "limits    by address: 1000/s, burst 2000\n          at once 9000, of one address 1000\n",
+            ),
+            ("GET", "/health", "\n          header 64KiB in 100 fields, target 8KiB, body 2GiB\n"),
+            ("GET", "/v1/posts", "hint      some routes look at the host"),
+            ("GET", "https://x.CDN.example.com:443/files/a", "origin    files http://[::1]:8080"),
+            ("GET", "/files/a", "answer    no route: 404"),
+            ("GET", "HTTPS://a.example", "request   GET / at a.example"),
+            ("GET", "/v1/../health", "answer    400: the path has a dot segment"),
+        ] {
+            let text = explain(&settings, method, url).expect(url);
+            assert!(text.contains(expected), "{method} {url}: {text}");
+            cases += 1;
+        }
+        assert_eq!(cases, 16);
+    }
+
+    #[test]
+    fn explains_nothing_that_is_no_url() {
+        let settings = settings();
+        for url in ["", "v1", "ftp://a/b", "*"] {
+            assert!(matches!(explain(&settings, "GET", url), Err(Failure::Usage(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_bad_configuration_has_its_own_exit_status() {
+        let args = Args { config: Some("/nonexistent/gateway.yaml".into()), explain: None };
+        let failure = run(&args, &environment()).expect_err("there is no file");
+        assert!(
+            matches!(&failure, Failure::Configuration(text) if text.starts_with("/nonexistent/gateway.yaml: "))
+        );
+    }
+
+    #[test]
+    fn takes_its_arguments_as_documented() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        use clap::Parser;
+        let line = Line::try_parse_from(["check", "-c", "f.yaml", "--explain", "GET", "/v1"]);
+        let args = line.map(|line| (line.args.config, line.args.explain)).expect("the line is fine");
+        assert_eq!(args, (Some("f.yaml".into()), Some(vec!["GET".into(), "/v1".into()])));
+        assert!(Line::try_parse_from(["check", "--explain", "GET"]).is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! The new process of an upgrade, and what it tells of itself.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, geteuid};
+
+use super::Failure;
+use super::running::Running;
+use crate::config::{Identity, show_duration};
+use crate::server::{UPGRADE_VARIABLE, notify};
+
+/// How long the new process may take until it waits for the sockets, and until it serves.
+const START: Duration = Duration::from_secs(30);
+
+/// How long a new process that is not wanted any more may take to end.
+const STOP: Duration = Duration::from_secs(5);
+
+/// How often a process is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What `launch` says before the number of the process that it has started.
+const LAUNCHED: &str = "LAUNCHED=";
+
+/// Start a program, tell `upgrade` of it, and end.
+///
+/// The program becomes a child of whoever looks after orphans. A service manager takes a process
+/// for a service's main one only if that is its own child.
+#[derive(clap::Args, Debug)]
+pub struct Launch {
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+/// Runs the command `launch`.
+///
+/// # Errors
+/// [`Failure::Running`] when the program cannot be started.
+pub fn launch(args: &Launch) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::Running(error.to_string());
+    let socket = env::var_os(UPGRADE_VARIABLE).ok_or(Failure::Usage("only `upgrade` launches".into()))?;
+    let (program, arguments) =
+        args.command.split_first().ok_or(Failure::Usage("nothing to launch".into()))?;
+    let child = Command::new(program).args(arguments).process_group(0).spawn().map_err(failed)?;
+    notify(&socket, &format!("{LAUNCHED}{}", child.id())).map_err(failed)
+}
+
+/// The new process, and what it tells of itself.
+pub(super) struct Successor {
+    process: Running,
+    told: Told,
+    /// What it has told before the launcher told of it.
+    early: Vec<String>,
+}
+
+impl Successor {
+    /// Starts `binary` so that it waits for the sockets of `old`, as `identity` in the end.
+    pub fn start(
+        binary: &Path,
+        config: Option<&Path>,
+        old: Running,
+        identity: Option<&Identity>,
+    ) -> io::Result<Self> {
+        let told = Told::bind(identity)?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("launch").arg(binary);
+        command.args(["run", "--upgrade"]).args(config.map(|_| "-c")).args(config);
+        command.env(UPGRADE_VARIABLE, &told.path).stdin(Stdio::null());
+        // It logs where its predecessor does, if that can be opened again.
+        for (number, set) in
+            [(1, Command::stdout as fn(&mut Command, File) -> &mut Command), (2, Command::stderr)]
+        {
+            let path = format!("/proc/{}/fd/{number}", old.id());
+            if let Ok(file) = OpenOptions::new().append(true).open(path) {
+                set(&mut command, file);
+            }
+        }
+        let status = command.status()?;
+        // All that the launcher says, it says before its end.
+        let mut early = Vec::new();
+        while let Some(message) = told.next() {
+            match message.strip_prefix(LAUNCHED).and_then(|pid| Running::from_id(pid.parse().ok()?)) {
+                Some(process) => return Ok(Self { process, told, early }),
+                None => early.push(message),
+            }
+        }
+        Err(io::Error::other(format!("launching ended with {status}; its log says why")))
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> i32 {
+        self.process.id()
+    }
+
+    /// Waits for a message that has the line `wanted`.
+    pub fn wait_for(&mut self, wanted: &str) -> Result<(), String> {
+        let deadline = Instant::now() + START;
+        loop {
+            if self
+                .early
+                .pop()
+                .or_else(|| self.told.next())
+                .is_some_and(|message| message.lines().any(|line| line == wanted))
+            {
+                return Ok(());
+            }
+            if !self.process.is_alive() {
+                return Err("the new process has ended; its log says why".into());
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("the new process was not ready within {}", show_duration(START)));
+            }
+        }
+    }
+
+    /// Ends it, if it has not ended by itself. It may have accepted connections, and may finish
+    /// them in a while.
+    pub fn stop(&self) {
+        // Each fails only when it has ended.
+        let _ = self.process.signal(Signal::TERM);
+        let deadline = Instant::now() + STOP;
+        while self.process.is_alive() && Instant::now() < deadline {
+            thread::sleep(POLL);
+        }
+        if self.process.is_alive() {
+            let _ = self.process.signal(Signal::KILL);
+        }
+    }
+}
+
+/// A socket for systemd's notification protocol.
+struct Told {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Told {
+    /// A socket for messages of this user, or of `identity` where that is who will send them.
+    fn bind(identity: Option<&Identity>) -> io::Result<Self> {
+        let path = env::temp_dir().join(format!("approov-gateway-upgrade-{}.sock", std::process::id()));
+        let told = Self { socket: UnixDatagram::bind(&path)?, path };
+        fs::set_permissions(&told.path, fs::Permissions::from_mode(0o600))?;
+        if let (Some(identity), true) = (identity, geteuid().is_root()) {
+            chown(&told.path, Some(identity.uid), None)?;
+        }
+        told.socket.set_read_timeout(Some(POLL))?;
+        Ok(told)
+    }
+
+    /// The next message, if one comes soon.
+    fn next(&self) -> Option<String> {
+        let mut message = [0; 1024];
+        let length = self.socket.recv(&mut message).ok()?;
+        Some(String::from_utf8_lossy(&message[..length]).into_owned())
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // Ours alone; a failure to remove it harms nobody.
+        let _ = fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,135 @@
+//! Client addresses as keys.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::AddressRange;
+
+/// Marks an IPv4 address among the upper halves of IPv6 addresses. `0000::/8` is reserved (IANA's
+/// registry of the IPv6 address space), so that no client's network looks like this.
+const IPV4: u64 = 1 << 32;
+
+/// Whom an address stands for: one IPv4 address, or an IPv6 network, of which whoever is in it
+/// can take any address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AddressKey(u64);
+
+impl AddressKey {
+    /// The key of an address. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the same
+    /// client.
+    pub fn new(address: IpAddr, prefix: Ipv6Prefix) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(IPV4 | u64::from(address.to_bits())),
+            IpAddr::V6(address) => Self(((address.to_bits() >> 64) as u64) & prefix.mask()),
+        }
+    }
+
+    /// The addresses that it stands for.
+    pub fn range(self, prefix: Ipv6Prefix) -> AddressRange {
+        if self.0 >> 32 == 1 {
+            AddressRange::around(Ipv4Addr::from_bits(self.0 as u32).into(), 32)
+        } else {
+            AddressRange::around(Ipv6Addr::from_bits(u128::from(self.0) << 64).into(), prefix.length())
+        }
+    }
+
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+/// How many leading bits of an IPv6 address tell one client from another.
+///
+/// At most 64: a host takes as many addresses of its /64 as it likes (RFC 8981). A site may have
+/// anything from a /64 to a /48; a mobile network gives each phone a /64 (RFC 7278), with that of
+/// another phone beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv6Prefix(u8);
+
+impl Ipv6Prefix {
+    /// The lengths that make sense.
+    pub const LENGTHS: core::ops::RangeInclusive<u8> = 32..=64;
+
+    /// A prefix of so many bits; `None` outside of [`Ipv6Prefix::LENGTHS`].
+    pub fn new(length: u8) -> Option<Self> {
+        Self::LENGTHS.contains(&length).then_some(Self(length))
+    }
+
+    /// How many bits.
+    pub fn length(self) -> u8 {
+        self.0
+    }
+
+    /// Of the upper half of an address.
+    fn mask(self) -> u64 {
+        u64::MAX << (64 - u32::from(self.0))
+    }
+}
+
+impl Default for Ipv6Prefix {
+    /// 64: one phone.
+    fn default() -> Self {
+        Self(64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_has_one_key() {
+        let mut cases = 0;
+        for (one, other, length, same) in [
+            ("192.0.2.1", "192.0.2.1", 64, true),
+            ("192.0.2.1", "192.0.2.2", 64, false),
+            ("192.0.2.1", "::ffff:192.0.2.1", 64, true),
+            ("::ffff:192.0.2.2", "::ffff:192.0.2.1", 48, false),
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", 64, true),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", 64, false),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", 56, true),
+            ("2001:db8:1:2::1", "2001:db8:1:ff00::1", 56, false),
+            ("2001:db8:1:2::1", "2001:db8:1:ff00::1", 48, true),
+            ("::1", "0.0.0.0", 64, false),
+            ("::1", "::", 64, true),
+        ] {
+            let key = |text: &str| {
+                AddressKey::new(text.parse().expect(text), Ipv6Prefix::new(length).expect("a length"))
+            };
+            assert_eq!(key(one) == key(other), same, "{one} {other} /{length}");
+            cases += 1;
+        }
+        assert_eq!(cases, 11);
+    }
+
+    #[test]
+    fn a_key_tells_its_addresses() {
+        let mut cases = 0;
+        for (text, length, range) in [
+            ("192.0.2.1", 64, "192.0.2.1"),
+            ("::ffff:192.0.2.1", 48, "192.0.2.1"),
+            ("255.255.255.255", 64, "255.255.255.255"),
+            ("0.0.0.0", 64, "0.0.0.0"),
+            ("2001:db8:1:2:3::4", 64, "2001:db8:1:2::/64"),
+            ("2001:db8:1:2:3::4", 48, "2001:db8:1::/48"),
+            ("::1", 64, "::/64"),
+        ] {
+            let prefix = Ipv6Prefix::new(length).expect("a length");
+            let key = AddressKey::new(text.parse().expect(text), prefix);
+            assert_eq!(key.range(prefix).to_string(), range, "{text}");
+            cases += 1;
+        }
+        assert_eq!(cases, 7);
+    }
+
+    #[test]
+    fn prefixes_that_every_host_escapes_do_not_exist() {
+        assert!(
+            Ipv6Prefix::new(65).is_none() && Ipv6Prefix::new(128).is_none() && Ipv6Prefix::new(31).is_none()
+        );
+        assert_eq!(Ipv6Prefix::new(64), Some(Ipv6Prefix::default()));
+    }
+}

@@ -1,0 +1,222 @@
+//! The arithmetic of one bucket: the generic cell rate algorithm (ITU-T I.371, annex A).
+//!
+//! A bucket of `burst` tokens that fills at `rate` is one number: the moment at which it will be
+//! full again. Asking for a token moves that moment on by the time that a token takes; it may lie
+//! at most as far ahead as the whole bucket takes. A bucket that is full tells nothing any more:
+//! it is as good as one that never was.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::super::moment::{Moment, nanoseconds};
+
+/// How often something may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// So many times …
+    pub requests: NonZeroU32,
+    /// … in this time.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// The longest time between two requests that a rate can mean; with the largest burst it still
+    /// fits the clock.
+    const LONGEST: u64 = 60 * 60 * 1_000_000_000;
+
+    /// Nanoseconds from one request to the next, rounded up: the rate is never exceeded.
+    fn interval(self) -> u64 {
+        nanoseconds(self.per).div_ceil(u64::from(self.requests.get())).clamp(1, Self::LONGEST)
+    }
+}
+
+/// The size and speed of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Quota {
+    /// Nanoseconds that one token takes.
+    interval: u64,
+    /// Nanoseconds that the whole bucket takes.
+    depth: u64,
+}
+
+impl Quota {
+    /// The largest burst.
+    pub const MAX_BURST: u32 = 1_000_000;
+
+    /// A bucket of `burst` tokens; more than [`Quota::MAX_BURST`] count as that many.
+    pub fn new(rate: Rate, burst: NonZeroU32) -> Self {
+        let interval = rate.interval();
+        Self { interval, depth: interval * u64::from(burst.get().min(Self::MAX_BURST)) }
+    }
+
+    /// Asks for a token of the bucket that is full at `full_at`, and takes it if it is there.
+    pub fn ask(self, full_at: &mut Moment, now: Moment) -> Decision {
+        // With the longest interval and the largest burst, 114 years: never near the clock's end.
+        let filled = (*full_at).max(now).nanoseconds();
+        let missing = (filled - now.nanoseconds()).saturating_add(self.interval);
+        let admitted = missing <= self.depth;
+        if admitted {
+            *full_at = Moment::from_nanoseconds(filled.saturating_add(self.interval));
+        }
+        let missing = if admitted { missing } else { missing - self.interval };
+        Decision { admitted, interval: self.interval, depth: self.depth, missing }
+    }
+}
+
+/// What a bucket says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether there was a token, which is taken now.
+    pub admitted: bool,
+    interval: u64,
+    depth: u64,
+    /// Nanoseconds until the bucket is full again.
+    missing: u64,
+}
+
+impl Decision {
+    /// How many more requests would be admitted now.
+    pub fn remaining(&self) -> u64 {
+        self.room() / self.interval
+    }
+
+    /// How long until one more request than now would be admitted: where the request was refused,
+    /// when to try again. Nothing, if the bucket is full.
+    pub fn next(&self) -> Duration {
+        if self.missing == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(self.interval - self.room() % self.interval)
+    }
+
+    /// How long until the bucket is full again.
+    pub fn full(&self) -> Duration {
+        Duration::from_nanos(self.missing)
+    }
+
+    /// The same as [`Decision::next`] in whole seconds, rounded up and at least one: the value of
+    /// `Retry-After` (RFC 9110 §10.2.3).
+    pub fn retry_after(&self) -> u64 {
+        self.next().as_nanos().div_ceil(1_000_000_000).try_into().unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Whether fewer requests are left than after `other`.
+    pub fn is_tighter(&self, other: &Self) -> bool {
+        // Remaining requests compared without a division.
+        u128::from(self.room()) * u128::from(other.interval)
+            < u128::from(other.room()) * u128::from(self.interval)
+    }
+
+    /// Nanoseconds' worth of tokens that are left.
+    fn room(&self) -> u64 {
+        self.depth.saturating_sub(self.missing)
+    }
+}
+
+/// A bucket of its own, for what there are few of.
+#[derive(Debug, Default)]
+pub(super) struct Bucket(AtomicU64);
+
+impl Bucket {
+    pub fn ask(&self, quota: Quota, now: Moment) -> Decision {
+        let mut seen = self.0.load(Ordering::Relaxed);
+        loop {
+            let mut full_at = Moment::from_nanoseconds(seen);
+            let decision = quota.ask(&mut full_at, now);
+            if !decision.admitted {
+                return decision;
+            }
+            let taken = full_at.nanoseconds();
+            match self.0.compare_exchange_weak(seen, taken, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return decision,
+                Err(changed) => seen = changed,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn quota(requests: u32, per: Duration, burst: u32) -> Quota {
+        let number = |number| NonZeroU32::new(number).expect("not zero");
+        Quota::new(Rate { requests: number(requests), per }, number(burst))
+    }
+
+    fn at(milliseconds: u64) -> Moment {
+        Moment::since_start(Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn a_burst_is_admitted_at_once_and_then_the_rate() {
+        let (quota, mut full_at) = (quota(10, SECOND, 3), Moment::default());
+        let mut told = Vec::new();
+        for milliseconds in [5000, 5000, 5000, 5000, 5099, 5100, 5100, 5350, 5350, 9000] {
+            let decision = quota.ask(&mut full_at, at(milliseconds));
+            let times = [decision.next(), decision.full()].map(|time| time.as_millis());
+            told.push((decision.admitted, decision.remaining(), times));
+        }
+        let expected = [
+            (true, 2, [100, 100]),
+            (true, 1, [100, 200]),
+            (true, 0, [100, 300]),
+            (false, 0, [100, 300]),
+            (false, 0, [1, 201]),
+            (true, 0, [100, 300]),
+            (false, 0, [100, 300]),
+            (true, 1, [50, 150]),
+            (true, 0, [50, 250]),
+            (true, 2, [100, 100]),
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn retry_after_is_never_too_early() {
+        let mut cases = 0;
+        for (requests, per, seconds) in [
+            (10, SECOND, 1),
+            (1, SECOND, 1),
+            (1, SECOND * 60, 60),
+            (7, SECOND * 60, 9),
+            (1, SECOND * 3600, 3600),
+            (1_000_000, SECOND, 1),
+        ] {
+            let (quota, mut full_at) = (quota(requests, per, 1), at(1));
+            assert!(quota.ask(&mut full_at, at(1)).admitted);
+            let refused = quota.ask(&mut full_at, at(1));
+            assert_eq!((refused.admitted, refused.retry_after()), (false, seconds), "{requests} {per:?}");
+            let later = at(1).after(Duration::from_secs(seconds));
+            assert!(quota.ask(&mut full_at, later).admitted, "{requests} {per:?}");
+            cases += 1;
+        }
+        assert_eq!(cases, 6);
+    }
+
+    #[test]
+    fn the_clock_has_room_for_the_longest_interval_and_the_largest_burst() {
+        let quota = quota(1, SECOND * 3600, Quota::MAX_BURST);
+        let century = Moment::since_start(SECOND * 3600 * 24 * 366 * 100);
+        let mut full_at = century;
+        for asked in 1..=u64::from(Quota::MAX_BURST) {
+            let decision = quota.ask(&mut full_at, century);
+            assert!(decision.admitted && decision.remaining() == u64::from(Quota::MAX_BURST) - asked);
+        }
+        assert!(!quota.ask(&mut full_at, century).admitted);
+        assert!(quota.ask(&mut full_at, century.after(SECOND * 3600)).admitted);
+    }
+
+    #[test]
+    fn a_clock_that_lags_a_little_gives_nothing_away() {
+        let (quota, mut full_at) = (quota(10, SECOND, 2), Moment::default());
+        assert!(quota.ask(&mut full_at, at(1000)).admitted);
+        assert!(quota.ask(&mut full_at, at(1000)).admitted);
+        assert!(!quota.ask(&mut full_at, at(999)).admitted);
+        assert!(!quota.ask(&mut full_at, at(1099)).admitted);
+        assert!(quota.ask(&mut full_at, at(1100)).admitted);
+    }
+}

@@ -1,0 +1,148 @@
+//! What a rate limit is, and how it is told to a client.
+
+use std::num::NonZeroU32;
+
+use super::bucket::{Decision, Quota, Rate};
+
+/// What a limit counts by: each address, device or token has a bucket of its own, and so has each
+/// route and origin.
+///
+/// The order is that in which limits are asked: the one that a flood meets first spares the
+/// buckets behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum By {
+    /// The client's address, before verification.
+    Address,
+    /// Nothing: all requests together, before verification.
+    Total,
+    /// The route, before verification.
+    Route,
+    /// The verified device.
+    Device,
+    /// The verified token.
+    Token,
+    /// The origin, by requests that would be forwarded.
+    Origin,
+}
+
+impl By {
+    /// Each of them, in order.
+    pub const ALL: [By; 6] = [By::Address, By::Total, By::Route, By::Device, By::Token, By::Origin];
+
+    /// The name in the configuration, in metrics and in logs.
+    pub fn label(self) -> &'static str {
+        match self {
+            By::Address => "address",
+            By::Total => "total",
+            By::Route => "route",
+            By::Device => "device",
+            By::Token => "token",
+            By::Origin => "origin",
+        }
+    }
+
+    /// Whether it is asked before the token is verified.
+    pub fn is_before_verification(self) -> bool {
+        match self {
+            By::Address | By::Total | By::Route => true,
+            By::Device | By::Token | By::Origin => false,
+        }
+    }
+}
+
+/// A rate limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Its name in answers, metrics and logs: letters, digits, `-`, `_` and `.`.
+    pub name: Box<str>,
+    /// What it counts by.
+    pub by: By,
+    /// How fast a bucket fills.
+    pub rate: Rate,
+    /// How many requests a full bucket admits at once; at most [`Limit::MAX_BURST`].
+    pub burst: NonZeroU32,
+    /// Only count what it would refuse.
+    pub observe: bool,
+    /// For how many addresses, devices or tokens at once it has memory: about 17 bytes for each.
+    pub keys: usize,
+}
+
+impl Limit {
+    /// The largest burst.
+    pub const MAX_BURST: u32 = Quota::MAX_BURST;
+
+    pub(super) fn quota(&self) -> Quota {
+        Quota::new(self.rate, self.burst)
+    }
+
+    /// The item of a `RateLimit-Policy` field (draft-ietf-httpapi-ratelimit-headers-10 §3): so many
+    /// requests in so many seconds.
+    pub fn policy(&self) -> String {
+        let Limit { name, burst, rate, .. } = self;
+        let window = (u128::from(burst.get()) * rate.per.as_nanos())
+            .div_ceil(u128::from(rate.requests.get()) * 1_000_000_000)
+            .max(1);
+        format!("\"{name}\";q={burst};w={window}")
+    }
+
+    /// The item of a `RateLimit` field (the same draft, §4): so many requests are left, and in so
+    /// many seconds there will be one more. `Retry-After` says the same time.
+    pub fn standing(&self, decision: &Decision) -> String {
+        let seconds = decision.next().as_nanos().div_ceil(1_000_000_000);
+        format!("\"{}\";r={};t={seconds}", self.name, decision.remaining())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::super::Moment;
+    use super::*;
+
+    fn limit(requests: u32, per: u64, burst: u32) -> Limit {
+        let number = |number| NonZeroU32::new(number).expect("not zero");
+        let rate = Rate { requests: number(requests), per: Duration::from_secs(per) };
+        let burst = number(burst);
+        Limit { name: "address".into(), by: By::Address, rate, burst, observe: false, keys: 1 }
+    }
+
+    #[test]
+    fn tells_clients_its_policy_and_where_they_stand() {
+        let limit = limit(50, 1, 120);
+        assert_eq!(limit.policy(), "\"address\";q=120;w=3");
+        let (quota, mut full_at) = (limit.quota(), Moment::default());
+        let mut decision = quota.ask(&mut full_at, Moment::default());
+        assert_eq!(limit.standing(&decision), "\"address\";r=119;t=1");
+        while decision.admitted {
+            decision = quota.ask(&mut full_at, Moment::default());
+        }
+        assert_eq!(limit.standing(&decision), "\"address\";r=0;t=1");
+        assert_eq!(decision.retry_after(), 1);
+    }
+
+    #[test]
+    fn windows_are_whole_seconds_and_at_least_one() {
+        let mut cases = 0;
+        for (requests, per, burst, policy) in [
+            (1_000_000, 1, 1, "\"address\";q=1;w=1"),
+            (5, 60, 5, "\"address\";q=5;w=60"),
+            (1000, 3600, 10, "\"address\";q=10;w=36"),
+            (7, 1, 7, "\"address\";q=7;w=1"),
+        ] {
+            assert_eq!(limit(requests, per, burst).policy(), policy);
+            cases += 1;
+        }
+        assert_eq!(cases, 4);
+    }
+
+    #[test]
+    fn all_lists_each_kind_once_and_in_the_order_of_asking() {
+        assert!(By::ALL.is_sorted());
+        for (index, by) in By::ALL.into_iter().enumerate() {
+            assert_eq!(by as usize, index);
+        }
+        let before = By::ALL.iter().filter(|by| by.is_before_verification());
+        assert_eq!(before.count(), 3);
+    }
+}

@@ -1,0 +1,140 @@
+//! Whether a request is forwarded: routed, verified, and within the limits.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::Version;
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+
+use super::answer::Answer;
+use super::limited::{Limited, RateFields};
+use super::limits::Verified;
+use super::{Gateway, RequestContext, extract};
+use crate::approov::UnixTime;
+use crate::downstream::HeadLimits;
+use crate::limits::{Cause, Size, Told};
+use crate::policy::Policy;
+use crate::telemetry::{Outcome, Verdict};
+
+impl Gateway {
+    /// `Ok` forwards, `Err` is the answer in place of the origin's.
+    pub(super) fn admit(&self, session: &Session, ctx: &mut RequestContext) -> Result<(), Answer> {
+        let request = session.req_header();
+        if let Some(size) = oversize(request, &ctx.snapshot.limits.bounds.head) {
+            return Err(self.refuse(&mut ctx.limited, Limited::by(Cause::Size(size))));
+        }
+        let found = find_route(request, ctx);
+        if found == Err(Answer::BadRequest) {
+            // It is no request, so it meets no limit of requests; and it ends the connection.
+            return Err(Answer::BadRequest);
+        }
+        ctx.route = found.ok();
+        let visitor = ctx.visitor();
+        let now = ctx.snapshot.limits.moment(ctx.started);
+        let arrived = ctx.snapshot.limits.arrives(visitor, ctx.route, now);
+        let arrived = arrived.map_err(|limited| self.refuse(&mut ctx.limited, limited))?;
+        self.note(&mut ctx.limited, arrived.observed);
+        let index = found?;
+
+        let snapshot = &*ctx.snapshot;
+        let limits = &snapshot.limits;
+        let route = &snapshot.routes.routes()[index];
+        let mut verified = None;
+        match route.policy {
+            Policy::Deny => return Err(Answer::Refused),
+            Policy::Open => ctx.verdict = Verdict::Open,
+            Policy::Protect | Policy::Observe => {
+                let headers = &request.headers;
+                let verdict = snapshot.verifier(route).verify(
+                    route.strategy,
+                    extract::presented(headers, &snapshot.token_header),
+                    |bound| extract::presented(headers, &snapshot.binding_headers[bound]),
+                    unix_time(),
+                );
+                ctx.rejection = verdict.rejection;
+                ctx.device = verdict.device;
+                match (route.policy, verdict.signed) {
+                    (Policy::Observe, signed) => {
+                        ctx.verdict = Verdict::Observed;
+                        verified = signed;
+                    }
+                    (_, None) => {
+                        ctx.verdict = Verdict::Rejected;
+                        ctx.ends_connection = limits.failed(visitor, now);
+                        return Err(Answer::Refused);
+                    }
+                    (_, signed) => {
+                        ctx.verdict = Verdict::Accepted;
+                        limits.succeeded(visitor, now);
+                        verified = signed;
+                    }
+                }
+            }
+        }
+
+        if extract::length(request).is_some_and(|length| length > limits.body_bytes(index)) {
+            return Err(self.refuse(&mut ctx.limited, Limited::body()));
+        }
+        let verified = verified.map(|token| Verified { token, device: ctx.device.id.as_deref() });
+        let proceeds = limits.proceeds(visitor, verified, index, route.origin, now);
+        let (permit, proceeds) = proceeds.map_err(|limited| self.refuse(&mut ctx.limited, limited))?;
+        self.note(&mut ctx.limited, proceeds.observed);
+        ctx.permit = Some(permit);
+        ctx.rate = tighter(arrived.tightest, proceeds.tightest).and_then(RateFields::of).map(Box::new);
+        Ok(())
+    }
+
+    /// A limit refuses the request.
+    pub(super) fn refuse(&self, slot: &mut Option<Limited>, limited: Limited) -> Answer {
+        self.shared.metrics.limited(limited.cause, Outcome::Refused);
+        let answer = limited.answer();
+        *slot = Some(limited);
+        answer
+    }
+
+    /// A limit that observes would refuse the request.
+    fn note(&self, slot: &mut Option<Limited>, observed: Option<Limited>) {
+        if let Some(limited) = observed {
+            self.shared.metrics.limited(limited.cause, Outcome::Observed);
+            slot.get_or_insert(limited);
+        }
+    }
+}
+
+/// What of a head is too large. That of an HTTP/1 request has been judged before; of HTTP/2, only
+/// the bytes of all fields.
+fn oversize(request: &RequestHeader, limits: &HeadLimits) -> Option<Size> {
+    if request.version != Version::HTTP_2 {
+        None
+    } else if request.raw_path().len() > limits.target {
+        Some(Size::Target)
+    } else {
+        (request.headers.len() > limits.fields).then_some(Size::Header)
+    }
+}
+
+/// The position of the route, or the answer where none is to be taken.
+fn find_route(request: &RequestHeader, ctx: &RequestContext) -> Result<usize, Answer> {
+    extract::refuse_malformed(request, &ctx.snapshot.binding_headers)?;
+    if ctx.is_to_be_redirected() {
+        return Err(Answer::Redirect);
+    }
+    let (method, host) = (request.method.as_str(), extract::host(request));
+    let found = ctx.snapshot.routes.find(method, host, extract::path(request));
+    let (index, _) = found.map_err(|_| Answer::BadRequest)?.ok_or(Answer::NotFound)?;
+    Ok(index)
+}
+
+fn tighter<'l>(one: Option<Told<'l>>, other: Option<Told<'l>>) -> Option<Told<'l>> {
+    match (one, other) {
+        (Some(one), Some(other)) if other.decision.is_tighter(&one.decision) => Some(other),
+        (one, other) => one.or(other),
+    }
+}
+
+fn unix_time() -> UnixTime {
+    // A clock before 1970 reads as 1970, where no token is valid yet or none has expired: the
+    // operator's problem, and no reason to panic.
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    UnixTime::since_epoch(elapsed)
+}

@@ -1,0 +1,203 @@
+//! Handing the listening sockets from one process to the next.
+//!
+//! The successor prepares everything, binds a socket and waits; the running process connects to
+//! it, sends its listening sockets, and goes on accepting until the successor does. Each step
+//! needs the other's word. Whoever crashes or hangs on the way leaves the other serving, and a
+//! successor that is too late serves to its end what it has accepted, and nothing else.
+//!
+//! ```text
+//! successor                              running process
+//! prepare, bind, wait        ◄─ connect  SIGQUIT
+//!                            ◄─ addresses, descriptors
+//! bind what is new, open the log
+//! "ready"                    ─►
+//!                            ◄─ "go"     or "no"
+//! start the workers
+//! "accepting"                ─►
+//!                            ◄─ "yours"  or "no"; stop accepting, drain, exit
+//! serve
+//! ```
+
+mod conversation;
+mod offer;
+mod take;
+
+pub(super) use offer::{Patience, offer};
+pub(super) use take::{Predecessor, Received, Waiting};
+
+/// The most sockets handed over; the kernel's own limit for one message is 253.
+const MAX_SOCKETS: usize = 128;
+
+/// Bytes of the message that names the addresses; one takes at most 60.
+const MAX_MESSAGE: usize = 16 * 1024;
+
+const READY: &str = "ready";
+const GO: &str = "go";
+const ACCEPTING: &str = "accepting";
+const YOURS: &str = "yours";
+const NO: &str = "no";
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{self, ErrorKind};
+    use std::net::Ipv4Addr;
+    use std::os::unix::net::UnixListener;
+    use std::path::{Path, PathBuf};
+    use std::thread::{self, JoinHandle};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::server::listener::BoundListener;
+
+    const LONG: Duration = Duration::from_secs(10);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("approov-gateway-{name}-{}", std::process::id()));
+            fs::create_dir_all(&folder).expect("a folder");
+            Self(folder)
+        }
+
+        fn socket(&self) -> PathBuf {
+            self.0.join("upgrade.sock")
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn listener() -> BoundListener {
+        BoundListener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a listener")
+    }
+
+    /// A running process that offers one socket.
+    fn running(path: &Path, patience: Patience) -> JoinHandle<io::Result<()>> {
+        let path = path.to_owned();
+        thread::spawn(move || offer(&path, &[&listener()], patience, || false))
+    }
+
+    #[test]
+    fn the_same_sockets_arrive_and_both_know_it() {
+        let folder = Folder::new("arrive");
+        let path = folder.socket();
+        let waiting = Waiting::bind(&path, None).expect("binds");
+        let (first, second) = (listener(), listener());
+        let addresses = [first.address(), second.address()];
+        let running = thread::spawn({
+            let path = path.clone();
+            move || offer(&path, &[&first, &second], Patience::default(), || false)
+        });
+        let mut received = waiting.receive(LONG, || false).expect("arrives");
+        for ((address, socket), expected) in received.sockets.iter().zip(addresses) {
+            assert_eq!(*address, expected);
+            assert_eq!(socket.local_addr().expect("bound"), expected);
+        }
+        assert_eq!(received.sockets.len(), 2);
+        received.predecessor.ready(|| false).expect("go");
+        assert!(!running.is_finished());
+        received.predecessor.accepting(|| false).expect("yours");
+        running.join().expect("no panic").expect("is told");
+        drop(waiting);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_successor_that_dies_is_an_error_and_not_a_handover() {
+        let folder = Folder::new("dies");
+        for is_ready in [false, true] {
+            let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
+            let running = running(&folder.socket(), Patience::default());
+            let mut received = waiting.receive(LONG, || false).expect("arrives");
+            if is_ready {
+                received.predecessor.ready(|| false).expect("go");
+            }
+            drop(received);
+            let error = running.join().expect("no panic").expect_err("nobody accepts");
+            assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[test]
+    fn a_successor_that_is_late_hears_that_it_is() {
+        let folder = Folder::new("late");
+        let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
+        let late = running(&folder.socket(), Patience { ready: SHORT, accepting: LONG });
+        let mut received = waiting.receive(LONG, || false).expect("arrives");
+        let error = late.join().expect("no panic").expect_err("it did not wait");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(received.predecessor.ready(|| false).expect_err("no").kind(), ErrorKind::TimedOut);
+        let later = running(&folder.socket(), Patience { ready: LONG, accepting: SHORT });
+        let mut received = waiting.receive(LONG, || false).expect("arrives");
+        received.predecessor.ready(|| false).expect("go");
+        let error = later.join().expect("no panic").expect_err("it did not wait");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(received.predecessor.accepting(|| false).expect_err("no").kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_successor_takes_the_place_of_a_running_process_that_dies() {
+        let folder = Folder::new("orphan");
+        let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
+        let stream = std::os::unix::net::UnixStream::connect(folder.socket()).expect("connects");
+        let listener = listener();
+        let descriptors = [std::os::fd::AsFd::as_fd(&listener)];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = rustix::net::SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(rustix::net::SendAncillaryMessage::ScmRights(&descriptors)));
+        let message = format!("{}\n", listener.address());
+        let message = [io::IoSlice::new(message.as_bytes())];
+        rustix::net::sendmsg(&stream, &message, &mut control, rustix::net::SendFlags::empty()).expect("sent");
+        let mut received = waiting.receive(LONG, || false).expect("arrives");
+        drop(stream);
+        received.predecessor.ready(|| false).expect("nobody else serves");
+        received.predecessor.accepting(|| false).expect("nobody else serves");
+    }
+
+    #[test]
+    fn a_running_process_that_is_asked_to_end_takes_its_offer_back() {
+        let folder = Folder::new("takes-back");
+        let path = folder.socket();
+        let waiting = Waiting::bind(&path, None).expect("binds");
+        let running = thread::spawn({
+            let path = path.clone();
+            move || offer(&path, &[&listener()], Patience::default(), || true)
+        });
+        let mut received = waiting.receive(LONG, || false).expect("arrives");
+        let error = running.join().expect("no panic").expect_err("it ends");
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+        assert_eq!(received.predecessor.ready(|| false).expect_err("no").kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn nobody_waiting_is_an_error_and_a_stale_socket_is_cleared_away() {
+        let folder = Folder::new("nobody");
+        let path = folder.socket();
+        let offer = || offer(&path, &[&listener()], Patience::default(), || false);
+        assert_eq!(offer().expect_err("nobody").kind(), ErrorKind::NotFound);
+        drop(UnixListener::bind(&path).expect("binds"));
+        assert!(path.exists());
+        assert_eq!(offer().expect_err("nobody").kind(), ErrorKind::ConnectionRefused);
+        assert!(!path.exists());
+        drop(UnixListener::bind(&path).expect("binds"));
+        let waiting = Waiting::bind(&path, None).expect("takes the stale one's place");
+        let error = Waiting::bind(&path, None).expect_err("one successor at a time");
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        let error = waiting.receive(Duration::ZERO, || false).expect_err("nobody came");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_waiting_successor_ends_when_asked_to() {
+        let folder = Folder::new("asked");
+        let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
+        let error = waiting.receive(LONG, || true).expect_err("nobody came");
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+    }
+}

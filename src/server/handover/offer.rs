@@ -1,0 +1,112 @@
+//! The running process, which offers its sockets.
+
+use std::fs;
+use std::io::{self, ErrorKind, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+
+use super::conversation::{Conversation, MESSAGE_WITHIN, asked, refuse_strangers};
+use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, NO, READY, YOURS};
+use crate::server::listener::BoundListener;
+
+/// How long the successor may take at each of its steps. It has prepared all that takes time
+/// before it asked for the sockets.
+#[derive(Clone, Copy)]
+pub(in crate::server) struct Patience {
+    /// From the sockets to being ready.
+    pub ready: Duration,
+    /// From there to accepting.
+    pub accepting: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { ready: Duration::from_secs(10), accepting: Duration::from_secs(5) }
+    }
+}
+
+/// Sends `listeners` to the successor that waits at `path`, and returns once that accepts and
+/// knows that it is the one to serve.
+///
+/// # Errors
+/// When nobody waits, or whoever waits does not come to accept, or this process is asked to end.
+/// Nothing has changed then: the successor serves nothing, or what it has accepted already to
+/// its end.
+pub(in crate::server) fn offer(
+    path: &Path,
+    listeners: &[&BoundListener],
+    patience: Patience,
+    asked_to_end: impl Fn() -> bool,
+) -> io::Result<()> {
+    let stream = UnixStream::connect(path).inspect_err(|error| remove_stale(path, error))?;
+    refuse_strangers(&stream, None)?;
+    stream.set_write_timeout(Some(MESSAGE_WITHIN))?;
+    send(&stream, listeners)?;
+    let mut successor = Conversation::new(stream)?;
+    let outcome = converse(&mut successor, patience, asked_to_end);
+    if outcome.is_err() {
+        // One that is only slow must not take silence for the end of this process.
+        let _ = successor.say(NO);
+    }
+    // One that was killed leaves its socket behind.
+    if outcome.is_err()
+        && let Err(error) = UnixStream::connect(path)
+    {
+        remove_stale(path, &error);
+    }
+    outcome
+}
+
+fn converse(
+    successor: &mut Conversation,
+    patience: Patience,
+    asked_to_end: impl Fn() -> bool,
+) -> io::Result<()> {
+    let expect = |successor: &mut Conversation, word: &str, patience: Duration, missed: &str| match successor
+        .hear(Some(patience), &asked_to_end)
+    {
+        Ok(Some(heard)) if heard == word => Ok(()),
+        Ok(Some(_)) => Err(io::Error::new(ErrorKind::InvalidData, "it speaks another version")),
+        Ok(None) => Err(io::Error::new(ErrorKind::UnexpectedEof, format!("it ended before it {missed}"))),
+        Err(error) if error.kind() == ErrorKind::TimedOut => {
+            Err(io::Error::new(ErrorKind::TimedOut, format!("within {patience:?} it has not {missed}")))
+        }
+        Err(error) => Err(error),
+    };
+    expect(successor, READY, patience.ready, "prepared everything")?;
+    if asked_to_end() {
+        return Err(asked());
+    }
+    successor.say(GO)?;
+    expect(successor, ACCEPTING, patience.accepting, "accepted connections")?;
+    successor.say(YOURS)
+}
+
+fn send(successor: &UnixStream, listeners: &[&BoundListener]) -> io::Result<()> {
+    let addresses: Vec<String> = listeners.iter().map(|listener| listener.address().to_string()).collect();
+    let message = format!("{}\n", addresses.join(" "));
+    let descriptors: Vec<BorrowedFd<'_>> = listeners.iter().map(|listener| listener.as_fd()).collect();
+    if descriptors.len() > MAX_SOCKETS || message.len() > MAX_MESSAGE {
+        return Err(io::Error::other(format!("at most {MAX_SOCKETS} listeners can be handed over")));
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(io::Error::other("the listeners do not fit into one message"));
+    }
+    rustix::net::sendmsg(successor, &[IoSlice::new(message.as_bytes())], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Removes the socket at `path` if nobody listens there any more, as `error` says.
+fn remove_stale(path: &Path, error: &io::Error) {
+    if error.kind() == ErrorKind::ConnectionRefused {
+        // Whatever remains is recognised as stale by the next successor.
+        let _ = fs::remove_file(path);
+    }
+}

@@ -1,0 +1,178 @@
+//! The successor, which takes the sockets.
+
+use std::fs;
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use rustix::process::Uid;
+
+use super::conversation::{Conversation, MESSAGE_WITHIN, POLL, asked, refuse_strangers};
+use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, READY, YOURS};
+
+/// Waits at its socket for the running process.
+#[derive(Debug)]
+pub(in crate::server) struct Waiting {
+    socket: UnixListener,
+    path: PathBuf,
+    future_user: Option<Uid>,
+}
+
+/// The sockets of the running process, which waits to hear that they are in use.
+#[derive(Debug)]
+pub(in crate::server) struct Received {
+    /// Each with its address.
+    pub sockets: Vec<(SocketAddr, TcpListener)>,
+    pub predecessor: Predecessor,
+}
+
+/// The running process.
+#[derive(Debug)]
+pub(in crate::server) struct Predecessor(Conversation);
+
+impl Waiting {
+    /// Binds `path`, which only this user may use, or `future_user` where this process is about
+    /// to become that: the running process has done so.
+    ///
+    /// # Errors
+    /// When another successor waits there already, or the folder is not writable.
+    pub fn bind(path: &Path, future_user: Option<Uid>) -> io::Result<Self> {
+        if UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(ErrorKind::AddrInUse, "another successor is waiting there"));
+        }
+        // What is left is stale: nobody listens.
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let socket = UnixListener::bind(path)?;
+        let waiting = Self { socket, path: path.to_owned(), future_user };
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        if let Some(user) = future_user {
+            chown(path, Some(user.as_raw()), None)?;
+        }
+        waiting.socket.set_nonblocking(true)?;
+        Ok(waiting)
+    }
+
+    /// Waits at most for `patience`, and for as long as nobody asks to end.
+    ///
+    /// # Errors
+    /// When nobody came, or what came was no handover, or it was asked to end.
+    pub fn receive(
+        &self,
+        patience: Duration,
+        mut asked_to_end: impl FnMut() -> bool,
+    ) -> io::Result<Received> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.socket.accept() {
+                Ok((predecessor, _)) => {
+                    predecessor.set_nonblocking(false)?;
+                    // A stranger must not be able to end the wait for the true one.
+                    if let Err(error) = refuse_strangers(&predecessor, self.future_user) {
+                        log::warn!("{}: {error}", self.path.display());
+                        continue;
+                    }
+                    // Somebody who only looks whether the socket is in use closes it at once.
+                    if let Some(received) = receive_from(predecessor)? {
+                        return Ok(received);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if Instant::now() >= deadline {
+                        let message = "no running process handed its sockets over";
+                        return Err(io::Error::new(ErrorKind::TimedOut, message));
+                    }
+                    if asked_to_end() {
+                        return Err(asked());
+                    }
+                    std::thread::sleep(POLL);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // It may be gone already; a stale one is recognised anyway.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Predecessor {
+    /// Tells it that all is prepared, and waits for its word to begin.
+    ///
+    /// # Errors
+    /// When it does not wait any longer, or this process was asked to end: nothing may be
+    /// accepted then.
+    pub fn ready(&mut self, asked_to_end: impl FnMut() -> bool) -> io::Result<()> {
+        self.exchange(READY, GO, asked_to_end)
+    }
+
+    /// Tells it that connections are accepted here, and waits for its word that it leaves.
+    ///
+    /// # Errors
+    /// When it serves on, or this process was asked to end: what has been accepted here must be
+    /// served to its end, and nothing more accepted.
+    pub fn accepting(&mut self, asked_to_end: impl FnMut() -> bool) -> io::Result<()> {
+        self.exchange(ACCEPTING, YOURS, asked_to_end)
+    }
+
+    /// However long it takes: a predecessor that hangs serves nobody, and one that has given up
+    /// says so. One that is gone has left everything to this process.
+    fn exchange(&mut self, word: &str, answer: &str, asked_to_end: impl FnMut() -> bool) -> io::Result<()> {
+        // What it said before it hung up can be read even if this cannot be sent.
+        let _ = self.0.say(word);
+        match self.0.hear(None, asked_to_end)? {
+            Some(heard) if heard == answer => Ok(()),
+            Some(_) => Err(io::Error::new(ErrorKind::TimedOut, "it did not wait any longer and serves on")),
+            None => {
+                log::warn!("the running process has ended in the middle of the handover; taking its place");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn receive_from(predecessor: UnixStream) -> io::Result<Option<Received>> {
+    predecessor.set_read_timeout(Some(MESSAGE_WITHIN))?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut message = vec![0; MAX_MESSAGE];
+    let received = rustix::net::recvmsg(
+        &predecessor,
+        &mut [IoSliceMut::new(&mut message)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    let descriptors: Vec<OwnedFd> = control
+        .drain()
+        .filter_map(|part| match part {
+            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let malformed = || io::Error::new(ErrorKind::InvalidData, "the message is no handover of this version");
+    let text = std::str::from_utf8(&message[..received.bytes]).map_err(|_| malformed())?;
+    let addresses = text.strip_suffix('\n').ok_or_else(malformed)?.split(' ');
+    let addresses: Vec<SocketAddr> =
+        addresses.map(str::parse).collect::<Result<_, _>>().map_err(|_| malformed())?;
+    if addresses.len() != descriptors.len() {
+        return Err(malformed());
+    }
+    let sockets = addresses.into_iter().zip(descriptors.into_iter().map(TcpListener::from)).collect();
+    Ok(Some(Received { sockets, predecessor: Predecessor(Conversation::new(predecessor)?) }))
+}

@@ -1,0 +1,250 @@
+//! Metrics of origins: counters, and gauges that are read off at the moment they are asked for.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+
+use super::UpstreamErrorKind;
+
+/// Why a request is sent to an origin again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryReason {
+    /// No connection could be made, and there is another address.
+    Connect,
+    /// The origin had not begun with it: a kept connection was closed, or a stream refused.
+    Closed,
+    /// The connection broke.
+    Error,
+    /// No answer came in time.
+    Timeout,
+    /// The answer was one of those that are not passed on at once.
+    Status,
+}
+
+impl RetryReason {
+    /// Every reason.
+    pub const ALL: [RetryReason; 5] = [
+        RetryReason::Connect,
+        RetryReason::Closed,
+        RetryReason::Error,
+        RetryReason::Timeout,
+        RetryReason::Status,
+    ];
+
+    /// The label in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            RetryReason::Connect => "connect",
+            RetryReason::Closed => "closed",
+            RetryReason::Error => "error",
+            RetryReason::Timeout => "timeout",
+            RetryReason::Status => "status",
+        }
+    }
+}
+
+/// The metric families of origins.
+pub(super) struct OriginFamilies {
+    errors: IntCounterVec,
+    retries: IntCounterVec,
+    retries_refused: IntCounterVec,
+    ejections: IntCounterVec,
+    watched: Watched,
+}
+
+impl OriginFamilies {
+    /// Registers them.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+                let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(counters.clone()))?;
+                Ok(counters)
+            };
+        let families = Self {
+            errors: counters(
+                "upstream_errors_total",
+                "Failures of an origin, by kind; retried ones too.",
+                &["origin", "kind"],
+            )?,
+            retries: counters(
+                "upstream_retries_total",
+                "Requests sent to an origin again, by reason.",
+                &["origin", "reason"],
+            )?,
+            retries_refused: counters(
+                "upstream_retries_refused_total",
+                "Requests not sent again because the retry budget was spent.",
+                &["origin"],
+            )?,
+            ejections: counters(
+                "upstream_ejections_total",
+                "Times an address was kept from requests because it failed them.",
+                &["origin"],
+            )?,
+            watched: Watched::new()?,
+        };
+        registry.register(Box::new(families.watched.clone()))?;
+        Ok(families)
+    }
+
+    /// The counters of one origin.
+    pub fn origin(&self, name: &str) -> OriginMetrics {
+        OriginMetrics {
+            origin: name.into(),
+            errors: self.errors.clone(),
+            retries: RetryReason::ALL.map(|reason| self.retries.with_label_values(&[name, reason.label()])),
+            retries_refused: self.retries_refused.with_label_values(&[name]),
+            ejections: self.ejections.with_label_values(&[name]),
+        }
+    }
+
+    /// Shows the gauges of an origin for as long as it lives.
+    pub fn watch(&self, origin: &Arc<dyn OriginState>) {
+        let mut origins = self.watched.origins.lock();
+        origins.retain(|origin| origin.strong_count() > 0);
+        origins.push(Arc::downgrade(origin));
+    }
+}
+
+/// The counters of one origin.
+pub struct OriginMetrics {
+    origin: Box<str>,
+    errors: IntCounterVec,
+    retries: [IntCounter; RetryReason::ALL.len()],
+    retries_refused: IntCounter,
+    ejections: IntCounter,
+}
+
+impl OriginMetrics {
+    /// Counts a failure.
+    pub fn failed(&self, kind: UpstreamErrorKind) {
+        self.errors.with_label_values(&[&*self.origin, kind.label()]).inc();
+    }
+
+    /// Counts another attempt.
+    pub fn retried(&self, reason: RetryReason) {
+        self.retries[reason as usize].inc();
+    }
+
+    /// Counts an attempt that the budget forbade.
+    pub fn budget_exhausted(&self) {
+        self.retries_refused.inc();
+    }
+
+    /// Counts an address that was kept from requests.
+    pub fn ejected(&self) {
+        self.ejections.inc();
+    }
+}
+
+/// What can be seen of an origin at any moment.
+pub trait OriginState: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &str;
+    /// Requests that have entered and not left.
+    fn in_flight(&self) -> usize;
+    /// Requests that wait to enter.
+    fn queued(&self) -> usize;
+    /// Addresses, and how many of them get requests.
+    fn addresses(&self) -> (usize, usize);
+}
+
+/// The origins in use, read off whenever metrics are asked for.
+#[derive(Clone)]
+struct Watched {
+    origins: Arc<Mutex<Vec<Weak<dyn OriginState>>>>,
+    in_flight: IntGaugeVec,
+    queued: IntGaugeVec,
+    addresses: IntGaugeVec,
+    healthy: IntGaugeVec,
+}
+
+impl Watched {
+    fn new() -> Result<Self, prometheus::Error> {
+        // The registry puts its prefix before what a collector of our own returns.
+        let gauges = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["origin"]);
+        Ok(Self {
+            origins: Arc::default(),
+            in_flight: gauges("upstream_in_flight", "Requests at an origin now.")?,
+            queued: gauges("upstream_queued", "Requests that wait for an origin now.")?,
+            addresses: gauges("upstream_addresses", "Addresses of an origin.")?,
+            healthy: gauges("upstream_healthy_addresses", "Addresses of an origin that get requests.")?,
+        })
+    }
+
+    fn gauges(&self) -> [&IntGaugeVec; 4] {
+        [&self.in_flight, &self.queued, &self.addresses, &self.healthy]
+    }
+}
+
+impl Collector for Watched {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauges().into_iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let origins: Vec<_> = self.origins.lock().iter().filter_map(Weak::upgrade).collect();
+        // After a reload an origin may still serve earlier requests beside its successor: their
+        // requests add up, and the addresses are those of the later one.
+        let mut values: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
+        for origin in &origins {
+            let [in_flight, queued, addresses, healthy] = values.entry(origin.name()).or_default();
+            *in_flight += origin.in_flight();
+            *queued += origin.queued();
+            (*addresses, *healthy) = origin.addresses();
+        }
+        for (index, gauges) in self.gauges().into_iter().enumerate() {
+            gauges.reset();
+            for (name, values) in &values {
+                let value = i64::try_from(values[index]).unwrap_or(i64::MAX);
+                gauges.with_label_values(&[name]).set(value);
+            }
+        }
+        self.gauges().into_iter().flat_map(Collector::collect).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed(&'static str, usize);
+
+    impl OriginState for Fixed {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn in_flight(&self) -> usize {
+            self.1
+        }
+
+        fn queued(&self) -> usize {
+            0
+        }
+
+        fn addresses(&self) -> (usize, usize) {
+            (self.1, 1)
+        }
+    }
+
+    #[test]
+    fn gauges_show_the_origins_that_live_and_forget_the_others() {
+        let registry = Registry::new_custom(Some("test".into()), None).expect("a registry");
+        let families = OriginFamilies::register(&registry).expect("names are unique");
+        let text = || prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("encodes");
+        let old: Arc<dyn OriginState> = Arc::new(Fixed("api", 3));
+        let new: Arc<dyn OriginState> = Arc::new(Fixed("api", 4));
+        families.watch(&old);
+        families.watch(&new);
+        assert!(text().contains("test_upstream_in_flight{origin=\"api\"} 7\n"), "{}", text());
+        assert!(text().contains("test_upstream_addresses{origin=\"api\"} 4\n"), "{}", text());
+        drop((old, new));
+        assert!(!text().contains("upstream_in_flight{"), "{}", text());
+    }
+}

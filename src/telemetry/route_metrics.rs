@@ -1,0 +1,219 @@
+//! The series of the routes: there from a route's first request on, and for a while after a
+//! reload has removed it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use prometheus::{Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+
+use super::metrics::{Verdict, reason_label};
+use crate::approov::Rejection;
+use crate::policy::Policy;
+
+/// Seconds; from a refusal to a slow origin.
+const DURATION_BUCKETS: [f64; 15] =
+    [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// How long the series of a removed route stay: for every Prometheus to read the last values, and
+/// for a route that comes back to go on counting. Without an end, they would grow with every
+/// reload that renames routes.
+const KEPT: Duration = Duration::from_secs(15 * 60);
+
+const REASONS: usize = Rejection::ALL.len() + 1;
+
+/// The families with a label for the route.
+#[derive(Clone)]
+struct Families {
+    requests: IntCounterVec,
+    durations: HistogramVec,
+}
+
+/// The counters of all routes, also across reloads: a route that stays goes on counting.
+pub(super) struct Routes {
+    families: Families,
+    known: Mutex<HashMap<(Box<str>, Policy), Known>>,
+}
+
+struct Known {
+    metrics: Arc<RouteMetrics>,
+    /// Since when no configuration in use has it.
+    unused_since: Option<Instant>,
+}
+
+impl Routes {
+    /// Registers the families.
+    pub fn new(registry: &Registry) -> Result<Self, Error> {
+        let families = Families {
+            requests: IntCounterVec::new(
+                Opts::new("requests_total", "Requests answered, by route, policy, verdict and reason."),
+                &["route", "policy", "verdict", "reason"],
+            )?,
+            durations: HistogramVec::new(
+                HistogramOpts::new(
+                    "request_duration_seconds",
+                    "Time from the request's header to the response's end.",
+                )
+                .buckets(DURATION_BUCKETS.to_vec()),
+                &["route"],
+            )?,
+        };
+        registry.register(Box::new(families.requests.clone()))?;
+        registry.register(Box::new(families.durations.clone()))?;
+        Ok(Self { families, known: Mutex::default() })
+    }
+
+    /// The counters of one route.
+    pub fn find(&self, name: &str, policy: Policy) -> Arc<RouteMetrics> {
+        let mut known = self.known.lock();
+        let entry = known.entry((name.into(), policy)).or_insert_with(|| {
+            let families = self.families.clone();
+            let metrics = RouteMetrics { name: name.into(), policy, families, series: OnceLock::new() };
+            Known { metrics: Arc::new(metrics), unused_since: None }
+        });
+        entry.metrics.clone()
+    }
+
+    /// Removes the series that nobody has counted in for long. `now` is the present time.
+    pub fn forget_unused(&self, now: Instant) {
+        let mut known = self.known.lock();
+        let mut gone = Vec::new();
+        known.retain(|_, known| {
+            // Whoever counts, or soon will, holds a handle of its own; none is made meanwhile.
+            if Arc::strong_count(&known.metrics) > 1 {
+                known.unused_since = None;
+                return true;
+            }
+            let is_kept = now.duration_since(*known.unused_since.get_or_insert(now)) < KEPT;
+            if !is_kept {
+                gone.push(known.metrics.clone());
+            }
+            is_kept
+        });
+        for metrics in gone {
+            // The durations have no label for the policy.
+            let is_known = |policy| known.contains_key(&(metrics.name.clone(), policy));
+            metrics.remove(Policy::ALL.into_iter().any(is_known));
+        }
+    }
+}
+
+/// The counters of one route, found once and then incremented without a lookup.
+pub struct RouteMetrics {
+    name: Box<str>,
+    policy: Policy,
+    families: Families,
+    /// Made by the first request: most of very many routes never see one.
+    series: OnceLock<Series>,
+}
+
+struct Series {
+    /// One for each verdict and reason, looked up at its first use.
+    requests: Box<[OnceLock<IntCounter>]>,
+    durations: Histogram,
+}
+
+impl RouteMetrics {
+    /// Counts a finished request.
+    pub fn record(&self, verdict: Verdict, rejection: Option<Rejection>, duration: Duration) {
+        let series = self.series.get_or_init(|| Series {
+            requests: std::iter::repeat_with(OnceLock::new).take(Verdict::ALL.len() * REASONS).collect(),
+            durations: self.families.durations.with_label_values(&[&*self.name]),
+        });
+        let reason = rejection.map_or(0, |rejection| rejection as usize + 1);
+        let requests = series.requests[verdict as usize * REASONS + reason]
+            .get_or_init(|| self.families.requests.with_label_values(&self.labels(verdict, rejection)));
+        requests.inc();
+        series.durations.observe(duration.as_secs_f64());
+    }
+
+    fn labels(&self, verdict: Verdict, rejection: Option<Rejection>) -> [&str; 4] {
+        [&self.name, self.policy.label(), verdict.label(), reason_label(rejection)]
+    }
+
+    /// Removes its series; of the durations unless another policy's route of the name has them too.
+    fn remove(&self, keeps_durations: bool) {
+        let Some(series) = self.series.get() else { return };
+        let reasons = || std::iter::once(None).chain(Rejection::ALL.into_iter().map(Some));
+        let all = Verdict::ALL.into_iter().flat_map(|verdict| reasons().map(move |reason| (verdict, reason)));
+        for (cell, (verdict, rejection)) in series.requests.iter().zip(all) {
+            if cell.get().is_some() {
+                // Nothing else removes series, so it is there.
+                let _ = self.families.requests.remove_label_values(&self.labels(verdict, rejection));
+            }
+        }
+        if !keeps_durations {
+            let _ = self.families.durations.remove_label_values(&[&*self.name]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::TextEncoder;
+
+    use super::*;
+
+    fn text(registry: &Registry) -> String {
+        TextEncoder::new().encode_to_string(&registry.gather()).expect("encodes")
+    }
+
+    #[test]
+    fn each_verdict_and_reason_has_a_counter_of_its_own() {
+        let registry = Registry::new();
+        let route = Routes::new(&registry).expect("names are unique").find("/v1/", Policy::Protect);
+        assert_eq!(text(&registry), "", "nothing before the first request");
+        route.record(Verdict::Accepted, None, Duration::from_millis(3));
+        let mut rejected = 0;
+        for rejection in Rejection::ALL {
+            for _ in 0..=rejection as usize {
+                route.record(Verdict::Rejected, Some(rejection), Duration::ZERO);
+            }
+            rejected += 1;
+        }
+        assert_eq!(rejected, 18);
+        let text = text(&registry);
+        for rejection in Rejection::ALL {
+            let line = format!(
+                "requests_total{{policy=\"protect\",reason=\"{}\",route=\"/v1/\",verdict=\"rejected\"}} {}\n",
+                rejection.label(),
+                rejection as usize + 1
+            );
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
+
+    #[test]
+    fn a_removed_route_is_forgotten_after_a_while_and_one_that_stays_goes_on() {
+        let registry = Registry::new();
+        let routes = Routes::new(&registry).expect("names are unique");
+        let start = Instant::now();
+        let record = |name, policy, verdict| {
+            let route = routes.find(name, policy);
+            route.record(verdict, None, Duration::ZERO);
+            route
+        };
+        let kept = record("/kept", Policy::Open, Verdict::Open);
+        drop(record("/gone", Policy::Protect, Verdict::Accepted));
+        drop(record("/kept", Policy::Protect, Verdict::Accepted));
+        let lines = text(&registry).lines().count();
+        routes.forget_unused(start);
+        routes.forget_unused(start + KEPT / 2);
+        assert_eq!(text(&registry).lines().count(), lines);
+        // It comes back in time, and goes on counting.
+        drop(record("/gone", Policy::Protect, Verdict::Accepted));
+        let back = routes.find("/gone", Policy::Protect);
+        routes.forget_unused(start + KEPT);
+        assert!(text(&registry).contains("route=\"/gone\",verdict=\"accepted\"} 2\n"));
+        drop(back);
+        routes.forget_unused(start + KEPT);
+        routes.forget_unused(start + 2 * KEPT);
+        let text = text(&registry);
+        assert!(!text.contains("/gone"), "{text}");
+        assert!(!text.contains("accepted"), "{text}");
+        assert!(text.contains("request_duration_seconds_count{route=\"/kept\"} 2\n"), "{text}");
+        kept.record(Verdict::Open, None, Duration::ZERO);
+        assert_eq!(routes.known.lock().len(), 1);
+    }
+}

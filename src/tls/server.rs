@@ -1,0 +1,130 @@
+//! What a listener needs to speak TLS, and what rustls makes of it.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::NoServerSessionStorage;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
+use rustls::version::{TLS12, TLS13};
+use sha2::{Digest as _, Sha256};
+
+use super::resolver::Resolver;
+use super::tickets::Ticketer;
+use super::{Certificate, ClientAuth, Digest, Identity, TicketKey, Tickets, UnknownName, provider};
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// TLS 1.2 (RFC 5246).
+    #[default]
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+impl Version {
+    /// Every version, with its name in the configuration.
+    pub const ALL: [(&'static str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
+}
+
+/// An application protocol that ALPN negotiates (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/2.
+    Http2,
+    /// HTTP/1.1.
+    Http11,
+}
+
+impl Protocol {
+    /// Every protocol.
+    pub const ALL: [Protocol; 2] = [Protocol::Http2, Protocol::Http11];
+
+    /// The protocol's identification, on the wire and in the configuration.
+    pub fn id(self) -> &'static str {
+        match self {
+            Protocol::Http2 => "h2",
+            Protocol::Http11 => "http/1.1",
+        }
+    }
+}
+
+/// The TLS of a listener, loaded and checked.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// Certificates and their keys; at least one. The first answers where no name decides.
+    pub identities: Vec<Identity>,
+    /// What an unknown server name gets.
+    pub unknown_name: UnknownName,
+    /// The oldest version that is spoken.
+    pub min_version: Version,
+    /// Application protocols, most wanted first.
+    pub protocols: Vec<Protocol>,
+    /// What is asked of clients.
+    pub client_auth: ClientAuth,
+    /// Shared ticket keys: the first encrypts, all decrypt. Without any, the process's own.
+    pub ticket_keys: Vec<Arc<TicketKey>>,
+}
+
+/// Tickets of TLS 1.3 after a handshake. A ticket serves once: with two of them a client that opens
+/// two connections at a time resumes both. Each costs less than it saves: see docs/tls.md.
+const TICKETS: usize = 2;
+
+/// As many as a client may ask for (RFC 9149), or as few as it likes.
+const MAX_TICKETS: usize = 4;
+
+impl ServerTls {
+    /// The configuration for rustls. `tickets` are those of the process, the same at every reload.
+    ///
+    /// # Errors
+    /// That of rustls when the versions and suites do not go together, for which there is no reason.
+    pub fn server_config(&self, tickets: &Tickets) -> Result<Arc<ServerConfig>, rustls::Error> {
+        self.server_config_at(tickets, Arc::new(DefaultTimeProvider))
+    }
+
+    fn server_config_at(
+        &self,
+        tickets: &Tickets,
+        time: Arc<dyn TimeProvider>,
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let versions = match self.min_version {
+            Version::Tls12 => &[&TLS13, &TLS12][..],
+            Version::Tls13 => &[&TLS13],
+        };
+        let mut config = ServerConfig::builder_with_details(provider(), time.clone())
+            .with_protocol_versions(versions)?
+            .with_client_cert_verifier(self.client_auth.verifier())
+            .with_cert_resolver(Arc::new(Resolver::new(&self.identities, self.unknown_name)));
+        config.alpn_protocols = self.protocols.iter().map(|protocol| protocol.id().into()).collect();
+        // Tickets alone: they work on every thread, and cost no memory.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = Arc::new(Ticketer::new(&self.ticket_keys, tickets, self.context(), time));
+        config.send_tls13_tickets = TICKETS;
+        config.max_tls13_tickets = MAX_TICKETS;
+        Ok(Arc::new(config))
+    }
+
+    /// The server's own certificates, the default first: what `certificate_expiry_timestamp_seconds`
+    /// is about.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.identities.iter().map(Identity::certificate)
+    }
+
+    /// A digest of what a resumed session is spared. A renewed certificate with the same names
+    /// leaves it as it is.
+    fn context(&self) -> Digest {
+        let mut names: Vec<&str> =
+            self.certificates().flat_map(|certificate| &certificate.dns_names).map(|name| &**name).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut digest = Sha256::new();
+        let mut add = |part: &[u8]| {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        };
+        self.client_auth.covered().for_each(&mut add);
+        add(b"names");
+        names.into_iter().for_each(|name| add(name.as_bytes()));
+        Digest(digest.finalize().into())
+    }
+}

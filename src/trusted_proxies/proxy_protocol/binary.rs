@@ -1,0 +1,138 @@
+//! Version 2: fixed fields, addresses as bytes, and further values that are skipped.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::{Endpoints, Header, MAX_LENGTH, Malformed};
+
+/// What the header begins with.
+pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// Signature, version and command, family and protocol, length (section 2.2).
+const FIXED: usize = 16;
+
+/// Reads a header that begins with the signature, or with a part of it and nothing else.
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
+    let rest = bytes.get(SIGNATURE.len()..).unwrap_or_default();
+    let [command, rest @ ..] = rest else { return Ok(None) };
+    let is_local = match command {
+        0x20 => true,
+        0x21 => false,
+        _ => return Err(Malformed::Command),
+    };
+    let [family, rest @ ..] = rest else { return Ok(None) };
+    // The family of a LOCAL header is ignored.
+    if !is_local && (family >> 4 > 3 || family & 0xf > 2) {
+        return Err(Malformed::Family);
+    }
+    let [high, low, rest @ ..] = rest else { return Ok(None) };
+    let following = usize::from(u16::from_be_bytes([*high, *low]));
+    let needed = match family {
+        _ if is_local => 0,
+        0x11 | 0x12 => 12,
+        0x21 | 0x22 => 36,
+        0x31 | 0x32 => 216,
+        _ => 0,
+    };
+    if following < needed || FIXED + following > MAX_LENGTH {
+        return Err(Malformed::Length);
+    }
+    let Some(block) = rest.get(..following) else { return Ok(None) };
+    let endpoints = match family {
+        _ if is_local => None,
+        0x11 => ends(block, |address: [u8; 4]| Ipv4Addr::from(address).into()),
+        0x21 => ends(block, |address: [u8; 16]| Ipv6Addr::from(address).into()),
+        // A datagram was not what was accepted, and a unix socket has no address that would help.
+        _ => None,
+    };
+    Ok(Some(Header { length: FIXED + following, endpoints, is_local }))
+}
+
+/// Two addresses of `N` bytes and two ports.
+fn ends<const N: usize>(block: &[u8], address: fn([u8; N]) -> IpAddr) -> Option<Endpoints> {
+    let (source, rest) = block.split_first_chunk::<N>()?;
+    let (destination, rest) = rest.split_first_chunk::<N>()?;
+    let (source_port, rest) = rest.split_first_chunk()?;
+    let (destination_port, _) = rest.split_first_chunk()?;
+    Some(Endpoints {
+        source: SocketAddr::new(address(*source), u16::from_be_bytes(*source_port)),
+        destination: SocketAddr::new(address(*destination), u16::from_be_bytes(*destination_port)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{header, told};
+    use super::super::{MAX_LENGTH, Malformed, parse};
+    use super::{FIXED, SIGNATURE};
+
+    /// A header of version 2 with these bytes behind its length.
+    fn binary(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(block.len()).expect("short").to_be_bytes();
+        [SIGNATURE, &[command, family], &length, block].concat()
+    }
+
+    const IPV4: [u8; 12] = [203, 0, 113, 9, 10, 0, 0, 1, 0x12, 0x67, 1, 0xbb];
+
+    #[test]
+    fn reads_binary_headers() {
+        let ipv6 = [[0x20; 16], [0x21; 16]].concat();
+        let ipv6 = [&ipv6[..], &[0, 1, 0, 2]].concat();
+        let with_tlvs = [&IPV4[..], &[4, 0, 3, 1, 2, 3, 0x20, 0xff, 0xff]].concat();
+        let unix = [1; 216];
+        let over_v4 = told("203.0.113.9:4711", "10.0.0.1:443");
+        let ends_v6 = told(
+            "[2020:2020:2020:2020:2020:2020:2020:2020]:1",
+            "[2121:2121:2121:2121:2121:2121:2121:2121]:2",
+        );
+        let mut cases = 0;
+        for (command, family, block, endpoints) in [
+            (0x21, 0x11, &IPV4[..], over_v4),
+            (0x21, 0x11, &with_tlvs, over_v4),
+            (0x21, 0x21, &ipv6, ends_v6),
+            (0x21, 0x12, &IPV4, None),
+            (0x21, 0x22, &ipv6, None),
+            (0x21, 0x31, &unix, None),
+            (0x21, 0x32, &unix, None),
+            (0x21, 0x00, &[], None),
+            (0x21, 0x00, &IPV4, None),
+            (0x21, 0x10, &[], None),
+            (0x21, 0x01, &[], None),
+            (0x20, 0x00, &[], None),
+            (0x20, 0x11, &IPV4, None),
+            (0x20, 0x11, &[], None),
+            (0x20, 0xff, &[7; 300], None),
+        ] {
+            let bytes = binary(command, family, block);
+            let expected = header(bytes.len(), endpoints, command == 0x20);
+            assert_eq!(parse(&bytes), expected, "{command:x} {family:x}");
+            assert_eq!(parse(&[&bytes[..], b"\x16\x03\x01"].concat()), expected, "{command:x} {family:x}");
+            for part in 0..bytes.len() {
+                assert_eq!(parse(&bytes[..part]), Ok(None), "{command:x} {family:x} {part}");
+            }
+            cases += 1;
+        }
+        assert_eq!(cases, 15);
+    }
+
+    #[test]
+    fn refuses_binary_headers_with_unknown_or_too_little_content() {
+        let too_long = vec![0; MAX_LENGTH - FIXED + 1];
+        for (command, family, block, malformed) in [
+            (0x11, 0x11, &IPV4[..], Malformed::Command),
+            (0x31, 0x11, &IPV4, Malformed::Command),
+            (0x22, 0x11, &IPV4, Malformed::Command),
+            (0x21, 0x41, &IPV4, Malformed::Family),
+            (0x21, 0x13, &IPV4, Malformed::Family),
+            (0x21, 0x11, &IPV4[..11], Malformed::Length),
+            (0x21, 0x21, &IPV4, Malformed::Length),
+            (0x21, 0x31, &IPV4, Malformed::Length),
+            (0x21, 0x11, &too_long, Malformed::Length),
+            (0x20, 0x00, &too_long, Malformed::Length),
+        ] {
+            let bytes = binary(command, family, block);
+            assert_eq!(parse(&bytes), Err(malformed), "{command:x} {family:x} {}", block.len());
+            // Known from the fixed part alone.
+            assert_eq!(parse(&bytes[..FIXED]), Err(malformed), "{command:x} {family:x} {}", block.len());
+        }
+    }
+}

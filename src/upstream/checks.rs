@@ -1,0 +1,113 @@
+//! Health checks: every address is tried out from time to time, off the request's path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::connectors::http::Connector;
+use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::{Error, ErrorType, OrErr, Result};
+use pingora_http::RequestHeader;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
+
+use super::address::Address;
+use super::endpoints::Endpoint;
+use super::{OriginConnector, Upstream};
+use crate::config::{CheckKind, HealthCheck, OriginHttp};
+
+type CheckConnector = Connector<OriginConnector>;
+
+impl Upstream {
+    /// Tries every address out, again and again, for ever.
+    pub async fn keep_checked(self: Arc<Self>) {
+        let Some(rules) = self.origin.health_check.clone() else { return };
+        // Each check has a connection of its own: one that is kept hides what new ones meet.
+        let connector = Arc::new(Connector::new_custom(None, OriginConnector::new(self.dialers.clone())));
+        let mut interval = tokio::time::interval(rules.interval);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let mut checks = JoinSet::new();
+            for endpoint in self.endpoints.load().list() {
+                let (this, endpoint, connector) = (self.clone(), endpoint.clone(), connector.clone());
+                let rules = rules.clone();
+                checks.spawn(async move { this.check(&endpoint, &rules, &connector).await });
+            }
+            while checks.join_next().await.is_some() {}
+        }
+    }
+
+    async fn check(&self, endpoint: &Endpoint, rules: &HealthCheck, connector: &CheckConnector) {
+        let result = match tokio::time::timeout(rules.timeout, self.try_out(endpoint, rules, connector)).await
+        {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer within {:?}", rules.timeout)),
+        };
+        let (name, address) = (&self.origin.name, &endpoint.address);
+        match (endpoint.health.checked(result.is_ok(), rules), result) {
+            (Some(true), _) => log::info!("origin {name}: {address} is healthy again"),
+            (Some(false), Err(why)) => {
+                log::warn!("origin {name}: {address} fails its health checks and is not used: {why}");
+            }
+            (Some(false), Ok(())) | (None, _) => {}
+        }
+    }
+
+    async fn try_out(
+        &self,
+        endpoint: &Endpoint,
+        rules: &HealthCheck,
+        connector: &CheckConnector,
+    ) -> Result<()> {
+        match &rules.kind {
+            CheckKind::Tcp => connect(&endpoint.address).await.or_err(ErrorType::ConnectError, "connecting"),
+            CheckKind::Http { path, statuses } => {
+                let status = self.ask(endpoint, path, connector).await?;
+                if statuses.iter().any(|range| range.contains(&status)) {
+                    return Ok(());
+                }
+                Error::e_explain(ErrorType::HTTPStatus(status), format!("GET {path}"))
+            }
+        }
+    }
+
+    /// The status of the answer to a GET.
+    async fn ask(&self, endpoint: &Endpoint, path: &str, connector: &CheckConnector) -> Result<u16> {
+        let mut request = RequestHeader::build("GET", path.as_bytes(), Some(4))?;
+        request.insert_header("Host", self.origin.authority.clone())?;
+        request.insert_header("User-Agent", concat!("approov-gateway/", env!("CARGO_PKG_VERSION")))?;
+        if let Some(secret) = &self.origin.secret_header {
+            request.insert_header(secret.name.clone(), secret.value.clone())?;
+        }
+        let is_h2 = matches!(self.origin.http, OriginHttp::H2 { .. });
+        if is_h2 {
+            let scheme = if self.origin.tls.is_some() { "https" } else { "http" };
+            let authority =
+                self.origin.authority.to_str().or_err(ErrorType::InternalError, "the authority")?;
+            let uri = format!("{scheme}://{authority}{path}").parse();
+            request.set_uri(uri.or_err(ErrorType::InternalError, "the URL of a health check")?);
+            request.set_version(http::Version::HTTP_2);
+            request.remove_header("Host");
+        } else {
+            request.insert_header("Connection", "close")?;
+        }
+        let peer = &endpoint.peer;
+        let (mut session, _) = connector.get_http_session(peer).await?;
+        session.write_request_header(Box::new(request)).await?;
+        session.finish_request_body().await?;
+        session.read_response_header().await?;
+        let status = session.response_header().map(|response| response.status.as_u16());
+        if let HttpSession::H2(_) = session {
+            // Dropped, its connection stays open as long as that of a request would.
+            connector.release_http_session(session, peer, Some(Duration::ZERO)).await;
+        }
+        status.ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no status"))
+    }
+}
+
+async fn connect(address: &Address) -> std::io::Result<()> {
+    match address {
+        Address::Inet(address) => TcpStream::connect(address).await.map(drop),
+        Address::Unix(path) => UnixStream::connect(path).await.map(drop),
+    }
+}

@@ -1,0 +1,180 @@
+//! Connections to origins that Pingora's own connector cannot make well: it would make a new TLS
+//! configuration for each, without resumption, as soon as an origin has an authority or a client
+//! certificate of its own.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use pingora_core::ErrorType;
+use pingora_core::protocols::l4::ext::set_tcp_keepalive;
+use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::{Error, OrErr, Result};
+use rustls_pki_types::ServerName;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::stream::{Limits, OriginStream};
+use super::tls;
+use crate::config::{Origin, OriginHttp, OriginTimeouts};
+
+/// Every dialer, by the `group_key` of its origin's peers. Shared by all workers.
+#[derive(Clone, Default)]
+pub struct Dialers(Arc<Registry>);
+
+#[derive(Default)]
+struct Registry {
+    dialers: RwLock<HashMap<u64, Arc<Dialer>>>,
+    keys: AtomicU64,
+}
+
+impl Dialers {
+    /// The dialer of a peer, if it has one.
+    pub(super) fn of(&self, peer: &HttpPeer) -> Option<Arc<Dialer>> {
+        self.0.dialers.read().get(&peer.group_key).cloned()
+    }
+
+    /// Takes a dialer in until the return value is dropped.
+    fn register(&self, dialer: Dialer) -> Registered {
+        // Pingora's own peers have the key 0.
+        let key = self.0.keys.fetch_add(1, Ordering::Relaxed) + 1;
+        self.0.dialers.write().insert(key, Arc::new(dialer));
+        Registered { registry: self.0.clone(), key }
+    }
+}
+
+/// A dialer in the registry.
+pub(super) struct Registered {
+    registry: Arc<Registry>,
+    key: u64,
+}
+
+impl Registered {
+    /// What the peers that it is for carry.
+    pub fn key(&self) -> u64 {
+        self.key
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.registry.dialers.write().remove(&self.key);
+    }
+}
+
+/// How to connect to an origin.
+pub(super) struct Dialer {
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    limits: Limits,
+}
+
+impl Dialer {
+    /// The dialer that `origin` needs, if Pingora's connector will not do.
+    pub fn register(origin: &Origin, dialers: &Dialers) -> Result<Option<Registered>, rustls::Error> {
+        let OriginTimeouts { first_byte, total, .. } = origin.timeouts;
+        let has_limits = first_byte.is_some() || total.is_some();
+        let tls = match (&origin.tls, origin.http) {
+            (Some(tls), OriginHttp::H1) => {
+                let connector = TlsConnector::from(Arc::new(tls::client_config(tls)?));
+                Some((connector, tls.server_name.clone()))
+            }
+            // For the key: connections with another authority or certificate are not to be shared.
+            (Some(_), OriginHttp::H2 { .. }) => None,
+            (None, OriginHttp::H1) if has_limits => None,
+            (None, _) => return Ok(None),
+        };
+        Ok(Some(dialers.register(Dialer { tls, limits: Limits { first_byte, total } })))
+    }
+
+    /// The one for tunnels, where the usual one has limits.
+    pub fn register_patient(origin: &Origin, dialers: &Dialers) -> Result<Option<Registered>, rustls::Error> {
+        let OriginTimeouts { first_byte, total, .. } = origin.timeouts;
+        if origin.http != OriginHttp::H1 || (first_byte.is_none() && total.is_none()) {
+            return Ok(None);
+        }
+        let tls = origin.tls.as_ref().map(|tls| -> Result<_, rustls::Error> {
+            let connector = TlsConnector::from(Arc::new(tls::client_config(tls)?));
+            Ok((connector, tls.server_name.clone()))
+        });
+        Ok(Some(dialers.register(Dialer { tls: tls.transpose()?, limits: Limits::default() })))
+    }
+
+    /// Connects, within the time that the peer allows.
+    pub async fn connect(&self, peer: &HttpPeer) -> Result<OriginStream> {
+        let mut step = Step::Transport;
+        let connecting = self.connect_slowly(peer, &mut step);
+        let Some(limit) = peer.total_connection_timeout() else { return connecting.await };
+        match timeout(limit, connecting).await {
+            Ok(connected) => connected,
+            Err(_) => {
+                let etype = match step {
+                    Step::Transport => ErrorType::ConnectTimedout,
+                    Step::Tls => ErrorType::TLSHandshakeTimedout,
+                };
+                Error::e_explain(etype, format!("connecting to {}", peer.address()))
+            }
+        }
+    }
+
+    async fn connect_slowly(&self, peer: &HttpPeer, step: &mut Step) -> Result<OriginStream> {
+        match peer.address() {
+            SocketAddr::Inet(address) => {
+                let socket = TcpStream::connect(address).await.map_err(transport_error)?;
+                socket.set_nodelay(true).or_err(ErrorType::ConnectError, "setting nodelay")?;
+                if let Some(keepalive) = peer.tcp_keepalive() {
+                    set_tcp_keepalive(&socket, keepalive)?;
+                }
+                *step = Step::Tls;
+                self.encrypt(socket).await
+            }
+            SocketAddr::Unix(address) => {
+                let path = address.as_pathname().unwrap_or(std::path::Path::new(""));
+                let socket = UnixStream::connect(path).await.map_err(transport_error)?;
+                *step = Step::Tls;
+                self.encrypt(socket).await
+            }
+        }
+    }
+
+    async fn encrypt<S>(&self, socket: S) -> Result<OriginStream>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + AsRawFd + Unpin + Send + Sync + 'static,
+    {
+        let descriptor = socket.as_raw_fd();
+        let Some((connector, name)) = &self.tls else {
+            return Ok(OriginStream::new(Box::new(socket), descriptor, self.limits));
+        };
+        let stream = connector.connect(name.clone(), socket).await.map_err(tls_error)?;
+        Ok(OriginStream::new(Box::new(stream), descriptor, self.limits))
+    }
+}
+
+/// How far a connection has got.
+enum Step {
+    Transport,
+    Tls,
+}
+
+fn transport_error(error: io::Error) -> Box<Error> {
+    let etype = match error.kind() {
+        io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => ErrorType::ConnectNoRoute,
+        io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
+        _ => ErrorType::ConnectError,
+    };
+    Error::because(etype, "connecting to the origin", error)
+}
+
+fn tls_error(error: io::Error) -> Box<Error> {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let etype = match cause {
+        Some(rustls::Error::InvalidCertificate(_)) => ErrorType::InvalidCert,
+        _ => ErrorType::TLSHandshakeFailure,
+    };
+    Error::because(etype, "in the TLS handshake with the origin", error)
+}

@@ -1,0 +1,247 @@
+//! The addresses of an origin, and which of them a request goes to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use pingora_core::upstreams::peer::HttpPeer;
+
+use super::address::Address;
+use super::hash;
+use super::health::Health;
+use crate::config::Balance;
+
+/// An address with all that is known of it. It outlives a change of the other addresses.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub address: Address,
+    /// Its share of the requests.
+    pub weight: usize,
+    /// What Pingora connects to; a request clones it.
+    pub peer: HttpPeer,
+    pub health: Health,
+    /// Requests on their way.
+    pub load: AtomicUsize,
+    /// For consistent hashing: the same in every process.
+    pub seed: u64,
+}
+
+impl Endpoint {
+    pub fn new(address: Address, weight: usize, peer: HttpPeer) -> Self {
+        let seed = hash::of(address.to_string().as_bytes());
+        Self { address, weight, peer, health: Health::default(), load: AtomicUsize::new(0), seed }
+    }
+
+    /// Whether it has less to do than `other`, for its weight.
+    fn is_freer_than(&self, other: &Self) -> bool {
+        self.load.load(Relaxed) * other.weight < other.load.load(Relaxed) * self.weight
+    }
+}
+
+/// Who asks: what consistent hashing goes by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Requester<'r> {
+    /// The claim `did` of a verified token.
+    pub device: Option<&'r str>,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+}
+
+impl Requester<'_> {
+    fn hash(&self, balance: Balance) -> u64 {
+        let by_address = || match self.address.map(|address| address.to_canonical()) {
+            Some(IpAddr::V4(address)) => hash::of(&address.octets()),
+            Some(IpAddr::V6(address)) => hash::of(&address.octets()),
+            None => 0,
+        };
+        match self.device {
+            Some(device) if balance == Balance::Device => hash::of(device.as_bytes()),
+            _ => by_address(),
+        }
+    }
+}
+
+/// Every address, in the order of the configuration and of the resolver.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints {
+    list: Box<[Arc<Endpoint>]>,
+    /// Positions in `list`, each as often as its weight says and evenly spread.
+    turns: Box<[usize]>,
+    has_weights: bool,
+}
+
+impl Endpoints {
+    pub fn new(list: Vec<Arc<Endpoint>>) -> Self {
+        let weights: Vec<usize> = list.iter().map(|endpoint| endpoint.weight).collect();
+        let has_weights = weights.iter().any(|weight| *weight != weights[0]);
+        Self { turns: turns(&weights).into(), list: list.into(), has_weights }
+    }
+
+    pub fn list(&self) -> &[Arc<Endpoint>] {
+        &self.list
+    }
+
+    /// The endpoint for a request, among those that `is_usable` accepts. `turn` counts requests.
+    pub fn choose(
+        &self,
+        balance: Balance,
+        turn: usize,
+        requester: Requester<'_>,
+        is_usable: impl Fn(&Arc<Endpoint>) -> bool,
+    ) -> Option<&Arc<Endpoint>> {
+        match balance {
+            Balance::RoundRobin => self.by_turn(turn, is_usable),
+            Balance::LeastLoaded => {
+                let one = self.by_turn(turn, &is_usable)?;
+                // Not the next one, which would always be compared with its neighbour.
+                let other = hash::mix(turn as u64) as usize;
+                let other =
+                    self.by_turn(other, |endpoint| !Arc::ptr_eq(endpoint, one) && is_usable(endpoint));
+                Some(other.filter(|other| other.is_freer_than(one)).unwrap_or(one))
+            }
+            Balance::Device | Balance::Address => self.by_hash(requester.hash(balance), is_usable),
+        }
+    }
+
+    fn by_turn(&self, turn: usize, is_usable: impl Fn(&Arc<Endpoint>) -> bool) -> Option<&Arc<Endpoint>> {
+        let start = turn.checked_rem(self.turns.len())?;
+        let (before, from) = self.turns.split_at(start);
+        from.iter().chain(before).map(|index| &self.list[*index]).find(|endpoint| is_usable(endpoint))
+    }
+
+    /// Rendezvous hashing: each key ranks the addresses in an order of its own, so that one that
+    /// comes or goes moves only its own keys.
+    fn by_hash(&self, key: u64, is_usable: impl Fn(&Arc<Endpoint>) -> bool) -> Option<&Arc<Endpoint>> {
+        let usable = self.list.iter().filter(|endpoint| is_usable(endpoint));
+        if !self.has_weights {
+            return usable.max_by_key(|endpoint| hash::mix(key ^ endpoint.seed));
+        }
+        let score = |endpoint: &Endpoint| {
+            // Between 0 and 1, neither included.
+            let drawn = ((hash::mix(key ^ endpoint.seed) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+            endpoint.weight as f64 / -drawn.ln()
+        };
+        usable.max_by(|one, other| score(one).total_cmp(&score(other)))
+    }
+}
+
+/// Smooth weighted round robin over one round: with weights 2, 1, 1 the turns are 0, 1, 2, 0.
+fn turns(weights: &[usize]) -> Vec<usize> {
+    let total: usize = weights.iter().sum();
+    let mut credit = vec![0_i64; weights.len()];
+    let as_credit = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut turns = Vec::with_capacity(total);
+    for _ in 0..total {
+        for (credit, weight) in credit.iter_mut().zip(weights) {
+            *credit += as_credit(*weight);
+        }
+        // The first of the largest.
+        let richest = (0..weights.len()).rev().max_by_key(|index| credit[*index]).unwrap_or_default();
+        credit[richest] -= as_credit(total);
+        turns.push(richest);
+    }
+    turns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoints(weights: &[usize]) -> Endpoints {
+        let endpoint = |(index, weight): (usize, &usize)| {
+            let address = ([192, 0, 2, u8::try_from(index).expect("few")], 80).into();
+            Arc::new(Endpoint::new(
+                Address::Inet(address),
+                *weight,
+                HttpPeer::new(address, false, String::new()),
+            ))
+        };
+        Endpoints::new(weights.iter().enumerate().map(endpoint).collect())
+    }
+
+    fn position(endpoints: &Endpoints, found: Option<&Arc<Endpoint>>) -> usize {
+        let found = found.expect("one is usable");
+        endpoints.list.iter().position(|endpoint| Arc::ptr_eq(endpoint, found)).expect("it is one of them")
+    }
+
+    #[test]
+    fn turns_follow_the_weights_evenly() {
+        assert_eq!(turns(&[1, 1, 1]), [0, 1, 2]);
+        assert_eq!(turns(&[2, 1, 1]), [0, 1, 2, 0]);
+        assert_eq!(turns(&[5, 1]), [0, 0, 0, 1, 0, 0]);
+        assert_eq!(turns(&[]), [0; 0]);
+    }
+
+    #[test]
+    fn what_is_not_usable_is_passed_over() {
+        let endpoints = endpoints(&[1, 1, 1]);
+        let mut cases = 0;
+        for balance in Balance::ALL.map(|(_, balance)| balance) {
+            for turn in 0..6 {
+                let only = |endpoint: &Arc<Endpoint>| Arc::ptr_eq(endpoint, &endpoints.list[1]);
+                let found = endpoints.choose(balance, turn, Requester::default(), only);
+                assert_eq!(position(&endpoints, found), 1, "{balance:?} {turn}");
+                let none = endpoints.choose(balance, turn, Requester::default(), |_| false);
+                assert!(none.is_none(), "{balance:?}");
+                cases += 1;
+            }
+        }
+        assert_eq!(cases, 24);
+    }
+
+    #[test]
+    fn of_two_the_one_with_less_to_do_for_its_weight_is_taken() {
+        let endpoints = endpoints(&[1, 3]);
+        let choose = |turn| {
+            let found = endpoints.choose(Balance::LeastLoaded, turn, Requester::default(), |_| true);
+            position(&endpoints, found)
+        };
+        endpoints.list[0].load.store(1, Relaxed);
+        endpoints.list[1].load.store(2, Relaxed);
+        assert!((0..20).all(|turn| choose(turn) == 1));
+        endpoints.list[1].load.store(4, Relaxed);
+        assert!((0..20).all(|turn| choose(turn) == 0));
+    }
+
+    fn shares(endpoints: &Endpoints, is_usable: impl Fn(usize) -> bool) -> Vec<usize> {
+        let choose = |key: usize| {
+            let device = format!("device-{key}");
+            let requester = Requester { device: Some(&device), address: None };
+            let usable = |endpoint: &Arc<Endpoint>| is_usable(position(endpoints, Some(endpoint)));
+            position(endpoints, endpoints.choose(Balance::Device, key, requester, usable))
+        };
+        (0..10_000).map(choose).collect()
+    }
+
+    #[test]
+    fn a_device_stays_with_its_address_and_only_those_of_a_dead_one_move() {
+        let endpoints = endpoints(&[1, 1, 1, 1]);
+        let (before, after) = (shares(&endpoints, |_| true), shares(&endpoints, |index| index != 2));
+        assert_eq!(before, shares(&endpoints, |_| true));
+        let moved: Vec<_> = before.iter().zip(&after).filter(|(before, after)| before != after).collect();
+        assert!(moved.iter().all(|(before, _)| **before == 2));
+        for index in 0..4 {
+            let share = before.iter().filter(|found| **found == index).count();
+            assert!((2200..2800).contains(&share), "{index}: {share} of 10000");
+            assert!(index == 2 || moved.iter().filter(|(_, after)| **after == index).count() > 600);
+        }
+    }
+
+    #[test]
+    fn hashing_follows_the_weights() {
+        let found = shares(&endpoints(&[1, 3]), |_| true);
+        let share = found.iter().filter(|found| **found == 1).count();
+        assert!((7200..7800).contains(&share), "{share} of 10000");
+    }
+
+    #[test]
+    fn a_client_is_hashed_by_its_address_where_there_is_no_device() {
+        let address = |text: &str| Some(text.parse().expect("an address"));
+        let one = Requester { device: None, address: address("192.0.2.1") };
+        let mapped = Requester { device: None, address: address("::ffff:192.0.2.1") };
+        let other = Requester { device: Some("d"), address: address("192.0.2.1") };
+        assert_eq!(one.hash(Balance::Device), mapped.hash(Balance::Address));
+        assert_eq!(other.hash(Balance::Address), one.hash(Balance::Address));
+        assert_ne!(other.hash(Balance::Device), one.hash(Balance::Device));
+    }
+}

@@ -1,0 +1,264 @@
+//! Whether an address is to get requests: what health checks say, and what requests meet.
+//!
+//! Atomics throughout, since every worker asks and tells. Times are milliseconds of the origin's
+//! own clock; the caller reads it.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::config::{Ejection, HealthCheck};
+
+/// The state of one address.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// Health checks have failed.
+    is_down: AtomicBool,
+    is_checked: AtomicBool,
+    /// Checks in a row that say otherwise.
+    contrary: AtomicUsize,
+    /// Connections in a row that could not be made.
+    connect_failures: AtomicUsize,
+    /// Exchanges in a row that failed, 5xx answers among them.
+    errors: AtomicUsize,
+    /// From when on requests are welcome again; 0 while nothing is wrong.
+    returns_at: AtomicU64,
+    /// How often in a row requests were kept away.
+    ejections: AtomicU32,
+}
+
+/// Leave to send a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// Nothing is wrong.
+    Usual,
+    /// It is tried whether the address has recovered; others stay away meanwhile.
+    Trial,
+}
+
+impl Health {
+    /// Whether a request may be sent.
+    pub fn is_usable(&self, now: u64) -> bool {
+        !self.is_down.load(Relaxed) && self.returns_at.load(Relaxed) <= now
+    }
+
+    /// Asks for leave to send one. After an ejection one request goes ahead, and the others stay
+    /// away until it has been answered, or for `trial` at most.
+    pub fn claim(&self, now: u64, trial: Duration) -> Option<Leave> {
+        if self.is_down.load(Relaxed) {
+            return None;
+        }
+        match self.returns_at.load(Relaxed) {
+            0 => Some(Leave::Usual),
+            at if at <= now => {
+                let until = now + milliseconds(trial).max(1);
+                self.returns_at.compare_exchange(at, until, Relaxed, Relaxed).is_ok().then_some(Leave::Trial)
+            }
+            _ => None,
+        }
+    }
+
+    /// When a request may be sent again; `check` is how often the address is tried out.
+    pub fn returns_in(&self, now: u64, check: Option<Duration>) -> Duration {
+        let ejected = Duration::from_millis(self.returns_at.load(Relaxed).saturating_sub(now));
+        if self.is_down.load(Relaxed) { ejected.max(check.unwrap_or_default()) } else { ejected }
+    }
+
+    /// It has answered, with nothing that counts as an error.
+    pub fn answered(&self) {
+        // Written only where something was wrong: the line stays in every worker's cache.
+        for counter in [&self.connect_failures, &self.errors] {
+            if counter.load(Relaxed) != 0 {
+                counter.store(0, Relaxed);
+            }
+        }
+        self.welcome();
+    }
+
+    fn welcome(&self) {
+        if self.returns_at.load(Relaxed) != 0 {
+            self.returns_at.store(0, Relaxed);
+            self.ejections.store(0, Relaxed);
+        }
+    }
+
+    /// No connection could be made. Returns for how long requests stay away, if that begins now.
+    pub fn connect_failed(&self, leave: Leave, now: u64, rules: &Ejection) -> Option<Duration> {
+        let failures = self.connect_failures.fetch_add(1, Relaxed) + 1;
+        let is_due = rules.connect_failures > 0 && failures >= rules.connect_failures;
+        is_due.then(|| self.eject(leave, now, rules))?
+    }
+
+    /// An exchange failed, or was answered with 5xx. Returns for how long requests stay away, if
+    /// that begins now; `is_last` forbids it, since a bad answer is better than none.
+    pub fn failed(&self, leave: Leave, is_last: bool, now: u64, rules: &Ejection) -> Option<Duration> {
+        if rules.errors == 0 {
+            return None;
+        }
+        self.connect_failures.store(0, Relaxed);
+        let errors = self.errors.fetch_add(1, Relaxed) + 1;
+        if errors >= rules.errors && !is_last {
+            return self.eject(leave, now, rules);
+        }
+        if leave == Leave::Trial {
+            self.welcome();
+        }
+        None
+    }
+
+    /// What a request meets that was on its way before the ejection is no news.
+    fn eject(&self, leave: Leave, now: u64, rules: &Ejection) -> Option<Duration> {
+        let at = self.returns_at.load(Relaxed);
+        if leave == Leave::Usual && at != 0 {
+            return None;
+        }
+        let times = self.ejections.load(Relaxed);
+        let time = rules.base_time.saturating_mul(1 << times.min(16)).min(rules.max_time);
+        self.returns_at.compare_exchange(at, now + milliseconds(time).max(1), Relaxed, Relaxed).is_ok().then(
+            || {
+                self.ejections.store(times.saturating_add(1), Relaxed);
+                time
+            },
+        )
+    }
+
+    /// The result of a health check. Returns the new state where it changes. The first check of
+    /// an address decides at once.
+    pub fn checked(&self, passed: bool, rules: &HealthCheck) -> Option<bool> {
+        if passed && rules_out_connect_failure(self) {
+            self.connect_failures.store(0, Relaxed);
+            self.welcome();
+        }
+        let is_first = !self.is_checked.swap(true, Relaxed);
+        let is_down = self.is_down.load(Relaxed);
+        if passed != is_down {
+            self.contrary.store(0, Relaxed);
+            return None;
+        }
+        let threshold = if passed { rules.healthy_threshold } else { rules.unhealthy_threshold };
+        if self.contrary.fetch_add(1, Relaxed) + 1 < threshold && !is_first {
+            return None;
+        }
+        self.contrary.store(0, Relaxed);
+        self.is_down.store(!passed, Relaxed);
+        Some(passed)
+    }
+}
+
+/// It was ejected because nothing could connect, and a check just has.
+fn rules_out_connect_failure(health: &Health) -> bool {
+    health.connect_failures.load(Relaxed) > 0 && health.errors.load(Relaxed) == 0
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CheckKind;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn rules(connect_failures: usize, errors: usize) -> Ejection {
+        Ejection { single: true, connect_failures, errors, base_time: SECOND, max_time: 3 * SECOND }
+    }
+
+    #[test]
+    fn connections_that_fail_in_a_row_keep_requests_away_for_longer_each_time() {
+        let (health, rules) = (Health::default(), rules(3, 0));
+        assert_eq!(health.connect_failed(Leave::Usual, 1, &rules), None);
+        assert_eq!(health.connect_failed(Leave::Usual, 1, &rules), None);
+        assert_eq!(health.connect_failed(Leave::Usual, 1, &rules), Some(SECOND));
+        assert_eq!(health.connect_failed(Leave::Usual, 2, &rules), None, "no news");
+        assert_eq!(health.claim(1000, SECOND), None);
+        assert_eq!(health.returns_in(1000, None), Duration::from_millis(1));
+        let mut now = 1001;
+        for expected in [2 * SECOND, 3 * SECOND, 3 * SECOND] {
+            assert_eq!(health.claim(now, SECOND), Some(Leave::Trial));
+            assert_eq!(health.claim(now, SECOND), None, "one trial at a time");
+            assert_eq!(health.connect_failed(Leave::Trial, now, &rules), Some(expected));
+            now += milliseconds(expected);
+        }
+        assert_eq!(health.claim(now, SECOND), Some(Leave::Trial));
+        health.answered();
+        assert_eq!(health.claim(now, SECOND), Some(Leave::Usual));
+        assert_eq!(health.connect_failed(Leave::Usual, now, &rules), None, "counted from the start");
+    }
+
+    #[test]
+    fn a_success_between_failures_starts_the_count_again() {
+        let (health, rules) = (Health::default(), rules(2, 2));
+        for _ in 0..3 {
+            assert_eq!(health.connect_failed(Leave::Usual, 1, &rules), None);
+            health.answered();
+            assert_eq!(health.failed(Leave::Usual, false, 1, &rules), None);
+            health.answered();
+        }
+        assert!(health.is_usable(1));
+    }
+
+    #[test]
+    fn a_trial_that_is_never_answered_makes_room_for_another() {
+        let (health, rules) = (Health::default(), rules(1, 0));
+        health.connect_failed(Leave::Usual, 1, &rules);
+        assert_eq!(health.claim(1001, SECOND), Some(Leave::Trial));
+        assert_eq!(health.claim(2000, SECOND), None);
+        assert_eq!(health.claim(2001, SECOND), Some(Leave::Trial));
+    }
+
+    #[test]
+    fn errors_keep_requests_away_only_where_asked_for_and_from_another_than_the_last() {
+        let health = Health::default();
+        for _ in 0..100 {
+            assert_eq!(health.failed(Leave::Usual, false, 1, &rules(3, 0)), None);
+        }
+        let rules = rules(0, 2);
+        assert_eq!(health.failed(Leave::Usual, true, 1, &rules), None);
+        assert_eq!(health.failed(Leave::Usual, true, 1, &rules), None);
+        assert_eq!(health.failed(Leave::Usual, false, 1, &rules), Some(SECOND));
+        assert_eq!(health.claim(1001, SECOND), Some(Leave::Trial));
+        assert_eq!(health.failed(Leave::Trial, false, 1001, &rules), Some(2 * SECOND));
+        assert!(!health.is_usable(3000));
+        assert!(health.is_usable(3001));
+    }
+
+    #[test]
+    fn checks_flip_the_state_after_so_many_in_a_row_and_the_first_at_once() {
+        let rules = HealthCheck {
+            kind: CheckKind::Tcp,
+            interval: SECOND,
+            timeout: SECOND,
+            healthy_threshold: 2,
+            unhealthy_threshold: 3,
+        };
+        let health = Health::default();
+        assert_eq!(health.checked(false, &rules), Some(false));
+        assert_eq!(health.claim(1, SECOND), None);
+        assert_eq!(health.returns_in(1, Some(SECOND)), SECOND);
+        let expected = [None, Some(true), None, None, None, None, None, Some(false)];
+        let results = [true, true, false, false, true, false, false, false];
+        for (passed, expected) in results.into_iter().zip(expected) {
+            assert_eq!(health.checked(passed, &rules), expected);
+        }
+        let fresh = Health::default();
+        assert_eq!(fresh.checked(true, &rules), None, "healthy from the start");
+        assert_eq!(fresh.checked(false, &rules), None);
+    }
+
+    #[test]
+    fn a_check_that_connects_ends_an_ejection_for_want_of_connections() {
+        let checks = HealthCheck {
+            kind: CheckKind::Tcp,
+            interval: SECOND,
+            timeout: SECOND,
+            healthy_threshold: 1,
+            unhealthy_threshold: 1,
+        };
+        let health = Health::default();
+        health.connect_failed(Leave::Usual, 1, &rules(1, 0));
+        assert!(!health.is_usable(2));
+        health.checked(true, &checks);
+        assert!(health.is_usable(2));
+    }
+}

@@ -1,0 +1,217 @@
+//! What a request asks of an origin, from entering to leaving.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use http::StatusCode;
+use pingora_core::upstreams::peer::HttpPeer;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::endpoints::Endpoint;
+use super::health::Leave;
+use super::{Requester, RetryReason, Unavailable, Upstream};
+use crate::config::Retries;
+use crate::telemetry::OriginState;
+
+/// What a request holds of an origin. To be given back by [`Upstream::release`].
+#[derive(Default)]
+pub struct Lease {
+    has_entered: bool,
+    _slot: Option<OwnedSemaphorePermit>,
+    /// Its place in the order of requests. It keeps it, so that an address that fails every request
+    /// does not get each one first.
+    turn: Option<usize>,
+    chosen: Option<(Arc<Endpoint>, Leave)>,
+    /// Addresses that have failed this request.
+    tried: Vec<Arc<Endpoint>>,
+    /// How often it was sent again though it may have reached the origin.
+    resent: usize,
+}
+
+impl Lease {
+    /// Another attempt goes to another address, if there is one.
+    fn avoid(&mut self) {
+        if let Some((endpoint, _)) = &self.chosen {
+            self.tried.push(endpoint.clone());
+        }
+    }
+}
+
+impl Upstream {
+    /// Enters, after a wait where too many are in flight. A request that has entered stays so.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the queue is full or the wait too long.
+    pub async fn enter(&self, lease: &mut Lease) -> Result<(), Unavailable> {
+        if lease.has_entered {
+            return Ok(());
+        }
+        if let Some(admission) = &self.admission {
+            lease._slot = Some(admission.enter().await?);
+        }
+        lease.has_entered = true;
+        self.in_flight.fetch_add(1, Relaxed);
+        if let Some(budget) = &self.budget {
+            budget.deposit();
+        }
+        Ok(())
+    }
+
+    /// The peer for a request, or for another attempt of it: then an address that has not failed
+    /// it, if there is one.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when no address is known, or none that can be asked.
+    pub fn peer(&self, lease: &mut Lease, requester: Requester<'_>) -> Result<Box<HttpPeer>, Unavailable> {
+        let endpoints = self.endpoints.load();
+        let list = endpoints.list();
+        match list {
+            [] => return Err(Unavailable::NoAddress),
+            [only] if !self.is_watched => return Ok(Box::new(only.peer.clone())),
+            _ => {}
+        }
+        self.leave_endpoint(lease);
+        let now = self.now();
+        let trial = self.origin.timeouts.connect;
+        let turn = *lease.turn.get_or_insert_with(|| self.turn.fetch_add(1, Relaxed));
+        for may_repeat in [false, true] {
+            // Each round takes one more out, whose only trial somebody else has just claimed.
+            for _ in list {
+                let is_usable = |endpoint: &Arc<Endpoint>| {
+                    endpoint.health.is_usable(now) && (may_repeat || !is_among(&lease.tried, endpoint))
+                };
+                let found = endpoints.choose(self.origin.balance, turn, requester, is_usable);
+                let Some(endpoint) = found else { break };
+                if let Some(leave) = endpoint.health.claim(now, trial) {
+                    endpoint.load.fetch_add(1, Relaxed);
+                    lease.chosen = Some((endpoint.clone(), leave));
+                    return Ok(Box::new(endpoint.peer.clone()));
+                }
+            }
+        }
+        let check = self.origin.health_check.as_ref().map(|check| check.interval);
+        let waits = list.iter().map(|endpoint| endpoint.health.returns_in(now, check));
+        Err(Unavailable::AllDown(waits.min().unwrap_or_default().max(Duration::from_secs(1))))
+    }
+
+    /// No connection could be made. Whether another address is left to try.
+    pub fn connect_failed(&self, lease: &mut Lease) -> bool {
+        let Some((endpoint, leave)) = &lease.chosen else { return false };
+        if let Some(time) = endpoint.health.connect_failed(*leave, self.now(), &self.origin.ejection) {
+            self.ejected(endpoint, time);
+        }
+        lease.avoid();
+        let (now, endpoints) = (self.now(), self.endpoints.load());
+        let is_left =
+            |endpoint: &&Arc<Endpoint>| endpoint.health.is_usable(now) && !is_among(&lease.tried, endpoint);
+        let is_left = endpoints.list().iter().any(|endpoint| is_left(&endpoint));
+        if is_left {
+            self.metrics.retried(RetryReason::Connect);
+        }
+        is_left
+    }
+
+    /// The exchange failed before there was an answer, or the answer was 5xx.
+    pub fn failed(&self, lease: &mut Lease) {
+        let Some((endpoint, leave)) = &lease.chosen else { return };
+        let now = self.now();
+        let is_other = |other: &&Arc<Endpoint>| !Arc::ptr_eq(other, endpoint) && other.health.is_usable(now);
+        let is_last = !self.endpoints.load().list().iter().any(|other| is_other(&other));
+        if let Some(time) = endpoint.health.failed(*leave, is_last, now, &self.origin.ejection) {
+            self.ejected(endpoint, time);
+        }
+    }
+
+    /// The header of an answer has come.
+    pub fn answered(&self, lease: &mut Lease, status: StatusCode) {
+        let Some((endpoint, _)) = &lease.chosen else { return };
+        if status.is_server_error() && self.origin.ejection.errors > 0 {
+            self.failed(lease);
+        } else {
+            endpoint.health.answered();
+        }
+    }
+
+    /// Whether a request that failed for `reason` is to be sent again. The caller has made sure
+    /// that it does no harm to.
+    pub fn may_resend(&self, lease: &mut Lease, reason: RetryReason) -> bool {
+        let Some(rules) = &self.origin.retries else { return false };
+        if !is_asked_for(rules, reason) || lease.resent >= rules.attempts {
+            return false;
+        }
+        if !self.budget.as_ref().is_some_and(|budget| budget.withdraw()) {
+            self.metrics.budget_exhausted();
+            return false;
+        }
+        lease.resent += 1;
+        lease.avoid();
+        self.metrics.retried(reason);
+        true
+    }
+
+    /// The origin has not begun with the request, since it closed a kept connection, and the request
+    /// is sent again over another. That is no failure, and costs no budget.
+    pub fn resend_untouched(&self, lease: &mut Lease) {
+        lease.avoid();
+        self.metrics.retried(RetryReason::Closed);
+    }
+
+    /// The answers after which requests are sent again.
+    pub fn resends_after(&self, status: StatusCode) -> bool {
+        self.origin.retries.as_ref().is_some_and(|rules| rules.statuses.contains(&status.as_u16()))
+    }
+
+    /// The request has ended.
+    pub fn release(&self, mut lease: Lease) {
+        self.leave_endpoint(&mut lease);
+        if lease.has_entered {
+            self.in_flight.fetch_sub(1, Relaxed);
+        }
+    }
+
+    fn leave_endpoint(&self, lease: &mut Lease) {
+        if let Some((endpoint, _)) = lease.chosen.take() {
+            endpoint.load.fetch_sub(1, Relaxed);
+        }
+    }
+
+    fn ejected(&self, endpoint: &Endpoint, time: Duration) {
+        self.metrics.ejected();
+        let (name, address) = (&self.origin.name, &endpoint.address);
+        log::warn!("origin {name}: {address} fails, and gets no requests for {time:?}");
+    }
+}
+
+impl OriginState for Upstream {
+    fn name(&self) -> &str {
+        &self.origin.name
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    fn queued(&self) -> usize {
+        self.admission.as_ref().map_or(0, |admission| admission.waiting())
+    }
+
+    fn addresses(&self) -> (usize, usize) {
+        let (now, endpoints) = (self.now(), self.endpoints.load());
+        let healthy = endpoints.list().iter().filter(|endpoint| endpoint.health.is_usable(now));
+        (endpoints.list().len(), healthy.count())
+    }
+}
+
+fn is_among(tried: &[Arc<Endpoint>], endpoint: &Arc<Endpoint>) -> bool {
+    tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint))
+}
+
+fn is_asked_for(rules: &Retries, reason: RetryReason) -> bool {
+    match reason {
+        RetryReason::Error => rules.on_error,
+        RetryReason::Timeout => rules.on_timeout,
+        RetryReason::Status => true,
+        RetryReason::Connect | RetryReason::Closed => false,
+    }
+}

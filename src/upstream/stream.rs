@@ -1,0 +1,207 @@
+//! A connection to an origin that the gateway has made itself.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::RawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Small writes gather up to this size until they are flushed: a chunk's size, data and end go out
+/// in one TLS record.
+const GATHERED: usize = 4 * 1024;
+
+/// A socket, perhaps with TLS over it.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Transport for T {}
+
+/// A connection as Pingora reads, writes and keeps it.
+pub struct OriginStream {
+    transport: BufWriter<Box<dyn Transport>>,
+    /// Of the socket: by it Pingora tells connections apart and sees where they lead.
+    descriptor: RawFd,
+    socket: Arc<SocketDigest>,
+    limits: Limits,
+    /// Something was sent, and nothing of the answer has come yet.
+    is_awaiting: bool,
+    /// When the answer's first byte is too late.
+    first_byte_at: Option<Instant>,
+    /// When the exchange as a whole is.
+    total_at: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// How long an exchange may take. Pingora has one limit, for each read: that does not end an answer
+/// of which a byte comes now and then.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    /// From the last byte sent to the first of the answer.
+    pub first_byte: Option<Duration>,
+    /// From the first byte sent on. It runs on while the connection is kept for the next request,
+    /// which then gets a new one.
+    pub total: Option<Duration>,
+}
+
+impl OriginStream {
+    pub(super) fn new(transport: Box<dyn Transport>, descriptor: RawFd, limits: Limits) -> Self {
+        Self {
+            transport: BufWriter::with_capacity(GATHERED, transport),
+            descriptor,
+            socket: Arc::new(SocketDigest::from_raw_fd(descriptor)),
+            limits,
+            is_awaiting: false,
+            first_byte_at: None,
+            total_at: None,
+            timer: None,
+        }
+    }
+
+    fn sent(&mut self, written: &Poll<io::Result<usize>>) {
+        if !matches!(written, Poll::Ready(Ok(_))) {
+            return;
+        }
+        let Limits { first_byte, total } = self.limits;
+        if first_byte.is_some() || total.is_some() {
+            let now = Instant::now();
+            self.first_byte_at = first_byte.map(|limit| now + limit);
+            if !self.is_awaiting {
+                self.total_at = total.map(|limit| now + limit);
+            }
+        }
+        self.is_awaiting = true;
+    }
+
+    /// An error once a limit has passed.
+    fn poll_too_late(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(at) = self.first_byte_at.into_iter().chain(self.total_at).min() else {
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for OriginStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.transport).poll_read(context, buffer) {
+            Poll::Ready(Ok(())) => {
+                if buffer.filled().len() > before {
+                    self.is_awaiting = false;
+                    self.first_byte_at = None;
+                }
+                Poll::Ready(Ok(()))
+            }
+            // Closed without TLS's close_notify. Before an answer nothing can have been cut off by
+            // an attacker, and Pingora is to see a kept connection that was closed meanwhile.
+            Poll::Ready(Err(error)) if self.is_awaiting && error.kind() == io::ErrorKind::UnexpectedEof => {
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.poll_too_late(context),
+        }
+    }
+}
+
+impl AsyncWrite for OriginStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.transport).poll_write(context, bytes);
+        self.sent(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.transport).poll_write_vectored(context, slices);
+        self.sent(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_shutdown(context)
+    }
+}
+
+impl Drop for OriginStream {
+    fn drop(&mut self) {
+        // TLS says goodbye, as far as that goes without waiting: origins log a connection that
+        // just ends as an error.
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = Pin::new(self.transport.get_mut()).poll_shutdown(&mut context);
+    }
+}
+
+impl fmt::Debug for OriginStream {
+    /// Nothing that was sent or received.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OriginStream").field("descriptor", &self.descriptor).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Shutdown for OriginStream {
+    async fn shutdown(&mut self) {
+        // It may be broken already.
+        let _ = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+impl UniqueID for OriginStream {
+    fn id(&self) -> UniqueIDType {
+        self.descriptor
+    }
+}
+
+impl Ssl for OriginStream {}
+
+impl Peek for OriginStream {}
+
+impl GetTimingDigest for OriginStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for OriginStream {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for OriginStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.socket.clone())
+    }
+}

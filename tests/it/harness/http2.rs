@@ -1,0 +1,131 @@
+//! A client that speaks HTTP/2, by a library that others wrote.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+use super::{DEADLINE, Message, Response};
+
+/// A connection to the gateway. Its frames move on a thread of their own.
+pub struct Http2Client {
+    runtime: Runtime,
+    sender: SendRequest<Bytes>,
+    connection: Option<JoinHandle<Result<(), h2::Error>>>,
+}
+
+/// A request that has been sent, at least its header.
+pub struct Pending {
+    response: ResponseFuture,
+    pub body: SendStream<Bytes>,
+}
+
+impl Http2Client {
+    /// In clear text, without asking first.
+    pub fn connect(address: SocketAddr) -> Self {
+        let runtime = runtime();
+        let stream = runtime.block_on(async { TcpStream::connect(address).await.unwrap() });
+        stream.set_nodelay(true).unwrap();
+        Self::over(runtime, stream)
+    }
+
+    /// Over a stream that is connected already.
+    pub fn over(runtime: Runtime, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        let (sender, connection) = runtime.block_on(within(h2::client::handshake(stream))).unwrap();
+        let connection = Some(runtime.spawn(connection));
+        Self { runtime, sender, connection }
+    }
+
+    /// Sends a request without its body.
+    pub fn begin(&mut self, message: &Message, is_whole: bool) -> Pending {
+        let request = message.to_http2();
+        let sender = self.sender.clone();
+        let (response, body) = self.runtime.block_on(within(async {
+            let mut sender = sender.ready().await.unwrap();
+            sender.send_request(request, is_whole).unwrap()
+        }));
+        Pending { response, body }
+    }
+
+    /// Sends a whole request.
+    pub fn send(&mut self, message: &Message) -> Pending {
+        let body = message.body_bytes();
+        let mut pending = self.begin(message, body.is_empty());
+        if !body.is_empty() {
+            // A refusal may have come already, and ended the stream.
+            let _ = pending.body.send_data(Bytes::copy_from_slice(body), true);
+        }
+        pending
+    }
+
+    /// Sends a part of a body, as the gateway makes room for it.
+    pub fn send_body(&mut self, pending: &mut Pending, body: &[u8], is_last: bool) {
+        pending.body.send_data(Bytes::copy_from_slice(body), is_last).unwrap();
+    }
+
+    /// Sends so many requests and resets each at once; the error if the connection has ended.
+    pub fn send_and_reset(&mut self, message: &Message, count: usize) -> Option<h2::Error> {
+        let sender = self.sender.clone();
+        self.runtime
+            .block_on(within(async {
+                let mut sender = sender.ready().await?;
+                for _ in 0..count {
+                    let (_, mut body) = sender.send_request(message.to_http2(), false)?;
+                    body.send_reset(h2::Reason::CANCEL);
+                    sender = sender.ready().await?;
+                }
+                Ok::<_, h2::Error>(())
+            }))
+            .err()
+    }
+
+    /// The answer, whole.
+    pub fn response(&self, pending: Pending) -> Response {
+        self.try_response(pending).unwrap_or_else(|error| panic!("no whole response: {error}"))
+    }
+
+    pub fn try_response(&self, pending: Pending) -> Result<Response, h2::Error> {
+        self.runtime.block_on(within(async {
+            let response = pending.response.await?;
+            let (head, body) = response.into_parts();
+            let (body, trailers) = read(body).await?;
+            Ok(Response::from_http2(&head, body, trailers))
+        }))
+    }
+
+    /// Sends a request and reads the answer.
+    pub fn ask(&mut self, message: &Message) -> Response {
+        let pending = self.send(message);
+        self.response(pending)
+    }
+
+    /// Waits until the gateway has closed the connection.
+    pub fn wait_for_end(&mut self) -> Result<(), h2::Error> {
+        let connection = self.connection.take().expect("it has not ended before");
+        self.runtime.block_on(within(connection)).unwrap()
+    }
+}
+
+/// A thread for frames.
+pub fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("it takes too long")
+}
+
+async fn read(mut body: RecvStream) -> Result<(Vec<u8>, http::HeaderMap), h2::Error> {
+    let mut bytes = Vec::new();
+    while let Some(part) = body.data().await {
+        let part = part?;
+        body.flow_control().release_capacity(part.len())?;
+        bytes.extend_from_slice(&part);
+    }
+    Ok((bytes, body.trailers().await?.unwrap_or_default()))
+}

@@ -1,0 +1,84 @@
+//! As the first process of a container, under a user that nobody has heard of.
+
+use std::fs;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Place, is_root, is_there};
+use crate::harness::{Gateway, Message, Origin, Setup, eventually, tokens};
+
+/// The processes whose parent is `pid`.
+fn children(pid: i32) -> Vec<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().map(|child| child.parse().unwrap()).collect()
+}
+
+/// A gateway in a process namespace of its own, and its number outside of that.
+fn contained(place: &Place, setup: Setup) -> (Gateway, i32) {
+    let binary = place.path("binary");
+    let built = env!("CARGO_BIN_EXE_approov-gateway");
+    fs::hard_link(built, &binary).or_else(|_| fs::copy(built, &binary).map(drop)).unwrap();
+    let user = ["setpriv", "--reuid=54321", "--regid=54322", "--clear-groups"];
+    let starter = [&["unshare", "--pid", "--fork", "--kill-child"], &user[..]].concat();
+    let mut gateway = setup.binary(&binary).under(&starter).launch();
+    gateway.wait_until_listening();
+    let inner =
+        eventually("the process in the namespace", || match children(gateway.pid().cast_signed())[..] {
+            [inner] => Some(inner),
+            _ => None,
+        });
+    (gateway, inner)
+}
+
+fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn serves_reaps_and_ends_as_the_first_process_of_a_container() {
+    let needs = ["unshare", "nsenter", "setpriv"];
+    if !is_root("the container") || !needs.iter().all(|program| is_there(program, "the container")) {
+        return;
+    }
+    let (place, origin) = (Place::new(), Origin::new());
+    fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let run = place.path("run");
+    let config = place
+        .config(&origin, "")
+        .replace(&place.path("pid").display().to_string(), &run.join("pid").display().to_string())
+        .replace(&place.path("sock").display().to_string(), &run.join("sock").display().to_string());
+    place.write("gateway.yaml", &config);
+    let (mut gateway, inner) = contained(&place, place.setup("gateway.yaml", &["run"]));
+    gateway.assert_serves(&origin);
+    assert_eq!(gateway.version()["pid"], 1);
+    gateway.wait_for_entry(|entry| entry["url.path"] == "/honest");
+
+    // An orphan of the container's becomes its child, and is gone when it has ended.
+    let namespace = format!("--pid=/proc/{inner}/ns/pid");
+    let orphan = ["sh", "-c", "sleep 1 & "];
+    assert!(Command::new("nsenter").arg(&namespace).args(orphan).status().unwrap().success());
+    eventually("the orphan", || (children(inner).len() == 1).then_some(()));
+    eventually("its end", || children(inner).is_empty().then_some(()));
+
+    signal(inner, Signal::HUP);
+    eventually("the reload", || (gateway.version()["config_generation"] == 2).then_some(()));
+    signal(inner, Signal::USR1);
+    // Its end would be the container's, and the successor's with it.
+    signal(inner, Signal::QUIT);
+    gateway.wait_for_message("SIGQUIT: this is process 1");
+    place.write("next.yaml", &place.config_like(&gateway, &origin, "").replace("/pid,", "/run/pid,"));
+    let upgrade = Command::new("nsenter")
+        .arg(&namespace)
+        .args([env!("CARGO_BIN_EXE_approov-gateway"), "upgrade", "-c"])
+        .arg(place.path("next.yaml"))
+        .output()
+        .unwrap();
+    assert_eq!(upgrade.status.code(), Some(1), "{upgrade:?}");
+    assert!(String::from_utf8_lossy(&upgrade.stderr).contains("process 1 is what its container lives by"));
+    assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
+
+    signal(inner, Signal::TERM);
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    gateway.wait_for_message("stopped");
+}

@@ -1,0 +1,175 @@
+//! Successors that are killed at any moment, late, or not able to take over.
+
+use std::fs;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::{Gate, Place, assert_echoes, begin_download, end_download, gated};
+use crate::harness::{DEADLINE, Gateway, Origin, eventually};
+
+const REFUSED: &str = "SIGQUIT: no successor took the sockets";
+const RETIRED: &str = "a successor accepts connections";
+
+fn count(gateway: &Gateway, text: &str) -> usize {
+    String::from_utf8_lossy(&gateway.stderr()).matches(text).count()
+}
+
+/// What lies in the folder.
+fn files(place: &Place) -> Vec<String> {
+    let entries = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut files: Vec<String> = entries.collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_successor_may_be_killed_at_any_moment_of_the_handover() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let mut old = place.start(&place.config(&origin, ""));
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
+    println!("seed {seed}");
+    let mut random = seed;
+    let (mut refused, mut retired) = (0, 0);
+    for _ in 0..24 {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let delay = Duration::from_micros(u64::from(random >> 8) % 60_000);
+        let mut new = place.successor(&old, &origin);
+        let before = count(&old, REFUSED);
+        old.signal("QUIT");
+        std::thread::sleep(delay);
+        new.signal("KILL");
+        new.wait_for_exit();
+        old.wait_for_log(|_, stderr| {
+            let text = String::from_utf8_lossy(stderr);
+            text.matches(REFUSED).count() > before || text.contains(RETIRED)
+        });
+        if count(&old, RETIRED) > 0 {
+            // It had taken over before it was killed: nobody is left, and that is the test's doing.
+            retired += 1;
+            assert_eq!(old.wait_for_exit().code(), Some(0));
+            old = place.setup("next.yaml", &["run"]).start();
+            continue;
+        }
+        refused += 1;
+        old.assert_serves(&origin);
+        assert_eq!(place.pid(), old.pid());
+        eventually("nothing to be left", || {
+            (files(&place) == ["gateway.yaml", "next.yaml", "pid"]).then_some(())
+        });
+    }
+    println!("{refused} killed on the way, {retired} after it");
+    assert!(refused > 0 && refused + retired == 24);
+    old.assert_serves(&origin);
+}
+
+#[test]
+fn a_successor_that_is_too_late_leaves_everything_to_the_old_one() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let old = place.start(&place.config(&origin, ""));
+    let mut late = place.successor(&old, &origin);
+    late.signal("STOP");
+    old.signal("QUIT");
+    // As long as the old one waits for it.
+    old.wait_for_message(REFUSED);
+    old.wait_for_message("within 10s it has not prepared everything");
+    late.signal("CONT");
+    assert_eq!(late.wait_for_exit().code(), Some(1));
+    late.wait_for_message("it did not wait any longer and serves on");
+    assert!(!String::from_utf8_lossy(&late.stderr()).contains("listening on"));
+    old.assert_serves(&origin);
+    assert_eq!(place.pid(), old.pid());
+    assert_eq!(files(&place), ["gateway.yaml", "next.yaml", "pid"]);
+}
+
+#[test]
+fn a_successor_that_cannot_begin_is_never_noticed() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let old = place.start(&place.config(&origin, ""));
+    let like = place.config_like(&old, &origin, "");
+    let missing = like.replace(
+        &format!("secret_base64: \"{}\"", crate::harness::tokens::SECRET_BASE64),
+        "secret_base64_file: /nonexistent/secret",
+    );
+    // A folder that is none: root may write to any other.
+    let no_folder = like.replace("/sock ", "/gateway.yaml/sock ");
+    let mut cases = 0;
+    for (config, status, told) in [
+        (missing, 78, "/nonexistent/secret cannot be read"),
+        (no_folder, 1, "gateway.yaml/sock: "),
+        (like.replace("threads: 2", "threads: two"), 78, "server.threads"),
+    ] {
+        place.write("next.yaml", &config);
+        let exit = place.setup("next.yaml", &["run", "--upgrade"]).run_to_exit();
+        assert_eq!(exit.status.code(), Some(status), "{}", exit.stderr);
+        assert!(exit.stderr.contains(told), "{told}: {}", exit.stderr);
+        let upgrade = place.setup("next.yaml", &["upgrade"]).run_to_exit();
+        assert_ne!(upgrade.status.code(), Some(0), "{}", upgrade.stdout);
+        old.assert_serves(&origin);
+        cases += 1;
+    }
+    assert_eq!(cases, 3);
+    // What `upgrade` starts logs where the old one does.
+    let log = String::from_utf8(old.stderr()).unwrap();
+    assert!(!log.contains("SIGQUIT") && !log.contains("draining"), "{log}");
+    assert_eq!(
+        (place.pid(), files(&place)),
+        (old.pid(), vec!["gateway.yaml".into(), "next.yaml".into(), "pid".into()])
+    );
+}
+
+#[test]
+fn the_end_of_the_old_one_in_the_middle_of_a_handover_takes_the_offer_back() {
+    let gate = Gate::default();
+    let (place, origin) = (Place::new(), gated(&gate));
+    let mut old = place.start(&place.config(&origin, ""));
+    let download = begin_download(old.address());
+    let mut new = place.successor(&old, &origin);
+    new.signal("STOP");
+    old.signal("QUIT");
+    eventually("the offer", || is_connected(&place).then_some(()));
+    old.signal("TERM");
+    old.wait_for_message("SIGTERM: draining");
+    new.signal("CONT");
+    assert_eq!(new.wait_for_exit().code(), Some(1));
+    gate.open();
+    end_download(download);
+    assert_eq!(old.wait_for_exit().code(), Some(0));
+}
+
+/// Whether somebody has connected to the upgrade socket, accepted or not.
+fn is_connected(place: &Place) -> bool {
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+    let path = place.path("sock").display().to_string();
+    sockets.lines().filter(|line| line.ends_with(&path)).count() > 1
+}
+
+#[test]
+fn a_reload_that_takes_for_ever_holds_up_neither_requests_nor_the_end() {
+    let gate = Gate::default();
+    let (place, origin) = (Place::new(), gated(&gate));
+    let mut gateway = place.start(&place.config(&origin, ""));
+    // Nobody writes into the pipe, so that reading the secret never begins.
+    let pipe = place.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let config = place.config(&origin, "");
+    let secret = format!("secret_base64: \"{}\"", crate::harness::tokens::SECRET_BASE64);
+    place.write("gateway.yaml", &config.replace(&secret, &format!("secret_base64_file: {}", pipe.display())));
+    gateway.signal("HUP");
+    gateway.wait_for_message("SIGHUP: reloading the configuration");
+    let mut client = gateway.connect();
+    for number in 0..20 {
+        assert_echoes(&mut client, &format!("/{number}"));
+    }
+    let mut new = place.successor(&gateway, &origin);
+    gateway.signal("QUIT");
+    new.wait_until_listening();
+    drop(client);
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    assert_echoes(&mut new.connect(), "/new");
+    let start = Instant::now();
+    place.write("next.yaml", &config.replace(&secret, &format!("secret_base64_file: {}", pipe.display())));
+    new.signal("HUP");
+    new.wait_for_message("SIGHUP: reloading the configuration");
+    new.signal("TERM");
+    assert_eq!(new.wait_for_exit().code(), Some(0));
+    assert!(start.elapsed() < DEADLINE / 4, "{:?}", start.elapsed());
+}

@@ -1,0 +1,195 @@
+//! `server.user`: root's rights are given up once the ports are bound. Root alone can try.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
+use super::reload::reload;
+use super::{Place, is_root, is_there};
+use crate::harness::{Gateway, Message, Origin, Setup, tokens};
+
+/// A user and a group that no system knows.
+const USER: u32 = 54_321;
+const GROUP: u32 = 54_322;
+
+impl Place {
+    /// A configuration for that user, with the secret in a file and a listener below port 1024.
+    fn config_for_user(&self, origin: &Origin) -> String {
+        fs::set_permissions(self, fs::Permissions::from_mode(0o755)).unwrap();
+        self.write("secret", tokens::SECRET_BASE64);
+        self.give("secret", GROUP, 0o640);
+        let run = self.path("run");
+        self.config(origin, "")
+            .replace("threads: 2", &format!("threads: 2, user: {USER}, group: {GROUP}"))
+            .replace(&self.path("pid").display().to_string(), &run.join("pid").display().to_string())
+            .replace(&self.path("sock").display().to_string(), &run.join("sock").display().to_string())
+            .replace(
+                &format!("secret_base64: \"{}\"", tokens::SECRET_BASE64),
+                &format!("secret_base64_file: {}", self.path("secret").display()),
+            )
+            .replacen("127.0.0.1:0", &format!("{}:81", low_address()), 1)
+    }
+
+    fn give(&self, name: &str, group: u32, mode: u32) {
+        chown(self.path(name), Some(0), Some(group)).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// To be started by that user, who may not reach the binary where it was built.
+    fn setup_as_user(&self, name: &str, arguments: &[&str]) -> Setup {
+        let binary = self.path("binary");
+        if !binary.exists() {
+            let built = env!("CARGO_BIN_EXE_approov-gateway");
+            fs::hard_link(built, &binary).or_else(|_| fs::copy(built, &binary).map(drop)).unwrap();
+        }
+        let numbers = [format!("--reuid={USER}"), format!("--regid={GROUP}"), format!("--groups={GROUP}")];
+        let [user, group, groups] = &numbers;
+        self.setup(name, arguments).binary(&binary).under(&["setpriv", user, group, groups])
+    }
+}
+
+/// An address of the loopback network for this process's tests alone, so that low ports are free.
+fn low_address() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("127.{}.{middle}.{low}", 64 + (u32::from(high) * 8 + number) % 128)
+}
+
+/// The numbers behind a word of `/proc/PID/status`.
+fn status(gateway: &Gateway, word: &str) -> Vec<String> {
+    let status = fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(word)).unwrap();
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+fn assert_is_users(gateway: &Gateway) {
+    assert_eq!(status(gateway, "Uid:"), [USER.to_string().as_str(); 4]);
+    assert_eq!(status(gateway, "Gid:"), [GROUP.to_string().as_str(); 4]);
+    assert_eq!(status(gateway, "Groups:"), [GROUP.to_string()]);
+    for set in ["CapPrm:", "CapEff:", "CapAmb:"] {
+        assert_eq!(status(gateway, set), ["0000000000000000"], "{set}");
+    }
+}
+
+#[test]
+fn rights_are_given_up_behind_a_low_port_and_an_upgrade_keeps_it() {
+    if !is_root("server.user") || !is_there("setpriv", "server.user") {
+        return;
+    }
+    let (place, origin) = (Place::new(), Origin::new());
+    let config = place.config_for_user(&origin);
+    let mut gateway = place.start(&config);
+    assert!(gateway.address().port() == 81);
+    assert_is_users(&gateway);
+    gateway.wait_for_message(&format!("running as {USER}:{GROUP}"));
+    assert_eq!(fs::metadata(place.path("run")).unwrap().uid(), USER);
+    gateway.assert_serves(&origin);
+    reload(&gateway, 2);
+    // A successor of root's, and one of that user's, which could not bind the port.
+    let next = config.replacen("127.0.0.1:0", &gateway.admin_address().to_string(), 1);
+    place.write("next.yaml", &next);
+    for is_users in [false, true] {
+        let arguments = ["run", "--upgrade"];
+        let setup = match is_users {
+            false => place.setup("next.yaml", &arguments),
+            true => place.setup_as_user("next.yaml", &arguments),
+        };
+        let mut new = setup.launch();
+        new.wait_for_message("waiting for the sockets");
+        gateway.signal("QUIT");
+        new.wait_until_listening();
+        assert_eq!(gateway.wait_for_exit().code(), Some(0));
+        assert_is_users(&new);
+        new.assert_serves(&origin);
+        assert_eq!(fs::read_to_string(place.path("run/pid")).unwrap(), format!("{}\n", new.pid()));
+        gateway = new;
+    }
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    assert_eq!(fs::read_dir(place.path("run")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_upgrade_command_of_root_hears_the_successor_of_the_user() {
+    if !is_root("upgrade with server.user") {
+        return;
+    }
+    let (place, origin) = (Place::new(), Origin::new());
+    let config = place.config_for_user(&origin);
+    let mut gateway = place.start(&config);
+    let next = config.replacen("127.0.0.1:0", &gateway.admin_address().to_string(), 1);
+    place.write("next.yaml", &next);
+    let exit = place.setup("next.yaml", &["upgrade"]).run_to_exit();
+    assert_eq!(exit.status.code(), Some(0), "{}{}", exit.stdout, exit.stderr);
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    gateway.assert_serves(&origin);
+    let pid: i32 = fs::read_to_string(place.path("run/pid")).unwrap().trim().parse().unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+}
+
+#[test]
+fn what_the_user_cannot_read_stops_check_and_start() {
+    if !is_root("server.user and a secret of root's") {
+        return;
+    }
+    let (place, origin) = (Place::new(), Origin::new());
+    place.write("gateway.yaml", &place.config_for_user(&origin));
+    let checked = place.setup("gateway.yaml", &["check"]).run_to_exit();
+    assert_eq!(checked.status.code(), Some(0), "{}", checked.stderr);
+    let told = format!("user           {USER}:{GROUP}, once it listens; which may read every file\n");
+    assert!(checked.stdout.contains(&told), "{}", checked.stdout);
+    place.give("secret", 0, 0o600);
+    for command in ["check", "run"] {
+        let exit = place.setup("gateway.yaml", &[command]).run_to_exit();
+        assert_eq!(exit.status.code(), Some(78), "{command}: {}", exit.stderr);
+        let told = format!("as the user {USER}:{GROUP}, that a reload");
+        assert!(exit.stderr.contains(&told), "{command}: {}", exit.stderr);
+        assert!(exit.stderr.contains("secret cannot be read: Permission denied"), "{}", exit.stderr);
+    }
+}
+
+#[test]
+fn a_folder_where_the_user_cannot_write_stops_the_start() {
+    if !is_root("server.user and a folder of root's") {
+        return;
+    }
+    let (place, origin) = (Place::new(), Origin::new());
+    place.write("gateway.yaml", &place.config_for_user(&origin));
+    fs::create_dir(place.path("run")).unwrap();
+    let exit = place.setup("gateway.yaml", &["run"]).run_to_exit();
+    assert_eq!(exit.status.code(), Some(1), "{}", exit.stderr);
+    let told = format!("is root's, and user {USER} cannot write there; chown it to that user");
+    assert!(exit.stderr.contains(&told), "{}", exit.stderr);
+}
+
+#[test]
+fn nobody_but_root_can_become_another_user() {
+    if !is_root("server.user of another user's process") || !is_there("setpriv", "server.user") {
+        return;
+    }
+    let (place, origin) = (Place::new(), Origin::new());
+    // Without files of its own, and on any port.
+    let config = place.config_for_user(&origin).replace(":81\"", ":0\"");
+    let (server, rest) = config.split_once('\n').unwrap();
+    let (identity, _) = server.split_once(", pid_file").unwrap();
+    let config = format!("{identity} }}\n{rest}");
+    let other = config.replace(&format!("user: {USER}"), &format!("user: {}", USER + 1));
+    place.write("gateway.yaml", &other);
+    let exit = place.setup_as_user("gateway.yaml", &["run"]).run_to_exit();
+    assert_eq!(exit.status.code(), Some(1), "{}", exit.stderr);
+    assert!(
+        exit.stderr.contains("only a process that is started as root can change its user"),
+        "{}",
+        exit.stderr
+    );
+    // It is that user already.
+    place.write("gateway.yaml", &config);
+    let gateway = place.setup_as_user("gateway.yaml", &["run"]).start();
+    assert_is_users(&gateway);
+    assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
+}

@@ -1,0 +1,98 @@
+//! Watched files. Time is what this is about: a change counts when it has settled.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::Place;
+use super::reload::{next_token, with_next_secret};
+use crate::harness::{Gateway, Message, Origin, eventually, tokens};
+
+fn watched(config: &str) -> String {
+    config.replace("threads: 2", "threads: 2, watch: true")
+}
+
+fn wait_for_generation(gateway: &Gateway, generation: u64) {
+    eventually("the next configuration", || {
+        (gateway.version()["config_generation"] == generation).then_some(())
+    });
+}
+
+#[test]
+fn a_change_is_taken_whatever_way_it_is_made() {
+    let (place, origin) = (Place::new(), Origin::new());
+    // As Kubernetes mounts a volume: the file leads through a link that is swapped.
+    for (folder, secret) in [("first", tokens::SECRET_BASE64), ("second", "not base64!")] {
+        fs::create_dir(place.path(folder)).unwrap();
+        place.write(&format!("{folder}/secret"), secret);
+    }
+    symlink("first", place.path("data")).unwrap();
+    symlink("data/secret", place.path("secret")).unwrap();
+    let config = watched(&place.config(&origin, "")).replace(
+        &format!("secret_base64: \"{}\"", tokens::SECRET_BASE64),
+        &format!("secret_base64_file: {}", place.path("secret").display()),
+    );
+    let gateway = place.start(&config);
+    assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
+    // Written over.
+    place.write("gateway.yaml", &format!("{config}rejection: {{ status: 403 }}\n"));
+    wait_for_generation(&gateway, 2);
+    assert_eq!(gateway.ask(&Message::get("/")).status, 403);
+    gateway.wait_for_message("files have changed: reloading the configuration");
+    // Another renamed over it.
+    place.write("new.yaml", &format!("{config}rejection: {{ status: 404 }}\n"));
+    fs::rename(place.path("new.yaml"), place.path("gateway.yaml")).unwrap();
+    wait_for_generation(&gateway, 3);
+    assert_eq!(gateway.ask(&Message::get("/")).status, 404);
+    // The link swapped, to something that is refused.
+    let swap = |folder: &str| {
+        symlink(folder, place.path("data.new")).unwrap();
+        fs::rename(place.path("data.new"), place.path("data")).unwrap();
+    };
+    swap("second");
+    let refused = eventually("the refusal", || match &gateway.version()["config_refused"] {
+        Value::Null => None,
+        refused => Some(refused.to_string()),
+    });
+    assert!(refused.contains("secret_base64_file"), "{refused}");
+    assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
+    // The file that was refused is watched as well.
+    place.write("second/secret", &with_next_secret(tokens::SECRET_BASE64));
+    wait_for_generation(&gateway, 4);
+    assert_eq!(gateway.ask(&Message::get("/").token(&next_token())).status, 200);
+}
+
+#[test]
+fn what_is_still_being_written_is_left_alone() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let config = watched(&place.config(&origin, ""));
+    let gateway = place.start(&config);
+    let start = Instant::now();
+    for round in 0.. {
+        place.write("gateway.yaml", &format!("{config}rejection: {{ half: {round}\n"));
+        if start.elapsed() > Duration::from_millis(3200) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    place.write("gateway.yaml", &format!("{config}rejection: {{ status: 403 }}\n"));
+    wait_for_generation(&gateway, 2);
+    assert_eq!(gateway.metrics().sum("approov_gateway_config_reloads_total", &[("result", "failure")]), 0.0);
+}
+
+#[test]
+fn nothing_is_watched_unless_asked_for() {
+    let (place, origin) = (Place::new(), Origin::new());
+    let config = place.config(&origin, "");
+    let gateway = place.start(&config);
+    place.write("gateway.yaml", &format!("{config}rejection: {{ status: 403 }}\n"));
+    std::thread::sleep(Duration::from_millis(3200));
+    assert_eq!(gateway.version()["config_generation"], 1);
+    // A reload can ask for it, and take it back.
+    place.write("gateway.yaml", &watched(&config));
+    super::reload::reload(&gateway, 2);
+    place.write("gateway.yaml", &config);
+    wait_for_generation(&gateway, 3);
+}

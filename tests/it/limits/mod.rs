@@ -1,0 +1,24 @@
+//! The limits, against simple models of what they promise.
+
+mod addresses;
+mod in_flight;
+mod offenders;
+mod rates;
+
+use std::hash::RandomState;
+use std::time::Duration;
+
+use approov_gateway::limits::{KeyHasher, Moment};
+use proptest::prelude::ProptestConfig;
+
+fn hasher() -> KeyHasher {
+    KeyHasher::new(RandomState::new())
+}
+
+fn at(milliseconds: u64) -> Moment {
+    Moment::since_start(Duration::from_millis(milliseconds))
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
+}

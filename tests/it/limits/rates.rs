@@ -1,0 +1,375 @@
+//! Rate limits: exact for each key, in bounded memory, and unmoved by noise.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use approov_gateway::limits::{
+    Asker, By, Decision, Key, KeyHasher, Limit, Moment, Rate, RateLimits, RouteLimits, Ruling,
+};
+use proptest::prelude::*;
+
+use super::{at, cases, hasher};
+
+fn number(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).expect("not zero")
+}
+
+fn limit(by: By, requests: u32, per: Duration, burst: u32) -> Limit {
+    Limit {
+        name: by.label().into(),
+        by,
+        rate: Rate { requests: number(requests), per },
+        burst: number(burst),
+        observe: false,
+        keys: 65_536,
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One limit by address.
+struct Limiter {
+    limits: RateLimits,
+    hasher: KeyHasher,
+}
+
+impl Limiter {
+    fn new(limit: Limit) -> Self {
+        Self { limits: RateLimits::new(&[limit], &[], &[], None), hasher: hasher() }
+    }
+
+    fn ask(&self, client: u32, now: Moment) -> Decision {
+        let asker = Asker { address: Some(self.hasher.bytes(&client.to_le_bytes())), ..Asker::default() };
+        let ruling = self.limits.before_verification(&asker, now);
+        ruling.refused.or(ruling.tightest).expect("the limit concerns the request").decision
+    }
+
+    fn displaced(&self) -> u64 {
+        self.limits.rules()[0].table().expect("by address").displaced()
+    }
+}
+
+/// A bucket as the textbook has it, in exact fractions: tokens in units of 1/`per` nanoseconds.
+#[derive(Clone, Copy)]
+struct Model {
+    requests: u128,
+    per: u128,
+    burst: u128,
+    tokens: u128,
+    seen: u128,
+}
+
+impl Model {
+    fn new(limit: &Limit) -> Self {
+        let per = limit.rate.per.as_nanos();
+        let burst = u128::from(limit.burst.get());
+        Self { requests: limit.rate.requests.get().into(), per, burst, tokens: burst * per, seen: 0 }
+    }
+
+    fn fill(&mut self, now: u128) {
+        let fresh = (now - self.seen) * self.requests;
+        self.tokens = (self.tokens + fresh).min(self.burst * self.per);
+        self.seen = now;
+    }
+
+    fn take(&mut self) -> bool {
+        let there = self.tokens >= self.per;
+        self.tokens -= if there { self.per } else { 0 };
+        there
+    }
+}
+
+/// Rates whose interval is a whole number of nanoseconds, so that the model has the same.
+fn even_limits() -> impl Strategy<Value = Limit> {
+    (
+        prop::sample::select(vec![1_u32, 2, 5, 10, 50, 1000]),
+        prop::sample::select(vec![1_u64, 60, 3600]),
+        1..20_u32,
+    )
+        .prop_map(|(requests, per, burst)| limit(By::Address, requests, Duration::from_secs(per), burst))
+}
+
+fn any_limits() -> impl Strategy<Value = Limit> {
+    (1..5000_u32, prop::sample::select(vec![1_u64, 60, 3600]), 1..20_u32, 1..40_usize).prop_map(
+        |(requests, per, burst, keys)| {
+            let limit = limit(By::Address, requests, Duration::from_secs(per), burst);
+            Limit { keys, ..limit }
+        },
+    )
+}
+
+/// Clients and the time that passes before each asks, in parts of what one token takes.
+fn requests(clients: u32) -> impl Strategy<Value = Vec<(u32, f64)>> {
+    let pause = prop_oneof![4 => Just(0.0), 4 => 0.0..0.2, 2 => 0.2..3.0, 1 => 3.0..40.0];
+    prop::collection::vec((0..clients, pause), 1..400)
+}
+
+/// The moments at which these requests come.
+fn moments(limit: &Limit, requests: &[(u32, f64)]) -> Vec<(u32, Duration)> {
+    let token = limit.rate.per.as_nanos() as f64 / f64::from(limit.rate.requests.get());
+    let mut now = Duration::ZERO;
+    let timed = requests.iter().map(|(client, pause)| {
+        now += Duration::from_nanos((pause * token) as u64);
+        (*client, now)
+    });
+    timed.collect()
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    /// While no bucket in use is displaced, each answer is that of a bucket without end.
+    #[test]
+    fn answers_are_those_of_an_unbounded_table(limit in even_limits(), requests in requests(60)) {
+        let limiter = Limiter::new(limit.clone());
+        let mut models = HashMap::new();
+        for (client, now) in moments(&limit, &requests) {
+            let model: &mut Model = models.entry(client).or_insert_with(|| Model::new(&limit));
+            model.fill(now.as_nanos());
+            let admitted = model.take();
+            let decision = limiter.ask(client, Moment::since_start(now));
+            prop_assert_eq!(decision.admitted, admitted, "client {} at {:?}", client, now);
+            prop_assert_eq!(u128::from(decision.remaining()), model.tokens / model.per);
+            let missing = model.burst * model.per - model.tokens;
+            prop_assert_eq!(decision.full().as_nanos(), missing / model.requests);
+            let next = (model.per - model.tokens % model.per) / model.requests;
+            prop_assert_eq!(decision.next().as_nanos(), if missing == 0 { 0 } else { next });
+        }
+        prop_assert_eq!(limiter.displaced(), 0);
+    }
+
+    /// However small the table and whatever arrives: no key gets more than its rate and burst.
+    #[test]
+    fn no_key_ever_gets_more_than_its_rate_and_burst(limit in any_limits(), requests in requests(200)) {
+        let limiter = Limiter::new(limit.clone());
+        let mut models = HashMap::new();
+        for (client, now) in moments(&limit, &requests) {
+            let model: &mut Model = models.entry(client).or_insert_with(|| Model::new(&limit));
+            model.fill(now.as_nanos());
+            // The model pays for what was admitted, and must be able to.
+            if limiter.ask(client, Moment::since_start(now)).admitted {
+                prop_assert!(model.take(), "client {} at {:?} has no token left", client, now);
+            }
+        }
+    }
+
+    /// A client that keeps its distance is served whatever the others do.
+    #[test]
+    fn who_keeps_within_the_rate_is_never_refused(limit in any_limits(), requests in requests(40)) {
+        let limit = Limit { keys: 65_536, ..limit };
+        let limiter = Limiter::new(limit.clone());
+        let token = Duration::from_nanos(1 + limit.rate.per.as_nanos() as u64 / u64::from(limit.rate.requests.get()));
+        let (patient, mut next, mut asked) = (u32::MAX, Duration::ZERO, 0);
+        for (client, now) in moments(&limit, &requests) {
+            limiter.ask(client, Moment::since_start(now));
+            if now >= next {
+                prop_assert!(limiter.ask(patient, Moment::since_start(now)).admitted, "at {:?}", now);
+                next = now + token;
+                asked += 1;
+            }
+        }
+        prop_assert!(asked > 0);
+        prop_assert_eq!(limiter.displaced(), 0);
+    }
+}
+
+/// Two hundred clients near or over their limit, and then 200 000 that come once, through a table
+/// that is far too small for them.
+#[test]
+fn a_flood_of_new_keys_refills_nobodys_bucket() {
+    let limit = Limit { keys: 1024, ..limit(By::Address, 1, SECOND * 60, 10) };
+    let limiter = Limiter::new(limit);
+    let left = |client: u32| u64::from(client % 4);
+    for client in 0..200 {
+        for _ in left(client)..10 {
+            assert!(limiter.ask(client, at(1000)).admitted, "client {client}");
+        }
+    }
+    assert_eq!(limiter.displaced(), 0, "two hundred fit");
+    let mut admitted = 0;
+    for stranger in 1_000_000..1_200_000 {
+        admitted += u32::from(limiter.ask(stranger, at(1001)).admitted);
+    }
+    assert!(limiter.displaced() > 0, "the flood does not fit");
+    // The 1035 places have ten tokens each, however many ask.
+    assert!(admitted <= 10_350, "{admitted}");
+    for client in 0..200 {
+        let mut more = 0;
+        while limiter.ask(client, at(1002)).admitted {
+            more += 1;
+        }
+        assert!(more <= left(client), "client {client} got {more} more, and had {} left", left(client));
+    }
+    // Half a minute refills half a token: no client is better off than it was.
+    for client in (0..200).filter(|client| left(*client) == 0) {
+        assert!(!limiter.ask(client, at(31_000)).admitted, "client {client}");
+    }
+}
+
+/// Strangers that come once leave room again as soon as their buckets are full.
+#[test]
+fn a_flood_that_fits_the_time_disturbs_nobody() {
+    let limit = Limit { keys: 8192, ..limit(By::Address, 100, SECOND, 1) };
+    let limiter = Limiter::new(limit);
+    // A thousand places or so are in use at any time.
+    for stranger in 0..200_000_u32 {
+        let now = Moment::since_start(Duration::from_micros(u64::from(stranger) * 10));
+        assert!(limiter.ask(stranger, now).admitted, "stranger {stranger}");
+    }
+    assert_eq!(limiter.displaced(), 0);
+}
+
+#[test]
+fn memory_is_what_was_stated() {
+    let mut tried = 0;
+    for keys in [1, 7, 1000, 65_536, 1_000_000] {
+        let limiter = Limiter::new(Limit { keys, ..limit(By::Address, 1, SECOND, 1) });
+        let bytes = limiter.limits.rules()[0].table().expect("by address").bytes();
+        assert!(bytes <= keys * 256 / 15 + 256, "{keys} keys take {bytes} bytes");
+        tried += 1;
+    }
+    assert_eq!(tried, 5);
+}
+
+#[test]
+fn threads_share_a_bucket_to_the_last_token() {
+    let few = Limit { keys: 7, ..limit(By::Address, 1, SECOND * 3600, 1000) };
+    for limit in [few.clone(), Limit { by: By::Total, ..few }] {
+        let limiter = Limiter::new(limit);
+        let admitted = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        admitted.fetch_add(limiter.ask(0, at(1)).admitted.into(), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(admitted.into_inner(), 1000);
+        assert_eq!(limiter.limits.rules()[0].refused(), 3000);
+    }
+}
+
+/// Which limits speak, by name: the one that refuses, the one that observes, the tightest.
+fn names<'l>(ruling: &Ruling<'l>) -> [&'l str; 3] {
+    [ruling.refused, ruling.observed, ruling.tightest].map(|told| told.map_or("-", |told| &*told.limit.name))
+}
+
+fn key(text: &str) -> Option<Key> {
+    thread_local!(static HASHER: KeyHasher = hasher());
+    HASHER.with(|hasher| Some(hasher.bytes(text.as_bytes())))
+}
+
+#[test]
+fn limits_are_asked_in_order_until_one_refuses() {
+    let general = [
+        limit(By::Origin, 1, SECOND, 6),
+        limit(By::Total, 1, SECOND, 4),
+        Limit { observe: true, ..limit(By::Route, 1, SECOND, 1) },
+        limit(By::Address, 1, SECOND, 2),
+        limit(By::Device, 1, SECOND, 1),
+    ];
+    let routes = [RouteLimits { name: "/", limits: &[] }];
+    let limits = RateLimits::new(&general, &routes, &["api"], None);
+    let told = |address: &str| {
+        let asker = Asker { address: key(address), route: Some(0), ..Asker::default() };
+        names(&limits.before_verification(&asker, at(1)))
+    };
+    assert_eq!(told("one"), ["-", "-", "address"]);
+    assert_eq!(told("one"), ["-", "route", "address"]);
+    assert_eq!(told("one"), ["address", "-", "-"], "nobody else is asked");
+    assert_eq!(told("two"), ["-", "route", "address"], "one of each is left");
+    assert_eq!(told("three"), ["-", "route", "total"]);
+    assert_eq!(told("six"), ["total", "-", "address"]);
+    let device = |device: Option<Key>| {
+        let asker = Asker { route: Some(0), origin: Some(0), device, ..Asker::default() };
+        names(&limits.after_verification(&asker, at(1)))
+    };
+    assert_eq!(device(key("one")), ["-", "-", "device"]);
+    assert_eq!(device(key("one")), ["device", "-", "-"]);
+    assert_eq!(device(None), ["-", "-", "origin"], "what is not known is not limited");
+    let tally = |by: By| {
+        let rule = limits.rules().iter().find(|rule| rule.limit().by == by).expect("there is one");
+        (rule.refused(), rule.observed())
+    };
+    assert_eq!(
+        By::ALL.into_iter().filter(|by| *by != By::Token).map(tally).collect::<Vec<_>>(),
+        [(1, 0), (1, 0), (0, 3), (1, 0), (0, 0)]
+    );
+}
+
+#[test]
+fn an_address_that_is_exempt_is_not_limited() {
+    let limits = RateLimits::new(&[limit(By::Address, 1, SECOND, 1)], &[], &[], None);
+    for _ in 0..10 {
+        assert_eq!(names(&limits.before_verification(&Asker::default(), at(1))), ["-"; 3]);
+    }
+}
+
+#[test]
+fn a_routes_own_limits_replace_those_of_their_kind_and_count_alone() {
+    let general = [limit(By::Device, 1, SECOND, 3), limit(By::Token, 1, SECOND, 5)];
+    let own = [Limit { name: "login".into(), ..limit(By::Device, 1, SECOND * 60, 1) }];
+    let routes = [
+        RouteLimits { name: "/login", limits: &own },
+        RouteLimits { name: "/", limits: &[] },
+        RouteLimits { name: "/assets/", limits: &[] },
+    ];
+    let limits = RateLimits::new(&general, &routes, &["api"], None);
+    let told = |route: usize| {
+        let asker = Asker { route: Some(route), device: key("d"), token: key("t"), ..Asker::default() };
+        names(&limits.after_verification(&asker, at(1)))
+    };
+    assert_eq!(told(0), ["-", "-", "login"]);
+    assert_eq!(told(0), ["login", "-", "-"]);
+    assert_eq!(told(1), ["-", "-", "device"], "the general limit has not counted");
+    assert_eq!(told(2), ["-", "-", "device"], "and is one for the other routes");
+    assert_eq!(told(1), ["-", "-", "device"]);
+    assert_eq!(told(2), ["device", "-", "-"]);
+    assert!(limits.asks(Some(0), By::Device) && limits.asks(None, By::Token));
+    assert!(!limits.asks(Some(0), By::Origin) && !limits.asks(None, By::Address));
+    let shown: Vec<_> = limits.rules().iter().map(|rule| (rule.route(), &*rule.limit().name)).collect();
+    assert_eq!(shown, [(None, "device"), (None, "token"), (Some("/login"), "login")]);
+}
+
+#[test]
+fn a_bucket_for_each_route_and_each_origin() {
+    let general = [limit(By::Route, 1, SECOND, 1), limit(By::Origin, 1, SECOND, 1)];
+    let routes = ["/a", "/b"].map(|name| RouteLimits { name, limits: &[] });
+    let limits = RateLimits::new(&general, &routes, &["one", "two"], None);
+    let asker =
+        |route: usize, origin: usize| Asker { route: Some(route), origin: Some(origin), ..Asker::default() };
+    for place in [0, 1] {
+        assert_eq!(names(&limits.before_verification(&asker(place, 0), at(1)))[0], "-");
+        assert_eq!(names(&limits.before_verification(&asker(place, 0), at(1)))[0], "route");
+        assert_eq!(names(&limits.after_verification(&asker(0, place), at(1)))[0], "-");
+        assert_eq!(names(&limits.after_verification(&asker(0, place), at(1)))[0], "origin");
+    }
+    assert_eq!(names(&limits.before_verification(&Asker::default(), at(1))), ["-"; 3], "no route, no limit");
+}
+
+#[test]
+fn a_reload_refills_no_bucket_of_a_limit_that_stays() {
+    let general =
+        [limit(By::Address, 1, SECOND, 1), limit(By::Total, 1, SECOND, 2), limit(By::Route, 1, SECOND, 1)];
+    let routes = ["/a", "/b"].map(|name| RouteLimits { name, limits: &[] });
+    let old = RateLimits::new(&general, &routes, &[], None);
+    let asker = |route: usize| Asker { address: key("one"), route: Some(route), ..Asker::default() };
+    assert_eq!(names(&old.before_verification(&asker(0), at(1)))[0], "-");
+
+    let observing = [Limit { observe: true, ..general[0].clone() }, general[1].clone(), general[2].clone()];
+    let turned = ["/c", "/b", "/a"].map(|name| RouteLimits { name, limits: &[] });
+    let new = RateLimits::new(&observing, &turned, &[], Some(&old));
+    let ruling = new.before_verification(&asker(2), at(1));
+    assert_eq!(names(&ruling), ["route", "address", "total"], "/a stands elsewhere and is as empty");
+    assert_eq!(names(&new.before_verification(&asker(1), at(1)))[0], "total", "one token was left of two");
+    assert_eq!(new.rules()[0].observed(), 2);
+
+    let changed = [limit(By::Address, 2, SECOND, 1)];
+    let new = RateLimits::new(&changed, &routes, &[], Some(&new));
+    assert_eq!(names(&new.before_verification(&asker(0), at(1))), ["-", "-", "address"], "another limit");
+}

@@ -1,0 +1,145 @@
+//! TLS towards origins: whom the gateway trusts, under which name, and how keys are agreed on.
+
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
+
+use super::{Reloadable, config, get};
+use crate::harness::tls::Authority;
+use crate::harness::{Origin, Setup, Then};
+use crate::tls::{Folder, Identity};
+
+fn server(authority: &Authority, versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
+    let identity = Identity::new(authority, &["localhost"]);
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_slice(identity.chain.as_bytes()).unwrap()],
+            PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap(),
+        )
+        .unwrap();
+    Arc::new(config)
+}
+
+#[test]
+fn keys_are_agreed_on_in_a_way_that_withstands_quantum_computers() {
+    let authority = Authority::new();
+    let origin = Origin::with_tls(server(&authority, &[&TLS13, &TLS12]));
+    let gateway = Setup::before(&origin).file("SSL_CERT_FILE", &authority.pem).start();
+    gateway.assert_serves(&origin);
+    let [handshake] = &origin.handshakes()[..] else { panic!("{:?}", origin.handshakes()) };
+    assert_eq!(handshake.version, ProtocolVersion::TLSv1_3);
+    assert_eq!(handshake.group, Some(NamedGroup::X25519MLKEM768));
+    assert_eq!(handshake.kind, HandshakeKind::Full, "offered at once");
+    assert_eq!(handshake.server_name.as_deref(), Some("localhost"));
+    assert!(!handshake.has_client_certificate);
+}
+
+#[test]
+fn sessions_are_resumed_in_both_versions() {
+    for version in [&TLS13, &TLS12] {
+        let authority = Authority::new();
+        let origin = Origin::scripted_with_tls(server(&authority, &[version]), |exchange| {
+            exchange.body()?;
+            exchange.answer("200 OK", "hello")?;
+            Ok(Then::Close)
+        });
+        let gateway = Setup::before(&origin).file("SSL_CERT_FILE", &authority.pem).start();
+        for _ in 0..4 {
+            gateway.assert_serves(&origin);
+        }
+        let kinds: Vec<_> = origin.handshakes().iter().map(|handshake| handshake.kind).collect();
+        assert_eq!(kinds.len(), 4, "{version:?}");
+        assert!(kinds[1..].iter().all(|kind| *kind == HandshakeKind::Resumed), "{version:?}: {kinds:?}");
+    }
+}
+
+#[test]
+fn an_authority_of_its_own_is_trusted_for_this_origin_and_no_other_is() {
+    let (own, system) = (Authority::named("own"), Authority::named("system"));
+    let folder = Arc::new(Folder::new());
+    let file = folder.write("ca.pem", &own.pem);
+    let mut cases = 0;
+    for (authority, has_file, status) in
+        [(&own, true, 200), (&system, true, 502), (&own, false, 502), (&system, false, 200)]
+    {
+        let origin = Origin::with_tls(authority.server_named("localhost"));
+        let tls =
+            if has_file { format!(", tls: {{ ca_file: \"{}\" }}", file.display()) } else { String::new() };
+        let config = config(&format!("domain: \"{}\"{tls}", origin.url()), "");
+        let gateway = Setup::bare().config(&config).file("SSL_CERT_FILE", &system.pem).start();
+        assert_eq!(gateway.ask(&get("/")).status, status);
+        assert_eq!(origin.requests().len(), usize::from(status == 200));
+        cases += 1;
+    }
+    assert_eq!(cases, 4);
+}
+
+#[test]
+fn the_certificate_is_held_against_the_configured_name_and_the_host_stays() {
+    let authority = Authority::new();
+    let mut cases = 0;
+    for (name, status) in [("api.internal", 200), ("localhost", 502)] {
+        let origin = Origin::with_tls(authority.server_named(name));
+        let config =
+            config(&format!("domain: \"{}\", tls: {{ server_name: api.internal }}", origin.url()), "");
+        let gateway = Setup::bare().config(&config).file("SSL_CERT_FILE", &authority.pem).start();
+        assert_eq!(gateway.ask(&get("/")).status, status, "{name}");
+        if status == 200 {
+            assert_eq!(origin.handshakes()[0].server_name.as_deref(), Some("api.internal"));
+            assert_eq!(origin.only_request().values("host"), [origin.authority()]);
+        }
+        cases += 1;
+    }
+    assert_eq!(cases, 2);
+}
+
+#[test]
+fn a_kept_connection_that_the_origin_has_closed_without_a_goodbye_is_not_noticed() {
+    let authority = Authority::new();
+    // It takes the second request on its first connection, and hangs up on it.
+    let origin = Origin::scripted_with_tls(authority.server_named("localhost"), |exchange| {
+        exchange.body()?;
+        if exchange.request.connection == 0 && exchange.request.target != "/1" {
+            return Ok(Then::Close);
+        }
+        exchange.answer("200 OK", "hello")
+    });
+    let gateway = Setup::before(&origin).file("SSL_CERT_FILE", &authority.pem).start();
+    assert_eq!(gateway.ask(&get("/1")).text(), "hello");
+    assert_eq!(gateway.ask(&get("/2")).text(), "hello");
+    assert_eq!(origin.targets(), ["/1", "/2", "/2"]);
+}
+
+#[test]
+fn an_answer_that_ends_with_the_connection_is_cut_off_where_tls_does_not_end() {
+    let authority = Authority::new();
+    let origin = Origin::scripted_with_tls(authority.server_named("localhost"), |exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nonly a part of it")?;
+        Ok(Then::Close)
+    });
+    let gateway = Setup::before(&origin).file("SSL_CERT_FILE", &authority.pem).start();
+    let mut client = gateway.connect();
+    client.send(get("/").bytes());
+    assert!(client.try_response_to("GET").is_err(), "whoever sits between could have cut it");
+}
+
+#[test]
+fn an_authority_that_changes_is_taken_at_a_reload() {
+    let (old, new) = (Authority::named("old"), Authority::named("new"));
+    let folder = Arc::new(Folder::new());
+    folder.write("ca.pem", &old.pem);
+    let origin = Origin::with_tls(new.server_named("localhost"));
+    let config = config(&format!("domain: \"{}\", tls: {{ ca_file: ca.pem }}", origin.url()), "");
+    let mut running = Reloadable::start(&folder, &config);
+    assert_eq!(running.gateway.ask(&get("/")).status, 502);
+    folder.write("ca.pem", &new.pem);
+    running.reload(&config);
+    assert_eq!(running.gateway.ask(&get("/")).status, 200);
+}

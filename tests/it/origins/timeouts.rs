@@ -1,0 +1,107 @@
+//! How long an origin may take, and which silence is no fault.
+
+use std::thread;
+use std::time::Duration;
+
+use super::{at, config, counted, gateway, get};
+use crate::harness::tls::Authority;
+use crate::harness::{Exchange, Origin, Setup, Then};
+
+const LABEL: (&str, &str) = ("origin", "api");
+
+/// Half an answer at once, the other half after a while; silence for `/silent`; an echo for a tunnel.
+fn halting(exchange: &mut Exchange<'_>) -> std::io::Result<Then> {
+    match exchange.request.target.as_str() {
+        "/silent" => exchange.wait_for_hangup(),
+        "/tunnel" => {
+            exchange.send(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+            )?;
+            exchange.echo()
+        }
+        _ => {
+            exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")?;
+            // Not to wait for anything: being slow is what is tested.
+            thread::sleep(Duration::from_millis(800));
+            exchange.send("half")?;
+            Ok(Then::KeepAlive)
+        }
+    }
+}
+
+#[test]
+fn the_first_byte_has_a_limit_of_its_own() {
+    let authority = Authority::new();
+    let origins =
+        [Origin::scripted(halting), Origin::scripted_with_tls(authority.server_named("localhost"), halting)];
+    for origin in &origins {
+        let config = config(&format!("domain: \"{}\", first_byte_timeout: 400ms", origin.url()), "");
+        let gateway = Setup::bare().config(&config).file("SSL_CERT_FILE", &authority.pem).start();
+        // The connection is kept, and what was awaited before does not count.
+        for _ in 0..2 {
+            assert_eq!(gateway.ask(&get("/")).text(), "halfhalf");
+        }
+        assert_eq!(origin.connections(), 1);
+        let response = gateway.ask(&get("/silent"));
+        assert_eq!((response.status, response.text().as_str()), (504, "{}"));
+        assert_eq!(counted(&gateway, "errors_total", &[LABEL, ("kind", "read_timeout")]), 1.0);
+        let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 504);
+        assert_eq!(entry["error.type"], "read_timeout");
+    }
+}
+
+#[test]
+fn a_tunnel_may_be_silent_for_longer_than_an_answer() {
+    let origin = Origin::scripted(halting);
+    let gateway = gateway(&format!("{}, first_byte_timeout: 400ms, total_timeout: 700ms", at(&[&origin])));
+    let mut client = gateway.connect();
+    let handshake = get("/tunnel").field("Connection", "Upgrade").field("Upgrade", "websocket");
+    assert_eq!(client.ask(&handshake.field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")).status, 101);
+    for text in ["before", "after"] {
+        client.send(text);
+        assert_eq!(client.exactly(text.len()), text.as_bytes());
+        thread::sleep(Duration::from_millis(800));
+    }
+}
+
+/// Answers with this and then with a byte of it again and again.
+fn dripping(beginning: &'static str, again: &'static str) -> Origin {
+    Origin::troubled(move |exchange| {
+        exchange.send(beginning)?;
+        loop {
+            exchange.send(again)?;
+            thread::sleep(Duration::from_millis(20));
+        }
+    })
+}
+
+#[test]
+fn a_body_that_never_ends_ends_with_the_total_time() {
+    let origin = dripping("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n");
+    let gateway = gateway(&format!("{}, total_timeout: 700ms", at(&[&origin])));
+    let mut client = gateway.connect();
+    client.send(get("/").bytes());
+    assert!(client.try_response_to("GET").is_err(), "the end is not a clean one");
+    gateway.wait_for_count("approov_gateway_upstream_errors_total", &[LABEL, ("kind", "read_timeout")], 1.0);
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn a_head_that_never_ends_ends_with_the_total_time() {
+    let origin = dripping("HTTP/1.1 200 OK\r\nX-Long: ", "x");
+    let gateway = gateway(&format!("{}, total_timeout: 700ms", at(&[&origin])));
+    let response = gateway.ask(&get("/"));
+    assert_eq!((response.status, response.text().as_str()), (504, "{}"));
+    assert_eq!(counted(&gateway, "errors_total", &[LABEL, ("kind", "read_timeout")]), 1.0);
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn the_total_time_holds_for_all_attempts_together() {
+    let silent = || Origin::scripted(|exchange| exchange.wait_for_hangup());
+    let (one, two) = (silent(), silent());
+    let rules = "read_timeout: 60s, total_timeout: 700ms, retries: { attempts: 3, on: [timeout] }";
+    let gateway = gateway(&format!("{}, {rules}", at(&[&one, &two])));
+    assert_eq!(gateway.ask(&get("/")).status, 504);
+    assert_eq!(one.requests().len() + two.requests().len(), 1);
+}

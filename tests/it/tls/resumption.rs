@@ -1,0 +1,171 @@
+//! Sessions that are resumed: over reloads, in other processes, after a handover of keys; and those
+//! that are not.
+
+use std::sync::Arc;
+
+use rustls::client::TicketRequest;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig};
+
+use super::wire::{Client, connect};
+use super::{Folder, Identity, certificates, tickets};
+use crate::harness::tls::Authority;
+use approov_gateway::tls::Tickets;
+
+const NAME: &str = "api.example.com";
+
+fn kind(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>) -> HandshakeKind {
+    let handshake = connect(server, client, NAME);
+    let (client, server) = (handshake.client.expect("the client"), handshake.server.expect("the server"));
+    assert_eq!(client.kind, server.kind);
+    client.kind
+}
+
+/// A listener's folder, and what its `tls` says.
+fn listener(authority: &Authority) -> (Folder, String) {
+    let folder = Folder::new();
+    let tls = certificates(&[folder.identity("own", &Identity::new(authority, &[NAME]))]);
+    (folder, tls)
+}
+
+fn clients(authority: &Authority) -> [Arc<ClientConfig>; 2] {
+    [&TLS12, &TLS13].map(|version| Client::trusting(authority).version(version).build())
+}
+
+#[test]
+fn a_client_that_comes_back_resumes_again_and_again() {
+    let authority = Authority::new();
+    let (folder, tls) = listener(&authority);
+    let server = folder.server(&tls, &tickets());
+    let mut clients = 0;
+    for client in self::clients(&authority) {
+        assert_eq!(kind(&server, &client), HandshakeKind::Full);
+        for _ in 0..5 {
+            assert_eq!(kind(&server, &client), HandshakeKind::Resumed);
+        }
+        clients += 1;
+    }
+    assert_eq!(clients, 2);
+}
+
+/// How many connections a client resumes with the tickets of one handshake.
+fn resumptions(server: &Arc<ServerConfig>, client: ClientConfig) -> usize {
+    let client = Arc::new(client);
+    assert_eq!(kind(server, &client), HandshakeKind::Full);
+    // A server that resumes and gives no new tickets.
+    let mut stingy = ServerConfig::clone(server);
+    (stingy.send_tls13_tickets, stingy.max_tls13_tickets) = (0, 0);
+    let stingy = Arc::new(stingy);
+    (0..100).take_while(|_| kind(&stingy, &client) == HandshakeKind::Resumed).count()
+}
+
+#[test]
+fn one_handshake_gives_as_many_tickets_as_a_client_opens_connections_at_a_time() {
+    let authority = Authority::new();
+    let (folder, tls) = listener(&authority);
+    let server = folder.server(&tls, &tickets());
+    let client = || Arc::unwrap_or_clone(Client::trusting(&authority).version(&TLS13).build());
+    assert_eq!(resumptions(&server, client()), 2);
+    let mut cases = 0;
+    for (asked, given) in [(0, 0), (1, 1), (3, 3), (200, 4)] {
+        let mut client = client();
+        client.send_ticket_request =
+            Some(TicketRequest { new_session_count: asked, resumption_count: asked });
+        assert_eq!(resumptions(&server, client), given, "{asked} asked for");
+        cases += 1;
+    }
+    assert_eq!(cases, 4);
+}
+
+#[test]
+fn nobody_is_invited_to_send_requests_before_the_handshake() {
+    let authority = Authority::new();
+    let (folder, tls) = listener(&authority);
+    let server = folder.server(&tls, &tickets());
+    let mut client = Arc::unwrap_or_clone(Client::trusting(&authority).version(&TLS13).build());
+    client.enable_early_data = true;
+    let client = Arc::new(client);
+    assert_eq!(kind(&server, &client), HandshakeKind::Full);
+    let mut next = ClientConnection::new(client.clone(), NAME.try_into().unwrap()).unwrap();
+    assert!(next.early_data().is_none());
+    assert_eq!(kind(&server, &client), HandshakeKind::Resumed);
+}
+
+#[test]
+fn a_reload_with_a_renewed_certificate_keeps_sessions() {
+    let authority = Authority::new();
+    let (folder, tls) = listener(&authority);
+    let own = tickets();
+    let before = folder.server(&tls, &own);
+    let clients = clients(&authority);
+    for client in &clients {
+        assert_eq!(kind(&before, client), HandshakeKind::Full);
+    }
+    folder.identity("own", &Identity::new(&authority, &[NAME]));
+    let after = folder.server(&tls, &own);
+    for client in &clients {
+        assert_eq!(kind(&after, client), HandshakeKind::Resumed);
+    }
+    let other_process = folder.server(&tls, &tickets());
+    for client in &clients {
+        assert_eq!(kind(&other_process, client), HandshakeKind::Full);
+    }
+}
+
+#[test]
+fn a_successor_with_the_keys_of_its_predecessor_resumes_its_sessions() {
+    let authority = Authority::new();
+    let (folder, tls) = listener(&authority);
+    let own = tickets();
+    let before = folder.server(&tls, &own);
+    let after = folder.server(&tls, &Tickets::import(&own.export()).unwrap());
+    for client in clients(&authority) {
+        assert_eq!(kind(&before, &client), HandshakeKind::Full);
+        assert_eq!(kind(&after, &client), HandshakeKind::Resumed);
+    }
+}
+
+#[test]
+fn processes_with_the_same_ticket_keys_resume_each_other_s_sessions_while_keys_rotate() {
+    let authority = Authority::new();
+    let (folder, tls) = listener(&authority);
+    for (name, seed) in [("old", 1), ("new", 2)] {
+        let mut bytes = [0; 80];
+        aws_lc_rs::rand::fill(&mut bytes).unwrap();
+        bytes[0] = seed;
+        folder.write(name, bytes);
+    }
+    let server = |keys: &str| folder.server(&format!("{tls}, ticket_keys: [{keys}]"), &tickets());
+    let mut cases = 0;
+    for (first, second, expected) in [
+        ("old", "old", HandshakeKind::Resumed),
+        ("old", "new, old", HandshakeKind::Resumed),
+        ("new, old", "old, new", HandshakeKind::Resumed),
+        ("new, old", "new", HandshakeKind::Resumed),
+        ("new, old", "old", HandshakeKind::Full),
+        ("old", "new", HandshakeKind::Full),
+    ] {
+        for client in clients(&authority) {
+            assert_eq!(kind(&server(first), &client), HandshakeKind::Full);
+            assert_eq!(kind(&server(second), &client), expected, "[{first}] then [{second}]");
+            cases += 1;
+        }
+    }
+    assert_eq!(cases, 12);
+}
+
+#[test]
+fn a_listener_for_other_names_resumes_nothing() {
+    let authority = Authority::new();
+    let (folder, tls) = listener(&authority);
+    let own = tickets();
+    let server = folder.server(&tls, &own);
+    let (elsewhere, _) = listener(&authority);
+    let list = [elsewhere.identity("own", &Identity::new(&authority, &[NAME, "www.example.com"]))];
+    let other = elsewhere.server(&certificates(&list), &own);
+    for client in clients(&authority) {
+        assert_eq!(kind(&server, &client), HandshakeKind::Full);
+        assert_eq!(kind(&other, &client), HandshakeKind::Full);
+        assert_eq!(kind(&other, &client), HandshakeKind::Resumed);
+    }
+}
