@@ -17,7 +17,7 @@ const SECRET: &str =
 const PIECE: usize = 12;
 
 /// Files under the names of these keys are read, were they there: not by a fuzzer.
-const FILE_KEYS: [&str; 1] = ["file"];
+const FILE_KEYS: [&str; 2] = ["file", "ticket_keys"];
 
 /// See the module.
 ///

@@ -9,6 +9,9 @@ use approov_gateway::policy::{HostPattern, PathFault, PathPattern, Policy, Route
 
 const MAX_ROUTES: usize = 12;
 
+/// More routes than are tried one after another.
+const MANY: usize = 40;
+
 /// See the module.
 ///
 /// # Panics
@@ -32,6 +35,7 @@ pub fn holds(data: &[u8]) {
     let scan = |path: &[u8]| routes.iter().position(|route| takes(route, method, host, path));
     let looks_at_paths = routes.iter().any(|route| route.path != PathPattern::Prefix("/".into()));
     let table = RouteTable::new(routes.clone());
+    has_an_index_that_finds_the_same(&routes, method, host, path);
     match table.find(method, host, path) {
         Ok(found) => {
             assert_eq!(found.map(|(index, _)| index), scan(path));
@@ -50,6 +54,28 @@ pub fn holds(data: &[u8]) {
                 }
                 Err(form) => assert_eq!(fault, form),
             }
+        }
+    }
+}
+
+/// So many routes that they are not tried one after another: the given ones, and then those again
+/// below names of their own.
+fn has_an_index_that_finds_the_same(routes: &[Route], method: &str, host: &[u8], path: &[u8]) {
+    let other = |index| route(&format!("= - - /other/{index}"));
+    let others = (0..MANY).filter_map(other);
+    let mut all: Vec<Route> = routes.to_vec();
+    all.extend(others);
+    all.extend_from_slice(routes);
+    let table = RouteTable::new(all.clone());
+    let first = all.iter().position(|route| takes(route, method, host, path));
+    if let Ok(found) = table.find(method, host, path) {
+        assert_eq!(found.map(|(index, _)| index), first);
+    }
+    for (index, route) in all.iter().enumerate() {
+        let covering = table.covering(index);
+        assert!(index < routes.len() + MANY || covering.is_some_and(|earlier| earlier < routes.len()));
+        if let Some(earlier) = covering.filter(|_| takes(route, method, host, path)) {
+            assert!(earlier < index && takes(&all[earlier], method, host, path));
         }
     }
 }
