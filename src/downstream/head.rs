@@ -114,7 +114,7 @@ impl HeadReader {
             return Err(HeadFault::TooLarge);
         }
         let colon = memchr::memchr(b':', line).ok_or(HeadFault::Malformed)?;
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let (name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
         // No name begins with a blank, so that a folded line (RFC 9112 §5.2) is none.
         if !is_token(name) || !value.iter().all(|byte| is_value_byte(*byte)) {
             return Err(HeadFault::Malformed);
@@ -206,6 +206,14 @@ impl<'h> RequestLine<'h> {
 fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr(separator, text)?;
     Some((&text[..at], &text[at + 1..]))
+}
+
+/// Without the blanks around a value (RFC 9110 §5.6.3). A carriage return or a form feed is none.
+fn trim_blanks(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// A name or address, and perhaps a port (RFC 9110 §7.2).
@@ -348,6 +356,12 @@ mod tests {
             format!("{line}no colon\r\n\r\n"),
             format!("{line}: y\r\n\r\n"),
             format!("{line}X: a\rb\r\n\r\n"),
+            format!("{line}X: a\r\r\n\r\n"),
+            format!("{line}X: \ra\r\n\r\n"),
+            format!("{line}X: \u{c}a\u{c}\r\n\r\n"),
+            format!("{line}Content-Length: 5\r\r\n\r\n"),
+            format!("{line}Transfer-Encoding: \u{c}chunked\r\n\r\n"),
+            "GET / HTTP/1.1\r\nHost: a\r\r\n\r\n".into(),
             format!("{line}X: a\0b\r\n\r\n"),
             format!("{line}X: a\u{7f}b\r\n\r\n"),
             format!("{line}Content-Length: 5\r\nContent-Length: 5\r\n\r\n"),

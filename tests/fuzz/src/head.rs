@@ -76,7 +76,7 @@ impl<'h> Message<'h> {
 
     fn values(&self, name: &str) -> Vec<&'h [u8]> {
         let named = self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value.trim_ascii()).collect()
+        named.map(|(_, value)| without_blanks(value)).collect()
     }
 
     fn agrees_with(&self, head: &Head) {
@@ -112,7 +112,7 @@ impl<'h> Message<'h> {
         assert_eq!(request.version == http::Version::HTTP_11, self.minor_version == 1);
         assert_eq!(request.headers.len(), self.fields.len());
         for (name, _) in &self.fields {
-            let values = request.headers.get_all(*name).iter().map(|value| value.as_bytes().trim_ascii());
+            let values = request.headers.get_all(*name).iter().map(|value| without_blanks(value.as_bytes()));
             assert_eq!(values.collect::<Vec<_>>(), self.values(name), "{name}");
         }
         if let Body::Length(length) = head.body {
@@ -130,4 +130,12 @@ impl<'h> Message<'h> {
             assert!(!session.is_body_empty());
         }
     }
+}
+
+/// Only these may stand around a value (RFC 9110 §5.6.3).
+fn without_blanks(value: &[u8]) -> &[u8] {
+    let is_content = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(is_content).unwrap_or(value.len());
+    let end = value.iter().rposition(is_content).map_or(start, |last| last + 1);
+    &value[start..end]
 }
