@@ -9,13 +9,13 @@ use std::ops::ControlFlow;
 
 use approov_gateway::limits::{AddressRange, AddressRangeError, AddressSet, read_ranges};
 
-use super::ranges::{bits, is_in};
+use super::ranges::{Number, is_in, number};
 
 /// A network and the length of its prefix.
 type Range = (IpAddr, usize);
 
 /// Ranges that stand beside those of every input, so that there are many.
-const CROWD: u8 = 150;
+const CROWD: u8 = 80;
 
 /// See the module.
 ///
@@ -49,36 +49,33 @@ pub fn holds(data: &[u8]) {
         assert_eq!(range.to_string().parse(), Ok(*range));
     }
 
-    let ends = good.iter().flat_map(|(network, length)| around(*network, *length));
+    let ends = good.iter().flat_map(|(network, length)| around(number(*network), *length));
     let wanted: Vec<IpAddr> = wanted.split(' ').filter_map(|text| text.parse().ok()).chain(ends).collect();
     let crowd = || (0..CROWD).map(|third| (IpAddr::from([198, 18, third, 0]), 25));
     for all in [good.clone(), good.iter().copied().chain(crowd()).collect()] {
         let set: AddressSet = all.iter().map(made).collect();
-        let is_one = |address: IpAddr| all.iter().any(|(network, length)| is_in(address, *network, *length));
+        let numbers: Vec<(Number, usize)> =
+            all.iter().map(|(network, length)| (number(*network), *length)).collect();
         for address in &wanted {
-            assert_eq!(set.contains(*address), is_one(*address), "{address}");
+            let is_one = is_in_one(number(*address), &numbers);
+            assert_eq!(set.contains(*address), is_one, "{address}");
         }
         assert_eq!(set.is_empty(), all.is_empty());
-        assert_eq!(set.ranges(), stretches(&all));
+        assert_eq!(set.ranges(), stretches(&numbers));
     }
 }
 
-/// How many there are without a gap: each begins where a range begins behind an address of none.
-fn stretches(ranges: &[Range]) -> usize {
-    let is_one = |number: &str| {
-        ranges.iter().any(|(network, length)| {
-            let network = bits(*network);
-            network.len() == number.len() && network[..*length] == number[..*length]
-        })
-    };
-    let firsts: BTreeSet<String> = ranges.iter().map(|(network, _)| bits(*network)).collect();
-    firsts.iter().filter(|first| !number_before(first).is_some_and(|before| is_one(&before))).count()
+fn is_in_one(address: Number, ranges: &[(Number, usize)]) -> bool {
+    ranges.iter().any(|(network, length)| is_in(address, *network, *length))
 }
 
-/// The number before, in as many bits; none before zero.
-fn number_before(bits: &str) -> Option<String> {
-    let at = bits.rfind('1')?;
-    Some(format!("{}0{}", &bits[..at], "1".repeat(bits.len() - at - 1)))
+/// How many there are without a gap: each begins where a range begins behind an address of none.
+fn stretches(ranges: &[(Number, usize)]) -> usize {
+    let firsts: BTreeSet<Number> = ranges.iter().map(|(network, _)| *network).collect();
+    let follows_one = |(width, first): Number| {
+        first.checked_sub(1).is_some_and(|before| is_in_one((width, before), ranges))
+    };
+    firsts.into_iter().filter(|first| !follows_one(*first)).count()
 }
 
 fn made((network, length): &Range) -> AddressRange {
@@ -93,50 +90,34 @@ fn content(line: &str) -> &str {
 fn range(text: &str) -> Option<Range> {
     let Some((address, digits)) = text.split_once('/') else {
         let address: IpAddr = text.parse().ok()?;
-        return Some((address.to_canonical(), bits(address).len()));
+        return Some((address.to_canonical(), number(address).0));
     };
     let address: IpAddr = address.parse().ok()?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let length =
-        (0..=most).find(|length| [1, 2, 3].into_iter().any(|width| format!("{length:0width$}") == digits))?;
-    // In its IPv6 form, the first 96 bits of an IPv4 address are always the same.
-    match (address, address.to_canonical()) {
-        (IpAddr::V6(_), IpAddr::V4(canonical)) if length >= 96 => has_no_more(canonical.into(), length - 96),
-        (IpAddr::V6(_), IpAddr::V4(_)) => None,
-        (address, _) => has_no_more(address, length),
+    let length: usize = digits.parse().ok()?;
+    let is_plain = digits.len() <= 3 && format!("{length:0width$}", width = digits.len()) == digits;
+    if !is_plain || length > if address.is_ipv4() { 32 } else { 128 } {
+        return None;
     }
-}
-
-/// The range, if no bit behind its length is set.
-fn has_no_more(network: IpAddr, length: usize) -> Option<Range> {
-    (!bits(network)[length..].contains('1')).then_some((network, length))
+    // In its IPv6 form, the first 96 bits of an IPv4 address are always the same.
+    let length = match (address, address.to_canonical()) {
+        (IpAddr::V6(_), IpAddr::V4(_)) => length.checked_sub(96)?,
+        _ => length,
+    };
+    let (width, bits) = number(address);
+    (bits.trailing_zeros() as usize >= width - length).then_some((address.to_canonical(), length))
 }
 
 /// The first and the last address of a range, and those beyond.
-fn around(network: IpAddr, length: usize) -> Vec<IpAddr> {
-    let first = bits(network);
-    let last = format!("{}{}", &first[..length], "1".repeat(first.len() - length));
-    let last = address(&last);
-    [Some(network), Some(last), before(network), after(last)].into_iter().flatten().collect()
+fn around((width, first): Number, length: usize) -> Vec<IpAddr> {
+    let size = u32::try_from(width - length).ok().and_then(|bits| 1u128.checked_shl(bits)).unwrap_or(0);
+    let last = first.wrapping_add(size).wrapping_sub(1);
+    let ends = [Some(first), Some(last), first.checked_sub(1), last.checked_add(1)];
+    ends.into_iter().flatten().filter_map(|number| address(width, number)).collect()
 }
 
-fn address(bits: &str) -> IpAddr {
-    match bits.len() {
-        32 => IpAddr::V4(u32::from_str_radix(bits, 2).expect("32 bits").into()),
-        _ => IpAddr::V6(u128::from_str_radix(bits, 2).expect("128 bits").into()),
-    }
-}
-
-fn before(address: IpAddr) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(address) => Some(IpAddr::V4(address.to_bits().checked_sub(1)?.into())),
-        IpAddr::V6(address) => Some(IpAddr::V6(address.to_bits().checked_sub(1)?.into())),
-    }
-}
-
-fn after(address: IpAddr) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(address) => Some(IpAddr::V4(address.to_bits().checked_add(1)?.into())),
-        IpAddr::V6(address) => Some(IpAddr::V6(address.to_bits().checked_add(1)?.into())),
+fn address(width: usize, number: u128) -> Option<IpAddr> {
+    match width {
+        32 => Some(IpAddr::V4(u32::try_from(number).ok()?.into())),
+        _ => Some(IpAddr::V6(number.into())),
     }
 }

@@ -10,7 +10,7 @@ use approov_gateway::trusted_proxies::proxy_protocol::{Endpoints, Header};
 use approov_gateway::trusted_proxies::{ClientAddressSource, TrustedProxies};
 use ipnet::IpNet;
 
-use super::ranges::is_in;
+use super::ranges::{is_in, number};
 
 /// An address that is in the range of no proxy, unless all are.
 const STRANGER: &str = "203.0.113.9";
@@ -30,8 +30,9 @@ pub fn holds(data: &[u8]) {
     let proxies = TrustedProxies::new(ranges.clone(), source);
     let values: Vec<&[u8]> = lines.collect();
 
-    let trusts =
-        |address: IpAddr| ranges.iter().any(|range| is_in(address, range.addr(), range.prefix_len().into()));
+    let trusts = |address: IpAddr| {
+        ranges.iter().any(|range| is_in(number(address), number(range.addr()), range.prefix_len().into()))
+    };
     let (is_trusted, own) = (trusts(peer), peer.to_canonical());
     assert_eq!(proxies.trusts(peer), is_trusted);
     let told = match source {

@@ -1,17 +1,19 @@
-//! Ranges of addresses, said naively: by their bits as text.
+//! Addresses as numbers, and ranges of them.
 
 use std::net::IpAddr;
 
-/// The bits of an address; IPv4 written as IPv6 is IPv4.
-pub fn bits(address: IpAddr) -> String {
+/// How many bits an address has, and the number that they are; IPv4 written as IPv6 is IPv4.
+pub type Number = (usize, u128);
+
+pub fn number(address: IpAddr) -> Number {
     match address.to_canonical() {
-        IpAddr::V4(address) => format!("{:032b}", address.to_bits()),
-        IpAddr::V6(address) => format!("{:0128b}", address.to_bits()),
+        IpAddr::V4(address) => (32, address.to_bits().into()),
+        IpAddr::V6(address) => (128, address.to_bits()),
     }
 }
 
-/// Whether an address has the first `length` bits of `network`.
-pub fn is_in(address: IpAddr, network: IpAddr, length: usize) -> bool {
-    let (address, network) = (bits(address), bits(network));
-    address.len() == network.len() && address[..length] == network[..length]
+/// Whether the first `length` bits are those of `network`.
+pub fn is_in((width, address): Number, (network_width, network): Number, length: usize) -> bool {
+    let differing = address ^ network;
+    width == network_width && (length == 0 || differing >> (width - length) == 0)
 }
