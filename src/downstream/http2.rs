@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use std::time::Duration;
+
 use h2::Reason;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
@@ -32,6 +34,9 @@ const MALFORMED: usize = 32;
 /// Bytes of a body on the way to the gateway, for a stream and for all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// For which a client that is sent away may take what is left for it.
+const LEAVE: Duration = Duration::from_secs(1);
 
 fn options(bounds: &Bounds) -> H2Options {
     let mut options = server::default_h2_options();
@@ -105,7 +110,10 @@ pub(super) async fn serve(
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
                 if connection.is_ended() {
-                    return streams.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    streams.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    // Whoever does not read this in time goes without it.
+                    let _ = timeout(LEAVE, poll_fn(|context| streams.poll_closed(context))).await;
+                    return;
                 }
                 let request = Request::new(&requests);
                 if !is_draining && request.number >= bounds.requests {

@@ -109,7 +109,8 @@ fn oversize(request: &RequestHeader, limits: &HeadLimits) -> Option<Size> {
     } else if request.raw_path().len() > limits.target {
         Some(Size::Target)
     } else {
-        (request.headers.len() > limits.fields).then_some(Size::Header)
+        // `:authority` stands for `Host`.
+        (request.headers.len() >= limits.fields).then_some(Size::Header)
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::answer::Answer;
+use crate::limits::Slow;
 use crate::telemetry::UpstreamErrorKind;
 use crate::upstream::Unavailable;
 
@@ -124,13 +125,22 @@ pub(super) fn answer(error: &Error) -> Option<Answer> {
     }
 }
 
+/// What the client was too slow with, if that is why.
+pub(super) fn slowness(error: &Error) -> Option<Slow> {
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::WriteTimedout) => Some(Slow::Write),
+        (ErrorSource::Downstream, _) if is_read_timeout(error) => Some(Slow::Body),
+        _ => None,
+    }
+}
+
 /// `error.type` of the access log.
 pub(super) fn label(error: &Error) -> &'static str {
     match error.esource() {
         ErrorSource::Upstream => kind(error).label(),
+        ErrorSource::Downstream if slowness(error).is_some() => "client_timeout",
         ErrorSource::Downstream => match answer(error) {
             None => "client_closed",
-            Some(Answer::RequestTimeout) => "client_timeout",
             Some(Answer::ContentTooLarge) => "client_too_large",
             Some(_) => "client_malformed",
         },

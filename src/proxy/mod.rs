@@ -33,6 +33,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::downstream::BodyWatch;
+use crate::limits::Cause;
 use crate::telemetry::{AccessLogSink, Metrics};
 use crate::upstream::TUNNEL_IDLE;
 
@@ -257,6 +258,9 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
         if let (Some(error), None) = (error, ctx.error) {
             ctx.error = Some(failure::label(error));
+        }
+        if let Some(slow) = error.and_then(failure::slowness) {
+            self.refuse(&mut ctx.limited, Limited::by(Cause::Time(slow)));
         }
         let sent = Sent {
             status: session.response_written().map(|response| response.status.as_u16()),

@@ -4,18 +4,14 @@
 // The helpers around the test functions are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adversarial;
 mod architecture;
-mod binding_attacks;
-mod claim_attacks;
 mod commands;
 mod config;
 mod corpus;
 mod dependencies;
-mod form_attacks;
 mod harness;
-mod header_attacks;
 mod http2;
-mod http_attacks;
 mod judge;
 mod large_bodies;
 mod lifecycle;

@@ -3,9 +3,12 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use socket2::{Domain, Socket, Type};
 
 use super::DEADLINE;
 use super::wire::{Framing, Wire, framing, latin1, split_head, values};
@@ -191,6 +194,14 @@ impl Client {
         Self { wire: Wire::new(Link::Plain(connect(address))) }
     }
 
+    /// From another address of the loopback interface, 127.0.0.`host`, which may not be welcome.
+    pub fn try_connect_from(host: u8, address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into())?;
+        socket.connect_timeout(&address.into(), DEADLINE)?;
+        Ok(Self { wire: Wire::new(Link::Plain(with_deadlines(socket.into()))) })
+    }
+
     /// Over TLS, once the handshake is done; `before` is sent ahead of it.
     pub fn try_connect_tls(
         address: SocketAddr,
@@ -291,6 +302,10 @@ impl Client {
         self.wire.exactly(count).unwrap()
     }
 
+    pub fn try_exactly(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        self.wire.exactly(count)
+    }
+
     /// Reads `count` bytes without keeping them.
     pub fn skip(&mut self, count: u64) {
         self.wire.skip(count).unwrap();
@@ -329,6 +344,15 @@ impl Client {
         assert!(rest.is_empty(), "more came: {:?}", latin1(&rest));
     }
 
+    /// Whether anything has come, or comes within this time; also the end of the connection.
+    pub fn has_answer(&self, within: Duration) -> bool {
+        let Link::Plain(stream) = &self.wire.stream else { panic!("not over TLS") };
+        stream.set_read_timeout(Some(within)).unwrap();
+        let found = stream.peek(&mut [0]);
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        !found.is_err_and(|error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
+    }
+
     /// Sends nothing more, and goes on reading.
     pub fn finish_sending(&self) {
         match &self.wire.stream {
@@ -339,7 +363,10 @@ impl Client {
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
+    with_deadlines(TcpStream::connect_timeout(&address, DEADLINE).unwrap())
+}
+
+fn with_deadlines(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.set_write_timeout(Some(DEADLINE)).unwrap();
     stream.set_nodelay(true).unwrap();

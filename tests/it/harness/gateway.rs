@@ -193,6 +193,16 @@ impl Gateway {
         Client::connect(self.address())
     }
 
+    /// A connection from 127.0.0.`host`.
+    pub fn connect_from(&self, host: u8) -> Client {
+        self.try_connect_from(host).unwrap()
+    }
+
+    /// The same, where it may be reset.
+    pub fn try_connect_from(&self, host: u8) -> std::io::Result<Client> {
+        Client::try_connect_from(host, self.address())
+    }
+
     /// One request on a connection of its own.
     pub fn ask(&self, message: &Message) -> Response {
         self.connect().ask(message)

@@ -4,7 +4,7 @@ mod activation;
 mod container;
 mod handover;
 mod logs;
-mod reload;
+pub mod reload;
 mod stop;
 mod upgrade;
 mod user;
@@ -20,10 +20,10 @@ use crate::harness::{Client, Exchange, Gate, Gateway, Message, Origin, Setup, Th
 
 /// A private folder for a configuration, a pid file and the socket of upgrades. In the system's
 /// folder for temporary files, for the path of a socket must be short.
-struct Place(PathBuf);
+pub struct Place(PathBuf);
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("approov-it-{}-{number}", std::process::id()));
@@ -35,12 +35,12 @@ impl Place {
         self.0.join(name)
     }
 
-    fn write(&self, name: &str, content: &str) {
+    pub fn write(&self, name: &str, content: &str) {
         fs::write(self.path(name), content).unwrap();
     }
 
     /// The beginning of a configuration of which another process can take over, on free ports.
-    fn config(&self, origin: &Origin, rest: &str) -> String {
+    pub fn config(&self, origin: &Origin, rest: &str) -> String {
         format!(
             "server: {{ threads: 2, pid_file: {}, upgrade_sock: {} }}\n\
              listeners: [ {{ address: \"127.0.0.1:0\" }} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\n{}",
@@ -69,7 +69,7 @@ impl Place {
     }
 
     /// A gateway with this configuration.
-    fn start(&self, config: &str) -> Gateway {
+    pub fn start(&self, config: &str) -> Gateway {
         self.write("gateway.yaml", config);
         self.setup("gateway.yaml", &["run"]).start()
     }

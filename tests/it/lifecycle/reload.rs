@@ -18,7 +18,7 @@ pub(super) fn with_next_secret(config: &str) -> String {
 }
 
 /// Sends SIGHUP and waits until the configuration of this generation is in force.
-pub(super) fn reload(gateway: &Gateway, generation: u64) {
+pub fn reload(gateway: &Gateway, generation: u64) {
     gateway.signal("HUP");
     eventually("the next configuration", || {
         (gateway.version()["config_generation"] == generation).then_some(())

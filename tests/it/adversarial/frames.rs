@@ -1,0 +1,451 @@
+//! HTTP/2 frame by frame: what no well-behaved library would send.
+
+use std::ops::RangeInclusive;
+
+use super::{configured, honest, limited};
+use crate::harness::{Client, Exchange, Gate, Gateway, Http2Client, Message, Origin, Then, latin1, tokens};
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
+const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const WITH_PRIORITY: u8 = 0x20;
+
+/// A frame (RFC 9113 §4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A block of fields, each a literal that is not indexed (RFC 7541 §6.2.2).
+fn block<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            length(text.len(), &mut block);
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// An integer with a prefix of seven bits (RFC 7541 §5.1).
+fn length(length: usize, block: &mut Vec<u8>) {
+    if length < 127 {
+        return block.push(u8::try_from(length).unwrap());
+    }
+    block.push(127);
+    let mut rest = length - 127;
+    while rest >= 128 {
+        block.push(u8::try_from(rest % 128 + 128).unwrap());
+        rest /= 128;
+    }
+    block.push(u8::try_from(rest).unwrap());
+}
+
+/// The fields of an honest request, which reaches the origin if nothing is wrong with it.
+fn fields(token: &str) -> Vec<(&str, &str)> {
+    vec![
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "gateway.test"),
+        (":path", "/attack"),
+        ("approov-token", token),
+    ]
+}
+
+fn request(stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, block(fields.iter().copied()))
+}
+
+/// What became of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum End {
+    /// A header came on the stream.
+    Answered,
+    Reset,
+    /// GOAWAY, or the end of the connection.
+    SentAway,
+}
+
+struct Frames {
+    client: Client,
+}
+
+impl Frames {
+    fn open(gateway: &Gateway) -> Self {
+        let mut client = gateway.connect();
+        client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        client.send(frame(SETTINGS, 0, 0, []));
+        Self { client }
+    }
+
+    /// Sends as much as is taken: the gateway may have closed already.
+    fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.client.try_send(bytes).is_ok()
+    }
+
+    /// Reads until something final is said of a stream.
+    fn end(&mut self, stream: u32) -> End {
+        loop {
+            let Ok(head) = self.client.try_exactly(9) else { return End::SentAway };
+            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            let of = u32::from_be_bytes(head[5..9].try_into().unwrap());
+            if self.client.try_exactly(length).is_err() {
+                return End::SentAway;
+            }
+            match head[3] {
+                HEADERS if of == stream => return End::Answered,
+                RST_STREAM if of == stream => return End::Reset,
+                GOAWAY => return End::SentAway,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What is sent ends in one of the ways that may be, nothing reaches the origin, and the next honest
+/// request is served. Tells of all that fail at once.
+fn assert_refused(cases: Vec<(String, Vec<u8>)>) {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: []");
+    let mut failed = Vec::new();
+    let tried = cases.len();
+    for (what, bytes) in cases {
+        let before = origin.bytes();
+        let mut frames = Frames::open(&gateway);
+        frames.send(&bytes);
+        // Whatever was let pass is followed by something that is not.
+        frames.send(frame(DATA, 0, 0, []));
+        let end = frames.end(1);
+        if origin.bytes() > before {
+            failed.push(format!("{what}: {end:?}, and {} bytes at the origin", origin.bytes() - before));
+        }
+        gateway.assert_serves(&origin);
+    }
+    assert!(tried > 0 && failed.is_empty(), "{} of {tried} failed:\n{}", failed.len(), failed.join("\n"));
+    assert!(origin.targets().iter().all(|target| target == "/honest"));
+}
+
+#[test]
+fn frames_by_hand_are_a_request_if_nothing_is_wrong_with_them() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: []");
+    let token = tokens::valid();
+    let mut frames = Frames::open(&gateway);
+    // An unknown kind of frame is ignored (RFC 9113 §5.5).
+    frames.send(frame(0xfa, 0xff, 0, b"what?"));
+    frames.send(request(1, &fields(&token)));
+    assert_eq!(frames.end(1), End::Answered);
+    assert_eq!(origin.targets(), ["/attack"]);
+    // In pieces, with padding and a priority.
+    let block = block(fields(&token));
+    let (head, tail) = block.split_at(20);
+    let padded = [&[3], &[0, 0, 0, 0, 9][..], head, &[0; 3]].concat();
+    frames.send(frame(HEADERS, PADDED | WITH_PRIORITY | END_STREAM, 3, padded));
+    frames.send(frame(CONTINUATION, END_HEADERS, 3, tail));
+    assert_eq!(frames.end(3), End::Answered);
+    assert_eq!(origin.targets(), ["/attack"; 2]);
+}
+
+#[test]
+fn fields_that_no_request_has_are_refused() {
+    let token = tokens::valid();
+    let without =
+        |name: &str| -> Vec<_> { fields(&token).into_iter().filter(|(other, _)| *other != name).collect() };
+    let with = |name, value| [fields(&token), vec![(name, value)]].concat();
+    let instead = |name: &'static str, value: &'static str| -> Vec<_> {
+        fields(&token).into_iter().map(|field| if field.0 == name { (name, value) } else { field }).collect()
+    };
+    let first = |name, value| [vec![(name, value)], fields(&token)].concat();
+    let mut cases: Vec<(String, Vec<_>)> = Vec::new();
+    for name in [":method", ":path", ":scheme"] {
+        cases.push((format!("without {name}"), without(name)));
+    }
+    for (name, value) in [
+        ("connection", "close"),
+        ("connection", "approov-token"),
+        ("keep-alive", "1"),
+        ("proxy-connection", "close"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "websocket"),
+        ("te", "gzip"),
+        ("X-Upper", "1"),
+        ("", "1"),
+        ("x y", "1"),
+        ("x:y", "1"),
+        ("x\r\ny", "1"),
+        ("x", "1\r\ny: 2"),
+        ("x", "1\n"),
+        ("x", "\0"),
+        ("content-length", "1"),
+        ("content-length", "-1"),
+        ("content-length", "1, 1"),
+        (":path", "/late"),
+        (":unknown", "1"),
+        ("approov-token", "again"),
+    ] {
+        cases.push((format!("with {name:?}: {value:?}"), with(name, value)));
+    }
+    for (name, value) in [
+        (":path", "/twice"),
+        (":method", "POST"),
+        (":authority", "other.test"),
+        (":status", "200"),
+        (":protocol", "websocket"),
+        (":unknown", "1"),
+    ] {
+        cases.push((format!("first {name}: {value}"), first(name, value)));
+    }
+    for (name, value) in [
+        (":path", ""),
+        (":path", "attack"),
+        (":path", "*"),
+        (":path", "http://gateway.test/attack"),
+        (":path", "/attack x"),
+        (":path", "/attack#x"),
+        (":path", "/attack\r\nX: y"),
+        (":path", "/attack\0"),
+        (":path", "/attack HTTP/1.1\r\nHost: x\r\n\r\nGET /smuggled"),
+        (":method", "CONNECT"),
+        (":method", "TRACE"),
+        (":method", "GE T"),
+        (":method", "GET /x HTTP/1.1\r\nX:"),
+        (":method", ""),
+        (":authority", ""),
+        (":authority", "user@gateway.test"),
+        (":authority", "gateway.test/x"),
+        (":authority", "a b"),
+        (":authority", "a\r\nX: y"),
+    ] {
+        cases.push((format!("{name} {value:?}"), instead(name, value)));
+    }
+    cases.push(("another host".into(), with("host", "other.test")));
+    assert_refused(cases.into_iter().map(|(what, fields)| (what, request(1, &fields))).collect());
+}
+
+#[test]
+fn frames_that_break_the_rules_are_refused() {
+    let token = tokens::valid();
+    let block = block(fields(&token));
+    let (head, tail) = block.split_at(20);
+    let begun = frame(HEADERS, END_STREAM, 1, head);
+    let cases = [
+        ("on stream 0", frame(HEADERS, END_HEADERS | END_STREAM, 0, &block)),
+        ("on a stream of the server's", frame(HEADERS, END_HEADERS | END_STREAM, 2, &block)),
+        ("padding longer than the frame", frame(HEADERS, END_HEADERS | END_STREAM | PADDED, 1, [255, 0, 0])),
+        (
+            "a stream that depends on itself",
+            frame(HEADERS, END_HEADERS | WITH_PRIORITY, 1, [&[0, 0, 0, 1, 9], &block[..]].concat()),
+        ),
+        (
+            "a frame in the middle of a header",
+            [begun.clone(), frame(PING, 0, 0, [0; 8]), frame(CONTINUATION, END_HEADERS, 1, tail)].concat(),
+        ),
+        (
+            "a header continued on another stream",
+            [begun.clone(), frame(CONTINUATION, END_HEADERS, 3, tail)].concat(),
+        ),
+        ("nothing to continue", frame(CONTINUATION, END_HEADERS, 1, &block)),
+        (
+            "a frame longer than allowed",
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, [&block[..], &[0; 20_000]].concat()),
+        ),
+        ("an index that does not exist", frame(HEADERS, END_HEADERS | END_STREAM, 1, [0xff, 0xff, 0x7f])),
+        ("an integer without end", frame(HEADERS, END_HEADERS | END_STREAM, 1, [0xff; 40])),
+        (
+            "a table larger than allowed",
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, [&[0x3f, 0xff, 0xff, 0x7f], &block[..]].concat()),
+        ),
+        (
+            "a text longer than the block",
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, [0, 0x7f, 0xff, 0x01, b'x']),
+        ),
+        ("a broken Huffman code", frame(HEADERS, END_HEADERS | END_STREAM, 1, [0, 0x82, 0xff, 0xff, 0x00])),
+        ("data before a header", frame(DATA, END_STREAM, 1, b"GET /attack")),
+        ("a reset before a header", frame(RST_STREAM, 0, 1, [0, 0, 0, 8])),
+        ("a promise by a client", frame(PUSH_PROMISE, END_HEADERS, 1, [&[0, 0, 0, 2], &block[..]].concat())),
+        ("a window that grows by nothing", frame(WINDOW_UPDATE, 0, 0, [0; 4])),
+        ("a window that grows too large", frame(WINDOW_UPDATE, 0, 0, [0x7f, 255, 255, 255]).repeat(2)),
+        ("settings of half a setting", frame(SETTINGS, 0, 0, [0, 4, 0])),
+        ("settings of a stream", frame(SETTINGS, 0, 1, [])),
+        ("an acknowledgement with settings", frame(SETTINGS, ACK, 0, [0, 3, 0, 0, 0, 1])),
+        ("push neither on nor off", frame(SETTINGS, 0, 0, [0, 2, 0, 0, 0, 2])),
+        ("a window beyond all windows", frame(SETTINGS, 0, 0, [0, 4, 255, 255, 255, 255])),
+        ("frames of one byte", frame(SETTINGS, 0, 0, [0, 5, 0, 0, 0, 1])),
+        ("a short ping", frame(PING, 0, 0, [0; 7])),
+        ("a ping of a stream", frame(PING, 0, 1, [0; 8])),
+        ("a short reset", frame(RST_STREAM, 0, 1, [0; 3])),
+    ];
+    assert_refused(cases.into_iter().map(|(what, bytes)| (what.to_owned(), bytes)).collect());
+}
+
+#[test]
+fn a_body_that_is_not_as_long_as_it_says_never_arrives_whole() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: []");
+    let token = tokens::valid();
+    let mut tried = 0;
+    for (declared, sent) in [("10", 5), ("5", 10), ("0", 1)] {
+        let mut fields = fields(&token);
+        fields[0] = (":method", "POST");
+        fields.push(("content-length", declared));
+        let mut frames = Frames::open(&gateway);
+        frames.send(frame(HEADERS, END_HEADERS, 1, block(fields)));
+        frames.send(frame(DATA, END_STREAM, 1, vec![b'x'; sent]));
+        let _ = frames.end(1);
+        gateway.assert_serves(&origin);
+        tried += 1;
+    }
+    assert_eq!(tried, 3);
+    for request in origin.requests() {
+        let declared: usize =
+            request.values("content-length").first().map_or(0, |length| length.parse().unwrap());
+        assert!(
+            request.target == "/honest" || request.body.len() < declared || declared == 0,
+            "{}",
+            latin1(&request.head)
+        );
+    }
+}
+
+/// Nothing that is sent makes the gateway grow by more than this.
+const GROWTH: u64 = 32 * 1024 * 1024;
+
+/// Sends a flood, in portions, until it has been sent or the gateway has had enough; honest requests
+/// are served beside it, and the gateway does not grow.
+fn assert_bears(
+    what: &str,
+    gateway: &Gateway,
+    origin: &Origin,
+    start: &[u8],
+    portion: &[u8],
+    portions: usize,
+) {
+    let before = gateway.memory();
+    let mut frames = Frames::open(gateway);
+    frames.send(start);
+    let mut taken = 0;
+    while taken < portions && frames.send(portion) {
+        taken += 1;
+        if taken % 16 == 1 {
+            gateway.assert_serves(origin);
+        }
+    }
+    gateway.assert_serves(origin);
+    let after = gateway.memory();
+    assert!(after < before + GROWTH, "{what}: {before} bytes, then {after}");
+}
+
+#[test]
+fn floods_of_frames_are_borne() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: []");
+    let token = tokens::valid();
+    let block = block(fields(&token));
+    let begun = frame(HEADERS, END_STREAM, 1, &block);
+    let open = frame(HEADERS, END_HEADERS, 1, &block);
+    let mut tried = 0;
+    for (what, start, piece) in [
+        ("continuations that end never", &begun, frame(CONTINUATION, 0, 1, [0, 1, b'x', 1, b'y'])),
+        ("empty continuations", &begun, frame(CONTINUATION, 0, 1, [])),
+        ("pings", &Vec::new(), frame(PING, 0, 0, [7; 8])),
+        ("settings", &Vec::new(), frame(SETTINGS, 0, 0, [0, 3, 0, 0, 0, 1])),
+        ("priorities", &Vec::new(), frame(PRIORITY, 0, 5, [0, 0, 0, 0, 1])),
+        ("windows", &Vec::new(), frame(WINDOW_UPDATE, 0, 0, [0, 0, 0, 1])),
+        ("empty data", &open, frame(DATA, 0, 1, [])),
+        ("unknown frames", &Vec::new(), frame(0xfa, 0, 0, [0; 100])),
+    ] {
+        assert_bears(what, &gateway, &origin, start, &piece.repeat(1000), 64);
+        tried += 1;
+    }
+    assert_eq!(tried, 8);
+}
+
+#[test]
+fn a_header_that_unfolds_to_many_times_its_size_is_not_unfolded() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: []");
+    let token = tokens::valid();
+    // A field of 4000 bytes goes into the table once, and is then named by one byte each time.
+    let mut bomb = block(fields(&token));
+    bomb.extend([0x40, 1, b'x']);
+    length(4000, &mut bomb);
+    bomb.extend([b'y'; 4000]);
+    bomb.extend([0xbe; 10_000]);
+    let before = gateway.memory();
+    for _ in 0..20 {
+        let mut frames = Frames::open(&gateway);
+        frames.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &bomb));
+        frames.send(frame(DATA, 0, 0, []));
+        let _ = frames.end(1);
+    }
+    assert_eq!(origin.bytes(), 0);
+    assert!(gateway.memory() < before + GROWTH);
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn streams_beyond_the_cap_are_refused_and_the_others_answered() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::troubled(move |exchange: &mut Exchange<'_>| -> std::io::Result<Then> {
+        exchange.body()?;
+        held.pass();
+        exchange.answer("200 OK", "hello")
+    });
+    let gateway = limited(&origin, "rate: []");
+    let token = tokens::valid();
+    let mut frames = Frames::open(&gateway);
+    for number in 0..101 {
+        frames.send(request(number * 2 + 1, &fields(&token)));
+    }
+    assert_eq!(frames.end(201), End::Reset, "the hundred and first");
+    origin.wait_until("a hundred", |record| record.requests.len() == 100);
+    gateway.assert_serves(&origin);
+    gate.open();
+    assert_eq!(frames.end(1), End::Answered);
+}
+
+#[test]
+fn windows_of_nothing_hold_nothing_for_long() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: [], time: { write: 1s, idle: 2s }");
+    let token = tokens::valid();
+    let mut frames = Frames::open(&gateway);
+    let window = |size: u32| frame(SETTINGS, 0, 0, [&[0, 4][..], &size.to_be_bytes()].concat());
+    frames.send(window(0));
+    let streams: RangeInclusive<u32> = 0..=20;
+    for number in streams {
+        frames.send(request(number * 2 + 1, &fields(&token)));
+    }
+    origin.wait_until("all of them", |record| record.requests.len() == 21);
+    gateway.wait_for_count("approov_gateway_limited_total", &[("cause", "write_time")], 21.0);
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn a_grpc_call_that_is_none_is_refused_like_any_other() {
+    let origin = Origin::new();
+    let gateway = configured(&origin, "");
+    let mut client = Http2Client::connect(gateway.address());
+    let call = Message::new("POST", "/posts.Posts/List").field("content-type", "application/grpc");
+    let malformed = client.ask(&Message::new("POST", "/a/../b").field("content-type", "application/grpc"));
+    assert_eq!((malformed.status, malformed.values("grpc-status")), (200, vec!["16"]));
+    assert_eq!(client.ask(&call.token(&tokens::expired())).values("grpc-status"), ["16"]);
+    assert_eq!(client.ask(&honest("/x")).status, 200);
+    assert_eq!(origin.targets(), ["/x"]);
+}

@@ -1,0 +1,212 @@
+//! Floods of requests: what one client, device or token does is not paid by another.
+
+use super::{configured, device, honest, hostile, limited, refused};
+use crate::harness::{Client, Gateway, Http2Client, Message, Origin, Response, Setup, config_before, tokens};
+use crate::lifecycle::Place;
+use crate::lifecycle::reload::reload;
+
+/// How the requests of a flood were answered: `ok` times 200, then `limited` times 429.
+fn assert_flood(ask: impl Fn() -> Response, ok: usize, limited: usize) -> Response {
+    let answers: Vec<_> = (0..ok + limited).map(|_| ask()).collect();
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [vec![200; ok], vec![429; limited]].concat());
+    answers.into_iter().next_back().expect("there was at least one")
+}
+
+fn with(token: &str) -> Message {
+    Message::get("/").token(token)
+}
+
+#[test]
+fn an_address_that_asks_too_often_is_told_so_and_nobody_else() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: [ { by: address, rate: 3/h } ]");
+    let mut client = gateway.connect_from(2);
+    let statuses: Vec<_> = (0..3).map(|_| client.ask(&honest("/x")).status).collect();
+    assert_eq!(statuses, [200; 3]);
+    for forged in ["203.0.113.1", "203.0.113.2"] {
+        let message = ["X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "Forwarded"]
+            .iter()
+            .fold(honest("/x"), |message, name| message.field(name, forged));
+        let answer = client.ask(&message);
+        assert_eq!((answer.status, answer.text().as_str()), (429, "{}"), "on the same connection");
+        assert_eq!(answer.values("ratelimit-policy"), ["\"address\";q=3;w=3600"]);
+        assert_eq!(
+            answer.values("ratelimit"),
+            [format!("\"address\";r=0;t={}", answer.values("retry-after")[0])]
+        );
+        let seconds: u32 = answer.values("retry-after")[0].parse().expect("seconds");
+        assert!((1100..=1200).contains(&seconds), "{seconds}");
+    }
+    assert_eq!(gateway.connect_from(2).ask(&hostile("/x")).status, 429, "whatever its token");
+    assert_eq!(gateway.connect_from(3).ask(&honest("/x")).status, 200);
+    gateway.assert_serves(&origin);
+    assert_eq!(origin.count("/x"), 4);
+    assert_eq!(refused(&gateway, "rate_address"), 3.0);
+    let labels = [("limit", "address"), ("route", ""), ("outcome", "refused")];
+    assert_eq!(gateway.metrics().sum("approov_gateway_rate_limited_total", &labels), 3.0);
+    let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 429);
+    assert_eq!(
+        (&entry["approov.limit"], &entry["approov.limit_name"], &entry["approov.verdict"]),
+        (&"rate_address".into(), &"address".into(), &"denied".into())
+    );
+}
+
+#[test]
+fn ipv6_clients_are_told_apart_by_their_network() {
+    let origin = Origin::new();
+    let listeners = "listeners: [ { address: \"127.0.0.1:0\", trusted_proxies: { ranges: [127.0.0.1] } } ]\n";
+    let limits = "limits: { ipv6_prefix: 64, rate: [ { by: address, rate: 1/h } ] }\n";
+    let config = config_before(&origin, &format!("{listeners}{limits}"));
+    let gateway = Setup::bare().without("GATEWAY_LISTEN").config(&config).start();
+    let ask = |client: &str| gateway.ask(&honest("/x").field("X-Forwarded-For", client)).status;
+    assert_eq!(ask("2001:db8:0:1::1"), 200);
+    assert_eq!(ask("2001:db8:0:1:ffff::2"), 429, "the same network");
+    assert_eq!(ask("2001:db8:0:2::1"), 200, "another one");
+    assert_eq!(ask("192.0.2.1"), 200);
+    assert_eq!(ask("::ffff:192.0.2.1"), 429, "the same address");
+}
+
+#[test]
+fn a_device_that_asks_too_often_leaves_the_others_served_and_strangers_cannot_use_it_up() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: [ { by: device, rate: 2/h } ]");
+    let (one, other) = (device("one"), device("two"));
+    // Not verified, so not that device.
+    let forged = format!("{}x", &one[..one.len() - 1]);
+    let unsigned: Vec<_> = (0..10).map(|_| gateway.ask(&with(&forged)).status).collect();
+    assert_eq!(unsigned, [401; 10]);
+    let answer = assert_flood(|| gateway.ask(&with(&one)), 2, 3);
+    assert_eq!(answer.values("ratelimit-policy"), ["\"device\";q=2;w=3600"]);
+    // Another token of the same device is the same device.
+    assert_eq!(gateway.ask(&with(&device("one"))).status, 429);
+    assert_flood(|| gateway.ask(&with(&other)), 2, 1);
+    assert_eq!((origin.requests().len(), refused(&gateway, "rate_device")), (4, 5.0));
+    let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 429);
+    assert_eq!((&entry["approov.verdict"], &entry["approov.did"]), (&"accepted".into(), &"one".into()));
+}
+
+#[test]
+fn whoever_names_no_device_is_told_apart_by_the_token() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: [ { by: device, rate: 1/h } ]");
+    let token = |ttl| tokens::with_claims(serde_json::json!({ "exp": tokens::in_seconds(ttl) }));
+    let (one, other) = (token(1000), token(2000));
+    assert_flood(|| gateway.ask(&with(&one)), 1, 1);
+    assert_flood(|| gateway.ask(&with(&other)), 1, 1);
+}
+
+#[test]
+fn a_token_is_counted_whatever_its_spelling() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: [ { by: token, rate: 2/h } ]");
+    let token = device("one");
+    assert_flood(|| gateway.ask(&with(&token)), 2, 1);
+    assert_eq!(gateway.ask(&with(&format!("  {token} "))).status, 429);
+    assert_eq!(gateway.ask(&with(&device("two"))).status, 200);
+}
+
+#[test]
+fn routes_origins_and_the_total_have_limits_of_their_own() {
+    let origin = Origin::new();
+    let gateway = configured(
+        &origin,
+        "limits: { rate: [ { by: route, rate: 5/h }, { by: total, rate: 12/h }, { by: origin, rate: 7/h } ] }\n\
+         routes:\n\
+         \x20 - { path: /login, limits: { rate: [ { by: route, rate: 1/h, name: login } ] } }\n\
+         \x20 - { path: /open/, policy: open }\n\
+         \x20 - { path: / }\n",
+    );
+    let ask = |target: &str| gateway.ask(&honest(target));
+    let answer = assert_flood(|| ask("/login"), 1, 2);
+    assert_eq!(answer.values("ratelimit-policy"), ["\"login\";q=1;w=3600"]);
+    let answer = assert_flood(|| ask("/x"), 5, 2);
+    assert_eq!(answer.values("ratelimit-policy"), ["\"route\";q=5;w=3600"]);
+    // The origin has been asked by all routes together.
+    let answer = assert_flood(|| gateway.ask(&Message::get("/open/x")), 1, 1);
+    assert_eq!(answer.values("ratelimit-policy"), ["\"origin\";q=7;w=3600"]);
+    // And all of these have passed the total first.
+    let last = ask("/y");
+    assert_eq!((last.status, last.values("ratelimit-policy")), (429, vec!["\"total\";q=12;w=3600"]));
+}
+
+#[test]
+fn a_limit_that_observes_refuses_nobody_and_is_seen() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: [ { by: address, rate: 1/h, observe: true } ]");
+    let answer = assert_flood(|| gateway.ask(&honest("/x")), 3, 0);
+    assert_eq!(answer.values("ratelimit"), [""; 0]);
+    assert_eq!((origin.count("/x"), refused(&gateway, "rate_address")), (3, 0.0));
+    let labels = [("cause", "rate_address"), ("outcome", "observed")];
+    assert_eq!(gateway.metrics().sum("approov_gateway_limited_total", &labels), 2.0);
+    let entry = gateway.wait_for_entry(|entry| entry["approov.limit"] == "rate_address");
+    assert_eq!(
+        (&entry["http.response.status_code"], &entry["approov.limit_observed"]),
+        (&200.into(), &true.into())
+    );
+}
+
+#[test]
+fn clients_hear_what_is_left_where_that_is_wanted() {
+    let origin = Origin::new();
+    let gateway = limited(
+        &origin,
+        "rate_fields: true, rate: [ { by: address, rate: 60/m, burst: 10 }, { by: device, rate: 1/m, burst: 3 } ]",
+    );
+    let left = || {
+        let answer = gateway.ask(&with(&device("one")));
+        (answer.status, answer.values("ratelimit")[0].split(";t=").next().map(str::to_owned))
+    };
+    assert_eq!(left(), (200, Some("\"device\";r=2".into())), "the one of which least is left");
+    assert_eq!(left(), (200, Some("\"device\";r=1".into())));
+}
+
+#[test]
+fn a_reload_fills_no_bucket() {
+    let (origin, place) = (Origin::new(), Place::new());
+    let config = |rate: &str| place.config(&origin, &format!("limits: {{ allow: [], rate: [ {rate} ] }}\n"));
+    let address = "{ by: address, rate: 1/h }";
+    let gateway = place.start(&config(address));
+    assert_flood(|| gateway.ask(&honest("/x")), 1, 1);
+    place.write("gateway.yaml", &config(&format!("{{ by: device, rate: 100/h }}, {address}")));
+    reload(&gateway, 2);
+    assert_eq!(gateway.ask(&honest("/x")).status, 429);
+    place.write("gateway.yaml", &config(""));
+    reload(&gateway, 3);
+    assert_eq!(gateway.ask(&honest("/x")).status, 200);
+}
+
+#[test]
+fn a_grpc_client_that_asks_too_often_is_told_in_its_own_words() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: [ { by: address, rate: 1/h } ]");
+    let mut client = Http2Client::connect(gateway.address());
+    assert_eq!(client.ask(&honest("/x")).status, 200);
+    let call = Message::new("POST", "/posts.Posts/List").field("content-type", "application/grpc");
+    let answer = client.ask(&call);
+    assert_eq!((answer.status, answer.values("grpc-status")), (200, vec!["8"]), "RESOURCE_EXHAUSTED");
+    assert_eq!(client.ask(&honest("/x")).status, 429, "and others in theirs");
+}
+
+#[test]
+fn memory_stays_bounded_whatever_keys_arrive() {
+    let origin = Origin::new();
+    let gateway = limited(
+        &origin,
+        "connections: { requests: 1000000 }, rate: [ { by: device, rate: 1000/s, keys: 1024 } ]",
+    );
+    let mut client: Client = gateway.connect();
+    let busy = device("busy");
+    let mut ask = |token: &str| assert_eq!(client.ask(&with(token)).status, 200);
+    let rounds = |gateway: &Gateway, ask: &mut dyn FnMut(&str), from: usize| {
+        for number in 0..3000 {
+            ask(&device(&format!("{from}-{number}")));
+        }
+        gateway.memory()
+    };
+    ask(&busy);
+    let before = rounds(&gateway, &mut ask, 0);
+    let after = rounds(&gateway, &mut ask, 1);
+    ask(&busy);
+    assert!(after < before + 4 * 1024 * 1024, "{before} bytes, then {after}");
+}

@@ -1,0 +1,204 @@
+//! Slow senders, slow readers, and those who say nothing. The waits are those of the gateway's time
+//! limits, set to the shortest there are.
+
+use std::time::{Duration, Instant};
+
+use super::{honest, hostile, limited, refused};
+use crate::harness::tls::Authority;
+use crate::harness::{Client, Gateway, Http2Client, Message, Origin, Setup, Then, config_before, tokens};
+use crate::tls::{Folder, Identity};
+
+/// One second for everything.
+const SHORT: &str =
+    "requests: { body_rate: 1KiB }, time: { handshake: 1s, header: 1s, body: 1s, idle: 1s, write: 1s }";
+
+/// Sends `piece` every fiftieth of a second until there is an answer.
+fn drip(client: &mut Client, piece: &str) {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(10) {
+        if client.try_send(piece).is_err() || client.has_answer(Duration::from_millis(20)) {
+            return;
+        }
+    }
+    panic!("it was let go on for ten seconds");
+}
+
+#[test]
+fn a_header_that_comes_byte_by_byte_is_not_waited_for() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, SHORT);
+    for token in [tokens::valid(), tokens::wrongly_signed()] {
+        let mut client = gateway.connect();
+        client.send(format!("GET /slow HTTP/1.1\r\nHost: a\r\nApproov-Token: {token}\r\nX: "));
+        drip(&mut client, "x");
+        let answer = client.response();
+        assert_eq!((answer.status, answer.values("connection")), (408, vec!["close"]));
+        client.assert_closed();
+    }
+    assert_eq!((origin.bytes(), refused(&gateway, "header_time")), (0, 2.0));
+    let entry = gateway.wait_for_entry(|entry| entry["approov.limit"] == "header_time");
+    assert_eq!((&entry["http.response.status_code"], &entry["url.path"]), (&408.into(), &"/slow".into()));
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn who_says_nothing_is_dropped_without_a_word() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, SHORT);
+    // Before a first request, between two, and in the middle of the preface of HTTP/2.
+    let mut silent = gateway.connect();
+    let mut kept = gateway.connect();
+    assert_eq!(kept.ask(&honest("/x")).status, 200);
+    let mut preface = gateway.connect();
+    preface.send("PRI * HTTP/2.0\r\n");
+    silent.assert_closed();
+    kept.assert_closed();
+    // What is none is a request of HTTP/1, and not a good one.
+    assert_eq!(preface.response().status, 400);
+    let mut http2 = Http2Client::connect(gateway.address());
+    assert_eq!(http2.ask(&honest("/x")).status, 200);
+    http2.wait_for_end().expect("told to go, without an error");
+    gateway.assert_serves(&origin);
+}
+
+/// A POST whose body is announced and does not come.
+fn upload(gateway: &Gateway, target: &str) -> Client {
+    let mut client = gateway.connect();
+    client.send(format!(
+        "POST {target} HTTP/1.1\r\nHost: a\r\nApproov-Token: {}\r\nContent-Length: 100000\r\n\r\nbegin",
+        tokens::valid()
+    ));
+    client
+}
+
+#[test]
+fn a_body_that_does_not_come_or_comes_byte_by_byte_is_not_waited_for() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, SHORT);
+    let mut silent = upload(&gateway, "/silent");
+    assert_eq!(silent.response().status, 408);
+    silent.assert_closed();
+    let mut slow = upload(&gateway, "/slow");
+    drip(&mut slow, "x");
+    assert_eq!(slow.response().status, 408);
+    slow.assert_closed();
+    // As long as it comes, it may take its time.
+    let mut steady = gateway.connect();
+    steady.send(format!(
+        "POST /steady HTTP/1.1\r\nHost: a\r\nApproov-Token: {}\r\nContent-Length: 300000\r\n\r\n",
+        tokens::valid()
+    ));
+    let start = Instant::now();
+    for _ in 0..29 {
+        steady.send([b'x'; 10_000]);
+        assert!(!steady.has_answer(Duration::from_millis(80)), "cut off after {:?}", start.elapsed());
+    }
+    steady.send([b'x'; 10_000]);
+    assert_eq!(steady.response().status, 200);
+    assert!(start.elapsed() > Duration::from_secs(2), "or it has shown nothing");
+    let whole: Vec<_> = origin
+        .requests()
+        .into_iter()
+        .filter(|request| request.body.len() == 300_000)
+        .map(|request| request.target)
+        .collect();
+    assert_eq!(whole, ["/steady"], "no other arrived whole");
+    gateway.wait_for_count("approov_gateway_limited_total", &[("cause", "body_time")], 2.0);
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn a_slow_body_over_http_2_ends_its_stream_alone() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, &format!("rate: [], connections: {{ requests: 1000000 }}, {SHORT}"));
+    let mut client = Http2Client::connect(gateway.address());
+    let mut silent = client.begin(&Message::new("POST", "/silent").token(&tokens::valid()), false);
+    client.send_body(&mut silent, b"begin", false);
+    // The connection is busy with others.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        assert_eq!(client.ask(&honest("/other")).status, 200);
+    }
+    let error = client.try_response(silent).expect_err("its stream is reset");
+    assert!(error.is_reset(), "{error}");
+    assert_eq!(client.ask(&honest("/other")).status, 200);
+    let entry = gateway.wait_for_entry(|entry| entry["url.path"] == "/silent");
+    assert_eq!(
+        (&entry["error.type"], &entry["approov.limit"], entry.get("http.response.status_code")),
+        (&"client_timeout".into(), &"body_time".into(), None)
+    );
+    assert_eq!(refused(&gateway, "body_time"), 1.0);
+}
+
+/// Answers with more than all buffers on the way can hold.
+fn endless() -> Origin {
+    Origin::troubled(|exchange| {
+        exchange.body()?;
+        exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        // Until the gateway hangs up.
+        while exchange.send(&chunk).is_ok() {}
+        Ok(Then::Close)
+    })
+}
+
+#[test]
+fn a_reader_that_never_reads_holds_nothing_for_long() {
+    let origin = endless();
+    let gateway = limited(&origin, SHORT);
+    let mut client = gateway.connect();
+    client.send(honest("/endless").bytes());
+    let mut http2 = Http2Client::connect(gateway.address());
+    let pending = http2.send(&honest("/endless"));
+    origin.wait_until("both", |record| record.requests.len() == 2);
+    origin.wait_until("the gateway's leaving", |record| record.ended >= 2);
+    gateway.wait_for_count("approov_gateway_limited_total", &[("cause", "write_time")], 2.0);
+    let entry = gateway.wait_for_entry(|entry| entry["approov.limit"] == "write_time");
+    assert_eq!(entry["error.type"], "client_timeout");
+    drop((client, pending));
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn a_handshake_that_does_not_come_is_not_waited_for() {
+    let origin = Origin::new();
+    let folder = Folder::new();
+    let certificate = folder.identity("own", &Identity::new(&Authority::new(), &["api.example.com"]));
+    let listeners = format!(
+        "listeners: [ {{ address: \"127.0.0.1:0\", tls: {{ certificates: [ {certificate} ] }} }} ]\n\
+         limits: {{ allow: [], {SHORT} }}\n",
+    );
+    let file = folder.write("gateway.yaml", config_before(&origin, &listeners));
+    let setup = Setup::bare().without("GATEWAY_LISTEN").env("GATEWAY_CONFIG", &file.to_string_lossy());
+    let gateway = setup.start();
+    let mut silent = gateway.connect();
+    silent.assert_closed();
+    let mut slow = gateway.connect();
+    slow.send([0x16, 3, 1, 2, 0, 1]);
+    slow.assert_closed();
+    assert_eq!(refused(&gateway, "handshake_time"), 2.0);
+    let labels = [("result", "timed_out")];
+    assert_eq!(gateway.metrics().sum("approov_gateway_tls_handshakes_total", &labels), 2.0);
+}
+
+#[test]
+fn slow_clients_by_the_thousand_do_not_keep_honest_ones_from_being_served() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "connections: { per_address: 5000 }, rate: []");
+    let mut slow = Vec::new();
+    for number in 0..2000 {
+        let mut client = gateway.connect_from(2);
+        match number % 3 {
+            0 => client.send("GET / HTTP/1.1\r\nHost: a\r\n"),
+            1 => client.send("P"),
+            _ => {}
+        }
+        slow.push(client);
+    }
+    for _ in 0..50 {
+        gateway.assert_serves(&origin);
+    }
+    let open = gateway.metrics().sum("approov_gateway_connections", &[]);
+    assert!(open >= 2000.0, "{open}");
+    assert_eq!(gateway.connect_from(3).ask(&hostile("/")).status, 401);
+}
