@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use super::error::{Located, Report};
+use super::named_file;
 use super::{AccessLog, Log};
 
 /// The log's settings, and whether its file could be written; none is made.
@@ -16,7 +17,7 @@ pub(super) fn log(access: Option<AccessLog>, file: Option<Located<PathBuf>>, rep
             let message = "the access log is off, so that nothing is written there";
             report.warning(at, message, "write log.access: json, or remove the key");
         } else if let Err(error) = try_appending(path) {
-            let message = format!("{} cannot be written: {error}", path.display());
+            let message = format!("{} cannot be written: {error}", named_file::shown(path));
             report.problem(at, message, "make its folder, and let the gateway's user write there");
         }
     }

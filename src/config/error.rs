@@ -232,7 +232,7 @@ fn sorted(problems: RefCell<Vec<Problem>>) -> Vec<Problem> {
 
 /// The longest text that a message repeats. Any secret is longer, so that one pasted into the
 /// wrong place is not printed.
-const MAX_QUOTED: usize = 40;
+pub(super) const MAX_QUOTED: usize = 40;
 
 /// A text from the configuration, as a message shows it.
 pub(super) fn quoted(text: &str) -> String {

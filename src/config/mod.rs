@@ -57,6 +57,7 @@ pub use origins::{
 pub use quantity::{show_rate, show_size};
 pub use text::{show_duration, strategy_name};
 
+use env::Overrides;
 use error::{Location, Report, Reported};
 use keys::{LoadedKey, LoadedMaterial};
 use resolve::Sources;
@@ -69,6 +70,20 @@ use resolve::Sources;
 pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Settings, Problems> {
     let report = Report::default();
     let settings = sources(file, environment, &report).and_then(|read| resolve::settings(read, &report));
+    let (settings, warnings, files) = report.finish(settings)?;
+    Ok(Settings { warnings, files, ..settings })
+}
+
+/// Like [`load`], for the text of a configuration file that need not exist. Relative paths in it
+/// begin at the folder of `name`.
+///
+/// # Errors
+/// Every problem of the text's and the environment's values.
+pub fn load_text(text: &str, name: &Path, environment: &Environment) -> Result<Settings, Problems> {
+    let report = Report::default();
+    let overrides = environment.overrides(&report);
+    let settings =
+        text_sources(text, name, overrides, &report).and_then(|read| resolve::settings(read, &report));
     let (settings, warnings, files) = report.finish(settings)?;
     Ok(Settings { warnings, files, ..settings })
 }
@@ -124,13 +139,17 @@ fn sources(file: Option<&Path>, environment: &Environment, report: &Report) -> R
             overrides,
         });
     };
-    let name: Arc<Path> = path.as_path().into();
+    let text = read_text(&path, &Location::file(path.as_path().into(), None), report)?;
+    text_sources(&text, &path, overrides, report)
+}
+
+fn text_sources(text: &str, path: &Path, overrides: Overrides, report: &Report) -> Result<Sources, Reported> {
+    let name: Arc<Path> = path.into();
     let whole = Location::file(Arc::clone(&name), None);
-    let text = read_text(&path, &whole, report)?;
-    let tree = yaml::parse(&text, &name, report)?;
+    let tree = yaml::parse(text, &name, report)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let file = file::read(&reader::Value::root(&tree, whole.clone(), report), folder);
-    Ok(Sources { path: Some(path), whole, file, overrides })
+    Ok(Sources { path: Some(path.to_owned()), whole, file, overrides })
 }
 
 fn read_text(path: &Path, whole: &Location, report: &Report) -> Result<String, Reported> {

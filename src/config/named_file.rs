@@ -2,11 +2,14 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::error::{Located, Location, Report, Reported};
+use crate::approov::Secret;
+
+use super::error::{Located, Location, MAX_QUOTED, Report, Reported};
 use super::reader::Value;
 
 /// A file name; a relative one begins at the folder of the configuration file.
@@ -38,9 +41,22 @@ pub(super) fn read(
     match File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
         Ok(_) => Ok(bytes),
         Err(error) => {
-            let message = format!("{} cannot be read: {error}", path.display());
+            let message = format!("{} cannot be read: {error}", shown(path));
             Err(report.problem(at, message, "check the path and who may read the file"))
         }
+    }
+}
+
+/// The name of a file that cannot be used, as messages show it; hidden where it might be the secret
+/// itself, written in place of a file's name.
+pub(super) fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let folders = text.match_indices('/').map(|(slash, _)| slash + 1);
+    let is_secret = iter::once(0).chain(folders).any(|from| Secret::from_base64(&text[from..]).is_ok());
+    if is_secret || text.split('/').any(|name| name.chars().count() > MAX_QUOTED) {
+        "a file whose name might be a secret".to_owned()
+    } else {
+        text.escape_debug().to_string()
     }
 }
 

@@ -248,10 +248,18 @@ fn is_boolean(text: &str) -> bool {
 /// A key as messages show it. A secret written without the blank after the colon becomes part of
 /// a key, so that only what looks like a name is shown.
 fn shown_key(key: &str) -> String {
-    let is_name = key.len() <= 32
-        && !key.is_empty()
-        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-    if is_name { key.to_owned() } else { "(key not shown)".to_owned() }
+    if is_name(key) { key.to_owned() } else { "(key not shown)".to_owned() }
+}
+
+/// Whether a key of the operator's own is a name, and can be shown.
+pub(super) fn is_name(key: &str) -> bool {
+    (1..=32).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}
+
+/// The names among `keys`, as messages list them; the others have been reported.
+pub(super) fn list_names<'k>(keys: impl IntoIterator<Item = &'k str>) -> String {
+    keys.into_iter().filter(|key| is_name(key)).collect::<Vec<_>>().join(", ")
 }
 
 /// How many worker threads can be asked for.

@@ -7,6 +7,7 @@ use crate::policy::{PathPattern, Policy, Route, RouteTable};
 
 use super::error::{Located, Location, Report, Reported, quoted, suggest};
 use super::file::{PathMatch, RouteSection};
+use super::reader::{is_name, list_names};
 
 /// What routes refer to.
 pub(super) struct Surroundings<'s> {
@@ -28,7 +29,8 @@ pub(super) fn routes(
     let Surroundings { strategy, origins, asks_for_certificates } = *around;
     let Some(Located { value: sections, at }) = sections else {
         if origins.len() > 1 {
-            let message = format!("there are several origins ({}) and no routes", origins.join(", "));
+            let names = list_names(origins.iter().copied());
+            let message = format!("there are several origins ({names}) and no routes");
             report.problem(whole, message, "write routes, each with its origin");
         }
         return RouteTable::new(vec![whole_api(strategy)]);
@@ -109,12 +111,12 @@ fn origin(
     match &section.origin {
         Some(Located { value: name, at }) => {
             origins.iter().position(|origin| *origin == name.as_str()).ok_or_else(|| {
-                let mend = suggest(name, origins.iter().copied());
+                let mend = suggest(name, origins.iter().copied().filter(|origin| is_name(origin)));
                 report.problem(at, format!("there is no origin {}", quoted(name)), mend)
             })
         }
         None if origins.len() > 1 && policy != Policy::Deny => {
-            let mend = format!("write origin: and one of {}", origins.join(", "));
+            let mend = format!("write origin: and one of {}", list_names(origins.iter().copied()));
             Err(report.problem(&section.at, "origin is missing, and there are several", mend))
         }
         None => Ok(0),

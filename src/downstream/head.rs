@@ -55,6 +55,8 @@ pub struct HeadReader {
     scanned: usize,
     fields: usize,
     is_http_1_1: bool,
+    /// What a `CONNECT` names, and its `Host` must name as well (RFC 9112 §3.2.3).
+    authority: Option<Box<[u8]>>,
     hosts: usize,
     length: Option<u64>,
     is_chunked: bool,
@@ -93,7 +95,7 @@ impl HeadReader {
 
     /// Method, target in origin-form and version (RFC 9112 §3), single blanks between them.
     fn request_line(&mut self, line: &[u8], limits: &HeadLimits) -> Result<(), HeadFault> {
-        let RequestLine { target, version, .. } = RequestLine::split(line).ok_or(HeadFault::Malformed)?;
+        let RequestLine { method, target, version } = RequestLine::split(line).ok_or(HeadFault::Malformed)?;
         self.is_http_1_1 = match version {
             b"HTTP/1.1" => true,
             b"HTTP/1.0" => false,
@@ -102,6 +104,7 @@ impl HeadReader {
         if target.len() > limits.target {
             return Err(HeadFault::TargetTooLong);
         }
+        self.authority = (method == b"CONNECT").then(|| target.into());
         Ok(())
     }
 
@@ -111,7 +114,7 @@ impl HeadReader {
             return Err(HeadFault::TooLarge);
         }
         let colon = memchr::memchr(b':', line).ok_or(HeadFault::Malformed)?;
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let (name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
         // No name begins with a blank, so that a folded line (RFC 9112 §5.2) is none.
         if !is_token(name) || !value.iter().all(|byte| is_value_byte(*byte)) {
             return Err(HeadFault::Malformed);
@@ -130,7 +133,8 @@ impl HeadReader {
 
     fn host(&mut self, value: &[u8]) -> Result<(), HeadFault> {
         self.hosts += 1;
-        if is_host(value) { Ok(()) } else { Err(HeadFault::Malformed) }
+        let is_the_authority = self.authority.as_deref().is_none_or(|authority| authority == value);
+        if is_host(value) && is_the_authority { Ok(()) } else { Err(HeadFault::Malformed) }
     }
 
     /// Once, in digits.
@@ -154,7 +158,8 @@ impl HeadReader {
     }
 
     fn finish(&self, length: usize) -> Result<Head, HeadFault> {
-        let has_host = self.hosts == 1 || (self.hosts == 0 && !self.is_http_1_1);
+        let is_optional = !self.is_http_1_1 && self.authority.is_none();
+        let has_host = self.hosts == 1 || (self.hosts == 0 && is_optional);
         let body = match (self.length, self.is_chunked) {
             (length, false) => Body::Length(length.unwrap_or(0)),
             (None, true) if self.is_http_1_1 => Body::Chunked,
@@ -201,6 +206,14 @@ impl<'h> RequestLine<'h> {
 fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr(separator, text)?;
     Some((&text[..at], &text[at + 1..]))
+}
+
+/// Without the blanks around a value (RFC 9110 §5.6.3). A carriage return or a form feed is none.
+fn trim_blanks(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// A name or address, and perhaps a port (RFC 9110 §7.2).
@@ -331,6 +344,11 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a b\r\n\r\n".into(),
             "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".into(),
             "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
+            "CONNECT a:443 HTTP/1.1\r\nHost: a:80\r\n\r\n".into(),
+            "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "CONNECT a:443 HTTP/1.0\r\n\r\n".into(),
+            "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "CONNECT x@a HTTP/1.1\r\nHost: x@a\r\n\r\n".into(),
             format!("{line}Host: a\r\n\r\n"),
             format!("{line}X : y\r\n\r\n"),
             format!("{line} X: y\r\n\r\n"),
@@ -338,6 +356,12 @@ mod tests {
             format!("{line}no colon\r\n\r\n"),
             format!("{line}: y\r\n\r\n"),
             format!("{line}X: a\rb\r\n\r\n"),
+            format!("{line}X: a\r\r\n\r\n"),
+            format!("{line}X: \ra\r\n\r\n"),
+            format!("{line}X: \u{c}a\u{c}\r\n\r\n"),
+            format!("{line}Content-Length: 5\r\r\n\r\n"),
+            format!("{line}Transfer-Encoding: \u{c}chunked\r\n\r\n"),
+            "GET / HTTP/1.1\r\nHost: a\r\r\n\r\n".into(),
             format!("{line}X: a\0b\r\n\r\n"),
             format!("{line}X: a\u{7f}b\r\n\r\n"),
             format!("{line}Content-Length: 5\r\nContent-Length: 5\r\n\r\n"),

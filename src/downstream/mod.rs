@@ -33,11 +33,11 @@ use crate::upstream::OriginConnector;
 
 pub use accept::accept;
 pub use bounds::Bounds;
-pub use head::HeadLimits;
+pub use head::{Body, Head, HeadFault, HeadLimits, HeadReader, RequestLine};
 pub use listener::{Listener, SharedListener};
 
 pub(crate) use body_watch::BodyWatch;
-pub(crate) use head::{RequestLine, is_host, is_target_byte};
+pub(crate) use head::{is_host, is_target_byte};
 
 /// The proxy of a worker.
 pub type Proxy = HttpProxy<Gateway, OriginConnector>;

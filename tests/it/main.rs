@@ -9,6 +9,8 @@ mod architecture;
 mod clients;
 mod commands;
 mod config;
+mod corpus;
+mod dependencies;
 mod harness;
 mod http2;
 mod judge;

@@ -243,6 +243,7 @@ fn what_is_no_request_is_answered_alike_counted_and_logged_and_the_connection_en
         ("garbage\r\n\r\n".to_owned(), 400),
         ("GET / HTTP/1.1\r\nX\0: a\r\n\r\n".into(), 400),
         ("HEAD /a HTTP/1.1\r\n\r\n".into(), 400),
+        ("CONNECT a:443 HTTP/1.1\r\nHost: a:80\r\n\r\n".into(), 400),
         (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414),
         (format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", &long[..9000]), 414),
         (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"), 431),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::limits::{AddressRange, AddressRangeError, AddressSet, read_ranges};
 
 use super::super::error::{Fault, Located, Location, Report, Reported, quoted};
-use super::super::named_file::path;
+use super::super::named_file::{path, shown};
 use super::super::reader::{Mapping, Value};
 
 /// A million ranges, or more than anybody publishes.
@@ -78,7 +78,7 @@ fn read_file(file: &Located<PathBuf>, report: &Report) -> Result<Vec<AddressRang
     let mut bytes = Vec::new();
     if let Err(error) = fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
     {
-        let message = format!("{} cannot be read: {error}", path.display());
+        let message = format!("{} cannot be read: {error}", shown(path));
         return Err(report.problem(at, message, "check the path and who may read the file"));
     }
     let text = String::from_utf8(bytes).ok().filter(|text| text.len() as u64 <= MAX_FILE);

@@ -22,6 +22,7 @@ pub(super) use section::{ApproovOfOrigin, OriginSection};
 use super::domain::Domain;
 use super::error::{Located, Location, Report, Reported, quoted};
 use super::listeners::collide;
+use super::reader::list_names;
 use section::{
     CheckWord, EjectionSection, HealthCheckSection, Http2Section, HttpWord, KeepaliveSection, RetriesSection,
     RetryWord,
@@ -101,8 +102,8 @@ pub(super) fn origins(
         None => Vec::new(),
     };
     if let (Some(Ok(domain)), true) = (&variable, sections.len() > 1) {
-        let names: Vec<_> = sections.iter().map(|section| section.name.as_str()).collect();
-        let message = format!("the file has several origins ({})", names.join(", "));
+        let names = list_names(sections.iter().map(|section| section.name.as_str()));
+        let message = format!("the file has several origins ({names})");
         report.problem(&domain.at, message, "set their domains in the file, and unset the variable");
     }
     if sections.is_empty() {

@@ -14,7 +14,7 @@ use crate::config::file::{DAY, MILLISECOND, duration, located_list};
 use crate::config::identity::IdentitySection;
 use crate::config::keys::KeySection;
 use crate::config::named_file::located_path;
-use crate::config::reader::{Mapping, Value, integer};
+use crate::config::reader::{Mapping, Value, integer, is_name};
 use crate::config::text;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -156,9 +156,7 @@ impl OriginSection {
 
     /// Reads the entry, but none of the files that it names.
     pub fn read(name: &str, value: &Value<'_>, folder: &Path) -> Self {
-        let is_name = (1..=32).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-        if !is_name {
+        if !is_name(name) {
             value.problem("this is not a name for an origin", "write 1 to 32 letters, digits, -, _ or .");
         }
         let origin = value.mapping(&[

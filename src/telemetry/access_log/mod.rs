@@ -84,6 +84,15 @@ pub struct Exceeded<'a> {
     pub is_observed: bool,
 }
 
+impl Entry<'_> {
+    /// The line as it is written, with its line break and the time of this call.
+    pub fn to_line(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        line::write(self, &mut Clock::default(), &mut line);
+        line
+    }
+}
+
 /// Where finished requests are written.
 #[derive(Clone)]
 pub struct AccessLogSink(Arc<Queue>);

@@ -1,0 +1,19 @@
+//! Addresses as numbers, and ranges of them.
+
+use std::net::IpAddr;
+
+/// How many bits an address has, and the number that they are; IPv4 written as IPv6 is IPv4.
+pub type Number = (usize, u128);
+
+pub fn number(address: IpAddr) -> Number {
+    match address.to_canonical() {
+        IpAddr::V4(address) => (32, address.to_bits().into()),
+        IpAddr::V6(address) => (128, address.to_bits()),
+    }
+}
+
+/// Whether the first `length` bits are those of `network`.
+pub fn is_in((width, address): Number, (network_width, network): Number, length: usize) -> bool {
+    let differing = address ^ network;
+    width == network_width && (length == 0 || differing >> (width - length) == 0)
+}
