@@ -101,7 +101,7 @@ fn make_sense(settings: &Settings) {
         assert_eq!(check_plain(path.as_bytes()), Ok(()));
         let method = route.methods.first().map_or("GET", |method| &**method);
         if route.hosts.is_empty() {
-            match settings.routes.find(method, b"", path.as_bytes()) {
+            match settings.routes.find(method, b"", path.as_bytes(), None) {
                 Ok(found) => assert!(found.is_some_and(|(first, _)| first <= index), "{path}"),
                 // Its escapes replaced, an earlier route takes it.
                 Err(_) => assert!(path.contains('%'), "{path}"),

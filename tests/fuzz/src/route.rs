@@ -36,7 +36,7 @@ pub fn holds(data: &[u8]) {
     let looks_at_paths = routes.iter().any(|route| route.path != PathPattern::Prefix("/".into()));
     let table = RouteTable::new(routes.clone());
     has_an_index_that_finds_the_same(&routes, method, host, path);
-    match table.find(method, host, path) {
+    match table.find(method, host, path, None) {
         Ok(found) => {
             assert_eq!(found.map(|(index, _)| index), scan(path));
             assert!(found.is_none_or(|(index, route)| *route == routes[index]));
@@ -68,7 +68,7 @@ fn has_an_index_that_finds_the_same(routes: &[Route], method: &str, host: &[u8],
     all.extend_from_slice(routes);
     let table = RouteTable::new(all.clone());
     let first = all.iter().position(|route| takes(route, method, host, path));
-    if let Ok(found) = table.find(method, host, path) {
+    if let Ok(found) = table.find(method, host, path, None) {
         assert_eq!(found.map(|(index, _)| index), first);
     }
     for (index, route) in all.iter().enumerate() {
@@ -100,6 +100,7 @@ fn route(line: &str) -> Option<Route> {
         },
         methods: methods.into_iter().map(Into::into).collect(),
         hosts: hosts.into_iter().map(host).collect::<Option<_>>()?,
+        client_certificate: None,
         policy: Policy::Protect,
         strategy: Strategy::Token,
         origin: 0,
