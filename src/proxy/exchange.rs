@@ -70,7 +70,7 @@ impl RequestContext {
     /// (RFC 9113 §8.7), and so does a kept connection that was closed before an idempotent one was
     /// answered. Anything else is sent again only where that is asked for, and only if idempotent
     /// (RFC 9110 §9.2.2).
-    pub(super) fn exchange_failed(&mut self, error: &Error, session: &Session, was_kept: bool) -> bool {
+    pub(super) fn exchange_failed(&mut self, error: &Error, session: &mut Session, was_kept: bool) -> bool {
         if !failure::is_upstream(error) {
             return false;
         }
@@ -81,13 +81,15 @@ impl RequestContext {
         let is_idempotent = session.req_header().method.is_idempotent();
         let may_go_on = self.may_repeat(session);
         let kind = failure::kind(error);
+        // Who is silent where the client is to go on first is the client.
+        let is_at_fault = kind != UpstreamErrorKind::ReadTimeout || session.as_mut().is_body_done();
         let Some((upstream, lease, _)) = self.origin() else { return false };
         upstream.count(kind);
         if may_go_on && (is_untouched || was_closed && is_idempotent) {
             upstream.resend_untouched(lease);
             return true;
         }
-        if session.response_written().is_none() {
+        if is_at_fault && session.response_written().is_none() {
             upstream.failed(lease);
         }
         let reason = match kind {

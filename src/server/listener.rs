@@ -9,8 +9,10 @@ use parking_lot::Mutex;
 use pingora_core::server::{Fds, ListenFds};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections that may wait to be accepted; the kernel cuts it down to `net.core.somaxconn`.
-const BACKLOG: i32 = 65_535;
+/// Connections that may wait to be accepted, which a core takes in within a fraction of a second: who
+/// stands behind more of them has given up before the turn comes. As Linux has it by default in
+/// `net.core.somaxconn`, to which it cuts down what is asked for.
+const BACKLOG: i32 = 4096;
 
 /// A socket that listens.
 #[derive(Debug)]

@@ -196,14 +196,22 @@ fn refuse_unused(unused: &Inherited) -> Result<(), ServerError> {
     }
 }
 
-/// A proxy needs two descriptors a request in flight: takes what the hard limit allows.
-pub(super) fn raise_descriptor_limit() {
+/// A proxy needs two descriptors a request in flight: takes what the hard limit allows, and tells if
+/// it does not suffice for as many connections as are allowed.
+pub(super) fn raise_descriptor_limit(connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
     let show = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => log::info!("at most {} open files", show(limit.maximum)),
         Err(error) => log::warn!("at most {} open files, no more allowed: {error}", show(limit.current)),
+    }
+    let allowed = getrlimit(Resource::Nofile).current;
+    if let Some(allowed) = allowed.filter(|allowed| *allowed < 2 * connections as u64) {
+        log::warn!(
+            "{allowed} open files are too few for limits.connections.total, {connections} connections \
+             and as many to origins: raise the limit (LimitNOFILE=, ulimit -n), or lower the total"
+        );
     }
 }
 

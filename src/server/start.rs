@@ -43,7 +43,7 @@ impl Server {
         let notifier = Notifier::from_environment();
         let server = settings.server.clone();
         prepare_folders(&server)?;
-        sockets::raise_descriptor_limit();
+        sockets::raise_descriptor_limit(settings.limits.connections.total);
         let metrics =
             Metrics::new().map_err(|error| ServerError::new("cannot register the metrics", error))?;
         let metrics = Arc::new(metrics);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{at, config, counted, gateway, get};
 use crate::harness::tls::Authority;
-use crate::harness::{Exchange, Origin, Setup, Then};
+use crate::harness::{Exchange, Message, Origin, Setup, Then, tokens};
 
 const LABEL: (&str, &str) = ("origin", "api");
 
@@ -48,6 +48,25 @@ fn the_first_byte_has_a_limit_of_its_own() {
         let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 504);
         assert_eq!(entry["error.type"], "read_timeout");
     }
+}
+
+#[test]
+fn an_address_is_not_left_out_for_waiting_for_a_body_that_its_client_holds_back() {
+    let reads = |exchange: &mut Exchange<'_>| {
+        exchange.body()?;
+        exchange.answer("200 OK", "whole")
+    };
+    let origins = [Origin::troubled(reads), Origin::troubled(reads)];
+    let gateway = gateway(&format!("{}, first_byte_timeout: 300ms", at(&[&origins[0], &origins[1]])));
+    for _ in 0..7 {
+        let mut client = gateway.connect();
+        let head = Message::new("POST", "/").token(&tokens::valid()).field("Content-Length", "2");
+        client.send([&head.bytes()[..], b"1"].concat());
+        assert_eq!(client.response().status, 504);
+    }
+    assert_eq!(counted(&gateway, "errors_total", &[LABEL, ("kind", "read_timeout")]), 7.0);
+    assert_eq!(counted(&gateway, "ejections_total", &[LABEL]), 0.0);
+    assert_eq!(counted(&gateway, "healthy_addresses", &[LABEL]), 2.0);
 }
 
 #[test]
