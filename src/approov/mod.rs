@@ -24,7 +24,7 @@ use std::time::Duration;
 pub use binding::{BindingRules, MissingClaim, binding_hash};
 pub use claims::{ClaimRules, RESERVED_CLAIMS};
 pub use keys::{Algorithm, Key, KeyError};
-pub use rejection::Rejection;
+pub use rejection::{Rejection, Rejections};
 pub use secret::{MIN_SECRET_BYTES, Secret, SecretError};
 
 use claims::Claims;

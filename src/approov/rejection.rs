@@ -118,6 +118,27 @@ impl Rejection {
     }
 }
 
+/// Some of the reasons.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rejections(u32);
+
+impl Rejections {
+    /// Whether this is one of them.
+    pub fn contain(self, rejection: Rejection) -> bool {
+        self.0 & bit(rejection) != 0
+    }
+}
+
+impl FromIterator<Rejection> for Rejections {
+    fn from_iter<I: IntoIterator<Item = Rejection>>(rejections: I) -> Self {
+        Self(rejections.into_iter().map(bit).fold(0, |all, one| all | one))
+    }
+}
+
+fn bit(rejection: Rejection) -> u32 {
+    1 << rejection as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +148,15 @@ mod tests {
         assert!(Rejection::ALL.is_sorted());
         for (index, rejection) in Rejection::ALL.into_iter().enumerate() {
             assert_eq!(rejection as usize, index);
+        }
+    }
+
+    #[test]
+    fn a_set_has_what_was_put_in_and_nothing_else() {
+        let some = [Rejection::MissingToken, Rejection::BadSignature, Rejection::BindingMismatch];
+        let set: Rejections = some.into_iter().collect();
+        for rejection in Rejection::ALL {
+            assert_eq!(set.contain(rejection), some.contains(&rejection), "{rejection:?}");
         }
     }
 }

@@ -80,7 +80,8 @@ async fn serve(mut open: Open, socket: TcpStream, connection: Connection, stop: 
     };
     let worker = &open.worker;
     let connection = Arc::new(connection);
-    let mut stream = match ClientStream::new(transport, ahead, connection.clone()) {
+    let write_limit = worker.bounds().time.write;
+    let mut stream = match ClientStream::new(transport, ahead, connection.clone(), write_limit) {
         Ok(stream) => Box::new(stream),
         Err(error) => return log::error!("a connection cannot be served: {error}"),
     };

@@ -44,7 +44,12 @@ impl BodyWatch {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let elapsed = self.started.elapsed().as_millis();
         self.last.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.has_ended.store(is_end, Ordering::Relaxed);
+        self.has_ended.fetch_or(is_end, Ordering::Relaxed);
+    }
+
+    /// Nobody is to look any more.
+    pub fn ends(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
     }
 
     /// Does the request's work, unless its body comes too slowly: then it is dropped, and its

@@ -70,7 +70,7 @@ pub(super) async fn serve(
             Ok(Some(Ok(head))) => {
                 requests += 1;
                 let is_last = requests >= bounds.requests || started.elapsed() >= bounds.age;
-                stream.begin_body(&bounds);
+                stream.begin_exchange(&bounds);
                 match answer(&worker.proxy, head, stream, is_last, stop).await {
                     Some(kept) if kept.is_ambiguous() => return,
                     Some(kept) => {

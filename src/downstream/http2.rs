@@ -78,7 +78,8 @@ pub(super) async fn serve(
     let Ok(Ok(mut streams)) = shaken else { return };
     let requests = Arc::new(Requests::default());
     let mut stopping = stop.clone();
-    let mut is_draining = false;
+    // Since when the client has been told to go elsewhere.
+    let mut draining: Option<Instant> = None;
     let mut malformed = 0;
     let mut seen = 0;
     // Two looks at a connection on which nothing has happened in between.
@@ -87,8 +88,8 @@ pub(super) async fn serve(
     loop {
         let accepted = tokio::select! {
             biased;
-            () = until(&mut stopping), if !is_draining => {
-                is_draining = true;
+            () = until(&mut stopping), if draining.is_none() => {
+                draining = Some(Instant::now());
                 streams.graceful_shutdown();
                 continue;
             }
@@ -97,11 +98,11 @@ pub(super) async fn serve(
                 let ended = requests.ended.load(Ordering::Relaxed);
                 let is_idle = requests.are_idle() && ended == seen;
                 seen = ended;
-                if is_idle && is_draining {
+                if is_idle && draining.is_some() {
                     return;
                 }
-                if is_idle || started.elapsed() >= bounds.age {
-                    is_draining = true;
+                if draining.is_none() && (is_idle || started.elapsed() >= bounds.age) {
+                    draining = Some(Instant::now());
                     streams.graceful_shutdown();
                 }
                 continue;
@@ -109,15 +110,18 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
-                if connection.is_ended() {
+                // Whoever has taken note of the GOAWAY opens no stream any more; it is final only
+                // once the client has said so, which it may never do.
+                let is_deaf = draining.is_some_and(|since| since.elapsed() > bounds.time.header);
+                if is_deaf || connection.is_ended() {
                     streams.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                     // Whoever does not read this in time goes without it.
                     let _ = timeout(LEAVE, poll_fn(|context| streams.poll_closed(context))).await;
                     return;
                 }
                 let request = Request::new(&requests);
-                if !is_draining && request.number >= bounds.requests {
-                    is_draining = true;
+                if draining.is_none() && request.number >= bounds.requests {
+                    draining = Some(Instant::now());
                     streams.graceful_shutdown();
                 }
                 let (proxy, stop) = (worker.proxy.clone(), stop.clone());

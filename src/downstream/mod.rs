@@ -19,6 +19,7 @@ mod http1;
 mod http2;
 mod listener;
 mod pace;
+mod stall;
 mod stream;
 mod transport;
 

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
@@ -23,8 +24,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use super::Bounds;
 use super::head::{Body, Head, HeadFault, HeadLimits, HeadReader};
 use super::pace::Pace;
+use super::stall::Stall;
 use super::transport::Transport;
 use crate::proxy::Connection;
+use crate::upstream::TUNNEL_IDLE;
 
 /// Read at once while a head, or what follows a request, is waited for.
 const READ: usize = 8 * 1024;
@@ -49,6 +52,9 @@ pub struct ClientStream {
     /// How many bytes belong to the body of the request in hand.
     body: u64,
     pace: Pace,
+    stall: Stall,
+    /// For which the client may take nothing of what is sent.
+    write_limit: Duration,
     has_upgrade: bool,
     gathered: Vec<u8>,
     /// How much of what is gathered has been written.
@@ -58,7 +64,8 @@ pub struct ClientStream {
 }
 
 impl ClientStream {
-    /// The client's end of `connection`; `ahead` has been read from it already.
+    /// The client's end of `connection`; `ahead` has been read from it already. A write may wait
+    /// for as long as `write_limit`.
     ///
     /// # Errors
     /// None in practice: the digest's status is a constant.
@@ -66,6 +73,7 @@ impl ClientStream {
         transport: Transport,
         ahead: BytesMut,
         connection: Arc<Connection>,
+        write_limit: Duration,
     ) -> pingora_core::Result<Self> {
         let socket = SocketDigest::from_raw_fd(transport.fd());
         // A fresh cell is empty.
@@ -78,6 +86,8 @@ impl ClientStream {
             ahead,
             body: 0,
             pace: Pace::default(),
+            stall: Stall::default(),
+            write_limit,
             has_upgrade: false,
             gathered: Vec::new(),
             written: 0,
@@ -131,6 +141,8 @@ impl ClientStream {
             // A line end before the request line is none of it (RFC 9112 §2.2).
             while self.ahead.starts_with(b"\r\n") {
                 self.ahead.advance(2);
+                // It may have seen the first half already.
+                *reader = HeadReader::default();
             }
             match reader.advance(&self.ahead, limits) {
                 Ok(None) => {}
@@ -162,8 +174,9 @@ impl ClientStream {
         bytes
     }
 
-    /// The body of the request in hand keeps to these bounds.
-    pub(super) fn begin_body(&mut self, bounds: &Bounds) {
+    /// The request in hand keeps to these bounds.
+    pub(super) fn begin_exchange(&mut self, bounds: &Bounds) {
+        self.write_limit = bounds.time.write;
         if self.body > 0 {
             self.pace = Pace::new(bounds);
         }
@@ -254,7 +267,9 @@ impl ClientStream {
         slices[0] = IoSlice::new(&self.gathered[self.written..]);
         slices[1..=more.len()].copy_from_slice(more);
         let slices = if waiting > 0 { &slices[..=more.len()] } else { &slices[1..=more.len()] };
-        let count = ready!(Pin::new(&mut self.transport).poll_write_vectored(context, slices))?;
+        let written = Pin::new(&mut self.transport).poll_write_vectored(context, slices);
+        let limit = self.longest_wait();
+        let count = ready!(self.stall.watch(written, limit, context))?;
         if count < waiting {
             self.written += count;
             return Poll::Ready(Ok(0));
@@ -262,6 +277,10 @@ impl ClientStream {
         self.gathered.clear();
         self.written = 0;
         Poll::Ready(Ok(count - waiting))
+    }
+
+    fn longest_wait(&self) -> Duration {
+        if self.connection.is_tunnel() { TUNNEL_IDLE } else { self.write_limit }
     }
 
     fn poll_write_slices(
@@ -330,12 +349,16 @@ impl AsyncWrite for ClientStream {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
         }
-        Pin::new(&mut self.transport).poll_flush(context)
+        let flushed = Pin::new(&mut self.transport).poll_flush(context);
+        let limit = self.longest_wait();
+        self.stall.watch(flushed, limit, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(context))?;
-        Pin::new(&mut self.transport).poll_shutdown(context)
+        let closed = Pin::new(&mut self.transport).poll_shutdown(context);
+        let limit = self.longest_wait();
+        self.stall.watch(closed, limit, context)
     }
 }
 

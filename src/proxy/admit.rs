@@ -24,10 +24,6 @@ impl Gateway {
             return Err(self.refuse(&mut ctx.limited, Limited::by(Cause::Size(size))));
         }
         let found = find_route(request, ctx);
-        if found == Err(Answer::BadRequest) {
-            // It is no request, so it meets no limit of requests; and it ends the connection.
-            return Err(Answer::BadRequest);
-        }
         ctx.route = found.ok();
         let visitor = ctx.visitor();
         let now = ctx.snapshot.limits.moment(ctx.started);
@@ -60,7 +56,7 @@ impl Gateway {
                     }
                     (_, None) => {
                         ctx.verdict = Verdict::Rejected;
-                        ctx.ends_connection = limits.failed(visitor, now);
+                        ctx.ends_connection = limits.failed(visitor, verdict.rejection, now);
                         return Err(Answer::Refused);
                     }
                     (_, signed) => {

@@ -24,6 +24,9 @@ const MAX_DRAINED: u64 = 64 * 1024;
 /// How long reading such a body may take.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
+/// How long an HTTP/2 client may leave no room for an answer of the gateway's own.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A longer body is read for so long or so far after the answer: a connection closed over unread
 /// data is reset, and the client may never see the answer.
 const LINGER_TIME: Duration = Duration::from_secs(2);
@@ -160,6 +163,10 @@ impl Answers {
             session.set_keepalive(None);
         } else if is_http1 {
             drain_small_body(session).await;
+        }
+        if !is_http1 {
+            // For as long as it makes no room for the answer, what it sends besides takes memory.
+            session.set_write_timeout(Some(PATIENCE));
         }
         let mut header = self.headers[answer as usize].clone();
         if let Some(hsts) = notes.hsts {

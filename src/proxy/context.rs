@@ -158,6 +158,13 @@ impl RequestContext {
         !self.is_tunnel && self.body_bytes > most
     }
 
+    /// Its body may come as slowly as it likes.
+    pub(super) fn watch_no_longer(&mut self) {
+        if let Some(watched) = &self.watched {
+            watched.watch.ends();
+        }
+    }
+
     /// Its body came too slowly, and nobody waits for it any more.
     fn dropped(&mut self, watched: &Watched) {
         let Watched { shared, request, .. } = watched;

@@ -94,6 +94,16 @@ fn is_read_timeout(error: &Error) -> bool {
     }
 }
 
+/// Nothing was taken in time: as Pingora says it, and as our own connections do.
+fn is_write_timeout(error: &Error) -> bool {
+    let is_timeout = |cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut;
+    match error.etype() {
+        ErrorType::WriteTimedout => true,
+        ErrorType::WriteError => error.root_cause().downcast_ref().is_some_and(is_timeout),
+        _ => false,
+    }
+}
+
 /// The answer for the client; none when the client has gone.
 pub(super) fn answer(error: &Error) -> Option<Answer> {
     match (error.esource(), error.etype()) {
@@ -129,9 +139,9 @@ pub(super) fn answer(error: &Error) -> Option<Answer> {
 
 /// What the client was too slow with, if that is why.
 pub(super) fn slowness(error: &Error) -> Option<Slow> {
-    match (error.esource(), error.etype()) {
-        (ErrorSource::Downstream, ErrorType::WriteTimedout) => Some(Slow::Write),
-        (ErrorSource::Downstream, _) if is_read_timeout(error) => Some(Slow::Body),
+    match error.esource() {
+        ErrorSource::Downstream if is_write_timeout(error) => Some(Slow::Write),
+        ErrorSource::Downstream if is_read_timeout(error) => Some(Slow::Body),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::Shared;
 use super::limited::Limited;
+use crate::approov::{Rejection, Rejections};
 use crate::config::{LimitSettings, Settings};
 use crate::downstream::Bounds;
 use crate::limits::{
@@ -25,6 +26,7 @@ pub struct Limits {
     allow: Arc<AddressSet>,
     deny: Arc<AddressSet>,
     offenders: Option<(OffenderRules, Offenders)>,
+    offences: Rejections,
     rates: RateLimits,
     tells_rates: bool,
     connections: InFlight,
@@ -101,6 +103,7 @@ impl Limits {
             allow: allow.clone(),
             deny: settings.limits.deny.clone(),
             offenders,
+            offences: settings.limits.offences,
             rates: RateLimits::new(&settings.limits.rates, &routes, &origins, before.map(|before| before.2)),
             tells_rates: settings.limits.rate_fields,
             connections: InFlight::new(connection_caps, listeners, before.map(|before| before.0)),
@@ -236,12 +239,15 @@ impl Limits {
         }
     }
 
-    /// A request has failed verification. Says whether its address is banned for it, until when.
-    pub(super) fn failed(&self, visitor: Option<Visitor>, now: Moment) -> bool {
+    /// A request has failed verification. Says whether its address is banned for it.
+    pub(super) fn failed(&self, visitor: Option<Visitor>, why: Option<Rejection>, now: Moment) -> bool {
         let (Some((rules, offenders)), Some(Visitor { address, key: Some(_) })) = (&self.offenders, visitor)
         else {
             return false;
         };
+        if is_private(address) || !why.is_some_and(|why| self.offences.contain(why)) {
+            return false;
+        }
         let Some(until) = offenders.failed(address, now) else { return false };
         let range = AddressKey::new(address, self.prefix).range(self.prefix);
         let (failures, seconds) = (rules.failures, now.until(until).as_secs());
@@ -278,6 +284,19 @@ impl Limits {
             (Some((_, offenders)), None) => offenders.clear_all(now),
             (None, _) => 0,
         }
+    }
+}
+
+/// Whether an address is of a private network: it is a proxy's, which speaks for many and was not
+/// configured as one, sooner than a client's.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            // RFC 1918, RFC 3927, and RFC 6598, which private clouds use as well.
+            let [first, second, ..] = address.octets();
+            address.is_private() || address.is_link_local() || (first == 100 && second & 0xc0 == 64)
+        }
+        IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
     }
 }
 

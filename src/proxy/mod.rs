@@ -34,7 +34,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::downstream::BodyWatch;
 use crate::limits::Cause;
-use crate::telemetry::{AccessLogSink, Metrics};
+use crate::telemetry::{AccessLogSink, Metrics, Verdict};
 use crate::upstream::TUNNEL_IDLE;
 
 use client::Client;
@@ -97,6 +97,10 @@ impl ProxyHttp for Gateway {
         });
         match self.admit(session, ctx) {
             Ok(()) => {
+                if ctx.verdict == Verdict::Accepted && grpc::is_call(session.req_header()) {
+                    // Its messages are a conversation, which may pause.
+                    ctx.watch_no_longer();
+                }
                 ctx.is_tunnel = extract::settle_upgrade(session.req_header_mut());
                 if ctx.is_tunnel {
                     session.set_read_timeout(Some(TUNNEL_IDLE));
@@ -114,7 +118,8 @@ impl ProxyHttp for Gateway {
                 if ctx.is_unwelcome() {
                     ctx.end_connection(session);
                 }
-                ctx.snapshot.answers.send(session, answer, &ctx.notes()).await?;
+                let sent = ctx.snapshot.answers.send(session, answer, &ctx.notes()).await;
+                sent.map_err(Error::into_down)?;
                 Ok(true)
             }
         }
@@ -184,6 +189,10 @@ impl ProxyHttp for Gateway {
         if session.req_header().version == Version::HTTP_10 {
             // It knows no chunks (RFC 9112 §6.1): the end of the connection ends the body.
             response.remove_header(&TRANSFER_ENCODING);
+        }
+        if !response.status.is_informational() {
+            // The two talk with each other.
+            ctx.watch_no_longer();
         }
         if let Some(upstream) = ctx.upstream() {
             forward::clean_response(response, upstream.origin())?;

@@ -37,17 +37,14 @@ impl Shared {
     /// Counts and logs it; returns the bytes of the answer, which ends the connection.
     pub fn refuse_unparsed(&self, request: &UnparsedRequest<'_>) -> Vec<u8> {
         let snapshot = self.snapshot.load();
-        let (answer, error, cause) = match request.why {
-            Unparsed::Malformed => (Answer::BadRequest, "client_malformed", None),
-            Unparsed::TargetTooLong => {
-                (Answer::UriTooLong, "client_too_large", Some(Cause::Size(Size::Target)))
-            }
-            Unparsed::HeadTooLarge => {
-                (Answer::HeaderTooLarge, "client_too_large", Some(Cause::Size(Size::Header)))
-            }
-            Unparsed::HeadTooSlow => {
-                (Answer::RequestTimeout, "client_timeout", Some(Cause::Time(Slow::Header)))
-            }
+        let connection = request.connection;
+        let limits = &snapshot.limits;
+        let visitor = limits.visitor(connection.client, connection.known_client().is_none());
+        // Whoever sends nonsense meets the limits by address like everybody.
+        let limited = limits.arrives(Some(visitor), None, limits.now()).err();
+        let (answer, error, cause) = match limited {
+            Some(limited) => (limited.answer(), None, Some(limited.cause)),
+            None => fault(request.why),
         };
         if let Some(cause) = cause {
             self.metrics.limited(cause, Outcome::Refused);
@@ -57,7 +54,6 @@ impl Shared {
         let path =
             line.map_or(&b""[..], |line| line.target.split(|byte| *byte == b'?').next().unwrap_or_default());
         snapshot.unrouted_metrics.record(Verdict::Denied, None, Duration::ZERO);
-        let connection = request.connection;
         let is_direct = connection.client == connection.peer.ip();
         if snapshot.is_logged {
             self.access_log.log(&Entry {
@@ -73,7 +69,7 @@ impl Shared {
                 request_bytes: 0,
                 response_bytes: 0,
                 duration: Duration::ZERO,
-                error: Some(error),
+                error,
                 route: snapshot::UNROUTED,
                 policy: Policy::Deny.label(),
                 verdict: Verdict::Denied.label(),
@@ -87,4 +83,17 @@ impl Shared {
         }
         snapshot.answers.bytes(answer, method == "HEAD")
     }
+}
+
+/// The answer, the label for the log, and the limit that was exceeded.
+fn fault(why: Unparsed) -> (Answer, Option<&'static str>, Option<Cause>) {
+    let (answer, error, cause) = match why {
+        Unparsed::Malformed => (Answer::BadRequest, "client_malformed", None),
+        Unparsed::TargetTooLong => (Answer::UriTooLong, "client_too_large", Some(Cause::Size(Size::Target))),
+        Unparsed::HeadTooLarge => {
+            (Answer::HeaderTooLarge, "client_too_large", Some(Cause::Size(Size::Header)))
+        }
+        Unparsed::HeadTooSlow => (Answer::RequestTimeout, "client_timeout", Some(Cause::Time(Slow::Header))),
+    };
+    (answer, Some(error), cause)
 }

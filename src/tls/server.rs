@@ -98,7 +98,9 @@ impl ServerTls {
         config.alpn_protocols = self.protocols.iter().map(|protocol| protocol.id().into()).collect();
         // Tickets alone: they work on every thread, and cost no memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Arc::new(Ticketer::new(&self.ticket_keys, tickets, self.context(), time));
+        let lists_expire = self.client_auth.lists_expire().map(|time| u64::try_from(time).unwrap_or(0));
+        let ticketer = Ticketer::new(&self.ticket_keys, tickets, self.context(), time).until(lists_expire);
+        config.ticketer = Arc::new(ticketer);
         config.send_tls13_tickets = TICKETS;
         config.max_tls13_tickets = MAX_TICKETS;
         Ok(Arc::new(config))

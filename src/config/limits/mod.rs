@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::approov::{Rejection, Rejections};
 use crate::limits::{Ipv6Prefix, OffenderRules};
 
 use super::error::{Report, Reported};
@@ -20,7 +21,7 @@ use super::quantity;
 use super::reader::{Mapping, Value};
 use addresses::AddressSection;
 use rates::{KEYS, RateSection};
-use settings::{OFFENDERS, THIS_MACHINE};
+use settings::{OFFENCES, OFFENDERS, THIS_MACHINE};
 
 pub use settings::{ConnectionLimits, LimitSettings, RequestLimits, RouteLimitSettings, TimeLimits};
 
@@ -47,6 +48,7 @@ pub(super) struct LimitsSection {
     rates: Option<RateSection>,
     rate_fields: bool,
     offenders: Option<OffenderRules>,
+    offences: Rejections,
     allow: AddressSection,
     deny: AddressSection,
     connections: ConnectionLimits,
@@ -61,6 +63,7 @@ impl Default for LimitsSection {
             rates: None,
             rate_fields: false,
             offenders: Some(OFFENDERS),
+            offences: OFFENCES.into_iter().collect(),
             allow: AddressSection::default(),
             deny: AddressSection::default(),
             connections: ConnectionLimits::default(),
@@ -88,11 +91,13 @@ pub(super) fn read(root: &Mapping<'_>, folder: &Path) -> LimitsSection {
             "time",
         ],
     );
+    let (offenders, offences) = offenders(limits.find("offenders"));
     LimitsSection {
         ipv6_prefix: limits.read("ipv6_prefix", ipv6_prefix).unwrap_or_default(),
         rates: limits.find("rate").and_then(rates::general),
         rate_fields: limits.read("rate_fields", Value::boolean).unwrap_or_default(),
-        offenders: limits.find("offenders").map_or(Some(OFFENDERS), offenders),
+        offenders,
+        offences,
         allow: AddressSection::read(&limits, "allow", "allow_files", folder),
         deny: AddressSection::read(&limits, "deny", "deny_files", folder),
         connections: connections(&limits),
@@ -107,11 +112,15 @@ fn ipv6_prefix(value: &Value<'_>) -> Result<Ipv6Prefix, Reported> {
     u8::try_from(length).ok().and_then(Ipv6Prefix::new).ok_or(Reported)
 }
 
-fn offenders(value: &Value<'_>) -> Option<OffenderRules> {
+fn offenders(value: Option<&Value<'_>>) -> (Option<OffenderRules>, Rejections) {
+    let usual = OFFENCES.into_iter().collect();
+    let Some(value) = value else { return (Some(OFFENDERS), usual) };
     if value.is_word("off") {
-        return None;
+        return (None, usual);
     }
-    let offenders = value.mapping(&["failures", "within", "ban", "max_ban", "keys"]);
+    let offenders = value.mapping(&["failures", "reasons", "within", "ban", "max_ban", "keys"]);
+    let words = Rejection::ALL.map(|rejection| (rejection.label(), rejection));
+    let reasons = offenders.find("reasons").and_then(|value| value.list_of(|value| value.word(&words)));
     let time = |key| offenders.read(key, |value| duration(value, SECOND..=DAY));
     let failures = offenders.read("failures", |value| value.integer(1..=10_000));
     let rules = OffenderRules {
@@ -124,7 +133,7 @@ fn offenders(value: &Value<'_>) -> Option<OffenderRules> {
     if rules.max_ban < rules.ban {
         offenders.problem("max_ban is shorter than ban", "make it at least as long");
     }
-    Some(rules)
+    (Some(rules), reasons.map_or(usual, |reasons| reasons.into_iter().collect()))
 }
 
 fn connections(limits: &Mapping<'_>) -> ConnectionLimits {
@@ -221,6 +230,7 @@ pub(super) fn limits(
         rate_fields: section.rate_fields,
         routes,
         offenders: section.offenders,
+        offences: section.offences,
         allow: Arc::new(allow?),
         deny: Arc::new(deny?),
         connections: section.connections,

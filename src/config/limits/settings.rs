@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::approov::{Rejection, Rejections};
 use crate::limits::{AddressRange, AddressSet, By, Ipv6Prefix, Limit, OffenderRules, Rate, in_force};
 
 use super::rates::DEFAULT_KEYS;
@@ -22,6 +23,8 @@ pub struct LimitSettings {
     pub routes: Vec<RouteLimitSettings>,
     /// When addresses are banned; `None` if never.
     pub offenders: Option<OffenderRules>,
+    /// Which failures of verification count for a ban.
+    pub offences: Rejections,
     /// Addresses that no limit by address concerns, and that are never banned or denied.
     pub allow: Arc<AddressSet>,
     /// Addresses that are refused at the connection.
@@ -119,6 +122,17 @@ pub(super) const OFFENDERS: OffenderRules = OffenderRules {
     keys: DEFAULT_KEYS,
 };
 
+/// What no genuine app sends. One that cannot reach Approov sends no token or an old one, and so does a
+/// browser that asks beforehand (CORS): an outage must not have them banned.
+pub(super) const OFFENCES: [Rejection; 6] = [
+    Rejection::RepeatedToken,
+    Rejection::OversizedToken,
+    Rejection::MalformedToken,
+    Rejection::UnsupportedAlgorithm,
+    Rejection::UnknownKey,
+    Rejection::BadSignature,
+];
+
 /// The rate limits where none are written.
 pub(super) fn default_rates() -> Vec<Limit> {
     let limit = |(by, requests, burst, observe): (By, u32, u32, bool)| {
@@ -140,6 +154,7 @@ impl Default for LimitSettings {
             rate_fields: false,
             routes: Vec::new(),
             offenders: Some(OFFENDERS),
+            offences: OFFENCES.into_iter().collect(),
             allow: Arc::new(this_machine.into_iter().collect()),
             deny: Arc::default(),
             connections: ConnectionLimits::default(),

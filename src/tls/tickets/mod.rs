@@ -117,6 +117,8 @@ pub(super) struct Ticketer {
     keys: Keys,
     context: Digest,
     time: Arc<dyn TimeProvider>,
+    /// From when on no session is resumed, in Unix seconds.
+    ends: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -138,7 +140,13 @@ impl Ticketer {
             [] => Keys::Own(own.clone()),
             shared => Keys::Shared(shared.to_vec()),
         };
-        Self { keys, context, time }
+        Self { keys, context, time, ends: None }
+    }
+
+    /// Resumes no session any more from this moment on, in Unix seconds: what was verified at its
+    /// first handshake does not hold any longer.
+    pub fn until(self, ends: Option<u64>) -> Self {
+        Self { ends, ..self }
     }
 
     fn now(&self) -> Option<u64> {
@@ -165,6 +173,9 @@ impl ProducesTickets for Ticketer {
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
         let now = self.now()?;
+        if self.ends.is_some_and(|ends| ends <= now) {
+            return None;
+        }
         let open = |key: &Arc<TicketKey>| key.open(&self.context, cipher);
         let (issued, session) = match &self.keys {
             Keys::Shared(keys) => keys.iter().find_map(open)?,
@@ -254,6 +265,17 @@ mod tests {
         assert!(here.decrypt(&ticket).is_some(), "the clock of another machine");
         let elsewhere = Ticketer::new(&keys, &own(), Digest([2; 32]), clock.clone());
         assert_eq!(elsewhere.decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn no_session_is_resumed_once_what_it_was_spared_has_expired() {
+        let clock = Clock::at(START);
+        let ticketer = ticketer(&[], &own(), &clock).until(Some(START + 10));
+        let ticket = ticketer.encrypt(b"session").expect("sealed");
+        clock.set(START + 9);
+        assert!(ticketer.decrypt(&ticket).is_some());
+        clock.set(START + 10);
+        assert_eq!(ticketer.decrypt(&ticket), None);
     }
 
     #[test]
