@@ -1,6 +1,7 @@
 //! HTTP/2 frame by frame: what no well-behaved library would send.
 
 use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 use super::{configured, honest, limited};
 use crate::harness::{Client, Exchange, Gate, Gateway, Http2Client, Message, Origin, Then, latin1, tokens};
@@ -98,20 +99,34 @@ impl Frames {
         self.client.try_send(bytes).is_ok()
     }
 
+    /// Sends a request and waits for its answer, whatever else is said.
+    fn is_answered(&mut self, stream: u32, fields: &[(&str, &str)]) -> bool {
+        self.send(request(stream, fields))
+            && loop {
+                match self.next() {
+                    Some((HEADERS, of)) if of == stream => break true,
+                    Some(_) => {}
+                    None => break false,
+                }
+            }
+    }
+
+    /// Reads a frame: its kind and its stream; none at the end of the connection.
+    fn next(&mut self) -> Option<(u8, u32)> {
+        let head = self.client.try_exactly(9).ok()?;
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        self.client.try_exactly(length).ok()?;
+        Some((head[3], u32::from_be_bytes(head[5..9].try_into().unwrap())))
+    }
+
     /// Reads until something final is said of a stream.
     fn end(&mut self, stream: u32) -> End {
         loop {
-            let Ok(head) = self.client.try_exactly(9) else { return End::SentAway };
-            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-            let of = u32::from_be_bytes(head[5..9].try_into().unwrap());
-            if self.client.try_exactly(length).is_err() {
-                return End::SentAway;
-            }
-            match head[3] {
-                HEADERS if of == stream => return End::Answered,
-                RST_STREAM if of == stream => return End::Reset,
-                GOAWAY => return End::SentAway,
-                _ => {}
+            match self.next() {
+                Some((HEADERS, of)) if of == stream => return End::Answered,
+                Some((RST_STREAM, of)) if of == stream => return End::Reset,
+                Some((GOAWAY, _)) | None => return End::SentAway,
+                Some(_) => {}
             }
         }
     }
@@ -434,6 +449,21 @@ fn windows_of_nothing_hold_nothing_for_long() {
     }
     origin.wait_until("all of them", |record| record.requests.len() == 21);
     gateway.wait_for_count("approov_gateway_limited_total", &[("cause", "write_time")], 21.0);
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn who_does_not_take_note_of_the_end_is_cut_off() {
+    let origin = Origin::new();
+    let limits = "rate: [], connections: { requests: 5 }, time: { header: 1s }";
+    let gateway = limited(&origin, limits);
+    let token = tokens::valid();
+    // A client by hand: it never answers a PING, so that no GOAWAY is the last.
+    let mut frames = Frames::open(&gateway);
+    let start = Instant::now();
+    let answered = (0..).take_while(|number| frames.is_answered(number * 2 + 1, &fields(&token))).count();
+    assert!((5..100_000).contains(&answered), "{answered}");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     gateway.assert_serves(&origin);
 }
 

@@ -1,7 +1,9 @@
 //! Addresses whose requests keep failing verification.
 
 use super::{configured, honest, hostile, limited, refused};
-use crate::harness::{Client, Gateway, Http2Client, Message, Origin, Setup, config_before, eventually};
+use crate::harness::{
+    Client, Gateway, Http2Client, Message, Origin, Setup, config_before, eventually, tokens,
+};
 use crate::lifecycle::Place;
 use crate::lifecycle::reload::reload;
 
@@ -15,6 +17,14 @@ fn assert_banned(gateway: &Gateway, host: u8) {
         client.assert_closed();
     }
     assert_eq!(refused(gateway, "banned_address"), before + 1.0);
+}
+
+/// A gateway that trusts this machine as its proxy; `more` says how that is told.
+fn behind_proxy(origin: &Origin, more: &str) -> Gateway {
+    let proxies = format!("trusted_proxies: {{ ranges: [127.0.0.1]{more} }}");
+    let listeners = format!("listeners: [ {{ address: \"127.0.0.1:0\", {proxies} }} ]\n");
+    let config = config_before(origin, &format!("{listeners}limits: {{ allow: [], {THREE} }}\n"));
+    Setup::bare().without("GATEWAY_LISTEN").config(&config).start()
 }
 
 fn fail(client: &mut Client, times: usize) {
@@ -75,6 +85,63 @@ fn who_keeps_failing_is_refused_at_the_connection_until_forgiven() {
 }
 
 #[test]
+fn failures_that_genuine_apps_have_too_ban_nobody() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, THREE);
+    let mut client = gateway.connect_from(2);
+    let mut tried = 0;
+    for token in ["", "NO_NETWORK", &*tokens::expired()] {
+        for _ in 0..5 {
+            assert_eq!(client.ask(&Message::get("/").token(token)).status, 401);
+            assert_eq!(client.ask(&Message::new("OPTIONS", "/")).status, 401);
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 15);
+    assert_eq!(client.ask(&honest("/x")).status, 200);
+    assert_eq!(offenders(&gateway)["offenders"], serde_json::json!([]));
+    // Where they are to count, they do.
+    let reasons = "offenders: { failures: 3, reasons: [missing_token], within: 1h, ban: 1h, max_ban: 2h }";
+    let gateway = limited(&origin, reasons);
+    let mut client = gateway.connect_from(2);
+    fail(&mut client, 5);
+    for _ in 0..3 {
+        assert_eq!(client.ask(&Message::get("/")).status, 401);
+    }
+    client.assert_closed();
+    assert_banned(&gateway, 2);
+}
+
+#[test]
+fn a_private_network_is_never_banned() {
+    let origin = Origin::new();
+    let gateway = behind_proxy(&origin, "");
+    let mut cases = 0;
+    for (address, is_banned) in [
+        ("10.1.2.3", false),
+        ("172.31.0.1", false),
+        ("192.168.7.7", false),
+        ("100.64.0.1", false),
+        ("169.254.1.1", false),
+        ("fd00::1", false),
+        ("fe80::1", false),
+        ("172.32.0.1", true),
+        ("100.128.0.1", true),
+        ("2001:db8::1", true),
+    ] {
+        let mut client = gateway.connect();
+        for _ in 0..3 {
+            let answer = client.ask(&hostile("/").field("X-Forwarded-For", address));
+            assert_eq!(answer.status, 401);
+        }
+        let answer = client.ask(&honest("/x").field("X-Forwarded-For", address));
+        assert_eq!(answer.status, if is_banned { 429 } else { 200 }, "{address}");
+        cases += 1;
+    }
+    assert_eq!(cases, 10);
+}
+
+#[test]
 fn the_page_of_offenders_takes_addresses_only() {
     let origin = Origin::new();
     let gateway = limited(&origin, THREE);
@@ -132,9 +199,7 @@ fn what_is_only_observed_bans_nobody() {
 #[test]
 fn behind_a_proxy_the_client_is_banned_and_the_proxy_never() {
     let origin = Origin::new();
-    let listeners = "listeners: [ { address: \"127.0.0.1:0\", trusted_proxies: { ranges: [127.0.0.1] } } ]\n";
-    let config = config_before(&origin, &format!("{listeners}limits: {{ allow: [], {THREE} }}\n"));
-    let gateway = Setup::bare().without("GATEWAY_LISTEN").config(&config).start();
+    let gateway = behind_proxy(&origin, "");
     let mut proxy = gateway.connect();
     let from = |message: Message, client: &str| message.field("X-Forwarded-For", client);
     for _ in 0..3 {
@@ -159,10 +224,7 @@ fn behind_a_proxy_the_client_is_banned_and_the_proxy_never() {
 #[test]
 fn a_banned_client_behind_a_proxy_header_has_no_connection() {
     let origin = Origin::new();
-    let listeners = "listeners: [ { address: \"127.0.0.1:0\", \
-                     trusted_proxies: { ranges: [127.0.0.1], client_address: proxy-protocol } } ]\n";
-    let config = config_before(&origin, &format!("{listeners}limits: {{ allow: [], {THREE} }}\n"));
-    let gateway = Setup::bare().without("GATEWAY_LISTEN").config(&config).start();
+    let gateway = behind_proxy(&origin, ", client_address: proxy-protocol");
     let connect = |client: &str| {
         let mut connection = gateway.connect();
         connection.send(format!("PROXY TCP4 {client} 192.0.2.1 40000 80\r\n"));

@@ -18,6 +18,28 @@ fn with(token: &str) -> Message {
 }
 
 #[test]
+fn what_is_no_request_meets_the_limits_by_address() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: [ { by: address, rate: 1/m, burst: 3 } ]");
+    let statuses: Vec<_> = (0..5)
+        .map(|_| {
+            let mut client = gateway.connect_from(2);
+            client.send("GET /\"x HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.response().status
+        })
+        .collect();
+    assert_eq!(statuses, [400, 400, 400, 429, 429]);
+    let mut client = Http2Client::connect(gateway.address());
+    let statuses: Vec<_> = (0..5).map(|_| client.ask(&Message::get("/\"x")).status).collect();
+    assert_eq!(statuses, [400, 400, 400, 429, 429]);
+    assert_eq!(refused(&gateway, "rate_address"), 4.0);
+    let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 429);
+    assert_eq!(entry["approov.limit"], "rate_address");
+    assert_eq!(gateway.connect_from(3).ask(&honest("/x")).status, 200);
+    assert_eq!(origin.targets(), ["/x"]);
+}
+
+#[test]
 fn an_address_that_asks_too_often_is_told_so_and_nobody_else() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: address, rate: 3/h } ]");

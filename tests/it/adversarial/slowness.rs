@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::{honest, hostile, limited, refused};
 use crate::harness::tls::Authority;
-use crate::harness::{Client, Gateway, Http2Client, Message, Origin, Setup, Then, config_before, tokens};
+use crate::harness::{
+    Client, Gateway, Http2Client, Message, Origin, Setup, Then, config_before, eventually, tokens,
+};
 use crate::tls::{Folder, Identity};
 
 /// One second for everything.
@@ -157,6 +159,68 @@ fn a_reader_that_never_reads_holds_nothing_for_long() {
     assert_eq!(entry["error.type"], "client_timeout");
     drop((client, pending));
     gateway.assert_serves(&origin);
+}
+
+#[test]
+fn answers_without_a_body_that_nobody_takes_hold_nothing_for_long() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, &format!("rate: [], connections: {{ requests: 1000000 }}, {SHORT}"));
+    let valid = tokens::valid();
+    for (token, cause) in [(None, "refused"), (Some(&*valid), "forwarded")] {
+        let before = refused(&gateway, "write_time");
+        let message = Message::new("HEAD", "/unread");
+        let bytes = token.map_or(message.clone(), |token| message.token(token)).bytes();
+        let mut client = gateway.connect();
+        // Until neither side has room for more, and the gateway has given up.
+        let flood = bytes.repeat(50);
+        while client.try_send(&flood).is_ok() {}
+        eventually(cause, || (refused(&gateway, "write_time") == before + 1.0).then_some(()));
+    }
+    eventually("no request under way", || {
+        (gateway.metrics().sum("approov_gateway_requests_in_flight", &[]) == 0.0).then_some(())
+    });
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn a_refusal_for_which_there_is_no_room_keeps_no_body_for_long() {
+    let origin = Origin::new();
+    // Only for this a client has as little as a second.
+    let gateway = limited(&origin, "rate: []");
+    let mut settings = h2::client::Builder::new();
+    settings.initial_window_size(0);
+    let mut client = Http2Client::connect_with(gateway.address(), &settings);
+    let start = Instant::now();
+    let mut pending = Vec::new();
+    for _ in 0..4 {
+        let mut stream = client.begin(&Message::new("POST", "/unread"), false);
+        client.send_body(&mut stream, &[b'x'; 60_000], false);
+        pending.push(stream);
+    }
+    for stream in pending {
+        client.try_response(stream).expect_err("its stream is reset");
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    gateway.wait_for_count("approov_gateway_limited_total", &[("cause", "write_time")], 4.0);
+    gateway.assert_serves(&origin);
+}
+
+#[test]
+fn a_call_of_grpc_may_pause() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, SHORT);
+    let mut client = Http2Client::connect(gateway.address());
+    let call = |target: &str| Message::new("POST", target).field("content-type", "application/grpc");
+    let mut accepted = client.begin(&call("/Chat").token(&tokens::valid()), false);
+    let mut other = client.begin(&Message::new("POST", "/other").token(&tokens::valid()), false);
+    for stream in [&mut accepted, &mut other] {
+        client.send_body(stream, b"\0\0\0\0\0", false);
+    }
+    // The other shows that the time is up.
+    client.try_response(other).expect_err("its body does not come");
+    client.send_body(&mut accepted, b"\0\0\0\0\0", true);
+    assert_eq!(client.try_response(accepted).expect("an answer").status, 200);
+    assert_eq!(refused(&gateway, "body_time"), 1.0);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use h2::client::{ResponseFuture, SendRequest};
+use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -28,15 +28,28 @@ pub struct Pending {
 impl Http2Client {
     /// In clear text, without asking first.
     pub fn connect(address: SocketAddr) -> Self {
+        Self::connect_with(address, &Builder::new())
+    }
+
+    /// With settings of the client's own.
+    pub fn connect_with(address: SocketAddr, settings: &Builder) -> Self {
         let runtime = runtime();
         let stream = runtime.block_on(async { TcpStream::connect(address).await.unwrap() });
         stream.set_nodelay(true).unwrap();
-        Self::over(runtime, stream)
+        Self::shake_hands(runtime, stream, settings)
     }
 
     /// Over a stream that is connected already.
     pub fn over(runtime: Runtime, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        let (sender, connection) = runtime.block_on(within(h2::client::handshake(stream))).unwrap();
+        Self::shake_hands(runtime, stream, &Builder::new())
+    }
+
+    fn shake_hands(
+        runtime: Runtime,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        settings: &Builder,
+    ) -> Self {
+        let (sender, connection) = runtime.block_on(within(settings.handshake(stream))).unwrap();
         let connection = Some(runtime.spawn(connection));
         Self { runtime, sender, connection }
     }

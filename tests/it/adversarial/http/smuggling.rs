@@ -1,7 +1,7 @@
 //! Threat 2: two requests where the gateway sees one, or the other way round.
 
 use super::{assert_malformed, assert_only_honest, head_with_token};
-use crate::harness::{Origin, Then, gateway_before, latin1};
+use crate::harness::{Message, Origin, Then, gateway_before, latin1, tokens};
 
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -254,6 +254,24 @@ fn a_request_within_a_drained_body_is_no_request() {
     client.send(head_with_token("GET /honest HTTP/1.1", ""));
     assert_eq!(client.response().status, 200);
     assert_only_honest(&origin);
+}
+
+#[test]
+fn line_ends_before_a_request_are_none_of_it_however_they_come() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    for _ in 0..20 {
+        let mut client = gateway.connect();
+        // The first half of a line end comes right behind a request, and is looked at while the
+        // client still reads the answer.
+        client.send([&Message::get("/x").bytes()[..], b"\r"].concat());
+        assert_eq!(client.response().status, 401);
+        client.send([b"\n\r\n", &Message::get("/x").bytes()[..], b"\r\n\r"].concat());
+        assert_eq!(client.response().status, 401);
+        client.send([b"\n", &Message::get("/x").token(&tokens::valid()).bytes()[..]].concat());
+        assert_eq!(client.response().status, 200);
+    }
+    assert_eq!(origin.count("/x"), 20);
 }
 
 #[test]
