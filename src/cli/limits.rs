@@ -18,7 +18,11 @@ pub(super) fn summary(settings: &Settings) -> Vec<(&'static str, String)> {
     let (allowed, denied) = (limits.allow.ranges(), limits.deny.ranges());
     lines.push(("addresses", format!("{allowed} ranges allowed, {denied} denied")));
     let connections = limits.connections;
-    lines.push(("connections", format!("{}, of one address {}", connections.total, connections.per_address)));
+    let rate = show_rate(connections.rate);
+    lines.push((
+        "connections",
+        format!("{}, of one address {} and {rate}", connections.total, connections.per_address),
+    ));
     let requests = limits.requests;
     lines.push((
         "requests",

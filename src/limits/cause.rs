@@ -12,6 +12,8 @@ pub enum Cause {
     Banned,
     /// Too many connections: in total, of the address, or of the listener.
     Connections(Full),
+    /// Too many new connections in a time, of the address.
+    ConnectionRate,
     /// Too many requests in a time.
     Rate(By),
     /// Too many requests at once: in total, or of the address.
@@ -48,13 +50,14 @@ pub enum Slow {
 
 impl Cause {
     /// Each of them, in order.
-    pub const ALL: [Cause; 22] = [
+    pub const ALL: [Cause; 23] = [
         Cause::Denied,
         Cause::Banned,
         Cause::Connections(Full::Total),
         Cause::Connections(Full::Reserve),
         Cause::Connections(Full::Address),
         Cause::Connections(Full::Lane),
+        Cause::ConnectionRate,
         Cause::Rate(By::Address),
         Cause::Rate(By::Total),
         Cause::Rate(By::Route),
@@ -82,6 +85,7 @@ impl Cause {
             Cause::Connections(Full::Reserve) => "connections_reserve",
             Cause::Connections(Full::Address) => "connections_address",
             Cause::Connections(Full::Lane) => "connections_listener",
+            Cause::ConnectionRate => "connections_rate",
             Cause::Rate(By::Address) => "rate_address",
             Cause::Rate(By::Total) => "rate_total",
             Cause::Rate(By::Route) => "rate_route",

@@ -61,7 +61,7 @@ impl Limited {
     pub fn answer(&self) -> Answer {
         match self.cause {
             Cause::Denied => Answer::Forbidden,
-            Cause::Banned | Cause::Rate(_) => Answer::TooManyRequests,
+            Cause::Banned | Cause::ConnectionRate | Cause::Rate(_) => Answer::TooManyRequests,
             Cause::Connections(_) | Cause::Requests(_) => Answer::Unavailable,
             Cause::Size(Size::Header) => Answer::HeaderTooLarge,
             Cause::Size(Size::Target) => Answer::UriTooLong,

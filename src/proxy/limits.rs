@@ -30,6 +30,7 @@ pub struct Limits {
     rates: RateLimits,
     tells_rates: bool,
     connections: InFlight,
+    connection_rate: Arc<Rule>,
     listeners: usize,
     requests: InFlight,
     body_bytes: u64,
@@ -107,6 +108,10 @@ impl Limits {
             rates: RateLimits::new(&settings.limits.rates, &routes, &origins, before.map(|before| before.2)),
             tells_rates: settings.limits.rate_fields,
             connections: InFlight::new(connection_caps, listeners, before.map(|before| before.0)),
+            connection_rate: Rule::by_address(
+                &connections.new_of_address(),
+                previous.map(|previous| &previous.connection_rate),
+            ),
             listeners,
             requests: InFlight::new(request_caps, 0, before.map(|before| before.1)),
             body_bytes: requests.body_bytes,
@@ -157,8 +162,12 @@ impl Limits {
             if self.deny.contains(address) {
                 return Err(Cause::Denied);
             }
-            if self.is_banned(address, self.now()).is_some() {
+            let now = self.now();
+            if self.is_banned(address, now).is_some() {
                 return Err(Cause::Banned);
+            }
+            if visitor.key.is_some_and(|key| !self.connection_rate.admits(key, now)) {
+                return Err(Cause::ConnectionRate);
             }
         }
         Ok(visitor.key)

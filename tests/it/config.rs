@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use approov_gateway::approov::Rejection;
 use approov_gateway::approov::Strategy;
 use approov_gateway::config::{
     AccessLog, Balance, Capacity, CheckKind, Environment, Keepalive, LimitSettings, Listener, OriginHttp,
@@ -179,6 +180,8 @@ fn assert_limits(limits: &LimitSettings) {
     let rules = limits.offenders.expect("there are rules");
     assert_eq!((rules.failures, rules.keys), (7, 2048));
     assert_eq!([rules.within, rules.ban, rules.max_ban], [10, 5, 120].map(Duration::from_secs));
+    let counted = Rejection::ALL.into_iter().filter(|rejection| limits.offences.contain(*rejection));
+    assert_eq!(counted.collect::<Vec<_>>(), [Rejection::BadSignature, Rejection::Expired]);
     for (address, allowed, denied) in [
         ("192.0.2.200", true, false),
         ("127.0.0.1", false, false),
@@ -195,6 +198,7 @@ fn assert_limits(limits: &LimitSettings) {
     let connections = limits.connections;
     let counts = [connections.total, connections.per_listener, connections.per_address, connections.requests];
     assert_eq!((counts, connections.age), ([100, 90, 10, 50], Duration::from_secs(1800)));
+    assert_eq!((show_rate(connections.rate), connections.burst.get()), ("600/m".to_owned(), 20));
     let requests = limits.requests;
     let counts = [requests.in_flight, requests.reserve, requests.per_address];
     assert_eq!((counts, requests.header_count), ([80, 20, 5], 64));

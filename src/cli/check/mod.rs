@@ -336,7 +336,7 @@ limit          v1: by device: 5/m, burst 3 (posting)
 limit          v1: body 1MiB
 offenders      banned for 1m to 1h after 120 failures within 1m
 addresses      2 ranges allowed, 0 denied
-connections    20000, of one address 1000
+connections    20000, of one address 1000 and 500/s
 requests       10000 at once, 1000 of them for verified ones
 sizes          header 64KiB, target 8KiB, body 2GiB
 times          header 10s, body 30s, idle 75s

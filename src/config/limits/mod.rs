@@ -119,10 +119,10 @@ fn offenders(value: Option<&Value<'_>>) -> (Option<OffenderRules>, Rejections) {
         return (None, usual);
     }
     let offenders = value.mapping(&["failures", "reasons", "within", "ban", "max_ban", "keys"]);
-    let words = Rejection::ALL.map(|rejection| (rejection.label(), rejection));
-    let reasons = offenders.find("reasons").and_then(|value| value.list_of(|value| value.word(&words)));
     let time = |key| offenders.read(key, |value| duration(value, SECOND..=DAY));
     let failures = offenders.read("failures", |value| value.integer(1..=10_000));
+    let words = Rejection::ALL.map(|rejection| (rejection.label(), rejection));
+    let reasons = offenders.find("reasons").and_then(|value| value.list_of(|value| value.word(&words)));
     let rules = OffenderRules {
         failures: failures.and_then(|failures| u16::try_from(failures).ok()).unwrap_or(OFFENDERS.failures),
         within: time("within").unwrap_or(OFFENDERS.within),
@@ -137,15 +137,21 @@ fn offenders(value: Option<&Value<'_>>) -> (Option<OffenderRules>, Rejections) {
 }
 
 fn connections(limits: &Mapping<'_>) -> ConnectionLimits {
-    let keys = &["total", "per_listener", "per_address", "requests", "age"];
+    let keys = &["total", "per_listener", "per_address", "rate", "burst", "requests", "age"];
     let connections = limits.section("connections", keys);
     let count = |key| connections.read(key, |value| value.integer(COUNTS));
     let default = ConnectionLimits::default();
     let total = count("total").unwrap_or(default.total);
+    let per_listener = count("per_listener").unwrap_or(total);
+    let per_address = count("per_address").unwrap_or(default.per_address);
+    let rate = connections.read("rate", |value| value.parse(quantity::rate)).map(|rate| rate.value);
+    let burst = rates::burst(&connections);
     ConnectionLimits {
         total,
-        per_listener: count("per_listener").unwrap_or(total),
-        per_address: count("per_address").unwrap_or(default.per_address),
+        per_listener,
+        per_address,
+        rate: rate.unwrap_or(default.rate),
+        burst: burst.or(rate.map(|rate| rate.requests)).unwrap_or(default.burst),
         requests: count("requests").unwrap_or(default.requests),
         age: connections.read("age", |value| duration(value, SECOND..=DAY)).unwrap_or(default.age),
     }

@@ -9,7 +9,7 @@ use crate::policy::Policy;
 use super::super::error::{Fault, Located, Report, Reported, quoted};
 use super::super::file::RouteSection;
 use super::super::quantity;
-use super::super::reader::Value;
+use super::super::reader::{Mapping, Value};
 use super::RouteLimitSettings;
 
 /// For how many keys there is memory unless it is said: a little over a megabyte.
@@ -62,8 +62,7 @@ fn limit(value: &Value<'_>, kinds: &[By]) -> Result<Located<Limit>, Reported> {
         Some(rate) => rate.parse(quantity::rate).map(|rate| rate.value),
         None => Err(limit.missing("rate", "write one such as rate: 50/s")),
     };
-    let burst = limit.read("burst", |value| value.integer(1..=Limit::MAX_BURST as usize));
-    let burst = burst.and_then(|burst| NonZeroU32::new(u32::try_from(burst).ok()?));
+    let burst = burst(&limit);
     let observe = limit.read("observe", Value::boolean).unwrap_or(false);
     let keys = limit.read("keys", |value| value.integer(KEYS));
     let name = limit.read("name", |value| value.parse(name)).map(|name| name.value);
@@ -81,6 +80,12 @@ fn limit(value: &Value<'_>, kinds: &[By]) -> Result<Located<Limit>, Reported> {
         keys: keys.unwrap_or(DEFAULT_KEYS),
     };
     Ok(Located { value: limit, at: value.at().clone() })
+}
+
+/// The number behind `burst`.
+pub(super) fn burst(limit: &Mapping<'_>) -> Option<NonZeroU32> {
+    let burst = limit.read("burst", |value| value.integer(1..=Limit::MAX_BURST as usize))?;
+    NonZeroU32::new(u32::try_from(burst).ok()?)
 }
 
 /// A name that stands in a `RateLimit` field as it is (RFC 9651 §3.3.3).

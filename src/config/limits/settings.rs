@@ -68,6 +68,10 @@ pub struct ConnectionLimits {
     pub per_listener: usize,
     /// At once, of one client address.
     pub per_address: usize,
+    /// New ones of one client address in a time.
+    pub rate: Rate,
+    /// As many of them may come at once.
+    pub burst: NonZeroU32,
     /// Requests on one connection.
     pub requests: usize,
     /// How long one lasts before it is closed behind an answer.
@@ -133,15 +137,22 @@ pub(super) const OFFENCES: [Rejection; 6] = [
     Rejection::BadSignature,
 ];
 
+/// A number that is not zero; zero is taken for one.
+const fn positive(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => NonZeroU32::MIN,
+    }
+}
+
 /// The rate limits where none are written.
 pub(super) fn default_rates() -> Vec<Limit> {
     let limit = |(by, requests, burst, observe): (By, u32, u32, bool)| {
-        let per = Duration::from_secs(1);
-        let (requests, burst) = (NonZeroU32::new(requests)?, NonZeroU32::new(burst)?);
-        let rate = Rate { requests, per };
-        Some(Limit { name: by.label().into(), by, rate, burst, observe, keys: DEFAULT_KEYS })
+        let rate = Rate { requests: positive(requests), per: Duration::from_secs(1) };
+        let burst = positive(burst);
+        Limit { name: by.label().into(), by, rate, burst, observe, keys: DEFAULT_KEYS }
     };
-    [(By::Address, 1000, 2000, false), (By::Device, 20, 100, true)].into_iter().filter_map(limit).collect()
+    [(By::Address, 1000, 2000, false), (By::Device, 20, 100, true)].into_iter().map(limit).collect()
 }
 
 /// What suits a listener that anybody can reach.
@@ -164,10 +175,20 @@ impl Default for LimitSettings {
     }
 }
 
+impl ConnectionLimits {
+    /// The limit on new connections of one address.
+    pub fn new_of_address(&self) -> Limit {
+        let Self { rate, burst, .. } = *self;
+        Limit { name: "connections".into(), by: By::Address, rate, burst, observe: false, keys: DEFAULT_KEYS }
+    }
+}
+
 impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             total: 20_000,
+            rate: Rate { requests: positive(500), per: Duration::from_secs(1) },
+            burst: positive(1000),
             per_listener: 20_000,
             per_address: 1000,
             requests: 1000,

@@ -47,6 +47,17 @@ struct Tally {
 }
 
 impl Rule {
+    /// A limit by address for what is no request, with the buckets that `previous` has of the same.
+    pub fn by_address(limit: &Limit, previous: Option<&Arc<Rule>>) -> Arc<Self> {
+        Arc::new(Self::new(limit, None, []).with_buckets_of(previous))
+    }
+
+    /// Whether this address, which such a limit concerns, is admitted. Takes a token if it is.
+    pub fn admits(&self, address: Key, now: Moment) -> bool {
+        let asker = Asker { address: Some(address), ..Asker::default() };
+        self.ask(&asker, now).is_none_or(|decision| decision.admitted)
+    }
+
     /// A rule with full buckets: a limit for all requests, or for those of one route. `names` are
     /// those of the routes or origins that each have a bucket.
     pub(super) fn new<'n>(

@@ -16,8 +16,11 @@ mod reference;
 pub mod route;
 pub mod token;
 
+/// Panics on an input for which it does not hold.
+pub type Property = fn(&[u8]);
+
 /// Every property, under the name of its target and of its folder in `corpus/`.
-pub const PROPERTIES: [(&str, fn(&[u8])); 9] = [
+pub const PROPERTIES: [(&str, Property); 9] = [
     ("address_list", address_list::holds),
     ("claims", claims::holds),
     ("client_address", client_address::holds),

@@ -18,6 +18,27 @@ fn served(client: &mut Client) -> bool {
 }
 
 #[test]
+fn new_connections_of_one_address_have_a_rate() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "connections: { rate: 1/m, burst: 3 }");
+    let mut kept = gateway.connect_from(2);
+    assert_eq!(kept.ask(&honest("/x")).status, 200);
+    for _ in 0..2 {
+        assert_eq!(gateway.connect_from(2).ask(&honest("/x")).status, 200);
+    }
+    for _ in 0..3 {
+        if let Ok(mut client) = gateway.try_connect_from(2) {
+            let _ = client.try_send(honest("/x").bytes());
+            client.assert_closed();
+        }
+    }
+    assert_eq!((refused(&gateway, "connections_rate"), origin.count("/x")), (3.0, 3));
+    // What is open goes on, and nobody else is concerned.
+    assert_eq!(kept.ask(&honest("/x")).status, 200);
+    assert_eq!(gateway.connect_from(3).ask(&honest("/x")).status, 200);
+}
+
+#[test]
 fn an_address_has_so_many_connections_and_others_have_theirs() {
     let origin = Origin::new();
     let gateway = limited(&origin, "connections: { per_address: 2 }");
