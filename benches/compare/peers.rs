@@ -1,7 +1,7 @@
 //! The peers: how each is configured and started, and what it checks.
 //!
 //! Their configurations are templates in the folder `peers`, with `@name@` for what differs from
-//! run to run. All write an access log as they would in service, to a file that costs nothing.
+//! run to run, and `@if name@` before lines that stand in some setups only. All write an access log as they would in service, to a file that costs nothing.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,6 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use super::Result;
 use super::cores::Cores;
 use super::modes::Setup;
-use super::origin::Origin;
 use super::process::{Folder, Port, Process};
 use super::programs::{Program, Programs};
 use super::requests::SECRET;
@@ -118,7 +117,18 @@ impl Peer {
     /// Whether it can be set up so, and whether it would say more than under the usual setup.
     fn is_in(&self, setup: Setup) -> bool {
         let has_one_thread = matches!(self, Self::Bare | Self::Workerd);
-        (setup.threads == 1 || !has_one_thread) && (setup.binding || self.checks() != Checks::Nothing)
+        let is_usual = !setup.tls && setup.addresses == 1;
+        (setup.threads == 1 || !has_one_thread)
+            && (setup.binding || self.checks() != Checks::Nothing)
+            && (is_usual || self.has_templates_for_all())
+    }
+
+    /// Whether its template has TLS and several addresses.
+    fn has_templates_for_all(&self) -> bool {
+        match self {
+            Self::Gateway { .. } | Self::Haproxy | Self::HaproxyNoLog | Self::NginxNjs => true,
+            Self::Bare | Self::Nginx | Self::Envoy | Self::Workerd => false,
+        }
     }
 
     fn command(&self, programs: &Programs, values: &Values, folder: &Folder) -> Result<Command> {
@@ -198,16 +208,20 @@ impl Running {
         peer: &Peer,
         setup: Setup,
         programs: &Programs,
-        origin: &Origin,
+        origin: &[SocketAddr],
         folder: &Folder,
         cores: &Cores,
     ) -> Result<Self> {
         let port = Port::hold()?;
+        let address = |number: usize| origin.get(number).or(origin.first()).ok_or("no address of the origin");
+        let [first, second, third] = [address(0)?, address(1)?, address(2)?];
         let values = Values::new([
             ("port", port.address().port().to_string()),
-            ("origin", origin.address().to_string()),
-            ("origin_host", origin.address().ip().to_string()),
-            ("origin_port", origin.address().port().to_string()),
+            ("origin", first.to_string()),
+            ("origin_host", first.ip().to_string()),
+            ("origin_port", first.port().to_string()),
+            ("second", second.to_string()),
+            ("third", third.to_string()),
             ("threads", setup.threads.to_string()),
             ("binding", u8::from(setup.binding).to_string()),
             ("strategy", if setup.binding { "token-binding" } else { "token" }.into()),
@@ -217,6 +231,8 @@ impl Running {
             ("folder", folder.path().display().to_string()),
             ("modules", programs.modules().unwrap_or_default()),
         ]);
+        let values =
+            values.with_choice("plain", "tls", setup.tls).with_choice("one", "three", setup.addresses > 1);
         let command = peer.command(programs, &values, folder)?;
         let mut process =
             cores.for_peer(setup.threads, || Process::start(peer.name(), command, folder))??;
@@ -248,25 +264,39 @@ impl Fleet {
 }
 
 /// What is put into the templates.
-pub struct Values(Vec<(&'static str, String)>);
+pub struct Values {
+    values: Vec<(&'static str, String)>,
+    /// The marks of lines that stay, and of those that go.
+    stays: Vec<String>,
+    goes: Vec<String>,
+}
 
 impl Values {
     pub fn new(values: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        Self(values.into_iter().collect())
+        Self { values: values.into_iter().collect(), stays: Vec::new(), goes: Vec::new() }
+    }
+
+    /// Decides which lines of a template stand: those with `@if no@`, or those with `@if yes@`.
+    fn with_choice(mut self, no: &'static str, yes: &'static str, choice: bool) -> Self {
+        let (stays, goes) = if choice { (yes, no) } else { (no, yes) };
+        self.stays.push(format!("@if {stays}@"));
+        self.goes.push(format!("@if {goes}@"));
+        self
     }
 
     fn of(&self, name: &str) -> Result<&str> {
-        let found = self.0.iter().find(|(of, _)| *of == name);
+        let found = self.values.iter().find(|(of, _)| *of == name);
         found.map(|(_, value)| value.as_str()).ok_or_else(|| format!("no value {name}").into())
     }
 }
 
 /// Writes a template with its values into `folder`.
 pub fn render(name: &str, template: &str, values: &Values, folder: &Folder) -> Result<PathBuf> {
-    let filled = values
-        .0
-        .iter()
-        .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value));
+    let stays = |line: &&str| !values.goes.iter().any(|mark| line.contains(mark));
+    let lines: String = template.split_inclusive('\n').filter(stays).collect();
+    let unmarked = values.stays.iter().fold(lines, |text, mark| text.replace(mark, ""));
+    let filled =
+        values.values.iter().fold(unmarked, |text, (name, value)| text.replace(&format!("@{name}@"), value));
     let place = folder.path().join(name);
     fs::write(&place, filled)?;
     Ok(place)

@@ -1,10 +1,11 @@
 //! Answers, as far as a load has to understand them: the status, and where they end.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::super::Result;
+use super::super::tls::{Certificate, Client};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -69,11 +70,27 @@ fn length(head: &[u8]) -> Result<usize> {
     Err(format!("an answer without Content-Length: {}", String::from_utf8_lossy(head)).into())
 }
 
-/// One request on a connection of its own, or on `kept`; its status, its body, its connection.
-pub fn ask(address: SocketAddr, request: &[u8]) -> Result<(u16, String, TcpStream)> {
+/// A connection that has had an answer.
+pub enum Stream {
+    Plain(TcpStream),
+    Tls(Box<Client>),
+}
+
+/// One request on a connection of its own: its status, its body, its connection.
+pub fn ask(address: SocketAddr, tls: Option<&Certificate>, request: &[u8]) -> Result<(u16, String, Stream)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    let Some(certificate) = tls else {
+        let (status, body) = exchange(&mut stream, request)?;
+        return Ok((status, body, Stream::Plain(stream)));
+    };
+    let mut client = certificate.client(stream)?;
+    let (status, body) = exchange(&mut client, request)?;
+    Ok((status, body, Stream::Tls(Box::new(client))))
+}
+
+fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> Result<(u16, String)> {
     stream.write_all(request)?;
     let mut response = Response::whole();
     let mut buffer = [0; 16 << 10];
@@ -84,7 +101,7 @@ pub fn ask(address: SocketAddr, request: &[u8]) -> Result<(u16, String, TcpStrea
         }
         if response.feed(&buffer[..count])? {
             let status = response.status().ok_or("an answer without a status")?;
-            return Ok((status, String::from_utf8_lossy(&response.body).into_owned(), stream));
+            return Ok((status, String::from_utf8_lossy(&response.body).into_owned()));
         }
     }
 }
