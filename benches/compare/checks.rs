@@ -3,7 +3,6 @@
 use approov_gateway::cli::token::Kind;
 
 use super::Result;
-use super::load::Stream;
 use super::load::{Target, ask, oha};
 use super::modes::{Mode, Setup};
 use super::peers::{Checks, Running};
@@ -51,7 +50,7 @@ pub fn check(running: &Running, setup: Setup, certificate: &Certificate, program
         if status != request.status {
             return Err(format!("{name}: {what} got {status} instead of {}: {body}", request.status).into());
         }
-        if let Stream::Tls(client) = &stream {
+        if let Some(client) = &stream.tls {
             tls::check(client).map_err(failure)?;
             let target = Target { address: running.address, tls, connections: 1, streams: Some(1) };
             let status = oha::ask(programs.path(Program::Oha)?, target, &request).map_err(failure)?;

@@ -1,13 +1,12 @@
 //! The certificate of every peer that listens with TLS, and the client that trusts it.
 
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
-use rustls::{CipherSuite, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned};
+use rustls::{CipherSuite, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore};
 
 use super::Result;
 use super::process::Folder;
@@ -49,24 +48,21 @@ impl Certificate {
         &self.place
     }
 
-    pub fn client(&self, stream: TcpStream) -> Result<Client> {
-        let connection = ClientConnection::new(self.client.clone(), ServerName::try_from(NAME)?)?;
-        Ok(StreamOwned::new(connection, stream))
+    /// A client that trusts it.
+    pub fn client(&self) -> Result<ClientConnection> {
+        Ok(ClientConnection::new(self.client.clone(), ServerName::try_from(NAME)?)?)
     }
 }
 
-/// The client's end of a connection.
-pub type Client = StreamOwned<ClientConnection, TcpStream>;
-
 /// Fails where a connection is not what all peers are to be compared in. `client` has an answer.
-pub fn check(client: &Client) -> Result<()> {
-    let version = client.conn.protocol_version();
-    let suite = client.conn.negotiated_cipher_suite().map(|suite| suite.suite());
+pub fn check(client: &ClientConnection) -> Result<()> {
+    let version = client.protocol_version();
+    let suite = client.negotiated_cipher_suite().map(|suite| suite.suite());
     let wanted = (Some(ProtocolVersion::TLSv1_3), Some(CipherSuite::TLS13_AES_256_GCM_SHA384));
     if (version, suite) != wanted {
         return Err(format!("{version:?} with {suite:?} in place of {wanted:?}").into());
     }
-    if client.conn.tls13_tickets_received() == 0 {
+    if client.tls13_tickets_received() == 0 {
         return Err("no session ticket came".into());
     }
     Ok(())

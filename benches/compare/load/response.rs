@@ -4,8 +4,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustls::ClientConnection;
+
 use super::super::Result;
-use super::super::tls::{Certificate, Client};
+use super::super::tls::Certificate;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -70,24 +72,23 @@ fn length(head: &[u8]) -> Result<usize> {
     Err(format!("an answer without Content-Length: {}", String::from_utf8_lossy(head)).into())
 }
 
-/// A connection that has had an answer.
-pub enum Stream {
-    Plain(TcpStream),
-    Tls(Box<Client>),
+/// A connection that has had an answer, open until it is dropped.
+pub struct Stream {
+    _socket: TcpStream,
+    pub tls: Option<ClientConnection>,
 }
 
 /// One request on a connection of its own: its status, its body, its connection.
 pub fn ask(address: SocketAddr, tls: Option<&Certificate>, request: &[u8]) -> Result<(u16, String, Stream)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let Some(certificate) = tls else {
-        let (status, body) = exchange(&mut stream, request)?;
-        return Ok((status, body, Stream::Plain(stream)));
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut tls = tls.map(Certificate::client).transpose()?;
+    let (status, body) = match &mut tls {
+        None => exchange(&mut socket, request)?,
+        Some(client) => exchange(&mut rustls::Stream::new(client, &mut socket), request)?,
     };
-    let mut client = certificate.client(stream)?;
-    let (status, body) = exchange(&mut client, request)?;
-    Ok((status, body, Stream::Tls(Box::new(client))))
+    Ok((status, body, Stream { _socket: socket, tls }))
 }
 
 fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> Result<(u16, String)> {
