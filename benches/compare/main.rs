@@ -36,6 +36,7 @@ mod process;
 mod programs;
 mod report;
 mod requests;
+mod templates;
 mod tls;
 
 use std::error::Error;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use super::Result;
-use super::peers::{Values, render};
 use super::process::{Folder, Port, Process};
 use super::programs::{Program, Programs};
+use super::templates::{Values, render};
 
 /// The running origin.
 pub struct Origin {

@@ -1,9 +1,8 @@
 //! The peers: how each is configured and started, and what it checks.
 //!
-//! Their configurations are templates in the folder `peers`, with `@name@` for what differs from
-//! run to run, and `@if name@` before lines that stand in some setups only. All write an access log as they would in service, to a file that costs nothing.
+//! Their configurations are templates in the folder `peers`. All write an access log as they would in
+//! service, to a file that costs nothing.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +17,7 @@ use super::modes::Setup;
 use super::process::{Folder, Port, Process};
 use super::programs::{Program, Programs};
 use super::requests::SECRET;
+use super::templates::{Values, render};
 
 /// Something to measure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,43 +261,4 @@ impl Fleet {
     pub fn of(peers: &[Peer], setup: Setup) -> impl Iterator<Item = &Peer> {
         peers.iter().filter(move |peer| peer.is_in(setup))
     }
-}
-
-/// What is put into the templates.
-pub struct Values {
-    values: Vec<(&'static str, String)>,
-    /// The marks of lines that stay, and of those that go.
-    stays: Vec<String>,
-    goes: Vec<String>,
-}
-
-impl Values {
-    pub fn new(values: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        Self { values: values.into_iter().collect(), stays: Vec::new(), goes: Vec::new() }
-    }
-
-    /// Decides which lines of a template stand: those with `@if no@`, or those with `@if yes@`.
-    fn with_choice(mut self, no: &'static str, yes: &'static str, choice: bool) -> Self {
-        let (stays, goes) = if choice { (yes, no) } else { (no, yes) };
-        self.stays.push(format!("@if {stays}@"));
-        self.goes.push(format!("@if {goes}@"));
-        self
-    }
-
-    fn of(&self, name: &str) -> Result<&str> {
-        let found = self.values.iter().find(|(of, _)| *of == name);
-        found.map(|(_, value)| value.as_str()).ok_or_else(|| format!("no value {name}").into())
-    }
-}
-
-/// Writes a template with its values into `folder`.
-pub fn render(name: &str, template: &str, values: &Values, folder: &Folder) -> Result<PathBuf> {
-    let stays = |line: &&str| !values.goes.iter().any(|mark| line.contains(mark));
-    let lines: String = template.split_inclusive('\n').filter(stays).collect();
-    let unmarked = values.stays.iter().fold(lines, |text, mark| text.replace(mark, ""));
-    let filled =
-        values.values.iter().fold(unmarked, |text, (name, value)| text.replace(&format!("@{name}@"), value));
-    let place = folder.path().join(name);
-    fs::write(&place, filled)?;
-    Ok(place)
 }
