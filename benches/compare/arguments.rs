@@ -9,7 +9,7 @@ use super::load::Generator;
 use super::measure::Effort;
 use super::modes::Mode;
 use super::peers::Peer;
-use super::programs::{self, Programs};
+use super::programs::{self, Program, Programs};
 
 /// Compare the gateway with its peers.
 ///
@@ -18,7 +18,7 @@ use super::programs::{self, Programs};
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo bench --bench compare --")]
 pub struct Arguments {
-    /// Fewer and shorter rounds: some six minutes for everything, and rough figures
+    /// Fewer and shorter rounds: some eight minutes for everything, and rough figures
     #[arg(long)]
     quick: bool,
     /// Only these: gateway, gateway-pgo, bare, haproxy, haproxy-nolog, nginx-njs, nginx, envoy,
@@ -73,9 +73,12 @@ impl Arguments {
     }
 
     /// The modes to measure, in their own order.
-    pub fn modes(&self) -> Vec<Mode> {
-        let mut modes =
-            if self.modes.is_empty() { Mode::value_variants().to_vec() } else { self.modes.clone() };
+    pub fn modes(&self, programs: &Programs) -> Vec<Mode> {
+        let mut modes = self.modes.clone();
+        if modes.is_empty() {
+            let has_oha = programs.path(Program::Oha).is_ok();
+            modes.extend(Mode::value_variants().iter().filter(|mode| has_oha || !mode.needs_oha()));
+        }
         if modes.iter().any(|mode| mode.needs_saturation()) {
             modes.push(Mode::Accepted);
         }

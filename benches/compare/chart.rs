@@ -87,6 +87,7 @@ fn panel(
 }
 
 fn memory_panel(memory: &[Idle]) -> Option<Panel> {
+    let memory: Vec<&Idle> = memory.iter().filter(|idle| idle.mode == Mode::Memory).collect();
     let bars = memory.iter().map(|idle| Bar::new(&idle.peer, idle.per_connection()));
     let reference = memory.iter().find(|idle| idle.peer == Peer::Haproxy).or_else(|| memory.first())?;
     Panel::new("Memory per idle connection", "KiB", bars, reference.per_connection())

@@ -1,13 +1,12 @@
 //! The load: what it sends where, and what came of it.
 //!
 //! oha sends in closed loop, as it is what others quote. Open loop is our own: oha paces with a
-//! timer of a millisecond and so sends in bursts, which would be all that its latencies show.
-//! Idle connections are ours too. Both speak plain HTTP/1.1; another wire, such as TLS, has its
-//! place in [`Target`] and in the reading and writing of [`engine`].
+//! timer of a millisecond and so sends in bursts, which would be all that its latencies show; it
+//! speaks plain HTTP/1.1 only. Idle connections are ours too.
 
 mod engine;
 mod idle;
-mod oha;
+pub mod oha;
 mod response;
 
 use std::net::SocketAddr;
@@ -18,15 +17,20 @@ use clap::ValueEnum;
 use super::Result;
 use super::programs::{Program, Programs};
 use super::requests::Request;
+use super::tls::Certificate;
 
 pub use idle::hold;
-pub use response::ask;
+pub use response::{Stream, ask};
 
-/// Where the requests go.
-#[derive(Clone, Copy, Debug)]
-pub struct Target {
+/// Where the requests go, and how.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
     pub address: SocketAddr,
+    /// What it shows, where it listens with TLS.
+    pub tls: Option<&'a Certificate>,
     pub connections: usize,
+    /// With HTTP/2, and how many requests at a time on one connection.
+    pub streams: Option<usize>,
 }
 
 /// What sends in closed loop.
@@ -34,7 +38,8 @@ pub struct Target {
 pub enum Generator {
     #[default]
     Oha,
-    /// The engine of the open loop: cheaper, so that the peer rather than the load is the limit.
+    /// The engine of the open loop: cheaper, so that the peer rather than the load is the limit. What
+    /// it cannot send, such as TLS, oha does.
     Own,
 }
 
@@ -69,13 +74,14 @@ pub struct Percentiles {
 pub fn run(
     generator: Generator,
     programs: &Programs,
-    target: Target,
+    target: Target<'_>,
     request: &Request,
     pace: Pace,
     seconds: f64,
 ) -> Result<Seen> {
     match (generator, pace) {
         (Generator::Oha, Pace::Closed) => oha::run(programs.path(Program::Oha)?, target, request, seconds),
+        _ if target.tls.is_some() => oha::run(programs.path(Program::Oha)?, target, request, seconds),
         _ => engine::run(target, request, pace, Duration::from_secs_f64(seconds)),
     }
 }

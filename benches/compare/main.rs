@@ -1,7 +1,7 @@
 //! The gateway beside its peers: what the same request costs in each, in one run.
 //!
 //! ```sh
-//! cargo bench --bench compare                          # everything, some forty minutes
+//! cargo bench --bench compare                          # everything, some fifty minutes
 //! cargo bench --bench compare -- --quick               # everything, briefly and roughly
 //! cargo bench --bench compare -- --peers gateway,haproxy --modes accepted,refused
 //! cargo bench --bench compare -- --help
@@ -14,7 +14,8 @@
 //! `compare.svg` in the folder `compare` of the target folder.
 //!
 //! In the order of a run: `programs` are found, `modes` chosen, `peers` started and `checks` made;
-//! `measure` lets the `load` loose on them; `report` and `chart` show what came of it.
+//! `measure`, `memory` and `failover` let the `load` loose on them; `report` and `chart` show what came
+//! of it.
 
 #![allow(clippy::expect_used, reason = "a bench stops where it cannot go on")]
 
@@ -24,6 +25,7 @@ mod bare;
 mod chart;
 mod checks;
 mod cores;
+mod failover;
 mod load;
 mod measure;
 mod memory;
@@ -34,6 +36,8 @@ mod process;
 mod programs;
 mod report;
 mod requests;
+mod templates;
+mod tls;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -42,12 +46,14 @@ use clap::Parser;
 
 use arguments::Arguments;
 use cores::Cores;
-use measure::{Bench, Series};
+use measure::Bench;
 use modes::Measure;
 use origin::Origin;
 use peers::{Fleet, Peer};
 use process::Folder;
 use programs::Programs;
+use report::Results;
+use tls::Certificate;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -85,23 +91,35 @@ fn run(arguments: &Arguments) -> Result<()> {
     let programs = Programs::find();
     eprintln!("{programs}");
     let peers = arguments.peers(&programs)?;
-    let modes = arguments.modes();
+    let modes = arguments.modes(&programs);
     process::raise_descriptor_limit()?;
     let cores = Cores::of_this_machine()?;
     let folder = Folder::new("run")?;
-    let origin = Origin::start(&programs, &folder)?;
-    let mut bench = Bench::new(arguments.effort(), arguments.load, &programs, &folder, &cores, &origin);
+    let origin = Origin::start("origin", &programs, &folder)?;
+    let certificate = Certificate::new(&folder)?;
+    let mut bench =
+        Bench::new(arguments.effort(), arguments.load, &programs, &folder, &cores, &origin, &certificate);
 
-    let mut results = Vec::new();
-    let mut idle = Vec::new();
+    let mut results = Results::default();
     let mut fleet: Option<Fleet> = None;
     for mode in modes {
         let shape = mode.shape();
-        if let Measure::Memory = shape.measure {
-            fleet = None;
-            idle = memory::measure(&peers, &bench)?;
-            report::print_memory(&idle);
-            continue;
+        match shape.measure {
+            Measure::Memory => {
+                fleet = None;
+                let idle = memory::measure(mode, &peers, &bench)?;
+                report::print_memory(&idle);
+                results.memory.extend(idle);
+                continue;
+            }
+            Measure::Failover(fault) => {
+                fleet = None;
+                let outcomes = failover::measure(mode, fault, &peers, &bench)?;
+                report::print_failover(&outcomes);
+                results.failover.extend(outcomes);
+                continue;
+            }
+            Measure::Closed | Measure::Open(_) => {}
         }
         let fleet = match fleet.take() {
             Some(running) if running.setup == shape.setup => fleet.insert(running),
@@ -112,24 +130,18 @@ fn run(arguments: &Arguments) -> Result<()> {
         };
         let series = bench.measure(mode, fleet)?;
         report::print(&series);
-        results.push(series);
+        results.series.push(series);
     }
-    write_results(&peers, &programs, &bench, &results, &idle)
+    write_results(&peers, &programs, &bench, &results)
 }
 
-fn write_results(
-    peers: &[Peer],
-    programs: &Programs,
-    bench: &Bench<'_>,
-    results: &[Series],
-    idle: &[memory::Idle],
-) -> Result<()> {
+fn write_results(peers: &[Peer], programs: &Programs, bench: &Bench<'_>, results: &Results) -> Result<()> {
     let folder = programs::folder();
-    let json = report::json(peers, programs, bench, results, idle);
+    let json = report::json(peers, programs, bench, results);
     let place = folder.join("compare.json");
     std::fs::write(&place, serde_json::to_string_pretty(&json)?)?;
     println!("\nfigures of every round: {}", programs::shown(&place));
-    if let Some(picture) = chart::draw(results, idle) {
+    if let Some(picture) = chart::draw(&results.series, &results.memory) {
         let place = folder.join("compare.svg");
         std::fs::write(&place, picture)?;
         println!("chart: {}", programs::shown(&place));

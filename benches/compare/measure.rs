@@ -1,5 +1,7 @@
 //! The rounds: every peer in turn, again and again.
 
+use std::net::SocketAddr;
+
 use approov_gateway::cli::token::Kind;
 
 use super::Result;
@@ -12,6 +14,7 @@ use super::peers::{Checks, Fleet, Peer, Running};
 use super::process::Folder;
 use super::programs::Programs;
 use super::requests::{Request, token};
+use super::tls::Certificate;
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +94,11 @@ impl Series {
 pub struct Bench<'a> {
     pub effort: Effort,
     pub generator: Generator,
-    programs: &'a Programs,
-    folder: &'a Folder,
+    pub programs: &'a Programs,
+    pub folder: &'a Folder,
     cores: &'a Cores,
     origin: &'a Origin,
+    certificate: &'a Certificate,
     /// The accepted requests, whose rates tell what is half of them.
     accepted: Option<Series>,
 }
@@ -107,15 +111,31 @@ impl<'a> Bench<'a> {
         folder: &'a Folder,
         cores: &'a Cores,
         origin: &'a Origin,
+        certificate: &'a Certificate,
     ) -> Self {
-        Self { effort, generator, programs, folder, cores, origin, accepted: None }
+        Self { effort, generator, programs, folder, cores, origin, certificate, accepted: None }
     }
 
     /// Starts a peer and checks that it refuses what it must.
     pub fn start_one(&self, peer: &Peer, setup: Setup) -> Result<Running> {
-        let running = Running::start(peer, setup, self.programs, self.origin, self.folder, self.cores)?;
-        checks::check(&running, setup)?;
+        self.start_before(&[self.origin.address()], peer, setup)
+    }
+
+    /// The same before other addresses than the usual one.
+    pub fn start_before(&self, origin: &[SocketAddr], peer: &Peer, setup: Setup) -> Result<Running> {
+        let running = Running::start(peer, setup, self.programs, origin, self.folder, self.cores)?;
+        checks::check(&running, setup, self.certificate, self.programs)?;
         Ok(running)
+    }
+
+    /// Where and how the requests of a mode go.
+    pub fn target(&self, running: &Running, shape: &Shape) -> Target<'a> {
+        Target {
+            address: running.address,
+            tls: shape.setup.tls.then_some(self.certificate),
+            connections: shape.connections,
+            streams: shape.streams,
+        }
     }
 
     /// Starts those of `peers` that `setup` concerns.
@@ -169,7 +189,7 @@ impl<'a> Bench<'a> {
     pub fn round(&self, running: &Running, shape: &Shape, pace: Pace, seconds: f64) -> Result<Sample> {
         let name = running.peer.name();
         let request = request(shape)?;
-        let target = Target { address: running.address, connections: shape.connections };
+        let target = self.target(running, shape);
         let before = running.process.cpu();
         let seen = load::run(self.generator, self.programs, target, &request, pace, seconds)
             .map_err(|error| format!("{name}, {}: {error}", shape.title))?;

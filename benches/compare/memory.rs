@@ -1,14 +1,15 @@
-//! Memory: fresh, after load, and with ten thousand idle connections.
+//! Memory: fresh, after load, and with thousands of idle connections.
 
 use super::Result;
-use super::load::{self, Pace, Target};
+use super::load::{self, Pace};
 use super::measure::{Bench, request};
-use super::modes::{Measure, Mode};
+use super::modes::{Mode, Shape};
 use super::peers::{Fleet, Peer};
 
 /// What one peer holds, in KiB.
 #[derive(Clone, Debug)]
 pub struct Idle {
+    pub mode: Mode,
     pub peer: Peer,
     pub fresh: u64,
     pub after_load: u64,
@@ -25,23 +26,21 @@ impl Idle {
 }
 
 /// Measures each peer in a process of its own that has done nothing else.
-pub fn measure(peers: &[Peer], bench: &Bench<'_>) -> Result<Vec<Idle>> {
-    let shape = Mode::Memory.shape();
-    let usual = Mode::Accepted.shape();
-    debug_assert_eq!(shape.measure, Measure::Memory);
+pub fn measure(mode: Mode, peers: &[Peer], bench: &Bench<'_>) -> Result<Vec<Idle>> {
+    let shape = mode.shape();
+    let usual = Shape { setup: shape.setup, ..Mode::Accepted.shape() };
     let one = |peer: &Peer| {
-        eprintln!("memory {}", peer.name());
+        eprintln!("{} {}", mode.name(), peer.name());
         let running = bench.start_one(peer, shape.setup)?;
         let fresh = running.process.memory_kib();
         bench.round(&running, &usual, Pace::Closed, bench.effort.seconds)?;
         let after_load = running.process.memory_kib();
-        let target = Target { address: running.address, connections: shape.connections };
-        let (idle, failure) = load::hold(target, &request(&shape)?);
+        let (idle, failure) = load::hold(bench.target(&running, &shape), &request(&shape)?);
         if let Some(error) = failure {
             eprintln!("{} holds {} idle connections only: {error}", peer.name(), idle.len());
         }
         let with_idle = running.process.memory_kib();
-        Ok(Idle { peer: peer.clone(), fresh, after_load, with_idle, connections: idle.len() })
+        Ok(Idle { mode, peer: peer.clone(), fresh, after_load, with_idle, connections: idle.len() })
     };
     Fleet::of(peers, shape.setup).map(one).collect()
 }

@@ -25,16 +25,28 @@ pub enum Mode {
     NoBinding,
     #[value(name = "threads-2")]
     Threads2,
+    Tls,
+    #[value(name = "tls-h2")]
+    TlsH2,
+    #[value(name = "tls-h2-streams")]
+    TlsH2Streams,
     Memory,
+    TlsMemory,
+    Failover,
+    FailoverSilent,
 }
 
 /// How the peers are configured. Modes with the same setup share the running peers; what another
-/// way to listen needs, such as TLS, is a field here and a value for the peers' templates.
+/// way to listen needs is a field here and a value for the peers' templates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
     pub threads: usize,
     /// Whether a token must be bound to the Authorization header.
     pub binding: bool,
+    /// Whether they listen with TLS, for HTTP/1.1 and HTTP/2.
+    pub tls: bool,
+    /// How many addresses the origin has.
+    pub addresses: usize,
 }
 
 /// How a mode measures.
@@ -46,6 +58,17 @@ pub enum Measure {
     Open(f64),
     /// Idle connections are held.
     Memory,
+    /// One of the origin's addresses goes, under load.
+    Failover(Fault),
+}
+
+/// What happens to an address of the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Its process is killed: what is under way breaks, new connections are refused.
+    Killed,
+    /// Its process is stopped: connections are accepted, and nothing is said.
+    Stopped,
 }
 
 /// What a mode is.
@@ -59,6 +82,8 @@ pub struct Shape {
     /// Length of the request's body; with one it is a POST.
     pub body: usize,
     pub connections: usize,
+    /// With HTTP/2, and how many requests at a time on one connection.
+    pub streams: Option<usize>,
 }
 
 impl Mode {
@@ -72,16 +97,25 @@ impl Mode {
         matches!(self.shape().measure, Measure::Open(_))
     }
 
+    /// Whether nothing but oha can send what it sends.
+    pub fn needs_oha(self) -> bool {
+        let shape = self.shape();
+        shape.setup.tls || matches!(shape.measure, Measure::Failover(_))
+    }
+
     pub fn shape(self) -> Shape {
         let usual = Shape {
             title: "an accepted request, answer of 270 bytes, 64 connections",
-            setup: Setup { threads: 1, binding: true },
+            setup: Setup { threads: 1, binding: true, tls: false, addresses: 1 },
             measure: Measure::Closed,
             token: Kind::Valid,
             path: "/v1/posts/1?full=true",
             body: 0,
             connections: 64,
+            streams: None,
         };
+        let tls = Setup { tls: true, ..usual.setup };
+        let failover = Setup { addresses: 3, ..usual.setup };
         match self {
             Self::Accepted => usual,
             Self::Refused => {
@@ -106,15 +140,50 @@ impl Mode {
             },
             Self::NoBinding => Shape {
                 title: "accepted, the token alone verified, no binding",
-                setup: Setup { threads: 1, binding: false },
+                setup: Setup { binding: false, ..usual.setup },
                 ..usual
             },
             Self::Threads2 => Shape {
                 title: "accepted, two threads on two cores",
-                setup: Setup { threads: 2, binding: true },
+                setup: Setup { threads: 2, ..usual.setup },
+                ..usual
+            },
+            Self::Tls => {
+                Shape { title: "accepted, TLS 1.3 and HTTP/1.1, 64 connections", setup: tls, ..usual }
+            }
+            Self::TlsH2 => Shape {
+                title: "accepted, TLS 1.3 and HTTP/2, 64 connections",
+                setup: tls,
+                streams: Some(1),
+                ..usual
+            },
+            Self::TlsH2Streams => Shape {
+                title: "accepted, TLS 1.3 and HTTP/2, 8 connections with 8 streams each",
+                setup: tls,
+                connections: 8,
+                streams: Some(8),
                 ..usual
             },
             Self::Memory => Shape { title: "memory", measure: Measure::Memory, connections: 10_000, ..usual },
+            Self::TlsMemory => Shape {
+                title: "memory, TLS 1.3",
+                setup: tls,
+                measure: Measure::Memory,
+                connections: 5000,
+                ..usual
+            },
+            Self::Failover => Shape {
+                title: "one of three addresses is killed under load, and refuses connections",
+                setup: failover,
+                measure: Measure::Failover(Fault::Killed),
+                ..usual
+            },
+            Self::FailoverSilent => Shape {
+                title: "one of three addresses falls silent under load, and accepts connections",
+                setup: failover,
+                measure: Measure::Failover(Fault::Stopped),
+                ..usual
+            },
         }
     }
 }

@@ -1,9 +1,8 @@
 //! The peers: how each is configured and started, and what it checks.
 //!
-//! Their configurations are templates in the folder `peers`, with `@name@` for what differs from
-//! run to run. All write an access log as they would in service, to a file that costs nothing.
+//! Their configurations are templates in the folder `peers`. All write an access log as they would in
+//! service, to a file that costs nothing.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,10 +14,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use super::Result;
 use super::cores::Cores;
 use super::modes::Setup;
-use super::origin::Origin;
 use super::process::{Folder, Port, Process};
 use super::programs::{Program, Programs};
 use super::requests::SECRET;
+use super::templates::{Values, render};
 
 /// Something to measure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +117,18 @@ impl Peer {
     /// Whether it can be set up so, and whether it would say more than under the usual setup.
     fn is_in(&self, setup: Setup) -> bool {
         let has_one_thread = matches!(self, Self::Bare | Self::Workerd);
-        (setup.threads == 1 || !has_one_thread) && (setup.binding || self.checks() != Checks::Nothing)
+        let is_usual = !setup.tls && setup.addresses == 1;
+        (setup.threads == 1 || !has_one_thread)
+            && (setup.binding || self.checks() != Checks::Nothing)
+            && (is_usual || self.has_templates_for_all())
+    }
+
+    /// Whether its template has TLS and several addresses.
+    fn has_templates_for_all(&self) -> bool {
+        match self {
+            Self::Gateway { .. } | Self::Haproxy | Self::HaproxyNoLog | Self::NginxNjs => true,
+            Self::Bare | Self::Nginx | Self::Envoy | Self::Workerd => false,
+        }
     }
 
     fn command(&self, programs: &Programs, values: &Values, folder: &Folder) -> Result<Command> {
@@ -198,16 +208,20 @@ impl Running {
         peer: &Peer,
         setup: Setup,
         programs: &Programs,
-        origin: &Origin,
+        origin: &[SocketAddr],
         folder: &Folder,
         cores: &Cores,
     ) -> Result<Self> {
         let port = Port::hold()?;
+        let address = |number: usize| origin.get(number).or(origin.first()).ok_or("no address of the origin");
+        let [first, second, third] = [address(0)?, address(1)?, address(2)?];
         let values = Values::new([
             ("port", port.address().port().to_string()),
-            ("origin", origin.address().to_string()),
-            ("origin_host", origin.address().ip().to_string()),
-            ("origin_port", origin.address().port().to_string()),
+            ("origin", first.to_string()),
+            ("origin_host", first.ip().to_string()),
+            ("origin_port", first.port().to_string()),
+            ("second", second.to_string()),
+            ("third", third.to_string()),
             ("threads", setup.threads.to_string()),
             ("binding", u8::from(setup.binding).to_string()),
             ("strategy", if setup.binding { "token-binding" } else { "token" }.into()),
@@ -217,6 +231,8 @@ impl Running {
             ("folder", folder.path().display().to_string()),
             ("modules", programs.modules().unwrap_or_default()),
         ]);
+        let values =
+            values.with_choice("plain", "tls", setup.tls).with_choice("one", "three", setup.addresses > 1);
         let command = peer.command(programs, &values, folder)?;
         let mut process =
             cores.for_peer(setup.threads, || Process::start(peer.name(), command, folder))??;
@@ -245,29 +261,4 @@ impl Fleet {
     pub fn of(peers: &[Peer], setup: Setup) -> impl Iterator<Item = &Peer> {
         peers.iter().filter(move |peer| peer.is_in(setup))
     }
-}
-
-/// What is put into the templates.
-pub struct Values(Vec<(&'static str, String)>);
-
-impl Values {
-    pub fn new(values: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        Self(values.into_iter().collect())
-    }
-
-    fn of(&self, name: &str) -> Result<&str> {
-        let found = self.0.iter().find(|(of, _)| *of == name);
-        found.map(|(_, value)| value.as_str()).ok_or_else(|| format!("no value {name}").into())
-    }
-}
-
-/// Writes a template with its values into `folder`.
-pub fn render(name: &str, template: &str, values: &Values, folder: &Folder) -> Result<PathBuf> {
-    let filled = values
-        .0
-        .iter()
-        .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value));
-    let place = folder.path().join(name);
-    fs::write(&place, filled)?;
-    Ok(place)
 }

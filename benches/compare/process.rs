@@ -95,6 +95,14 @@ impl Process {
         group
     }
 
+    /// Sends a signal to the process and all its descendants.
+    pub fn signal(&self, signal: Signal) {
+        for id in self.group() {
+            // Who is no more needs none.
+            let _ = Pid::from_raw(id.cast_signed()).map(|id| kill_process(id, signal));
+        }
+    }
+
     fn failure(&self, what: &str) -> Failure {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         format!("{} {what}:\n{log}", self.name).into()
@@ -103,6 +111,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // One that is stopped hears nothing.
+        self.signal(Signal::CONT);
         // An orderly end: an instrumented build writes its profile then.
         let asked = Pid::from_raw(self.child.id().cast_signed())
             .is_some_and(|id| kill_process(id, Signal::TERM).is_ok());

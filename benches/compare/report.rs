@@ -2,10 +2,19 @@
 
 use serde_json::{Value, json};
 
+use super::failover::{Outcome, Round};
 use super::measure::{Bench, Row, Sample, Series};
 use super::memory::Idle;
 use super::peers::Peer;
 use super::programs::Programs;
+
+/// What a run has come to.
+#[derive(Debug, Default)]
+pub struct Results {
+    pub series: Vec<Series>,
+    pub memory: Vec<Idle>,
+    pub failover: Vec<Outcome>,
+}
 
 /// Prints the table of one mode.
 pub fn print(series: &Series) {
@@ -46,7 +55,12 @@ pub fn print(series: &Series) {
 
 /// Prints the table of memory.
 pub fn print_memory(peers: &[Idle]) {
-    println!("\nmemory: shared pages counted once; idle connections have each had one request");
+    let Some(first) = peers.first() else { return };
+    let title = first.mode.shape().title;
+    println!(
+        "\n{}: {title}; shared pages counted once; idle connections have each had one request",
+        first.mode.name()
+    );
     println!(
         "{:14} {:>12} {:>12} {:>12} {:>12} {:>16}",
         "", "fresh", "after load", "connections", "with idle", "idle connection"
@@ -65,14 +79,27 @@ pub fn print_memory(peers: &[Idle]) {
     }
 }
 
+/// Prints the table of a lost address.
+pub fn print_failover(outcomes: &[Outcome]) {
+    let Some(first) = outcomes.first() else { return };
+    println!("\n{}: {}", first.mode.name(), first.mode.shape().title);
+    println!("{:14} {:>10} {:>8} {:>9} {:>9}  what was lost", "", "requests", "lost", "p99", "slowest");
+    for outcome in outcomes {
+        println!(
+            "{:14} {:>10} {:>8} {:>9} {:>9}  {}",
+            outcome.peer.name(),
+            outcome.requests(),
+            outcome.lost(),
+            time(outcome.p99()),
+            time(outcome.slowest()),
+            outcome.losses()
+        );
+    }
+    println!("sums of {} rounds; p99 of the median round, the slowest of all", first.rounds.len());
+}
+
 /// Everything, down to each round.
-pub fn json(
-    peers: &[Peer],
-    programs: &Programs,
-    bench: &Bench<'_>,
-    results: &[Series],
-    memory: &[Idle],
-) -> Value {
+pub fn json(peers: &[Peer], programs: &Programs, bench: &Bench<'_>, results: &Results) -> Value {
     json!({
         "machine": machine(),
         "load": format!("{:?}", bench.generator).to_lowercase(),
@@ -82,8 +109,9 @@ pub fn json(
             .collect::<serde_json::Map<String, Value>>(),
         "peers": peers.iter().map(|peer| (peer.name().into(), peer.describe().into()))
             .collect::<serde_json::Map<String, Value>>(),
-        "modes": results.iter().map(series).collect::<Vec<_>>(),
-        "memory": memory.iter().map(idle).collect::<Vec<_>>(),
+        "modes": results.series.iter().map(series).collect::<Vec<_>>(),
+        "memory": results.memory.iter().map(idle).collect::<Vec<_>>(),
+        "failover": results.failover.iter().map(outcome).collect::<Vec<_>>(),
     })
 }
 
@@ -128,8 +156,29 @@ fn round(sample: &Sample) -> Value {
     })
 }
 
+fn outcome(outcome: &Outcome) -> Value {
+    let round = |round: &Round| {
+        json!({
+            "requests": round.requests(),
+            "answers": round.statuses,
+            "errors": round.errors,
+            "p99_seconds": round.p99,
+            "slowest_seconds": round.slowest,
+        })
+    };
+    json!({
+        "mode": outcome.mode.name(),
+        "title": outcome.mode.shape().title,
+        "peer": outcome.peer.name(),
+        "requests": outcome.requests(),
+        "lost": outcome.lost(),
+        "rounds": outcome.rounds.iter().map(round).collect::<Vec<_>>(),
+    })
+}
+
 fn idle(idle: &Idle) -> Value {
     json!({
+        "mode": idle.mode.name(),
         "peer": idle.peer.name(),
         "fresh_kib": idle.fresh,
         "after_load_kib": idle.after_load,

@@ -16,7 +16,7 @@ use super::server::{Files, NAME};
 use super::{Case, Failed};
 
 const PATIENCE: Duration = Duration::from_secs(5);
-const LINE: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
+const LINE: &[u8] = b"GET / HTTP/1.0\r\nHost: api.example.com\r\n\r\n";
 
 fn connect_tcp(address: SocketAddr) -> Result<TcpStream, Failed> {
     let stream = TcpStream::connect(address)?;

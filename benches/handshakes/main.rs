@@ -1,19 +1,23 @@
 //! What a TLS handshake costs a server: CPU time of the whole process per connection, on a core of
-//! its own. A connection is TCP, the handshake, one line in either direction, and the end.
+//! its own, and how many a second that core has time for. A connection is TCP, the handshake, one
+//! request and its answer, and the end.
 //!
 //! `cargo bench --bench handshakes`; with `--test` (as `cargo test --benches` runs it) once through.
 //!
-//! Beside the gateway's own configuration (rustls with AWS-LC) run rustls with ring, which is what
-//! Pingora's own listener takes, and OpenSSL, where `openssl` and `nginx` are installed. The machine
-//! is taken to be noisy: all of one comparison run by turns, and medians over the rounds are reported.
+//! Beside the gateway run HAProxy, NGINX and `openssl s_server`, where they are installed, and, with
+//! nothing around them, the gateway's own configuration (rustls with AWS-LC) and rustls with ring,
+//! which is what Pingora's own listener takes. The machine is taken to be noisy: all of one comparison
+//! run by turns, and medians over the rounds are reported.
 
 mod client;
+mod peers;
 mod server;
 
 use std::process::ExitCode;
 
 use client::Client;
-use server::{Files, Kind, Server};
+use peers::Kind;
+use server::{Files, Server};
 
 /// The allocator of the program.
 #[global_allocator]
@@ -56,7 +60,7 @@ fn compare(quick: bool) -> Result<(), Failed> {
     let (rounds, connections) = if quick { (1, 2) } else { (7, 150) };
     server::pin_this_process();
     let files = Files::new()?;
-    println!("{:30} {:26} {:>10} {:>10}", "", "", "full", "resumed");
+    println!("{:30} {:26} {:>10} {:>10} {:>9} {:>9}", "", "", "full", "resumed", "full/s", "resumed/s");
     let tcp = Server::plain()?;
     let mut costs = Vec::new();
     for _ in 0..rounds {
@@ -85,7 +89,11 @@ fn compare(quick: bool) -> Result<(), Failed> {
         }
         for contender in &mut contenders {
             let [full, resumed] = contender.costs.each_mut().map(|costs| median(costs));
-            println!("{:30} {:26} {full:>7.0} µs {resumed:>7.0} µs", case.name, contender.kind.name());
+            let (name, kind) = (case.name, contender.kind.name());
+            let [full_rate, resumed_rate] = [full, resumed].map(|cost| 1e6 / cost);
+            println!(
+                "{name:30} {kind:26} {full:>7.0} µs {resumed:>7.0} µs {full_rate:>9.0} {resumed_rate:>9.0}"
+            );
         }
     }
     Ok(())

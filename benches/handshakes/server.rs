@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -20,82 +20,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
+use super::peers::{self, Kind};
 use super::{Case, Failed};
 
 pub const NAME: &str = "api.example.com";
 const SERVER_CORE: &str = "0";
 const CLIENT_CORE: &str = "1";
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// As the gateway serves.
-    Ours,
-    /// The same with this many tickets in place of two.
-    OursWithTickets(usize),
-    Ring,
-    Openssl,
-    Nginx,
-}
-
-impl Kind {
-    pub const ALL: [Kind; 6] = [
-        Kind::Ours,
-        Kind::OursWithTickets(1),
-        Kind::OursWithTickets(4),
-        Kind::Ring,
-        Kind::Openssl,
-        Kind::Nginx,
-    ];
-
-    pub fn name(self) -> String {
-        match self {
-            Kind::Ours => "rustls, AWS-LC".to_owned(),
-            Kind::OursWithTickets(1) => "rustls, AWS-LC, 1 ticket".to_owned(),
-            Kind::OursWithTickets(count) => format!("rustls, AWS-LC, {count} tickets"),
-            Kind::Ring => "rustls, ring".to_owned(),
-            Kind::Openssl => "openssl s_server".to_owned(),
-            Kind::Nginx => "nginx".to_owned(),
-        }
-    }
-
-    /// Whether it can do what the case asks for, and the case has anything to say about it.
-    pub fn can(self, case: Case) -> bool {
-        let is_hybrid = case.group != "X25519";
-        match self {
-            Kind::Ours => true,
-            Kind::OursWithTickets(_) => case.key == "ecdsa" && case.version == "1.3" && !is_hybrid,
-            Kind::Ring => !is_hybrid,
-            Kind::Openssl | Kind::Nginx => !is_hybrid || openssl_is_hybrid(),
-        }
-    }
-
-    pub fn is_installed(self) -> bool {
-        let program = match self {
-            Kind::Ours | Kind::OursWithTickets(_) | Kind::Ring => return true,
-            Kind::Openssl => Command::new("openssl").arg("version").stdout(Stdio::null()).status(),
-            Kind::Nginx => Command::new("nginx").arg("-v").stderr(Stdio::null()).status(),
-        };
-        program.is_ok_and(|status| status.success())
-    }
-
-    fn argument(self) -> String {
-        match self {
-            Kind::Ours => "ours".to_owned(),
-            Kind::OursWithTickets(count) => count.to_string(),
-            Kind::Ring | Kind::Openssl | Kind::Nginx => "ring".to_owned(),
-        }
-    }
-}
-
-/// OpenSSL has the hybrid group since 3.5.
-fn openssl_is_hybrid() -> bool {
-    let version = Command::new("openssl").arg("version").output();
-    version.is_ok_and(|output| {
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut parts = text.split([' ', '.']).skip(1).map_while(|part| part.parse::<u32>().ok());
-        (parts.next(), parts.next()) >= (Some(3), Some(5))
-    })
-}
 
 /// Certificates and keys, gone with the run.
 pub struct Files(PathBuf);
@@ -146,13 +76,35 @@ impl Server {
 
     pub fn start(kind: Kind, case: Case, files: &Files) -> Result<Self, Failed> {
         let (chain, key) = (files.chain(case), files.path(&format!("{}.key", case.key)));
-        // Free a moment ago; the others say theirs.
+        // Free a moment ago; this program says its own.
         let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let write = |name: &str, text: String| -> Result<String, Failed> {
+            let file = files.path(&format!("{}-{name}", free.port()));
+            fs::write(&file, text)?;
+            Ok(file)
+        };
         match kind {
             Kind::Ours | Kind::OursWithTickets(_) | Kind::Ring => {
                 let mut command = pinned(&std::env::current_exe()?.to_string_lossy());
                 command.args(["--role-server", &kind.argument(), &chain, &key]);
                 Self::spawn(command, None)
+            }
+            Kind::Gateway => {
+                let file = write("gateway.yaml", peers::gateway(free, &chain, &key))?;
+                let mut command = pinned(env!("CARGO_BIN_EXE_approov-gateway"));
+                let variables = std::env::vars_os().map(|(name, _)| name);
+                for name in variables.filter(|name| name != "PATH") {
+                    command.env_remove(name);
+                }
+                command.args(["run", "-c", &file]);
+                Self::spawn(command, Some(free))
+            }
+            Kind::Haproxy => {
+                let both = write("both.pem", fs::read_to_string(&chain)? + &fs::read_to_string(&key)?)?;
+                let file = write("haproxy.cfg", peers::haproxy(free, case, &both))?;
+                let mut command = pinned("haproxy");
+                command.args(["-db", "-f", &file]);
+                Self::spawn(command, Some(free))
             }
             Kind::Openssl => {
                 let mut command = pinned("openssl");
@@ -161,8 +113,7 @@ impl Server {
                 Self::spawn(command, Some(free))
             }
             Kind::Nginx => {
-                let file = files.path(&format!("nginx-{}.conf", free.port()));
-                fs::write(&file, nginx(free, case, &chain, &key, &files.0))?;
+                let file = write("nginx.conf", peers::nginx(free, case, &chain, &key, &files.0))?;
                 let mut command = pinned("nginx");
                 command.args(["-e", "stderr", "-c", &file]);
                 Self::spawn(command, Some(free))
@@ -215,22 +166,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn nginx(address: SocketAddr, case: Case, chain: &str, key: &str, folder: &Path) -> String {
-    let folder = folder.display();
-    let version = case.version;
-    let group = case.group;
-    format!(
-        "daemon off; master_process off; pid {folder}/nginx-{port}.pid; events {{ }}\n\
-         http {{ access_log off; keepalive_timeout 0; client_body_temp_path {folder};\n\
-         proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder};\n\
-         scgi_temp_path {folder};\n\
-         server {{ listen {address} ssl; ssl_certificate {chain}; ssl_certificate_key {key};\n\
-         ssl_protocols TLSv{version}; ssl_ecdh_curve {group}; ssl_session_cache off;\n\
-         ssl_session_tickets on; location / {{ return 200 x; }} }} }}\n",
-        port = address.port(),
-    )
 }
 
 /// `program` on a core of its own, if taskset is there.

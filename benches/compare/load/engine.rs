@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const TIMER: u64 = u64::MAX;
 
 /// Sends for `duration`, then waits for what is under way.
-pub fn run(target: Target, request: &Request, pace: Pace, duration: Duration) -> Result<Seen> {
+pub fn run(target: Target<'_>, request: &Request, pace: Pace, duration: Duration) -> Result<Seen> {
     Engine::new(target, request, pace, duration)?.run()
 }
 
@@ -59,7 +59,7 @@ struct Engine {
 }
 
 impl Engine {
-    fn new(target: Target, request: &Request, pace: Pace, duration: Duration) -> Result<Self> {
+    fn new(target: Target<'_>, request: &Request, pace: Pace, duration: Duration) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let connect = |number: usize| -> Result<Connection> {
             let stream = TcpStream::connect(target.address)?;

@@ -1,10 +1,13 @@
 //! Answers, as far as a load has to understand them: the status, and where they end.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustls::ClientConnection;
+
 use super::super::Result;
+use super::super::tls::Certificate;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -69,11 +72,26 @@ fn length(head: &[u8]) -> Result<usize> {
     Err(format!("an answer without Content-Length: {}", String::from_utf8_lossy(head)).into())
 }
 
-/// One request on a connection of its own, or on `kept`; its status, its body, its connection.
-pub fn ask(address: SocketAddr, request: &[u8]) -> Result<(u16, String, TcpStream)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+/// A connection that has had an answer, open until it is dropped.
+pub struct Stream {
+    _socket: TcpStream,
+    pub tls: Option<ClientConnection>,
+}
+
+/// One request on a connection of its own: its status, its body, its connection.
+pub fn ask(address: SocketAddr, tls: Option<&Certificate>, request: &[u8]) -> Result<(u16, String, Stream)> {
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut tls = tls.map(Certificate::client).transpose()?;
+    let (status, body) = match &mut tls {
+        None => exchange(&mut socket, request)?,
+        Some(client) => exchange(&mut rustls::Stream::new(client, &mut socket), request)?,
+    };
+    Ok((status, body, Stream { _socket: socket, tls }))
+}
+
+fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> Result<(u16, String)> {
     stream.write_all(request)?;
     let mut response = Response::whole();
     let mut buffer = [0; 16 << 10];
@@ -84,7 +102,7 @@ pub fn ask(address: SocketAddr, request: &[u8]) -> Result<(u16, String, TcpStrea
         }
         if response.feed(&buffer[..count])? {
             let status = response.status().ok_or("an answer without a status")?;
-            return Ok((status, String::from_utf8_lossy(&response.body).into_owned(), stream));
+            return Ok((status, String::from_utf8_lossy(&response.body).into_owned()));
         }
     }
 }
