@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 
 use super::{RequestContext, failure};
 use crate::telemetry::{RetryReason, UpstreamErrorKind};
-use crate::upstream::{MAX_ATTEMPTS, Requester, Unavailable, Upstream};
+use crate::upstream::{Failure, MAX_ATTEMPTS, Requester, Unavailable, Upstream};
 
 impl RequestContext {
     /// The peer to connect to, with the limits of this request; the first time after a wait, where
@@ -90,7 +90,8 @@ impl RequestContext {
             return true;
         }
         if is_at_fault && session.response_written().is_none() {
-            upstream.failed(lease);
+            let is_silence = kind == UpstreamErrorKind::ReadTimeout;
+            upstream.failed(lease, if is_silence { Failure::Timeout } else { Failure::Error });
         }
         let reason = match kind {
             UpstreamErrorKind::Closed | UpstreamErrorKind::InvalidResponse => RetryReason::Error,

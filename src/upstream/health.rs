@@ -18,6 +18,8 @@ pub(super) struct Health {
     contrary: AtomicUsize,
     /// Connections in a row that could not be made.
     connect_failures: AtomicUsize,
+    /// Requests in a row that were not answered in time.
+    timeouts: AtomicUsize,
     /// Exchanges in a row that failed, 5xx answers among them.
     errors: AtomicUsize,
     /// From when on requests are welcome again; 0 while nothing is wrong.
@@ -33,6 +35,15 @@ pub(super) enum Leave {
     Usual,
     /// It is tried whether the address has recovered; others stay away meanwhile.
     Trial,
+}
+
+/// How an exchange failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// There was no answer in time.
+    Timeout,
+    /// The connection broke, or the answer was 5xx or none.
+    Error,
 }
 
 impl Health {
@@ -66,7 +77,7 @@ impl Health {
     /// It has answered, with nothing that counts as an error.
     pub fn answered(&self) {
         // Written only where something was wrong: the line stays in every worker's cache.
-        for counter in [&self.connect_failures, &self.errors] {
+        for counter in [&self.connect_failures, &self.timeouts, &self.errors] {
             if counter.load(Relaxed) != 0 {
                 counter.store(0, Relaxed);
             }
@@ -90,13 +101,24 @@ impl Health {
 
     /// An exchange failed, or was answered with 5xx. Returns for how long requests stay away, if
     /// that begins now; `is_last` forbids it, since a bad answer is better than none.
-    pub fn failed(&self, leave: Leave, is_last: bool, now: u64, rules: &Ejection) -> Option<Duration> {
-        if rules.errors == 0 {
+    pub fn failed(
+        &self,
+        failure: Failure,
+        leave: Leave,
+        is_last: bool,
+        now: u64,
+        rules: &Ejection,
+    ) -> Option<Duration> {
+        let (counter, most) = match failure {
+            Failure::Timeout if rules.timeouts > 0 => (&self.timeouts, rules.timeouts),
+            Failure::Timeout | Failure::Error => (&self.errors, rules.errors),
+        };
+        if most == 0 {
             return None;
         }
         self.connect_failures.store(0, Relaxed);
-        let errors = self.errors.fetch_add(1, Relaxed) + 1;
-        if errors >= rules.errors && !is_last {
+        let failures = counter.fetch_add(1, Relaxed) + 1;
+        if failures >= most && !is_last {
             return self.eject(leave, now, rules);
         }
         if leave == Leave::Trial {
@@ -146,7 +168,9 @@ impl Health {
 
 /// It was ejected because nothing could connect, and a check just has.
 fn rules_out_connect_failure(health: &Health) -> bool {
-    health.connect_failures.load(Relaxed) > 0 && health.errors.load(Relaxed) == 0
+    health.connect_failures.load(Relaxed) > 0
+        && health.timeouts.load(Relaxed) == 0
+        && health.errors.load(Relaxed) == 0
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -161,7 +185,14 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn rules(connect_failures: usize, errors: usize) -> Ejection {
-        Ejection { single: true, connect_failures, errors, base_time: SECOND, max_time: 3 * SECOND }
+        Ejection {
+            single: true,
+            connect_failures,
+            timeouts: 0,
+            errors,
+            base_time: SECOND,
+            max_time: 3 * SECOND,
+        }
     }
 
     #[test]
@@ -192,7 +223,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(health.connect_failed(Leave::Usual, 1, &rules), None);
             health.answered();
-            assert_eq!(health.failed(Leave::Usual, false, 1, &rules), None);
+            assert_eq!(health.failed(Failure::Error, Leave::Usual, false, 1, &rules), None);
             health.answered();
         }
         assert!(health.is_usable(1));
@@ -211,16 +242,31 @@ mod tests {
     fn errors_keep_requests_away_only_where_asked_for_and_from_another_than_the_last() {
         let health = Health::default();
         for _ in 0..100 {
-            assert_eq!(health.failed(Leave::Usual, false, 1, &rules(3, 0)), None);
+            assert_eq!(health.failed(Failure::Error, Leave::Usual, false, 1, &rules(3, 0)), None);
         }
         let rules = rules(0, 2);
-        assert_eq!(health.failed(Leave::Usual, true, 1, &rules), None);
-        assert_eq!(health.failed(Leave::Usual, true, 1, &rules), None);
-        assert_eq!(health.failed(Leave::Usual, false, 1, &rules), Some(SECOND));
+        assert_eq!(health.failed(Failure::Error, Leave::Usual, true, 1, &rules), None);
+        assert_eq!(health.failed(Failure::Error, Leave::Usual, true, 1, &rules), None);
+        assert_eq!(health.failed(Failure::Error, Leave::Usual, false, 1, &rules), Some(SECOND));
         assert_eq!(health.claim(1001, SECOND), Some(Leave::Trial));
-        assert_eq!(health.failed(Leave::Trial, false, 1001, &rules), Some(2 * SECOND));
+        assert_eq!(health.failed(Failure::Error, Leave::Trial, false, 1001, &rules), Some(2 * SECOND));
         assert!(!health.is_usable(3000));
         assert!(health.is_usable(3001));
+    }
+
+    #[test]
+    fn silence_counts_by_itself_or_as_any_other_error() {
+        let health = Health::default();
+        let silence = |health: &Health, rules| health.failed(Failure::Timeout, Leave::Usual, false, 1, rules);
+        let rules = Ejection { timeouts: 2, ..rules(0, 0) };
+        assert_eq!(silence(&health, &rules), None);
+        assert_eq!(health.failed(Failure::Error, Leave::Usual, false, 1, &rules), None, "another thing");
+        health.answered();
+        assert_eq!((silence(&health, &rules), silence(&health, &rules)), (None, Some(SECOND)));
+        let health = Health::default();
+        let rules = Ejection { timeouts: 0, errors: 2, ..rules };
+        assert_eq!(health.failed(Failure::Error, Leave::Usual, false, 1, &rules), None);
+        assert_eq!(silence(&health, &rules), Some(SECOND));
     }
 
     #[test]

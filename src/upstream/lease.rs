@@ -9,7 +9,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::endpoints::Endpoint;
-use super::health::Leave;
+use super::health::{Failure, Leave};
 use super::{Requester, RetryReason, Unavailable, Upstream};
 use crate::config::Retries;
 use crate::telemetry::OriginState;
@@ -113,12 +113,12 @@ impl Upstream {
     }
 
     /// The exchange failed before there was an answer, or the answer was 5xx.
-    pub fn failed(&self, lease: &mut Lease) {
+    pub fn failed(&self, lease: &mut Lease, failure: Failure) {
         let Some((endpoint, leave)) = &lease.chosen else { return };
         let now = self.now();
         let is_other = |other: &&Arc<Endpoint>| !Arc::ptr_eq(other, endpoint) && other.health.is_usable(now);
         let is_last = !self.endpoints.load().list().iter().any(|other| is_other(&other));
-        if let Some(time) = endpoint.health.failed(*leave, is_last, now, &self.origin.ejection) {
+        if let Some(time) = endpoint.health.failed(failure, *leave, is_last, now, &self.origin.ejection) {
             self.ejected(endpoint, time);
         }
     }
@@ -127,7 +127,7 @@ impl Upstream {
     pub fn answered(&self, lease: &mut Lease, status: StatusCode) {
         let Some((endpoint, _)) = &lease.chosen else { return };
         if status.is_server_error() && self.origin.ejection.errors > 0 {
-            self.failed(lease);
+            self.failed(lease, Failure::Error);
         } else {
             endpoint.health.answered();
         }

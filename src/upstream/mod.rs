@@ -38,6 +38,7 @@ pub use address::{Resolver, SystemResolver};
 pub use connector::OriginConnector;
 pub use dialer::Dialers;
 pub use endpoints::Requester;
+pub use health::Failure;
 pub use lease::Lease;
 pub use peers::TUNNEL_IDLE;
 pub use stream::OriginStream;

@@ -285,6 +285,7 @@ fn every_key_of_an_origin_reaches_the_settings() {
     assert_eq!(check.kind, CheckKind::Http { path: "/healthz".into(), statuses: vec![200..=200, 300..=399] });
     assert_eq!(beside.health_check.as_ref().map(|check| &check.kind), Some(&CheckKind::Tcp));
     assert_eq!((listed.ejection.errors, listed.ejection.single, beside.ejection.single), (5, true, false));
+    assert_eq!((listed.ejection.timeouts, beside.ejection.timeouts), (4, 3));
     let retries = listed.retries.as_ref().expect("retries");
     assert_eq!((retries.attempts, retries.on_error, retries.on_timeout), (2, true, true));
     assert_eq!((&retries.statuses[..], retries.budget_percent), (&[503][..], 10));

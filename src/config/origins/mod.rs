@@ -43,6 +43,7 @@ const DEFAULT_MAX_STREAMS: usize = 100;
 const DEFAULT_EJECTION: Ejection = Ejection {
     single: false,
     connect_failures: 3,
+    timeouts: 3,
     errors: 0,
     base_time: Duration::from_secs(1),
     max_time: Duration::from_secs(30),
@@ -275,6 +276,7 @@ fn ejection(section: &EjectionSection, report: &Report) -> Ejection {
     Ejection {
         single: true,
         connect_failures: section.connect_failures.unwrap_or(DEFAULT_EJECTION.connect_failures),
+        timeouts: section.timeouts.unwrap_or(DEFAULT_EJECTION.timeouts),
         errors: section.errors.unwrap_or(DEFAULT_EJECTION.errors),
         base_time,
         max_time: max_time.max(base_time),

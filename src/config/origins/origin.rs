@@ -198,6 +198,8 @@ pub struct Ejection {
     pub single: bool,
     /// Connections in a row that could not be made; 0 for any number.
     pub connect_failures: usize,
+    /// Requests in a row that it has taken and not answered in time; 0 for any number.
+    pub timeouts: usize,
     /// Failed exchanges and 5xx answers in a row; 0 for any number.
     pub errors: usize,
     /// The first time; each further one in a row is twice as long.

@@ -92,6 +92,7 @@ pub(in crate::config) enum CheckWord {
 
 pub(in crate::config) struct EjectionSection {
     pub connect_failures: Option<usize>,
+    pub timeouts: Option<usize>,
     pub errors: Option<usize>,
     pub base_time: Option<Duration>,
     pub max_time: Option<Located<Duration>>,
@@ -308,10 +309,11 @@ fn statuses(text: &str) -> Result<RangeInclusive<u16>, Fault> {
 }
 
 fn ejection(value: &Value<'_>) -> EjectionSection {
-    let ejection = value.mapping(&["connect_failures", "errors", "base_time", "max_time"]);
+    let ejection = value.mapping(&["connect_failures", "timeouts", "errors", "base_time", "max_time"]);
     let count = |key| ejection.read(key, |value| value.integer(0..=1000));
     EjectionSection {
         connect_failures: count("connect_failures"),
+        timeouts: count("timeouts"),
         errors: count("errors"),
         base_time: ejection.read("base_time", |value| duration(value, MILLISECOND..=DAY)),
         max_time: ejection

@@ -51,6 +51,22 @@ fn the_first_byte_has_a_limit_of_its_own() {
 }
 
 #[test]
+fn an_address_that_takes_requests_and_says_nothing_is_left_out_but_never_the_last() {
+    let [silent, live] = [Origin::scripted(|exchange| exchange.wait_for_hangup()), Origin::new()];
+    let rest = "first_byte_timeout: 300ms, ejection: { base_time: 10m, max_time: 10m }";
+    let gateway = gateway(&format!("{}, {rest}", at(&[&silent, &live])));
+    let statuses: Vec<_> = (0..16).map(|_| gateway.ask(&get("/")).status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 504).count(), 3, "{statuses:?}");
+    assert_eq!(statuses[6..], [200; 10]);
+    assert_eq!(counted(&gateway, "ejections_total", &[LABEL]), 1.0);
+    assert_eq!(counted(&gateway, "healthy_addresses", &[LABEL]), 1.0);
+    let alone = Origin::scripted(|exchange| exchange.wait_for_hangup());
+    let gateway = self::gateway(&format!("{}, {rest}", at(&[&alone])));
+    let statuses: Vec<_> = (0..5).map(|_| gateway.ask(&get("/")).status).collect();
+    assert_eq!(statuses, [504; 5]);
+}
+
+#[test]
 fn an_address_is_not_left_out_for_waiting_for_a_body_that_its_client_holds_back() {
     let reads = |exchange: &mut Exchange<'_>| {
         exchange.body()?;
