@@ -11,7 +11,7 @@ pub struct Arguments {
     /// What is done
     #[arg(value_enum, default_value_t)]
     pub scenario: Scenario,
-    /// How long, in minutes. Default: 10 for everything at once, else some 45 seconds
+    /// How long, in minutes. Default: 10 for everything at once, else 40 seconds
     #[arg(long, conflicts_with = "seconds")]
     minutes: Option<u32>,
     /// How long, in seconds
@@ -53,7 +53,7 @@ impl Arguments {
 
     /// How long it is to take.
     pub fn duration(&self) -> Duration {
-        let default = if self.scenario == Scenario::Soak { 600 } else { 45 };
+        let default = if self.scenario == Scenario::Soak { 600 } else { 40 };
         let seconds = self.minutes.map(|minutes| minutes.saturating_mul(60)).or(self.seconds);
         Duration::from_secs(seconds.unwrap_or(default).max(1).into())
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use approov_gateway::cli::token::Kind;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::super::sockets::{PATIENCE, connect};
@@ -19,14 +20,21 @@ use super::seen::Seen;
 const DEVICES: u64 = 200;
 const ADDRESSES: u64 = 50;
 
+/// Connections that are kept. When all are busy a request waits for one, as in an app.
+const KEPT: usize = 64;
+
+/// Clients that speak HTTP/2, each over one connection.
+const HTTP2: usize = 8;
+
 /// Bytes of a body, where there is one.
 const BODY: usize = 2048;
 
 pub struct Clients {
     gateway: SocketAddr,
     tokens: Vec<String>,
+    room: Semaphore,
     idle: RefCell<Vec<TcpStream>>,
-    http2: Http2,
+    http2: [Http2; HTTP2],
     seen: RefCell<Seen>,
 }
 
@@ -42,7 +50,14 @@ impl Clients {
     pub fn new(gateway: SocketAddr) -> Result<Self> {
         let tokens = (0..DEVICES).map(|device| tokens::token(Kind::Valid, device)).collect::<Result<_>>()?;
         let (idle, seen) = (RefCell::default(), RefCell::default());
-        Ok(Self { gateway, tokens, idle, http2: Http2::new(gateway), seen })
+        Ok(Self {
+            gateway,
+            tokens,
+            room: Semaphore::new(KEPT),
+            idle,
+            http2: [(); HTTP2].map(|()| Http2::new(gateway)),
+            seen,
+        })
     }
 
     pub fn seen(&self) -> Seen {
@@ -71,7 +86,8 @@ impl Clients {
     async fn answer(&self, number: u64, way: Way, phase: usize) -> io::Result<()> {
         let (target, token) = (format!("/honest/{number}"), &self.tokens[(number % DEVICES) as usize]);
         if way == Way::Http2 {
-            let (answer, again) = self.http2.ask(from(number), &target, token).await?;
+            let client = &self.http2[(number / 10) as usize % HTTP2];
+            let (answer, again) = client.ask(from(number), &target, token).await?;
             self.seen.borrow_mut().phase(phase).again += again;
             return expect(answer == target.as_bytes(), &answer);
         }
@@ -83,7 +99,13 @@ impl Clients {
              {length}Approov-Token: {token}\r\n\r\n"
         );
         request.extend(std::iter::repeat_n('x', body));
-        let kept = if way == Way::Kept { self.idle.borrow_mut().pop() } else { None };
+        let (_room, kept) = match way {
+            Way::Kept => {
+                let room = self.room.acquire().await.map_err(io::Error::other)?;
+                (Some(room), self.idle.borrow_mut().pop())
+            }
+            _ => (None, None),
+        };
         let mut stream = match kept {
             Some(stream) => stream,
             None => connect(from(number), self.gateway).await?,

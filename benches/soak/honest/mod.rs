@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::{LocalSet, spawn_local};
 
@@ -56,12 +56,11 @@ impl Honest {
 async fn ask(gateway: SocketAddr, rate: u32, control: Arc<Control>) -> Result<Seen> {
     let clients = Rc::new(Clients::new(gateway)?);
     let ticker = Ticker::new(rate)?;
-    let start = Instant::now();
     let (mut asked, mut under_way) = (0, Vec::new());
     while !control.stop.load(Ordering::Relaxed) {
         for _ in 0..ticker.tick().await? {
             asked += 1;
-            let due = start + Duration::from_secs(asked) / rate;
+            let due = ticker.start + Duration::from_secs(asked) / rate;
             let (clients, phase) = (clients.clone(), control.phase.load(Ordering::Relaxed));
             under_way.push(spawn_local(async move { clients.ask(asked, due, phase).await }));
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use approov_gateway::cli::token::Kind;
@@ -32,13 +33,16 @@ pub struct Attack {
     pub good: String,
     pub wrong: String,
     tally: Arc<Tally>,
-    next_address: Cell<u32>,
 }
+
+/// Numbers of addresses that have been used. They go on when attackers are replaced by others, since
+/// the gateway goes on as well.
+static ADDRESSES: AtomicU32 = AtomicU32::new(0);
 
 impl Attack {
     pub fn new(gateway: SocketAddr, tally: Arc<Tally>) -> Result<Self> {
         let (good, wrong) = (tokens::token(Kind::Valid, 1 << 32)?, tokens::token(Kind::Invalid, 1 << 32)?);
-        Ok(Self { gateway, good, wrong, tally, next_address: Cell::new(0) })
+        Ok(Self { gateway, good, wrong, tally })
     }
 
     pub fn count(&self, kind: &'static str, outcome: Outcome) {
@@ -47,7 +51,7 @@ impl Attack {
 
     /// An address that has not been used, as long as there are any.
     pub fn new_address(&self) -> Ipv4Addr {
-        address(self.next_address.replace(self.next_address.get() + 1))
+        address(ADDRESSES.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A connection from an address of its own.

@@ -11,9 +11,11 @@ use tokio::time::sleep;
 
 use super::super::ticker::Ticker;
 use super::super::{sockets, tokens};
-use super::FLOODERS;
 use super::attack::{Attack, ask};
 use super::tally::Outcome;
+
+/// How many connections send wrong signatures, each again when it is answered.
+const FLOODERS: usize = 64;
 
 /// So many failures an address allows itself: a ban takes 120 within a minute.
 const BELOW_A_BAN: usize = 100;

@@ -47,8 +47,18 @@ pub enum Kind {
     Garbage(u32),
 }
 
-/// How many connections send wrong signatures, each again when it is answered.
-pub const FLOODERS: usize = 64;
+impl Kind {
+    /// How many connections it holds open.
+    pub fn held(self) -> u32 {
+        match self {
+            Self::SlowHeads(count)
+            | Self::SlowBodies(count)
+            | Self::SlowReaders(count)
+            | Self::Silence(count) => count,
+            _ => 0,
+        }
+    }
+}
 
 /// All attackers, on a thread of their own that honest clients go before.
 pub struct Hostile {

@@ -24,11 +24,12 @@ pub enum Manner {
 }
 
 /// One after another comes so much later, so that they do not all send in the same instant.
-const APART: Duration = Duration::from_micros(600);
+const APART: Duration = Duration::from_millis(2);
 
-/// Keeps so many of them open; one that is cut off comes again.
+/// Keeps so many of them open; one that is cut off comes again, and a few more are there for the
+/// moments in between.
 pub fn hold(attack: Rc<Attack>, manner: Manner, count: u32) {
-    for number in 0..count {
+    for number in 0..count + count / 50 {
         let attack = attack.clone();
         spawn_local(async move {
             sleep(APART * number).await;

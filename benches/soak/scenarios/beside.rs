@@ -10,7 +10,6 @@ use super::super::arguments::Arguments;
 use super::super::honest::Honest;
 use super::super::hostile::{Hostile, Kind, Tally};
 use super::super::report::{self, Verdict, mebibytes, ratio, show};
-use super::super::sockets::PATIENCE;
 use super::Stage;
 
 const WITHOUT: usize = 0;
@@ -18,93 +17,134 @@ const WITH: usize = 1;
 /// While connections are made and ended.
 const BETWEEN: usize = 2;
 
-/// Turns of both.
-const ROUNDS: u32 = 4;
+/// Connections that honest clients have at the most.
+const HONEST: u32 = 200;
 
-const SLOW: u32 = 5000;
+/// For how long connections may be made or ended.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is compared.
+struct Plan {
+    kinds: Vec<Kind>,
+    /// Turns of both.
+    rounds: u32,
+    /// Honest p99 with the attack may be so many times that without.
+    bound: f64,
+}
 
 /// Wrongly signed tokens at ten times the honest rate.
 pub fn flood(arguments: &Arguments) -> Result<()> {
-    let stage = Stage::set("", "")?;
-    let kinds = [Kind::WrongSignatures(10 * arguments.rate())];
-    beside(&stage, arguments, &kinds, 0, 2.0)
+    let kinds = vec![Kind::WrongSignatures(10 * arguments.rate())];
+    Plan { kinds, rounds: 4, bound: 2.0 }.run(arguments)
 }
 
-/// Five thousand slow connections: heads, bodies and readers.
+/// Five thousand slow connections.
 pub fn slow(arguments: &Arguments) -> Result<()> {
-    let stage = Stage::set("", "")?;
-    let third = SLOW / 3;
-    let kinds = [Kind::SlowHeads(SLOW - 2 * third), Kind::SlowBodies(third), Kind::SlowReaders(third)];
-    beside(&stage, arguments, &kinds, SLOW, 1.2)
+    let kinds = vec![Kind::SlowHeads(1700), Kind::SlowBodies(1700), Kind::SlowReaders(1600)];
+    Plan { kinds, rounds: 2, bound: 1.2 }.run(arguments)
 }
 
-/// Honest p99 with the attack may be so many times that without. Where connections are held, they
-/// are measured once that many are.
-fn beside(stage: &Stage, arguments: &Arguments, kinds: &[Kind], held: u32, bound: f64) -> Result<()> {
-    let gateway = &stage.gateway;
-    let tally = Arc::new(Tally::default());
-    let honest = Honest::start(gateway.address(), arguments.rate(), BETWEEN)?;
-    thread::sleep(Duration::from_secs(1));
-    let turn = arguments.duration() / (2 * ROUNDS);
-    let (mut cpu, mut growth) = ([Duration::ZERO; 2], 0);
-    let mut measure = |phase: usize| {
-        let before = gateway.cpu();
-        honest.enter(phase);
-        thread::sleep(turn);
-        honest.enter(BETWEEN);
-        cpu[phase] += gateway.cpu() - before;
-    };
-    for _ in 0..ROUNDS {
-        measure(WITHOUT);
-        let resident = gateway.resident_kib();
-        let hostile = Hostile::start(gateway.address(), kinds, tally.clone())?;
-        await_connections(stage, held, true)?;
-        // What is held at first costs more than what comes again, which finds the memory there.
-        growth = growth.max(gateway.resident_kib().saturating_sub(resident));
-        measure(WITH);
-        hostile.stop()?;
-        await_connections(stage, 200, false)?;
-    }
-    let seen = honest.finish()?;
+impl Plan {
+    fn run(&self, arguments: &Arguments) -> Result<()> {
+        let stage = Stage::set("", "")?;
+        let gateway = &stage.gateway;
+        let tally = Arc::new(Tally::default());
+        let honest = Honest::start(gateway.address(), arguments.rate(), BETWEEN)?;
+        thread::sleep(Duration::from_secs(1));
+        let turn = arguments.duration() / (2 * self.rounds);
+        let mut cpu = [Duration::ZERO; 2];
+        let mut measure = |phase: usize| {
+            let before = gateway.cpu();
+            honest.enter(phase);
+            thread::sleep(turn);
+            honest.enter(BETWEEN);
+            cpu[phase] += gateway.cpu() - before;
+        };
+        for round in 0..self.rounds {
+            measure(WITHOUT);
+            let attackers = self.attack(&stage, &tally, round == 0)?;
+            measure(WITH);
+            for attackers in attackers {
+                attackers.stop()?;
+            }
+            await_connections(&stage, |open| open <= HONEST.into())?;
+        }
+        let seen = honest.finish()?;
 
-    report::print_honest(&seen, &[(WITHOUT, "without"), (WITH, "with")]);
-    report::print_attacks(&tally);
-    report::print_counters(gateway)?;
-    let load = cpu.map(|cpu| 100.0 * cpu.as_secs_f64() / (turn * ROUNDS).as_secs_f64());
-    println!("\nCPU of the gateway: {:.0} % of a core without, {:.0} % with", load[WITHOUT], load[WITH]);
-    if held > 0 {
-        let each = growth as f64 / f64::from(held);
-        println!("memory: {} for {held} connections, {each:.1} KiB each", mebibytes(growth));
+        report::print_honest(&seen, &[(WITHOUT, "without"), (WITH, "with")]);
+        report::print_attacks(&tally);
+        report::print_counters(gateway)?;
+        let load = cpu.map(|cpu| 100.0 * cpu.as_secs_f64() / (turn * self.rounds).as_secs_f64());
+        println!(
+            "\nCPU of the gateway: {:.0} % of a core without, {:.0} % with\n",
+            load[WITHOUT], load[WITH]
+        );
+        let mut verdict = Verdict::default();
+        let lost = seen.lost().count();
+        verdict.expect(lost == 0, format!("{lost} honest requests lost"));
+        stage.expect_peace(&mut verdict);
+        let (without, with) = (seen.latency(WITHOUT, 99.0), seen.latency(WITH, 99.0));
+        let (times, bound) = (ratio(with, without), self.bound);
+        let (without, with) = (show(without), show(with));
+        verdict.expect(
+            times <= bound,
+            format!("honest p99 {without} without, {with} with: {times:.2} times, at most {bound}"),
+        );
+        verdict.judge()
     }
-    println!();
-    let mut verdict = Verdict::default();
-    let lost = seen.lost().count();
-    verdict.expect(lost == 0, format!("{lost} honest requests lost"));
-    stage.expect_peace(&mut verdict);
-    let (without, with) = (seen.latency(WITHOUT, 99.0), seen.latency(WITH, 99.0));
-    let times = ratio(with, without);
-    verdict.expect(
-        times <= bound,
-        format!(
-            "honest p99 {} without, {} with: {times:.2} times, at most {bound}",
-            show(without),
-            show(with)
-        ),
-    );
-    verdict.judge()
+
+    /// Lets the attackers loose, and waits until they hold what they are to hold. Says what it takes:
+    /// at first, since memory that is left over from a round before is used again.
+    fn attack(&self, stage: &Stage, tally: &Arc<Tally>, says_memory: bool) -> Result<Vec<Hostile>> {
+        let gateway = &stage.gateway;
+        let mut attackers = Vec::new();
+        let mut held = 0;
+        for kind in &self.kinds {
+            let before = gateway.resident_kib();
+            attackers.push(Hostile::start(gateway.address(), &[*kind], tally.clone())?);
+            held += kind.held();
+            if kind.held() > 0 {
+                await_connections(stage, |open| open >= held.into())?;
+                let grown = await_calm(stage).saturating_sub(before);
+                if says_memory {
+                    let each = grown as f64 / f64::from(kind.held());
+                    println!("memory for {kind:?}: {}, {each:.1} KiB each", mebibytes(grown));
+                }
+            }
+        }
+        Ok(attackers)
+    }
 }
 
-/// Waits until the gateway has so many connections, or no more than that.
-fn await_connections(stage: &Stage, count: u32, is_least: bool) -> Result<()> {
+/// Waits until the gateway has as many connections as are wanted.
+fn await_connections(stage: &Stage, is_wanted: impl Fn(u64) -> bool) -> Result<()> {
     let start = Instant::now();
     loop {
         let open = stage.gateway.connections()?;
-        if if is_least { open >= count.into() } else { open <= count.into() } {
+        if is_wanted(open) {
             return Ok(());
         }
         if start.elapsed() > PATIENCE {
-            return Err(format!("the gateway has {open} connections, and {count} are wanted").into());
+            let waited = PATIENCE.as_secs();
+            return Err(format!(
+                "the gateway has {open} connections after {waited} s, not as many as wanted"
+            )
+            .into());
         }
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Waits until the gateway grows no more: answers are under way for a while after connections are
+/// made. Returns its resident memory in KiB.
+fn await_calm(stage: &Stage) -> u64 {
+    let start = Instant::now();
+    let mut resident = stage.gateway.resident_kib();
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        let before = std::mem::replace(&mut resident, stage.gateway.resident_kib());
+        if resident < before + 512 || start.elapsed() > PATIENCE {
+            return resident;
+        }
     }
 }
