@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use super::cores::Cores;
 use super::load::response::ask;
@@ -98,6 +98,15 @@ impl Gateway {
 
     pub fn resident_kib(&self) -> u64 {
         usage::resident_kib(self.process())
+    }
+
+    /// Stops it where it is, as long as `meanwhile` takes.
+    pub fn paused<T>(&self, meanwhile: impl FnOnce() -> Result<T>) -> Result<T> {
+        let process = Pid::from_raw(self.process().cast_signed()).ok_or("a process")?;
+        kill_process(process, Signal::STOP)?;
+        let done = meanwhile();
+        kill_process(process, Signal::CONT)?;
+        done
     }
 
     /// Requests that have panicked.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Result;
 use super::gateway::Gateway;
-use super::honest::{Seen, percentile};
+use super::honest::{Phase, Seen, percentile};
 use super::hostile::Tally;
 use super::watch::Watch;
 
@@ -35,23 +35,23 @@ impl Verdict {
     }
 }
 
-/// Honest clients, a column for each phase.
-pub fn print_honest(seen: &Seen, phases: &[(usize, &str)]) {
-    let row = |name: &str, value: &dyn Fn(usize) -> String| {
-        let values: String = phases.iter().map(|(phase, _)| format!("{:>14}", value(*phase))).collect();
+/// Honest clients, a column for each kind of phase.
+pub fn print_honest(seen: &Seen, columns: &[(&str, &[usize])]) {
+    let columns: Vec<_> = columns.iter().map(|(name, phases)| (name, seen.together(phases))).collect();
+    let row = |name: &str, value: &dyn Fn(&Phase) -> String| {
+        let values: String = columns.iter().map(|(_, phase)| format!("{:>14}", value(phase))).collect();
         println!("{name:24}{values}");
     };
-    let of = |phase: usize| seen.0.get(phase).cloned().unwrap_or_default();
     println!();
-    let names: String = phases.iter().map(|(_, name)| format!("{name:>14}")).collect();
+    let names: String = columns.iter().map(|(name, _)| format!("{name:>14}")).collect();
     println!("{:24}{names}", "honest clients");
-    row("requests answered", &|phase| of(phase).latencies.len().to_string());
-    row("lost", &|phase| of(phase).lost.len().to_string());
-    row("asked again (HTTP/2)", &|phase| of(phase).again.to_string());
+    row("requests answered", &|phase| phase.latencies.len().to_string());
+    row("lost", &|phase| phase.lost.len().to_string());
+    row("asked again (HTTP/2)", &|phase| phase.again.to_string());
     for percent in [50.0, 99.0, 99.9] {
-        row(&format!("p{percent}"), &|phase| show(seen.latency(phase, percent)));
+        row(&format!("p{percent}"), &|phase| show(percentile(&phase.latencies, percent)));
     }
-    row("sent late, p99", &|phase| show(percentile(&of(phase).lateness, 99.0)));
+    row("sent late, p99", &|phase| show(percentile(&phase.lateness, 99.0)));
     for lost in seen.lost().take(10) {
         println!("lost: {lost}");
     }

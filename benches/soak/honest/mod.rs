@@ -16,7 +16,7 @@ use tokio::task::{LocalSet, spawn_local};
 use super::ticker::Ticker;
 use super::{Failure, Result};
 use client::Clients;
-pub use seen::{Seen, percentile};
+pub use seen::{Phase, Seen, percentile};
 
 /// All honest clients, on a thread of their own.
 pub struct Honest {

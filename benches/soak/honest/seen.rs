@@ -34,6 +34,25 @@ impl Seen {
     pub fn latency(&self, phase: usize, percent: f64) -> Duration {
         percentile(self.0.get(phase).map_or(&[], |phase| &phase.latencies), percent)
     }
+
+    /// The median of that over several phases: what happens on the machine in one of them does not
+    /// decide.
+    pub fn median_latency(&self, phases: &[usize], percent: f64) -> Duration {
+        let of_each: Vec<_> = phases.iter().map(|phase| self.latency(*phase, percent)).collect();
+        percentile(&of_each, 50.0)
+    }
+
+    /// Several phases as one.
+    pub fn together(&self, phases: &[usize]) -> Phase {
+        let mut all = Phase::default();
+        for phase in phases.iter().filter_map(|phase| self.0.get(*phase)) {
+            all.latencies.extend(&phase.latencies);
+            all.lateness.extend(&phase.lateness);
+            all.lost.extend(phase.lost.iter().cloned());
+            all.again += phase.again;
+        }
+        all
+    }
 }
 
 /// What so many of a hundred do not exceed; zero where there are none.

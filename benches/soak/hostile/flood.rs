@@ -17,6 +17,9 @@ use super::tally::Outcome;
 /// How many connections send wrong signatures, each again when it is answered.
 const FLOODERS: usize = 64;
 
+/// Requests that are sent at once.
+const AT_ONCE: usize = 4;
+
 /// So many failures an address allows itself: a ban takes 120 within a minute.
 const BELOW_A_BAN: usize = 100;
 
@@ -51,10 +54,14 @@ pub async fn wrong_signatures(attack: Rc<Attack>, rate: u32) {
             }
         });
     }
+    let mut behind = 0;
     while let Ok(ticks) = ticker.tick().await {
-        // What could not be sent for a second is not made up for.
-        let room = (rate as usize).saturating_sub(due.available_permits());
-        due.add_permits(room.min(ticks as usize));
+        // What is late is made up for, but not in one burst, which would be another attack; and what
+        // is late by a second, not at all.
+        behind = (behind + ticks as usize).min(rate as usize);
+        let now = behind.min(AT_ONCE).min(FLOODERS.saturating_sub(due.available_permits()));
+        due.add_permits(now);
+        behind -= now;
     }
 }
 

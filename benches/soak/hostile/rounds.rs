@@ -6,9 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::Runtime;
 use tokio::task::{LocalSet, spawn_local};
 
+use super::super::gateway::Gateway;
 use super::super::{Result, sockets};
 use super::attack::{Attack, ask};
 use super::tally::Outcome;
@@ -33,29 +35,35 @@ impl Rounds {
         Ok(Self { runtime, attack: Rc::new(Attack::new(gateway, Arc::default())?) })
     }
 
-    /// Connections with one wrongly signed request each.
-    pub fn connections(&self, count: usize, from: impl Fn(usize) -> Ipv4Addr + 'static) -> Result<Outcomes> {
-        let from = Rc::new(from);
-        self.at_once(count, move |attack, next, outcomes| {
-            let from = from.clone();
-            async move {
-                let request = attack.refused("round", "");
-                while let Some(number) = next.take() {
-                    let outcome = match sockets::connect(from(number), attack.gateway).await {
-                        Ok(mut stream) => ask(&mut stream, &request).await,
-                        Err(error) => Outcome::of(&error),
-                    };
-                    *outcomes.borrow_mut().entry(outcome).or_default() += 1;
+    /// Connections with one wrongly signed request each, which wait for the gateway all at once while
+    /// it is `paused`, as they do when it has more to do than it can.
+    pub fn connections(&self, gateway: &Gateway, from: &[Ipv4Addr]) -> Result<Outcomes> {
+        let request = self.attack.refused("round", "");
+        let mut waiting = gateway.paused(|| {
+            self.runtime.block_on(async {
+                let mut waiting = Vec::new();
+                for from in from {
+                    let mut stream = sockets::connect(*from, self.attack.gateway).await?;
+                    stream.write_all(&request).await?;
+                    waiting.push(stream);
                 }
-            }
-        })
+                Ok(waiting)
+            })
+        })?;
+        let mut outcomes = Outcomes::new();
+        for mut stream in waiting.drain(..) {
+            *outcomes.entry(self.runtime.block_on(ask(&mut stream, b""))).or_default() += 1;
+        }
+        Ok(outcomes)
     }
 
     /// Requests over connections of a proxy that says for whom each is.
     pub fn proxied(&self, count: usize, client: impl Fn(usize) -> Ipv4Addr + 'static) -> Result<Outcomes> {
-        let client = Rc::new(client);
-        self.at_once(count, move |attack, next, outcomes| {
-            let client = client.clone();
+        let (client, outcomes) = (Rc::new(client), Rc::new(RefCell::new(Outcomes::new())));
+        let next = Rc::new(Next { next: Cell::new(0), end: count });
+        let one = || {
+            let (client, next, attack) = (client.clone(), next.clone(), self.attack.clone());
+            let outcomes = outcomes.clone();
             async move {
                 let mut left = 0;
                 let mut kept = None;
@@ -73,23 +81,9 @@ impl Rounds {
                     *outcomes.borrow_mut().entry(outcome).or_default() += 1;
                 }
             }
-        })
-    }
-
-    fn at_once<F>(
-        &self,
-        count: usize,
-        one: impl Fn(Rc<Attack>, Rc<Next>, Rc<RefCell<Outcomes>>) -> F,
-    ) -> Result<Outcomes>
-    where
-        F: Future<Output = ()> + 'static,
-    {
-        let (next, outcomes) = (Rc::new(Next { next: Cell::new(0), end: count }), Rc::default());
+        };
         LocalSet::new().block_on(&self.runtime, async {
-            let tasks: Vec<_> = (0..AT_ONCE)
-                .map(|_| spawn_local(one(self.attack.clone(), next.clone(), Rc::clone(&outcomes))))
-                .collect();
-            for task in tasks {
+            for task in (0..AT_ONCE).map(|_| spawn_local(one())).collect::<Vec<_>>() {
                 task.await?;
             }
             Ok(outcomes.take())

@@ -12,10 +12,12 @@ use super::super::hostile::{Hostile, Kind, Tally};
 use super::super::report::{self, Verdict, mebibytes, ratio, show};
 use super::Stage;
 
-const WITHOUT: usize = 0;
-const WITH: usize = 1;
-/// While connections are made and ended.
-const BETWEEN: usize = 2;
+/// The phase while connections are made and ended.
+const BETWEEN: usize = 0;
+
+/// A phase of the measurement. The figure is the median of their p99, and so not that of whatever
+/// else the machine did for a moment.
+const SLICE: Duration = Duration::from_millis(2500);
 
 /// Connections that honest clients have at the most.
 const HONEST: u32 = 200;
@@ -30,6 +32,13 @@ struct Plan {
     rounds: u32,
     /// Honest p99 with the attack may be so many times that without.
     bound: f64,
+}
+
+/// Where what was measured is to be found.
+#[derive(Debug, Default)]
+struct Measured {
+    phases: Vec<usize>,
+    cpu: Duration,
 }
 
 /// Wrongly signed tokens at ten times the honest rate.
@@ -52,18 +61,24 @@ impl Plan {
         let honest = Honest::start(gateway.address(), arguments.rate(), BETWEEN)?;
         thread::sleep(Duration::from_secs(1));
         let turn = arguments.duration() / (2 * self.rounds);
-        let mut cpu = [Duration::ZERO; 2];
-        let mut measure = |phase: usize| {
+        let mut measured = [Measured::default(), Measured::default()];
+        let mut next = BETWEEN;
+        let mut measure = |measured: &mut Measured| {
             let before = gateway.cpu();
-            honest.enter(phase);
-            thread::sleep(turn);
+            let slices = (turn.as_millis() / SLICE.as_millis()).max(1) as u32;
+            for _ in 0..slices {
+                next += 1;
+                measured.phases.push(next);
+                honest.enter(next);
+                thread::sleep(turn / slices);
+            }
             honest.enter(BETWEEN);
-            cpu[phase] += gateway.cpu() - before;
+            measured.cpu += gateway.cpu() - before;
         };
         for round in 0..self.rounds {
-            measure(WITHOUT);
+            measure(&mut measured[0]);
             let attackers = self.attack(&stage, &tally, round == 0)?;
-            measure(WITH);
+            measure(&mut measured[1]);
             for attackers in attackers {
                 attackers.stop()?;
             }
@@ -71,19 +86,22 @@ impl Plan {
         }
         let seen = honest.finish()?;
 
-        report::print_honest(&seen, &[(WITHOUT, "without"), (WITH, "with")]);
+        let [without, with] = measured;
+        report::print_honest(&seen, &[("without", &without.phases), ("with", &with.phases)]);
         report::print_attacks(&tally);
         report::print_counters(gateway)?;
-        let load = cpu.map(|cpu| 100.0 * cpu.as_secs_f64() / (turn * self.rounds).as_secs_f64());
+        let load =
+            |measured: &Measured| 100.0 * measured.cpu.as_secs_f64() / (turn * self.rounds).as_secs_f64();
         println!(
             "\nCPU of the gateway: {:.0} % of a core without, {:.0} % with\n",
-            load[WITHOUT], load[WITH]
+            load(&without),
+            load(&with)
         );
         let mut verdict = Verdict::default();
         let lost = seen.lost().count();
         verdict.expect(lost == 0, format!("{lost} honest requests lost"));
         stage.expect_peace(&mut verdict);
-        let (without, with) = (seen.latency(WITHOUT, 99.0), seen.latency(WITH, 99.0));
+        let [without, with] = [without, with].map(|measured| seen.median_latency(&measured.phases, 99.0));
         let (times, bound) = (ratio(with, without), self.bound);
         let (without, with) = (show(without), show(with));
         verdict.expect(

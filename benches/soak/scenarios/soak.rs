@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     watch.during(AFTER, gateway, all / 5, 4);
     let seen = honest.finish()?;
 
-    report::print_honest(&seen, &[(0, ALONE), (1, ATTACK), (2, AFTER)]);
+    report::print_honest(&seen, &[(ALONE, &[0]), (ATTACK, &[1]), (AFTER, &[2])]);
     report::print_attacks(&tally);
     report::print_counters(gateway)?;
     report::print_watch(&watch);
