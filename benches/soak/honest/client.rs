@@ -91,7 +91,7 @@ impl Clients {
             self.seen.borrow_mut().phase(phase).again += again;
             return expect(answer == target.as_bytes(), &answer);
         }
-        let (method, body) = if number / 10 % 10 == 0 { ("POST", BODY) } else { ("GET", 0) };
+        let (method, body) = if (number / 10).is_multiple_of(10) { ("POST", BODY) } else { ("GET", 0) };
         let connection = if way == Way::New { "Connection: close\r\n" } else { "" };
         let length = if body > 0 { format!("Content-Length: {body}\r\n") } else { String::new() };
         let mut request = format!(

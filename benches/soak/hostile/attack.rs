@@ -49,14 +49,9 @@ impl Attack {
         self.tally.count(kind, outcome);
     }
 
-    /// An address that has not been used, as long as there are any.
-    pub fn new_address(&self) -> Ipv4Addr {
-        address(ADDRESSES.fetch_add(1, Ordering::Relaxed))
-    }
-
     /// A connection from an address of its own.
     pub async fn connect(&self) -> io::Result<TcpStream> {
-        sockets::connect(self.new_address(), self.gateway).await
+        sockets::connect(new_address(), self.gateway).await
     }
 
     /// A request that has to be refused.
@@ -66,9 +61,9 @@ impl Attack {
     }
 }
 
-/// The address of this number, of four million; honest clients have others.
-pub fn address(number: u32) -> Ipv4Addr {
-    Ipv4Addr::from_bits(0x7f40_0000 | (number + 1) % 0x3f_ffff)
+/// An address that has not been used, of four million; honest clients have others.
+pub fn new_address() -> Ipv4Addr {
+    Ipv4Addr::from_bits(0x7f40_0001 + ADDRESSES.fetch_add(1, Ordering::Relaxed) % 0x3f_fff0)
 }
 
 /// Sends a request and waits for the answer.

@@ -18,8 +18,8 @@ use tokio::task::{LocalSet, spawn_local};
 
 use super::{Failure, Result};
 use attack::Attack;
-pub use attack::address;
-pub use rounds::Rounds;
+pub use attack::new_address;
+pub use rounds::{Outcomes, Rounds};
 pub use tally::{Outcome, Tally};
 
 /// One kind of attack, and how much of it.

@@ -15,8 +15,8 @@ use super::super::{Result, sockets};
 use super::attack::{Attack, ask};
 use super::tally::Outcome;
 
-/// So many are under way at once.
-const AT_ONCE: usize = 32;
+/// Connections of the proxy.
+const PROXIED: usize = 32;
 
 /// Requests on a connection, of the thousand that one may have.
 const KEPT: usize = 900;
@@ -36,8 +36,8 @@ impl Rounds {
     }
 
     /// Connections with one wrongly signed request each, which wait for the gateway all at once while
-    /// it is `paused`, as they do when it has more to do than it can.
-    pub fn connections(&self, gateway: &Gateway, from: &[Ipv4Addr]) -> Result<Outcomes> {
+    /// it is stopped, as they do when it has more to do than it can.
+    pub fn at_once(&self, gateway: &Gateway, from: &[Ipv4Addr]) -> Result<Outcomes> {
         let request = self.attack.refused("round", "");
         let mut waiting = gateway.paused(|| {
             self.runtime.block_on(async {
@@ -53,6 +53,22 @@ impl Rounds {
         let mut outcomes = Outcomes::new();
         for mut stream in waiting.drain(..) {
             *outcomes.entry(self.runtime.block_on(ask(&mut stream, b""))).or_default() += 1;
+        }
+        Ok(outcomes)
+    }
+
+    /// The same connections, each when the one before is done with.
+    pub fn one_by_one(&self, from: &[Ipv4Addr]) -> Result<Outcomes> {
+        let request = self.attack.refused("round", "");
+        let mut outcomes = Outcomes::new();
+        for from in from {
+            let outcome = self.runtime.block_on(async {
+                match sockets::connect(*from, self.attack.gateway).await {
+                    Ok(mut stream) => ask(&mut stream, &request).await,
+                    Err(error) => Outcome::of(&error),
+                }
+            });
+            *outcomes.entry(outcome).or_default() += 1;
         }
         Ok(outcomes)
     }
@@ -83,7 +99,7 @@ impl Rounds {
             }
         };
         LocalSet::new().block_on(&self.runtime, async {
-            for task in (0..AT_ONCE).map(|_| spawn_local(one())).collect::<Vec<_>>() {
+            for task in (0..PROXIED).map(|_| spawn_local(one())).collect::<Vec<_>>() {
                 task.await?;
             }
             Ok(outcomes.take())

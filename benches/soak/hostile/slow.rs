@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::super::origin::LARGE;
 use super::super::sockets;
-use super::attack::Attack;
+use super::attack::{Attack, new_address};
 use super::tally::Outcome;
 
 /// What a slow connection is slow with.
@@ -23,16 +23,17 @@ pub enum Manner {
     Silent,
 }
 
-/// One after another comes so much later, so that they do not all send in the same instant.
-const APART: Duration = Duration::from_millis(2);
+/// They come one after another in this time, so that they do not all send in the same instant.
+const RAMP: Duration = Duration::from_secs(5);
 
 /// Keeps so many of them open; one that is cut off comes again, and a few more are there for the
 /// moments in between.
 pub fn hold(attack: Rc<Attack>, manner: Manner, count: u32) {
-    for number in 0..count + count / 50 {
+    let all = count + count / 50;
+    for number in 0..all {
         let attack = attack.clone();
         spawn_local(async move {
-            sleep(APART * number).await;
+            sleep(RAMP * number / all).await;
             loop {
                 let start = Instant::now();
                 let outcome = match connect(&attack, manner).await {
@@ -71,7 +72,7 @@ impl Manner {
 
 async fn connect(attack: &Attack, manner: Manner) -> io::Result<TcpStream> {
     match manner {
-        Manner::Reader => sockets::connect_narrow(attack.new_address(), attack.gateway).await,
+        Manner::Reader => sockets::connect_narrow(new_address(), attack.gateway).await,
         _ => attack.connect().await,
     }
 }
