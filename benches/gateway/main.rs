@@ -16,6 +16,7 @@ mod bare;
 mod load;
 mod origin;
 mod process;
+mod usage;
 
 use std::time::SystemTime;
 

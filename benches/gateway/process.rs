@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::usage;
+
 /// A server process; killed when dropped.
 pub struct Process {
     child: Child,
@@ -67,20 +69,11 @@ impl Process {
 
     /// User and system time of all its threads since it started.
     pub fn cpu(&self) -> Duration {
-        let tasks = format!("/proc/{}/task", self.child.id());
-        let tasks = std::fs::read_dir(tasks).expect("the process runs");
-        let nanoseconds = tasks.flatten().filter_map(|task| {
-            let schedstat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-            schedstat.split_whitespace().next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(nanoseconds.sum())
+        usage::cpu(self.child.id())
     }
 
     pub fn resident_kib(&self) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a VmRSS line");
-        line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
+        usage::resident_kib(self.child.id())
     }
 }
 

@@ -28,8 +28,13 @@ const STREAMS: u32 = 100;
 /// reset, CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
 
-/// Streams that the gateway itself had to reset over the whole life of a connection.
+/// Malformed requests over the whole life of a connection.
 const MALFORMED: usize = 32;
+
+/// Streams that the gateway itself had to reset over that life, malformed or beyond [`STREAMS`]: a client
+/// that is fast and well-meant may open many before it hears how many it may (CVE-2025-8671 is about
+/// clients that bring it about again and again).
+const OWN_RESETS: usize = 256;
 
 /// Bytes of a body on the way to the gateway, for a stream and for all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -46,7 +51,7 @@ fn options(bounds: &Bounds) -> H2Options {
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(Some(MALFORMED))
+        .max_local_error_reset_streams(Some(OWN_RESETS))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     options
