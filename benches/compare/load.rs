@@ -7,6 +7,7 @@
 mod engine;
 mod idle;
 pub mod oha;
+mod once;
 mod response;
 
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use super::requests::Request;
 use super::tls::Certificate;
 
 pub use idle::hold;
-pub use response::{Stream, ask};
+pub use once::{Stream, ask};
 
 /// Where the requests go, and how.
 #[derive(Clone, Copy)]

@@ -12,7 +12,7 @@ use std::{env, fs, thread};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use super::cores::Cores;
-use super::load::response::ask;
+use super::load::response::{connect, exchange};
 use super::{Result, tokens, usage};
 
 /// The argument by which this program becomes the gateway.
@@ -116,7 +116,9 @@ impl Gateway {
 
     /// The series of a metric, by labels, without those that are zero.
     pub fn metric(&self, name: &str) -> Result<Vec<(String, u64)>> {
-        let (_, text, _) = ask(self.admin, b"GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n")
+        let request = b"GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n";
+        let (_, text) = connect(self.admin)
+            .and_then(|mut admin| exchange(&mut admin, request))
             .map_err(|error| format!("no metrics: {error}"))?;
         let series = |line: &str| {
             let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;

@@ -4,10 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use rustls::ClientConnection;
-
 use super::super::Result;
-use super::super::tls::Certificate;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -72,26 +69,16 @@ fn length(head: &[u8]) -> Result<usize> {
     Err(format!("an answer without Content-Length: {}", String::from_utf8_lossy(head)).into())
 }
 
-/// A connection that has had an answer, open until it is dropped.
-pub struct Stream {
-    _socket: TcpStream,
-    pub tls: Option<ClientConnection>,
-}
-
-/// One request on a connection of its own: its status, its body, its connection.
-pub fn ask(address: SocketAddr, tls: Option<&Certificate>, request: &[u8]) -> Result<(u16, String, Stream)> {
-    let mut socket = TcpStream::connect(address)?;
+/// A connection on which answers are waited for, but not for ever.
+pub fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    let mut tls = tls.map(Certificate::client).transpose()?;
-    let (status, body) = match &mut tls {
-        None => exchange(&mut socket, request)?,
-        Some(client) => exchange(&mut rustls::Stream::new(client, &mut socket), request)?,
-    };
-    Ok((status, body, Stream { _socket: socket, tls }))
+    Ok(socket)
 }
 
-fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> Result<(u16, String)> {
+/// Sends a request; returns the status and the body of its answer.
+pub fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> Result<(u16, String)> {
     stream.write_all(request)?;
     let mut response = Response::whole();
     let mut buffer = [0; 16 << 10];
