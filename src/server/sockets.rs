@@ -201,17 +201,19 @@ fn refuse_unused(unused: &Inherited) -> Result<(), ServerError> {
 pub(super) fn raise_descriptor_limit(connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let show = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
-    match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => log::info!("at most {} open files", show(limit.maximum)),
-        Err(error) => log::warn!("at most {} open files, no more allowed: {error}", show(limit.current)),
-    }
-    let allowed = getrlimit(Resource::Nofile).current;
-    if let Some(allowed) = allowed.filter(|allowed| *allowed < 2 * connections as u64) {
-        log::warn!(
-            "{allowed} open files are too few for limits.connections.total, {connections} connections \
-             and as many to origins: raise the limit (LimitNOFILE=, ulimit -n), or lower the total"
+    let error = setrlimit(Resource::Nofile, raised).err();
+    let allowed = if error.is_some() { limit.current } else { limit.maximum };
+    let Some(number) = allowed else { return log::info!("open files without a limit") };
+    if let Some(error) = error {
+        log::warn!("at most {number} open files, no more allowed: {error}");
+    } else if number < 2 * connections as u64 {
+        log::info!(
+            "at most {number} open files, and limits.connections.total with as many connections to origins \
+             can need {}: raise LimitNOFILE= or ulimit -n, or lower the total",
+            2 * connections
         );
+    } else {
+        log::info!("at most {number} open files");
     }
 }
 
