@@ -45,6 +45,9 @@ impl Forwarding {
 
     /// Removes what only the gateway may say, and says it.
     pub fn apply(&self, request: &mut RequestHeader, client: Option<&Client>, origin: &Origin) -> Result<()> {
+        if let Some(token) = &self.removed_token {
+            request.remove_header(token);
+        }
         let removed: Vec<HeaderName> =
             request.headers.keys().filter(|name| self.is_removed(name)).cloned().collect();
         for name in &removed {
@@ -76,7 +79,7 @@ impl Forwarding {
             let plain = text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
             return is_claim(&plain) || self.guarded.iter().any(|guarded| guarded.as_str() == plain);
         }
-        self.removed_token.as_ref() == Some(name) || self.secrets.contains(name) || is_claim(text)
+        self.secrets.contains(name) || is_claim(text)
     }
 }
 

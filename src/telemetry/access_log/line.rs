@@ -52,9 +52,9 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
             number("client.port", port.into(), line);
         }
     }
-    text("network.protocol.version", entry.protocol.as_bytes(), line);
+    label("network.protocol.version", entry.protocol, line);
     if let Some(version) = entry.tls_version {
-        text("tls.protocol.version", version.as_bytes(), line);
+        label("tls.protocol.version", version, line);
         text("tls.client.subject", entry.client_subject.unwrap_or_default().as_bytes(), line);
     }
     text("server.address", entry.host, line);
@@ -67,13 +67,13 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
     if entry.resends > 0 {
         number("http.request.resend_count", entry.resends as u64, line);
     }
+    label("error.type", entry.error.unwrap_or_default(), line);
+    text("approov.route", entry.route.as_bytes(), line);
+    label("approov.policy", entry.policy, line);
+    label("approov.verdict", entry.verdict, line);
+    label("approov.reason", entry.reason, line);
+    label("approov.limit", entry.limit.map_or("", |limit| limit.cause), line);
     for (key, value) in [
-        ("error.type", entry.error),
-        ("approov.route", Some(entry.route)),
-        ("approov.policy", Some(entry.policy)),
-        ("approov.verdict", Some(entry.verdict)),
-        ("approov.reason", Some(entry.reason)),
-        ("approov.limit", entry.limit.map(|limit| limit.cause)),
         ("approov.limit_name", entry.limit.and_then(|limit| limit.name)),
         ("approov.did", entry.device_id),
         ("approov.arc", entry.response_code),
@@ -101,6 +101,16 @@ fn text(key: &'static str, value: &[u8], line: &mut Vec<u8>) {
     } else {
         // Writing to memory cannot fail, and text is always JSON.
         let _ = serde_json::to_writer(line, &*redact::client_value(value));
+    }
+}
+
+/// Appends a word of the gateway's own, which needs no escapes; an empty one is left out.
+fn label(key: &'static str, word: &'static str, line: &mut Vec<u8>) {
+    if !word.is_empty() {
+        name(key, line);
+        line.push(b'"');
+        line.extend_from_slice(word.as_bytes());
+        line.push(b'"');
     }
 }
 
