@@ -84,24 +84,21 @@ pub(super) fn kind(error: &Error) -> UpstreamErrorKind {
     }
 }
 
-/// Nothing came in time: as Pingora says it, and as our own connections do.
+/// Nothing came in time.
 fn is_read_timeout(error: &Error) -> bool {
-    let is_timeout = |cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut;
-    match error.etype() {
-        ErrorType::ReadTimedout => true,
-        ErrorType::ReadError => error.root_cause().downcast_ref().is_some_and(is_timeout),
-        _ => false,
-    }
+    has_timed_out(error, &ErrorType::ReadTimedout, &ErrorType::ReadError)
 }
 
-/// Nothing was taken in time: as Pingora says it, and as our own connections do.
+/// Nothing was taken in time.
 fn is_write_timeout(error: &Error) -> bool {
+    has_timed_out(error, &ErrorType::WriteTimedout, &ErrorType::WriteError)
+}
+
+/// As Pingora says it, with a type of its own, and as our own connections do, with a cause.
+fn has_timed_out(error: &Error, by_type: &ErrorType, by_cause: &ErrorType) -> bool {
     let is_timeout = |cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut;
-    match error.etype() {
-        ErrorType::WriteTimedout => true,
-        ErrorType::WriteError => error.root_cause().downcast_ref().is_some_and(is_timeout),
-        _ => false,
-    }
+    error.etype() == by_type
+        || error.etype() == by_cause && error.root_cause().downcast_ref().is_some_and(is_timeout)
 }
 
 /// The answer for the client; none when the client has gone.
