@@ -115,7 +115,7 @@ async fn answer(
 /// Answers what is no request, and ends the connection: where the next one would begin is a guess.
 async fn refuse(worker: &Worker, mut stream: Box<ClientStream>, connection: &Connection, why: Unparsed) {
     let request = UnparsedRequest { head: stream.unread(), connection, why };
-    let answer = worker.shared.refuse_unparsed(&request);
+    let Ok(answer) = worker.shared.refuse_unparsed(&request) else { return };
     let leave = async {
         if stream.write_all(&answer).await.is_ok() {
             stream.linger(LINGER_BYTES).await;

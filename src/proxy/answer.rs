@@ -132,9 +132,27 @@ impl Answers {
         self.headers[answer as usize].status
     }
 
+    /// The header of an answer, with what it says besides.
+    fn header(&self, answer: Answer, notes: &Notes<'_>) -> Result<ResponseHeader> {
+        let mut header = self.headers[answer as usize].clone();
+        if let Some(hsts) = notes.hsts {
+            header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
+        if let Some(seconds) = notes.retry_after {
+            header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+        }
+        if let Some(rate) = notes.rate {
+            rate.insert(&mut header)?;
+        }
+        Ok(header)
+    }
+
     /// The answer as bytes, for a client whose request Pingora never saw; it ends the connection.
-    pub fn bytes(&self, answer: Answer, is_head: bool) -> Vec<u8> {
-        let header = &self.headers[answer as usize];
+    ///
+    /// # Errors
+    /// None in practice: every field has been one before.
+    pub fn bytes(&self, answer: Answer, is_head: bool, notes: &Notes<'_>) -> Result<Vec<u8>> {
+        let header = self.header(answer, notes)?;
         let reason = header.status.canonical_reason().unwrap_or_default();
         let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", header.status.as_str()).into_bytes();
         let date = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
@@ -148,7 +166,7 @@ impl Answers {
         if !is_head {
             bytes.extend_from_slice(&self.body);
         }
-        bytes
+        Ok(bytes)
     }
 
     /// Sends the answer. The connection is kept where that is safe: Pingora closes it over a body
@@ -168,16 +186,7 @@ impl Answers {
             // For as long as it makes no room for the answer, what it sends besides takes memory.
             session.set_write_timeout(Some(PATIENCE));
         }
-        let mut header = self.headers[answer as usize].clone();
-        if let Some(hsts) = notes.hsts {
-            header.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
-        }
-        if let Some(seconds) = notes.retry_after {
-            header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
-        }
-        if let Some(rate) = notes.rate {
-            rate.insert(&mut header)?;
-        }
+        let mut header = self.header(answer, notes)?;
         if answer == Answer::Redirect {
             header.insert_header(LOCATION, secure_url(session.req_header())?)?;
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::answer::Answer;
+use pingora_core::Result;
+
+use super::answer::{Answer, Notes};
 use super::{Connection, Shared, snapshot};
 use crate::downstream::RequestLine;
 use crate::limits::{Cause, Size, Slow};
@@ -35,14 +37,17 @@ pub struct UnparsedRequest<'a> {
 
 impl Shared {
     /// Counts and logs it; returns the bytes of the answer, which ends the connection.
-    pub fn refuse_unparsed(&self, request: &UnparsedRequest<'_>) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// None in practice: what the answer is made of has been an answer before.
+    pub fn refuse_unparsed(&self, request: &UnparsedRequest<'_>) -> Result<Vec<u8>> {
         let snapshot = self.snapshot.load();
         let connection = request.connection;
         let limits = &snapshot.limits;
         let visitor = limits.visitor(connection.client, connection.known_client().is_none());
         // Whoever sends nonsense meets the limits by address like everybody.
         let limited = limits.arrives(Some(visitor), None, limits.now()).err();
-        let (answer, error, cause) = match limited {
+        let (answer, error, cause) = match &limited {
             Some(limited) => (limited.answer(), None, Some(limited.cause)),
             None => fault(request.why),
         };
@@ -74,14 +79,23 @@ impl Shared {
                 policy: Policy::Deny.label(),
                 verdict: Verdict::Denied.label(),
                 reason: reason_label(None),
-                limit: cause.map(|cause| Exceeded { cause: cause.label(), name: None, is_observed: false }),
+                limit: cause.map(|cause| Exceeded {
+                    cause: cause.label(),
+                    name: limited.as_ref().and_then(|limited| limited.name.as_deref()),
+                    is_observed: false,
+                }),
                 device_id: None,
                 response_code: None,
                 origin: None,
                 resends: 0,
             });
         }
-        snapshot.answers.bytes(answer, method == "HEAD")
+        let notes = Notes {
+            hsts: None,
+            retry_after: limited.as_ref().and_then(|limited| limited.retry_after),
+            rate: limited.as_ref().and_then(|limited| limited.rate.as_deref()),
+        };
+        snapshot.answers.bytes(answer, method == "HEAD", &notes)
     }
 }
 

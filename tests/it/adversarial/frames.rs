@@ -461,9 +461,11 @@ fn who_does_not_take_note_of_the_end_is_cut_off() {
     // A client by hand: it never answers a PING, so that no GOAWAY is the last.
     let mut frames = Frames::open(&gateway);
     let start = Instant::now();
-    let answered = (0..).take_while(|number| frames.is_answered(number * 2 + 1, &fields(&token))).count();
-    assert!((5..100_000).contains(&answered), "{answered}");
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    let long = Duration::from_secs(10);
+    let is_served =
+        |number: &u32| start.elapsed() < long && frames.is_answered(number * 2 + 1, &fields(&token));
+    let answered = (0..).take_while(is_served).count();
+    assert!(answered >= 5 && start.elapsed() < long, "{answered} requests in {:?}", start.elapsed());
     gateway.assert_serves(&origin);
 }
 

@@ -21,20 +21,25 @@ fn with(token: &str) -> Message {
 fn what_is_no_request_meets_the_limits_by_address() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: address, rate: 1/m, burst: 3 } ]");
-    let statuses: Vec<_> = (0..5)
-        .map(|_| {
-            let mut client = gateway.connect_from(2);
-            client.send("GET /\"x HTTP/1.1\r\nHost: a\r\n\r\n");
-            client.response().status
-        })
-        .collect();
+    let answers = (0..5).map(|_| {
+        let mut client = gateway.connect_from(2);
+        client.send("GET /\"x HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.response()
+    });
+    let answers: Vec<_> = answers.collect();
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [400, 400, 400, 429, 429]);
+    assert_eq!((answers[2].values("retry-after").len(), answers[3].values("retry-after").len()), (0, 1));
+    assert!(answers[3].values("ratelimit")[0].starts_with("\"address\";r=0"), "{:?}", answers[3].fields);
     let mut client = Http2Client::connect(gateway.address());
     let statuses: Vec<_> = (0..5).map(|_| client.ask(&Message::get("/\"x")).status).collect();
     assert_eq!(statuses, [400, 400, 400, 429, 429]);
     assert_eq!(refused(&gateway, "rate_address"), 4.0);
     let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 429);
-    assert_eq!(entry["approov.limit"], "rate_address");
+    assert_eq!(
+        (&entry["approov.limit"], &entry["approov.limit_name"]),
+        (&"rate_address".into(), &"address".into())
+    );
     assert_eq!(gateway.connect_from(3).ask(&honest("/x")).status, 200);
     assert_eq!(origin.targets(), ["/x"]);
 }
