@@ -33,9 +33,11 @@
 pub mod admin;
 pub mod approov;
 pub mod cli;
+pub mod closed_set;
 pub mod config;
 pub mod downstream;
 pub mod limits;
+pub mod origins;
 pub mod policy;
 pub mod proxy;
 pub mod server;

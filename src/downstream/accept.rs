@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::stream::ClientStream;
 use super::{Open, SharedListener, Worker, greeting, http1, http2};
 use crate::downstream::greeting::Greeted;
+use crate::limits::Outcome;
 use crate::proxy::Connection;
-use crate::telemetry::Outcome;
 
 /// After a failure that another attempt would meet at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);

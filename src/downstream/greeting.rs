@@ -13,10 +13,9 @@ use tokio_rustls::server::TlsStream;
 
 use super::Open;
 use super::transport::{Socket, Transport};
-use crate::limits::{Cause, Slow};
+use crate::limits::{Cause, Outcome};
 use crate::proxy::{Connection, TlsSession};
-use crate::telemetry::{Handshake, Outcome};
-use crate::tls::{Protocol, client_certificate};
+use crate::tls::{Handshake, Protocol, client_certificate};
 use crate::trusted_proxies::proxy_protocol;
 
 /// A connection on which HTTP comes next.
@@ -56,7 +55,7 @@ pub(super) async fn greet(open: &mut Open, tcp: TcpStream, mut connection: Conne
                 return None;
             }
             Err(_) => {
-                metrics.limited(Cause::Time(Slow::Handshake), Outcome::Refused);
+                metrics.limited(Cause::HandshakeTime, Outcome::Refused);
                 log::warn!("listener {}: proxy {peer}: no PROXY header within {time:?}", listener.label);
                 return None;
             }
@@ -70,7 +69,7 @@ pub(super) async fn greet(open: &mut Open, tcp: TcpStream, mut connection: Conne
     let outcome = shaken.as_ref().map_or_else(|failure| failure.handshake(), |(_, _, outcome)| *outcome);
     metrics.handshake(&listener.label, outcome);
     if outcome == Handshake::TimedOut {
-        metrics.limited(Cause::Time(Slow::Handshake), Outcome::Refused);
+        metrics.limited(Cause::HandshakeTime, Outcome::Refused);
     }
     match shaken {
         Ok((stream, session, _)) => {

@@ -1,124 +1,90 @@
-//! Which limit kept a connection or a request out.
+//! Which limit stopped a connection or a request.
 
 use super::{By, Full};
+use crate::closed_set::closed_set;
 
-/// Why a connection was not served, or a request not answered by its origin: a closed set, for
-/// metrics and logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Cause {
-    /// The address is in a denied range.
-    Denied,
-    /// The address is banned.
-    Banned,
-    /// Too many connections: in total, of the address, or of the listener.
-    Connections(Full),
-    /// Too many new connections in a time, of the address.
-    ConnectionRate,
-    /// Too many requests in a time.
-    Rate(By),
-    /// Too many requests at once: in total, or of the address.
-    Requests(Full),
-    /// Something of a request is too large.
-    Size(Size),
-    /// The client is too slow.
-    Time(Slow),
-}
-
-/// What can be too large.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Size {
-    /// The header, in bytes or in fields.
-    Header,
-    /// The request target.
-    Target,
-    /// The body.
-    Body,
-}
-
-/// What can take too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Slow {
-    /// The TLS handshake, or a proxy's word of the client.
-    Handshake,
-    /// The header of a request.
-    Header,
-    /// Its body.
-    Body,
-    /// Reading the answer.
-    Write,
-}
-
-impl Cause {
-    /// Each of them, in order.
-    pub const ALL: [Cause; 23] = [
-        Cause::Denied,
-        Cause::Banned,
-        Cause::Connections(Full::Total),
-        Cause::Connections(Full::Reserve),
-        Cause::Connections(Full::Address),
-        Cause::Connections(Full::Lane),
-        Cause::ConnectionRate,
-        Cause::Rate(By::Address),
-        Cause::Rate(By::Total),
-        Cause::Rate(By::Route),
-        Cause::Rate(By::Device),
-        Cause::Rate(By::Token),
-        Cause::Rate(By::Origin),
-        Cause::Requests(Full::Total),
-        Cause::Requests(Full::Reserve),
-        Cause::Requests(Full::Address),
-        Cause::Size(Size::Header),
-        Cause::Size(Size::Target),
-        Cause::Size(Size::Body),
-        Cause::Time(Slow::Handshake),
-        Cause::Time(Slow::Header),
-        Cause::Time(Slow::Body),
-        Cause::Time(Slow::Write),
-    ];
-
-    /// The stable name used by metrics and logs.
-    pub fn label(self) -> &'static str {
-        match self {
-            Cause::Denied => "denied_address",
-            Cause::Banned => "banned_address",
-            Cause::Connections(Full::Total) => "connections_total",
-            Cause::Connections(Full::Reserve) => "connections_reserve",
-            Cause::Connections(Full::Address) => "connections_address",
-            Cause::Connections(Full::Lane) => "connections_listener",
-            Cause::ConnectionRate => "connections_rate",
-            Cause::Rate(By::Address) => "rate_address",
-            Cause::Rate(By::Total) => "rate_total",
-            Cause::Rate(By::Route) => "rate_route",
-            Cause::Rate(By::Device) => "rate_device",
-            Cause::Rate(By::Token) => "rate_token",
-            Cause::Rate(By::Origin) => "rate_origin",
-            Cause::Requests(Full::Total) => "in_flight_total",
-            Cause::Requests(Full::Reserve) => "in_flight_reserve",
-            Cause::Requests(Full::Address) => "in_flight_address",
-            Cause::Requests(Full::Lane) => "in_flight_lane",
-            Cause::Size(Size::Header) => "header_size",
-            Cause::Size(Size::Target) => "target_size",
-            Cause::Size(Size::Body) => "body_size",
-            Cause::Time(Slow::Handshake) => "handshake_time",
-            Cause::Time(Slow::Header) => "header_time",
-            Cause::Time(Slow::Body) => "body_time",
-            Cause::Time(Slow::Write) => "write_time",
-        }
+closed_set! {
+    /// The limit that stopped a connection or a request.
+    pub enum Cause {
+        /// The client's address is in a denied range.
+        DeniedAddress => "denied_address",
+        /// The client's address is banned.
+        BannedAddress => "banned_address",
+        /// The gateway has as many connections as it may.
+        ConnectionsTotal => "connections_total",
+        /// The connections that are left are reserved.
+        ConnectionsReserve => "connections_reserve",
+        /// The client's address has as many connections as it may.
+        ConnectionsAddress => "connections_address",
+        /// The listener has as many connections as it may.
+        ConnectionsListener => "connections_listener",
+        /// The client's address opens new connections too fast.
+        ConnectionsRate => "connections_rate",
+        /// The client's address sends requests too fast.
+        RateAddress => "rate_address",
+        /// All clients together send requests too fast.
+        RateTotal => "rate_total",
+        /// The route gets requests too fast.
+        RateRoute => "rate_route",
+        /// The device sends requests too fast.
+        RateDevice => "rate_device",
+        /// One token is used for requests too fast.
+        RateToken => "rate_token",
+        /// The origin gets requests too fast.
+        RateOrigin => "rate_origin",
+        /// The gateway forwards as many requests as it may at once.
+        InFlightTotal => "in_flight_total",
+        /// The requests that may still be forwarded at once are reserved for verified ones.
+        InFlightReserve => "in_flight_reserve",
+        /// The client's address has as many requests in flight as it may.
+        InFlightAddress => "in_flight_address",
+        /// The head of the request has too many bytes or fields.
+        HeaderSize => "header_size",
+        /// The request target is too long.
+        TargetSize => "target_size",
+        /// The body of the request is too long.
+        BodySize => "body_size",
+        /// The TLS handshake or the PROXY header was not complete in time.
+        HandshakeTime => "handshake_time",
+        /// The head of the request was not complete in time.
+        HeaderTime => "header_time",
+        /// The body of the request arrived too slowly.
+        BodyTime => "body_time",
+        /// The client read the response too slowly.
+        WriteTime => "write_time",
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
+impl Cause {
+    /// The cap on connections that is reached.
+    pub fn of_connections(full: Full) -> Self {
+        match full {
+            Full::Total => Cause::ConnectionsTotal,
+            Full::Reserve => Cause::ConnectionsReserve,
+            Full::Address => Cause::ConnectionsAddress,
+            Full::Lane => Cause::ConnectionsListener,
+        }
+    }
 
-    use super::*;
+    /// The cap on requests in flight that is reached. A lane is a listener, and limits connections.
+    pub fn of_requests(full: Full) -> Self {
+        match full {
+            Full::Total => Cause::InFlightTotal,
+            Full::Reserve => Cause::InFlightReserve,
+            Full::Address => Cause::InFlightAddress,
+            Full::Lane => Cause::ConnectionsListener,
+        }
+    }
 
-    #[test]
-    fn all_lists_each_cause_once_in_order_and_with_a_name_of_its_own() {
-        assert!(Cause::ALL.is_sorted());
-        let labels: HashSet<_> = Cause::ALL.iter().map(|cause| cause.label()).collect();
-        assert_eq!(labels.len(), Cause::ALL.len());
-        let rates = Cause::ALL.iter().filter(|cause| matches!(cause, Cause::Rate(_)));
-        assert_eq!(rates.count(), By::ALL.len());
+    /// The rate limit of this kind.
+    pub fn of_rate(by: By) -> Self {
+        match by {
+            By::Address => Cause::RateAddress,
+            By::Total => Cause::RateTotal,
+            By::Route => Cause::RateRoute,
+            By::Device => Cause::RateDevice,
+            By::Token => Cause::RateToken,
+            By::Origin => Cause::RateOrigin,
+        }
     }
 }

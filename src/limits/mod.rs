@@ -21,16 +21,18 @@ mod in_flight;
 mod key;
 mod moment;
 mod offenders;
+mod outcome;
 mod rate;
 
 pub use address::{AddressKey, Ipv6Prefix};
 pub use address_range::{AddressRange, AddressRangeError};
 pub use address_set::{AddressSet, LineFault, read_ranges};
-pub use cause::{Cause, Size, Slow};
+pub use cause::Cause;
 pub use in_flight::{Caps, Full, InFlight, Permit, Work};
 pub use key::{Key, KeyHasher};
 pub use moment::Moment;
 pub use offenders::{Offender, OffenderRules, Offenders};
+pub use outcome::Outcome;
 pub use rate::{
     Asker, By, Decision, Limit, Rate, RateLimits, RouteLimits, Rule, Ruling, Table, Told, in_force,
 };

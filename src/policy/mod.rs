@@ -5,39 +5,28 @@ mod fields;
 mod index;
 mod path;
 mod table;
+mod verdict;
 
 use crate::approov::Strategy;
+use crate::closed_set::closed_set;
 
 pub use certificate::{CertificateCondition, ClientCertificate};
 pub use fields::{CLAIMS, is_claim};
 pub use path::{PathFault, check_plain};
 pub use table::RouteTable;
+pub use verdict::Verdict;
 
-/// What is done with the requests of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Policy {
-    /// Verify, and refuse what fails.
-    Protect,
-    /// Verify and count, and forward whatever the verdict.
-    Observe,
-    /// Forward without verifying.
-    Open,
-    /// Refuse.
-    Deny,
-}
-
-impl Policy {
-    /// Every policy.
-    pub const ALL: [Policy; 4] = [Policy::Protect, Policy::Observe, Policy::Open, Policy::Deny];
-
-    /// The name in the configuration, in metrics and in logs.
-    pub fn label(self) -> &'static str {
-        match self {
-            Policy::Protect => "protect",
-            Policy::Observe => "observe",
-            Policy::Open => "open",
-            Policy::Deny => "deny",
-        }
+closed_set! {
+    /// What is done with the requests of a route.
+    pub enum Policy {
+        /// Verify, and refuse requests that fail.
+        Protect => "protect",
+        /// Verify and count, and forward whatever the verdict.
+        Observe => "observe",
+        /// Forward without verification.
+        Open => "open",
+        /// Refuse every request.
+        Deny => "deny",
     }
 }
 

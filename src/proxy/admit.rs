@@ -12,16 +12,15 @@ use super::limits::Verified;
 use super::{Gateway, RequestContext, TlsSession, extract};
 use crate::approov::UnixTime;
 use crate::downstream::HeadLimits;
-use crate::limits::{Cause, Size, Told};
-use crate::policy::{ClientCertificate, Policy};
-use crate::telemetry::{Outcome, Verdict};
+use crate::limits::{Cause, Outcome, Told};
+use crate::policy::{ClientCertificate, Policy, Verdict};
 
 impl Gateway {
     /// `Ok` forwards, `Err` is the answer in place of the origin's.
     pub(super) fn admit(&self, session: &Session, ctx: &mut RequestContext) -> Result<(), Answer> {
         let request = session.req_header();
         if let Some(size) = oversize(request, &ctx.snapshot.limits.bounds.head) {
-            return Err(self.refuse(&mut ctx.limited, Limited::by(Cause::Size(size))));
+            return Err(self.refuse(&mut ctx.limited, Limited::by(size)));
         }
         let found = find_route(request, ctx);
         ctx.route = found.ok();
@@ -99,14 +98,14 @@ impl Gateway {
 
 /// What of a head is too large. That of an HTTP/1 request has been judged before; of HTTP/2, only
 /// the bytes of all fields.
-fn oversize(request: &RequestHeader, limits: &HeadLimits) -> Option<Size> {
+fn oversize(request: &RequestHeader, limits: &HeadLimits) -> Option<Cause> {
     if request.version != Version::HTTP_2 {
         None
     } else if request.raw_path().len() > limits.target {
-        Some(Size::Target)
+        Some(Cause::TargetSize)
     } else {
         // `:authority` stands for `Host`.
-        (request.headers.len() >= limits.fields).then_some(Size::Header)
+        (request.headers.len() >= limits.fields).then_some(Cause::HeaderSize)
     }
 }
 

@@ -16,9 +16,9 @@ use super::record::Sent;
 use super::{Connection, Shared, Snapshot, TlsSession};
 use crate::approov::{Device, Rejection};
 use crate::downstream::BodyWatch;
-use crate::limits::{Cause, Permit, Slow};
-use crate::policy::Route;
-use crate::telemetry::{Outcome, RouteMetrics, Verdict};
+use crate::limits::{Cause, Outcome, Permit};
+use crate::policy::{Route, Verdict};
+use crate::telemetry::RouteMetrics;
 use crate::upstream::{Lease, Upstream};
 
 /// The state of one request. It holds the configuration that was in force at its start, so that a
@@ -122,7 +122,7 @@ impl RequestContext {
     /// Whether nothing more is wanted from its client.
     pub(super) fn is_unwelcome(&self) -> bool {
         let cause = self.limited.as_ref().map(|limited| limited.cause);
-        self.ends_connection || matches!(cause, Some(Cause::Denied | Cause::Banned))
+        self.ends_connection || matches!(cause, Some(Cause::DeniedAddress | Cause::BannedAddress))
     }
 
     /// Ends the client's connection behind the answer; not that of a proxy, on which others come.
@@ -168,7 +168,7 @@ impl RequestContext {
     /// Its body came too slowly, and nobody waits for it any more.
     fn dropped(&mut self, watched: &Watched) {
         let Watched { shared, request, .. } = watched;
-        let limited = Limited::by(Cause::Time(Slow::Body));
+        let limited = Limited::by(Cause::BodyTime);
         shared.metrics.limited(limited.cause, Outcome::Refused);
         self.limited = Some(limited);
         self.error = Some("client_timeout");

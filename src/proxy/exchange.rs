@@ -8,7 +8,7 @@ use pingora_core::{Error, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
 
 use super::{RequestContext, failure};
-use crate::telemetry::{RetryReason, UpstreamErrorKind};
+use crate::origins::{RetryReason, UpstreamErrorKind};
 use crate::upstream::{Failure, MAX_ATTEMPTS, Requester, Unavailable, Upstream};
 
 impl RequestContext {

@@ -5,8 +5,8 @@ use std::io;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::answer::Answer;
-use crate::limits::Slow;
-use crate::telemetry::UpstreamErrorKind;
+use crate::limits::Cause;
+use crate::origins::UpstreamErrorKind;
 use crate::upstream::Unavailable;
 
 const NO_ADDRESS: ErrorType = ErrorType::new("NoAddress");
@@ -135,10 +135,10 @@ pub(super) fn answer(error: &Error) -> Option<Answer> {
 }
 
 /// What the client was too slow with, if that is why.
-pub(super) fn slowness(error: &Error) -> Option<Slow> {
+pub(super) fn slowness(error: &Error) -> Option<Cause> {
     match error.esource() {
-        ErrorSource::Downstream if is_write_timeout(error) => Some(Slow::Write),
-        ErrorSource::Downstream if is_read_timeout(error) => Some(Slow::Body),
+        ErrorSource::Downstream if is_write_timeout(error) => Some(Cause::WriteTime),
+        ErrorSource::Downstream if is_read_timeout(error) => Some(Cause::BodyTime),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use pingora_core::Result;
 use pingora_http::ResponseHeader;
 
 use super::answer::Answer;
-use crate::limits::{Cause, Full, Size, Told};
+use crate::limits::{Cause, Full, Told};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -39,12 +39,12 @@ impl Limited {
 
     /// Too much is under way.
     pub fn shed(full: Full) -> Self {
-        Self { retry_after: Some(1), ..Self::by(Cause::Requests(full)) }
+        Self { retry_after: Some(1), ..Self::by(Cause::of_requests(full)) }
     }
 
     /// Its body is too long.
     pub fn body() -> Self {
-        Self::by(Cause::Size(Size::Body))
+        Self::by(Cause::BodySize)
     }
 
     pub fn rate(told: Told<'_>, is_observed: bool) -> Self {
@@ -53,20 +53,35 @@ impl Limited {
             is_observed,
             retry_after: Some(told.decision.retry_after()),
             rate: if is_observed { None } else { RateFields::of(told).map(Box::new) },
-            ..Self::by(Cause::Rate(told.limit.by))
+            ..Self::by(Cause::of_rate(told.limit.by))
         }
     }
 
     /// What the client is answered.
     pub fn answer(&self) -> Answer {
         match self.cause {
-            Cause::Denied => Answer::Forbidden,
-            Cause::Banned | Cause::ConnectionRate | Cause::Rate(_) => Answer::TooManyRequests,
-            Cause::Connections(_) | Cause::Requests(_) => Answer::Unavailable,
-            Cause::Size(Size::Header) => Answer::HeaderTooLarge,
-            Cause::Size(Size::Target) => Answer::UriTooLong,
-            Cause::Size(Size::Body) => Answer::ContentTooLarge,
-            Cause::Time(_) => Answer::RequestTimeout,
+            Cause::DeniedAddress => Answer::Forbidden,
+            Cause::BannedAddress
+            | Cause::ConnectionsRate
+            | Cause::RateAddress
+            | Cause::RateTotal
+            | Cause::RateRoute
+            | Cause::RateDevice
+            | Cause::RateToken
+            | Cause::RateOrigin => Answer::TooManyRequests,
+            Cause::ConnectionsTotal
+            | Cause::ConnectionsReserve
+            | Cause::ConnectionsAddress
+            | Cause::ConnectionsListener
+            | Cause::InFlightTotal
+            | Cause::InFlightReserve
+            | Cause::InFlightAddress => Answer::Unavailable,
+            Cause::HeaderSize => Answer::HeaderTooLarge,
+            Cause::TargetSize => Answer::UriTooLong,
+            Cause::BodySize => Answer::ContentTooLarge,
+            Cause::HandshakeTime | Cause::HeaderTime | Cause::BodyTime | Cause::WriteTime => {
+                Answer::RequestTimeout
+            }
         }
     }
 }

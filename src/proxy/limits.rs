@@ -141,7 +141,7 @@ impl Limits {
             None => None,
         };
         let permit = self.connections.enter(Work::Unverified, key, Some(listener));
-        permit.map_err(Cause::Connections)
+        permit.map_err(Cause::of_connections)
     }
 
     /// A trusted proxy has said who the client of a connection is.
@@ -150,7 +150,7 @@ impl Limits {
     /// Why it is not served.
     pub fn names_client(&self, permit: &mut Permit, address: IpAddr) -> Result<(), Cause> {
         match self.welcome(address)? {
-            Some(key) => self.connections.enter_address(permit, key).map_err(Cause::Connections),
+            Some(key) => self.connections.enter_address(permit, key).map_err(Cause::of_connections),
             None => Ok(()),
         }
     }
@@ -160,14 +160,14 @@ impl Limits {
         let visitor = self.visitor(address, false);
         if visitor.key.is_some() {
             if self.deny.contains(address) {
-                return Err(Cause::Denied);
+                return Err(Cause::DeniedAddress);
             }
             let now = self.now();
             if self.is_banned(address, now).is_some() {
-                return Err(Cause::Banned);
+                return Err(Cause::BannedAddress);
             }
             if visitor.key.is_some_and(|key| !self.connection_rate.admits(key, now)) {
-                return Err(Cause::ConnectionRate);
+                return Err(Cause::ConnectionsRate);
             }
         }
         Ok(visitor.key)
@@ -195,11 +195,11 @@ impl Limits {
         let address = visitor.and_then(|visitor| visitor.key);
         if let Some(Visitor { address, key: Some(_) }) = visitor {
             if self.deny.contains(address) {
-                return Err(Limited::by(Cause::Denied));
+                return Err(Limited::by(Cause::DeniedAddress));
             }
             if let Some(until) = self.is_banned(address, now) {
                 let seconds = now.until(until).as_secs() + 1;
-                return Err(Limited { retry_after: Some(seconds), ..Limited::by(Cause::Banned) });
+                return Err(Limited { retry_after: Some(seconds), ..Limited::by(Cause::BannedAddress) });
             }
         }
         if self.requests.is_full() {

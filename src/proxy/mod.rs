@@ -33,8 +33,8 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::downstream::BodyWatch;
-use crate::limits::Cause;
-use crate::telemetry::{AccessLogSink, Metrics, Verdict};
+use crate::policy::Verdict;
+use crate::telemetry::{AccessLogSink, Metrics};
 use crate::upstream::TUNNEL_IDLE;
 
 use client::Client;
@@ -269,7 +269,7 @@ impl ProxyHttp for Gateway {
             ctx.error = Some(failure::label(error));
         }
         if let Some(slow) = error.and_then(failure::slowness) {
-            self.refuse(&mut ctx.limited, Limited::by(Cause::Time(slow)));
+            self.refuse(&mut ctx.limited, Limited::by(slow));
         }
         let sent = Sent {
             status: session.response_written().map(|response| response.status.as_u16()),

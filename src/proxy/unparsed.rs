@@ -7,9 +7,9 @@ use pingora_core::Result;
 use super::answer::{Answer, Notes};
 use super::{Connection, Shared, snapshot};
 use crate::downstream::RequestLine;
-use crate::limits::{Cause, Size, Slow};
-use crate::policy::Policy;
-use crate::telemetry::{Entry, Exceeded, Outcome, Verdict, reason_label};
+use crate::limits::{Cause, Outcome};
+use crate::policy::{Policy, Verdict};
+use crate::telemetry::{Entry, Exceeded, reason_label};
 
 /// Why it is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,11 +103,9 @@ impl Shared {
 fn fault(why: Unparsed) -> (Answer, Option<&'static str>, Option<Cause>) {
     let (answer, error, cause) = match why {
         Unparsed::Malformed => (Answer::BadRequest, "client_malformed", None),
-        Unparsed::TargetTooLong => (Answer::UriTooLong, "client_too_large", Some(Cause::Size(Size::Target))),
-        Unparsed::HeadTooLarge => {
-            (Answer::HeaderTooLarge, "client_too_large", Some(Cause::Size(Size::Header)))
-        }
-        Unparsed::HeadTooSlow => (Answer::RequestTimeout, "client_timeout", Some(Cause::Time(Slow::Header))),
+        Unparsed::TargetTooLong => (Answer::UriTooLong, "client_too_large", Some(Cause::TargetSize)),
+        Unparsed::HeadTooLarge => (Answer::HeaderTooLarge, "client_too_large", Some(Cause::HeaderSize)),
+        Unparsed::HeadTooSlow => (Answer::RequestTimeout, "client_timeout", Some(Cause::HeaderTime)),
     };
     (answer, Some(error), cause)
 }

@@ -7,28 +7,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Error, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use crate::limits::{Cause, Rule, Table};
-
-/// What a limit does with what exceeds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is kept out.
-    Refused,
-    /// It is let in all the same: the limit only observes.
-    Observed,
-}
-
-impl Outcome {
-    const ALL: [Outcome; 2] = [Outcome::Refused, Outcome::Observed];
-
-    /// The label in metrics.
-    pub fn label(self) -> &'static str {
-        match self {
-            Outcome::Refused => "refused",
-            Outcome::Observed => "observed",
-        }
-    }
-}
+use crate::limits::{Cause, Outcome, Rule, Table};
 
 /// The metric families of limits.
 pub(super) struct LimitFamilies {
@@ -57,9 +36,7 @@ impl LimitFamilies {
 
     /// Counts what exceeded a limit.
     pub fn limited(&self, cause: Cause, outcome: Outcome) {
-        if let Some(index) = Cause::ALL.iter().position(|known| *known == cause) {
-            self.limited[index][outcome as usize].inc();
-        }
+        self.limited[cause as usize][outcome as usize].inc();
     }
 
     /// Shows the gauges of these limits for as long as they live.

@@ -7,123 +7,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
-use super::limits::{LimitFamilies, LimitState, Outcome};
+use super::limits::{LimitFamilies, LimitState};
 use super::origins::{OriginFamilies, OriginMetrics, OriginState};
 use super::route_metrics::{RouteMetrics, Routes};
-use crate::approov::Rejection;
-use crate::limits::Cause;
+use crate::limits::{Cause, Outcome};
 use crate::policy::Policy;
-
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Verified and forwarded.
-    Accepted,
-    /// Refused for want of a good token.
-    Rejected,
-    /// Verified and forwarded whatever was found.
-    Observed,
-    /// Forwarded without verification.
-    Open,
-    /// Refused whatever its token: by policy, without a route, or malformed.
-    Denied,
-}
-
-impl Verdict {
-    /// Every verdict, in the order in which they are declared.
-    pub const ALL: [Verdict; 5] =
-        [Verdict::Accepted, Verdict::Rejected, Verdict::Observed, Verdict::Open, Verdict::Denied];
-
-    /// The label in metrics and logs.
-    pub fn label(self) -> &'static str {
-        match self {
-            Verdict::Accepted => "accepted",
-            Verdict::Rejected => "rejected",
-            Verdict::Observed => "observed",
-            Verdict::Open => "open",
-            Verdict::Denied => "denied",
-        }
-    }
-}
-
-/// The label of a reason; `ok` where verification found nothing wrong or was not asked for.
-pub fn reason_label(rejection: Option<Rejection>) -> &'static str {
-    rejection.map_or("ok", Rejection::label)
-}
-
-/// How an origin failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamErrorKind {
-    /// Its name has no address.
-    Resolve,
-    /// None of its addresses can be asked.
-    AllDown,
-    /// Too many requests wait for it.
-    QueueFull,
-    /// A request has waited for it too long.
-    QueueTimeout,
-    /// No connection.
-    Connect,
-    /// No connection in time.
-    ConnectTimeout,
-    /// No TLS session: handshake, certificate or name.
-    Tls,
-    /// Nothing came in time.
-    ReadTimeout,
-    /// Nothing was taken in time.
-    WriteTimeout,
-    /// The connection ended early.
-    Closed,
-    /// What came was not HTTP.
-    InvalidResponse,
-    /// Anything else.
-    Other,
-}
-
-impl UpstreamErrorKind {
-    /// The label in metrics and logs.
-    pub fn label(self) -> &'static str {
-        match self {
-            UpstreamErrorKind::Resolve => "resolve",
-            UpstreamErrorKind::AllDown => "all_down",
-            UpstreamErrorKind::QueueFull => "queue_full",
-            UpstreamErrorKind::QueueTimeout => "queue_timeout",
-            UpstreamErrorKind::Connect => "connect",
-            UpstreamErrorKind::ConnectTimeout => "connect_timeout",
-            UpstreamErrorKind::Tls => "tls",
-            UpstreamErrorKind::ReadTimeout => "read_timeout",
-            UpstreamErrorKind::WriteTimeout => "write_timeout",
-            UpstreamErrorKind::Closed => "closed",
-            UpstreamErrorKind::InvalidResponse => "invalid_response",
-            UpstreamErrorKind::Other => "other",
-        }
-    }
-}
-
-/// How a TLS handshake with a client ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handshake {
-    /// With a new session.
-    Full,
-    /// With one from before.
-    Resumed,
-    /// Not at all.
-    Failed,
-    /// Not in time.
-    TimedOut,
-}
-
-impl Handshake {
-    /// The label in metrics.
-    pub fn label(self) -> &'static str {
-        match self {
-            Handshake::Full => "full",
-            Handshake::Resumed => "resumed",
-            Handshake::Failed => "failed",
-            Handshake::TimedOut => "timed_out",
-        }
-    }
-}
+use crate::tls::Handshake;
 
 /// Every metric family of the process.
 pub struct Metrics {

@@ -8,44 +8,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use super::UpstreamErrorKind;
-
-/// Why a request is sent to an origin again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetryReason {
-    /// No connection could be made, and there is another address.
-    Connect,
-    /// The origin had not begun with it: a kept connection was closed, or a stream refused.
-    Closed,
-    /// The connection broke.
-    Error,
-    /// No answer came in time.
-    Timeout,
-    /// The answer was one of those that are not passed on at once.
-    Status,
-}
-
-impl RetryReason {
-    /// Every reason.
-    pub const ALL: [RetryReason; 5] = [
-        RetryReason::Connect,
-        RetryReason::Closed,
-        RetryReason::Error,
-        RetryReason::Timeout,
-        RetryReason::Status,
-    ];
-
-    /// The label in metrics.
-    pub fn label(self) -> &'static str {
-        match self {
-            RetryReason::Connect => "connect",
-            RetryReason::Closed => "closed",
-            RetryReason::Error => "error",
-            RetryReason::Timeout => "timeout",
-            RetryReason::Status => "status",
-        }
-    }
-}
+use crate::origins::{RetryReason, UpstreamErrorKind};
 
 /// The metric families of origins.
 pub(super) struct OriginFamilies {

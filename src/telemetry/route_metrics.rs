@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use prometheus::{Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
-use super::metrics::{Verdict, reason_label};
 use crate::approov::Rejection;
-use crate::policy::Policy;
+use crate::policy::{Policy, Verdict};
 
 /// Seconds; from a refusal to a slow origin.
 const DURATION_BUCKETS: [f64; 15] =
@@ -22,6 +21,11 @@ const DURATION_BUCKETS: [f64; 15] =
 const KEPT: Duration = Duration::from_secs(15 * 60);
 
 const REASONS: usize = Rejection::ALL.len() + 1;
+
+/// The label of a reason: `ok` if verification found nothing wrong or was not asked for.
+pub fn reason_label(rejection: Option<Rejection>) -> &'static str {
+    rejection.map_or("ok", Rejection::label)
+}
 
 /// The families with a label for the route.
 #[derive(Clone)]

@@ -13,6 +13,7 @@
 mod certificate;
 mod client_auth;
 mod distinguished_name;
+mod handshake;
 mod identity;
 mod names;
 mod resolver;
@@ -21,6 +22,7 @@ mod tickets;
 
 pub use certificate::{Certificate, Digest, MalformedCertificate, Pin, canonical_subject};
 pub use client_auth::{AuthorityError, ClientAuth, ClientAuthMode, client_certificate};
+pub use handshake::Handshake;
 pub use identity::{CertificateChain, ChainError, Identity, IdentityError, PrivateKey, PrivateKeyError};
 pub use resolver::UnknownName;
 pub use server::{Protocol, ServerTls, Version};

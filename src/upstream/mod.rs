@@ -32,7 +32,8 @@ use parking_lot::Mutex;
 use pingora_core::upstreams::peer::HttpPeer;
 
 use crate::config::{Origin, OriginAddress, Target};
-use crate::telemetry::{Metrics, OriginMetrics, OriginState, RetryReason, UpstreamErrorKind};
+use crate::origins::{RetryReason, UpstreamErrorKind};
+use crate::telemetry::{Metrics, OriginMetrics, OriginState};
 
 pub use address::{Resolver, SystemResolver};
 pub use connector::OriginConnector;

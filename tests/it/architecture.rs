@@ -16,10 +16,10 @@ fn what_decides_knows_no_network_no_environment_no_log_and_no_clock() {
         ["pingora", "tokio", "std::env", "std::net", "std::fs", "log::", "SystemTime", "Instant", "println"];
     let parts = [
         // Who a client is, is said in addresses; nothing else of the network is known there.
-        ("trusted_proxies", ["super"].as_slice(), ["std::net"].as_slice()),
-        ("approov", &["crate::approov", "super"], &[]),
-        ("policy", &["crate::approov", "super"], &[]),
-        ("limits", &["crate::limits", "super"], &[]),
+        ("trusted_proxies", ["crate::closed_set", "super"].as_slice(), ["std::net"].as_slice()),
+        ("approov", &["crate::approov", "crate::closed_set", "super"], &[]),
+        ("policy", &["crate::approov", "crate::closed_set", "super"], &[]),
+        ("limits", &["crate::limits", "crate::closed_set", "super"], &[]),
     ];
     for (part, known, allowed) in parts {
         let files = sources(&root.join(part));
