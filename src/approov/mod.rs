@@ -17,6 +17,7 @@ mod json;
 mod keys;
 mod rejection;
 mod secret;
+mod settings;
 mod token;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use claims::{ClaimRules, RESERVED_CLAIMS};
 pub use keys::{Algorithm, Key, KeyError};
 pub use rejection::{Rejection, Rejections};
 pub use secret::{MIN_SECRET_BYTES, Secret, SecretError};
+pub use settings::ApproovSettings;
 
 use claims::Claims;
 use token::{Header, MAX_SIGNATURE, Segments};

@@ -1,6 +1,7 @@
 //! The limits in a few lines, for `check`.
 
-use crate::config::{LimitSettings, Settings, show_duration, show_rate, show_size};
+use crate::config::{Settings, show_duration, show_rate, show_size};
+use crate::limits::LimitSettings;
 use crate::limits::{By, Limit};
 use crate::policy::{Policy, Route};
 

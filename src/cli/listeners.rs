@@ -1,10 +1,10 @@
 //! How `check` shows a listener.
 
-use crate::config::Listener;
+use crate::downstream::ListenerSettings;
 use crate::tls::{ClientAuthMode, Protocol, ServerTls, UnknownName, Version};
 
 /// The listener, what stands before it, and the certificates that it shows.
-pub(super) fn lines(listener: &Listener) -> Vec<String> {
+pub(super) fn lines(listener: &ListenerSettings) -> Vec<String> {
     let protocols = match &listener.tls {
         Some(tls) => spoken(tls),
         None if listener.h2c => "HTTP/1.1, HTTP/2 in clear text".to_owned(),

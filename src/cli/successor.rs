@@ -16,7 +16,7 @@ use rustix::process::{Signal, geteuid};
 
 use super::Failure;
 use super::running::Running;
-use crate::config::{Identity, show_duration};
+use crate::config::{User, show_duration};
 use crate::server::{UPGRADE_VARIABLE, notify};
 
 /// How long the new process may take until it waits for the sockets, and until it serves.
@@ -63,14 +63,14 @@ pub(super) struct Successor {
 }
 
 impl Successor {
-    /// Starts `binary` so that it waits for the sockets of `old`, as `identity` in the end.
+    /// Starts `binary` so that it waits for the sockets of `old`, as `user` in the end.
     pub fn start(
         binary: &Path,
         config: Option<&Path>,
         old: Running,
-        identity: Option<&Identity>,
+        user: Option<&User>,
     ) -> io::Result<Self> {
-        let told = Told::bind(identity)?;
+        let told = Told::bind(user)?;
         let mut command = Command::new("/proc/self/exe");
         command.arg("launch").arg(binary);
         command.args(["run", "--upgrade"]).args(config.map(|_| "-c")).args(config);
@@ -144,13 +144,13 @@ struct Told {
 }
 
 impl Told {
-    /// A socket for messages of this user, or of `identity` where that is who will send them.
-    fn bind(identity: Option<&Identity>) -> io::Result<Self> {
+    /// A socket for messages of this user, or of `user` where that is who will send them.
+    fn bind(user: Option<&User>) -> io::Result<Self> {
         let path = env::temp_dir().join(format!("approov-gateway-upgrade-{}.sock", std::process::id()));
         let told = Self { socket: UnixDatagram::bind(&path)?, path };
         fs::set_permissions(&told.path, fs::Permissions::from_mode(0o600))?;
-        if let (Some(identity), true) = (identity, geteuid().is_root()) {
-            chown(&told.path, Some(identity.uid), None)?;
+        if let (Some(user), true) = (user, geteuid().is_root()) {
+            chown(&told.path, Some(user.uid), None)?;
         }
         told.socket.set_read_timeout(Some(POLL))?;
         Ok(told)

@@ -73,12 +73,11 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
         println!("{} could replace process {}", binary.display(), old.id());
         return Ok(());
     }
-    let mut new =
-        Successor::start(&binary, args.which.config.as_deref(), old, settings.server.identity.as_ref())
-            .map_err(|error| {
-                let binary = binary.display();
-                Failure::Running(format!("cannot start {binary}: {error}; nothing was changed"))
-            })?;
+    let mut new = Successor::start(&binary, args.which.config.as_deref(), old, settings.server.user.as_ref())
+        .map_err(|error| {
+            let binary = binary.display();
+            Failure::Running(format!("cannot start {binary}: {error}; nothing was changed"))
+        })?;
     let outcome = hand_over(&mut new, old);
     if let Err(failure) = outcome {
         new.stop();

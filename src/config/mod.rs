@@ -39,21 +39,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
-use crate::approov::{Secret, Verifier};
+use crate::approov::{ApproovSettings, Secret};
+use crate::downstream::ListenerSettings;
+use crate::limits::LimitSettings;
+use crate::origins::Origin;
 use crate::policy::RouteTable;
-use crate::tls::ServerTls;
-use crate::trusted_proxies::TrustedProxies;
 
 pub use env::{Environment, VARIABLES};
 pub use error::{Place, Problem, Problems};
 pub use files::SourceFile;
-pub use limits::{ConnectionLimits, LimitSettings, RequestLimits, RouteLimitSettings, TimeLimits};
-pub use origins::{
-    Balance, Capacity, CheckKind, Ejection, HealthCheck, Keepalive, Origin, OriginAddress, OriginHttp,
-    OriginTimeouts, OriginTls, Retries, SecretHeader, Target,
-};
 pub use quantity::{show_rate, show_size};
 pub use text::{show_duration, strategy_name};
 
@@ -92,7 +88,7 @@ pub fn load_text(text: &str, name: &Path, environment: &Environment) -> Result<S
 ///
 /// # Errors
 /// Every problem of the file's and the environment's values.
-pub fn load_approov(file: Option<&Path>, environment: &Environment) -> Result<Approov, Problems> {
+pub fn load_approov(file: Option<&Path>, environment: &Environment) -> Result<ApproovSettings, Problems> {
     let report = Report::default();
     let approov = sources(file, environment, &report).and_then(|read| resolve::approov_only(read, &report));
     Ok(report.finish(approov)?.0)
@@ -182,13 +178,13 @@ pub struct Settings {
     /// The file it came from, if any.
     pub file: Option<PathBuf>,
     /// The process.
-    pub server: Server,
+    pub server: ServerSettings,
     /// Where clients connect; at least one.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<ListenerSettings>,
     /// Where operators connect.
     pub admin: Admin,
     /// What is verified, and how.
-    pub approov: Approov,
+    pub approov: ApproovSettings,
     /// The answer to refused requests.
     pub rejection: RejectionAnswer,
     /// The protected APIs; at least one. Routes name them by position.
@@ -207,7 +203,7 @@ pub struct Settings {
 
 /// The process: `server` in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerSettings {
     /// Worker threads.
     pub threads: usize,
     /// How long requests in flight may take to finish after SIGTERM.
@@ -216,26 +212,26 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// The socket over which a successor takes the listening sockets.
     pub upgrade_sock: Option<PathBuf>,
-    /// Which user the process becomes once it listens; none if it stays what it is.
-    pub identity: Option<Identity>,
+    /// The user that the process becomes once it listens; `None` if it keeps its user.
+    pub user: Option<User>,
     /// Whether changed files are loaded again by themselves.
     pub watch: bool,
     /// Unused connections to origins that each worker keeps.
     pub upstream_keepalive_pool_size: usize,
 }
 
-/// A user and a group.
+/// The user that the process becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The user's name, if the system knows one.
+pub struct User {
+    /// The user's name; `None` if the system has no name for the number.
     pub name: Option<String>,
-    /// The user's number; never that of root.
+    /// The user's number; never root's.
     pub uid: u32,
     /// The group's number.
     pub gid: u32,
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => write!(f, "{name} ({}:{})", self.uid, self.gid),
@@ -244,85 +240,11 @@ impl fmt::Display for Identity {
     }
 }
 
-/// A public listener: an entry of `listeners` in the file.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    /// Address and port; port 0 takes any free one.
-    pub address: SocketAddr,
-    /// Whether HTTP/2 is spoken in clear text with clients that begin so.
-    pub h2c: bool,
-    /// What it speaks TLS with; plain HTTP otherwise.
-    pub tls: Option<ServerTls>,
-    /// The files that `tls` was made of: certificates, keys, authorities, lists.
-    pub tls_files: Vec<PathBuf>,
-    /// The proxies before it, and where they tell the client's address.
-    pub trusted_proxies: Option<TrustedProxies>,
-    /// Whether requests that came without TLS are sent to `https://` in place of an answer.
-    pub redirect_to_https: bool,
-    /// What `Strict-Transport-Security` says in answers to requests that came with TLS.
-    pub hsts: Option<Hsts>,
-}
-
-impl Listener {
-    /// One that speaks plain HTTP, with nothing before it.
-    pub fn plain(address: SocketAddr) -> Self {
-        Self {
-            address,
-            h2c: false,
-            tls: None,
-            tls_files: Vec::new(),
-            trusted_proxies: None,
-            redirect_to_https: false,
-            hsts: None,
-        }
-    }
-}
-
-/// HTTP Strict Transport Security (RFC 6797): browsers and some HTTP libraries come with TLS from
-/// then on. Prints as the field's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hsts {
-    /// How long that is remembered; nothing makes clients forget it.
-    pub max_age: Duration,
-    /// Whether it concerns every name below the host's as well.
-    pub include_subdomains: bool,
-    /// Whether the host may go into the lists that browsers are shipped with.
-    pub preload: bool,
-}
-
-impl fmt::Display for Hsts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "max-age={}", self.max_age.as_secs())?;
-        if self.include_subdomains {
-            f.write_str("; includeSubDomains")?;
-        }
-        if self.preload {
-            f.write_str("; preload")?;
-        }
-        Ok(())
-    }
-}
-
 /// The admin listener: `admin` in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// Address and port; port 0 takes any free one.
     pub address: SocketAddr,
-}
-
-/// `approov` in the file.
-#[derive(Debug)]
-pub struct Approov {
-    /// Which header carries the token.
-    pub token_header: HeaderName,
-    /// Whether the origin gets to see the token.
-    pub forward_token: bool,
-    /// The headers a token may be bound to, in order; as many as the verifier's binding rules say.
-    pub binding_headers: Vec<HeaderName>,
-    /// Keys and rules.
-    pub verifier: Verifier,
-    /// Those of single origins, by position; none where the origin has the usual ones.
-    pub origin_verifiers: Vec<Option<Verifier>>,
 }
 
 /// The answer to refused requests: `rejection` in the file.

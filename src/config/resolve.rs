@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::approov::{BindingRules, ClaimRules, DEFAULT_MAX_TOKEN_LENGTH, MissingClaim, Strategy, Verifier};
+use crate::approov::{
+    ApproovSettings, BindingRules, ClaimRules, DEFAULT_MAX_TOKEN_LENGTH, MissingClaim, Strategy, Verifier,
+};
 use crate::policy::{Policy, Route};
 
 use super::access_log::log;
@@ -23,8 +25,8 @@ use super::listeners::{self, ListenerSection, admin, listeners};
 use super::named_file::warn_if_world_readable;
 use super::origins::{ApproovOfOrigin, check_loops, check_secret_headers, origins};
 use super::routes::{Surroundings, routes};
-use super::user::identity;
-use super::{Admin, Approov, RejectionAnswer, Server, Settings};
+use super::user::user;
+use super::{Admin, RejectionAnswer, ServerSettings, Settings};
 
 const DEFAULT_TOKEN_HEADER: HeaderName = HeaderName::from_static("approov-token");
 const DEFAULT_BINDING_HEADER: HeaderName = http::header::AUTHORIZATION;
@@ -83,7 +85,7 @@ pub(super) fn settings(sources: Sources, report: &Report) -> Result<Settings, Re
 }
 
 /// What concerns tokens only.
-pub(super) fn approov_only(sources: Sources, report: &Report) -> Result<Approov, Reported> {
+pub(super) fn approov_only(sources: Sources, report: &Report) -> Result<ApproovSettings, Reported> {
     let Sources { path, whole, file, overrides } = sources;
     let keys = keys(&file.approov, overrides.secret, true, path.as_ref(), &whole, report)?;
     let sources = ApproovSources { section: file.approov, overrides: overrides.token };
@@ -102,18 +104,18 @@ fn server(
     runtime_folder: Option<PathBuf>,
     listeners: &[Located<SocketAddr>],
     report: &Report,
-) -> Result<Server, Reported> {
+) -> Result<ServerSettings, Reported> {
     let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
     // Named after the first listener, so that several gateways get along; one on any free port
     // cannot be found again anyway.
     let address = listeners.first().map(|listener| listener.value).filter(|address| address.port() != 0);
     let own_file = |extension: &str| Some(runtime_folder.as_ref()?.join(format!("{}.{extension}", address?)));
-    Ok(Server {
+    Ok(ServerSettings {
         threads: threads.or(section.threads).unwrap_or_else(cores),
         grace_period: section.grace_period.unwrap_or(DEFAULT_GRACE_PERIOD),
         pid_file: section.pid_file.or_else(|| own_file("pid")),
         upgrade_sock: section.upgrade_sock.or_else(|| own_file("upgrade.sock")),
-        identity: identity(section.user, section.group, report)?,
+        user: user(section.user, section.group, report)?,
         watch: section.watch.unwrap_or(false),
         upstream_keepalive_pool_size: section.upstream_keepalive_pool_size.unwrap_or(DEFAULT_POOL_SIZE),
     })
@@ -213,7 +215,11 @@ impl ApproovSources {
     }
 }
 
-fn approov(sources: ApproovSources, keys: Vec<LoadedKey>, of_origins: Vec<Option<OwnRules>>) -> Approov {
+fn approov(
+    sources: ApproovSources,
+    keys: Vec<LoadedKey>,
+    of_origins: Vec<Option<OwnRules>>,
+) -> ApproovSettings {
     let token_header = sources.token_header().map_or(DEFAULT_TOKEN_HEADER, |header| header.value.clone());
     let binding_headers = match sources.binding_headers() {
         Some(headers) => headers.iter().map(|header| header.value.clone()).collect(),
@@ -248,7 +254,7 @@ fn approov(sources: ApproovSources, keys: Vec<LoadedKey>, of_origins: Vec<Option
         };
         verifier(own.keys, claims)
     };
-    Approov {
+    ApproovSettings {
         origin_verifiers: of_origins.into_iter().map(|own| own.map(of_origin)).collect(),
         verifier: verifier(keys, claims.clone()),
         token_header,

@@ -1,17 +1,17 @@
 //! The user that the process becomes once it listens.
 
-use nix::unistd::{Group, User};
+use nix::unistd;
 
-use super::Identity;
+use super::User;
 use super::error::{Located, Report, Reported, quoted};
 
 /// The user and the group of `server.user` and `server.group`: names, or numbers, which need not
 /// be known to the system. Without a group it is the user's own.
-pub(super) fn identity(
+pub(super) fn user(
     user: Option<Located<String>>,
     group: Option<Located<String>>,
     report: &Report,
-) -> Result<Option<Identity>, Reported> {
+) -> Result<Option<User>, Reported> {
     let group = group.map(|group| group_id(&group, report).map(|id| (id, group.at))).transpose()?;
     let Some(Located { value: name, at }) = user else {
         return match group {
@@ -22,8 +22,8 @@ pub(super) fn identity(
         };
     };
     let entry = match name.parse() {
-        Ok(number) => User::from_uid(nix::unistd::Uid::from_raw(number)).ok().flatten(),
-        Err(_) => match User::from_name(&name).ok().flatten() {
+        Ok(number) => unistd::User::from_uid(unistd::Uid::from_raw(number)).ok().flatten(),
+        Err(_) => match unistd::User::from_name(&name).ok().flatten() {
             Some(user) => Some(user),
             None => {
                 let message = format!("there is no user {} on this machine", quoted(&name));
@@ -44,14 +44,14 @@ pub(super) fn identity(
             return Err(report.problem(&at, message, "write server.group as well"));
         }
     };
-    Ok(Some(Identity { name: entry.map(|user| user.name), uid, gid }))
+    Ok(Some(User { name: entry.map(|user| user.name), uid, gid }))
 }
 
 fn group_id(group: &Located<String>, report: &Report) -> Result<u32, Reported> {
     if let Ok(number) = group.value.parse() {
         return Ok(number);
     }
-    match Group::from_name(&group.value) {
+    match unistd::Group::from_name(&group.value) {
         Ok(Some(group)) => Ok(group.gid.as_raw()),
         _ => {
             let message = format!("there is no group {} on this machine", quoted(&group.value));
@@ -65,17 +65,17 @@ mod tests {
     use super::*;
     use crate::config::error::Location;
 
-    fn resolved(user: Option<&str>, group: Option<&str>) -> Result<Option<Identity>, String> {
+    fn resolved(user_name: Option<&str>, group: Option<&str>) -> Result<Option<User>, String> {
         let report = Report::default();
         let located =
             |text: Option<&str>| text.map(|text| Located { value: text.to_owned(), at: Location::nowhere() });
-        let identity = identity(located(user), located(group), &report);
-        report.finish(identity).map(|(identity, ..)| identity).map_err(|problems| problems.to_string())
+        let user = user(located(user_name), located(group), &report);
+        report.finish(user).map(|(user, ..)| user).map_err(|problems| problems.to_string())
     }
 
     #[test]
     fn a_user_may_be_a_number_that_nobody_knows_if_its_group_is_told() {
-        let expected = Identity { name: None, uid: 4_000_000_001, gid: 4_000_000_002 };
+        let expected = User { name: None, uid: 4_000_000_001, gid: 4_000_000_002 };
         assert_eq!(resolved(Some("4000000001"), Some("4000000002")), Ok(Some(expected)));
         assert_eq!(resolved(None, None), Ok(None));
         let mut cases = 0;

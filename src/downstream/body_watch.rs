@@ -86,7 +86,7 @@ impl BodyWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::LimitSettings;
+    use crate::limits::LimitSettings;
 
     fn bounds() -> Bounds {
         let mut bounds = Bounds::new(&LimitSettings::default());

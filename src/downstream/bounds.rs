@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::head::HeadLimits;
-use crate::config::{LimitSettings, TimeLimits};
+use crate::limits::{LimitSettings, TimeLimits};
 
 /// The bounds of connections and of what comes on them. They are taken anew for every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

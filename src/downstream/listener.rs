@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config;
+use super::settings::ListenerSettings;
 use crate::tls::Tickets;
 use crate::trusted_proxies::TrustedProxies;
 
@@ -31,7 +31,7 @@ impl Listener {
     /// # Errors
     /// [`rustls::Error`] where TLS cannot be set up, for which there is no reason once the
     /// configuration has loaded.
-    pub fn new(listener: &config::Listener, tickets: &Tickets) -> Result<Self, rustls::Error> {
+    pub fn new(listener: &ListenerSettings, tickets: &Tickets) -> Result<Self, rustls::Error> {
         let tls = listener.tls.as_ref().map(|tls| tls.server_config(tickets)).transpose()?;
         let hsts = listener.hsts.map(|hsts| HeaderValue::try_from(hsts.to_string()));
         Ok(Self {

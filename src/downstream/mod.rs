@@ -19,6 +19,7 @@ mod http1;
 mod http2;
 mod listener;
 mod pace;
+mod settings;
 mod stall;
 mod stream;
 mod transport;
@@ -36,6 +37,7 @@ pub use accept::accept;
 pub use bounds::Bounds;
 pub use head::{Body, Head, HeadFault, HeadLimits, HeadReader, RequestLine};
 pub use listener::{Listener, SharedListener};
+pub use settings::{Hsts, ListenerSettings};
 
 pub(crate) use body_watch::BodyWatch;
 pub(crate) use head::{is_host, is_target_byte};

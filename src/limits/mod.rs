@@ -23,6 +23,7 @@ mod moment;
 mod offenders;
 mod outcome;
 mod rate;
+mod settings;
 
 pub use address::{AddressKey, Ipv6Prefix};
 pub use address_range::{AddressRange, AddressRangeError};
@@ -36,3 +37,4 @@ pub use outcome::Outcome;
 pub use rate::{
     Asker, By, Decision, Limit, Rate, RateLimits, RouteLimits, Rule, Ruling, Table, Told, in_force,
 };
+pub use settings::{ConnectionLimits, LimitSettings, RequestLimits, RouteLimitSettings, TimeLimits};

@@ -41,6 +41,18 @@ pub struct OffenderRules {
     pub keys: usize,
 }
 
+impl Default for OffenderRules {
+    fn default() -> Self {
+        Self {
+            failures: 120,
+            within: Duration::from_secs(60),
+            ban: Duration::from_secs(60),
+            max_ban: Duration::from_secs(60 * 60),
+            keys: 65_536,
+        }
+    }
+}
+
 impl OffenderRules {
     /// How long the ban with this number lasts, counted from 1.
     fn length(&self, strikes: u8) -> Duration {

@@ -8,7 +8,8 @@ use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::client::Client;
-use crate::config::{Approov, Origin, SecretHeader};
+use crate::approov::ApproovSettings;
+use crate::origins::{Origin, SecretHeader};
 use crate::policy::is_claim;
 use crate::telemetry::write_address;
 
@@ -30,7 +31,7 @@ pub(super) struct Forwarding {
 
 impl Forwarding {
     /// As configured.
-    pub fn new(approov: &Approov, origins: &[Origin]) -> Self {
+    pub fn new(approov: &ApproovSettings, origins: &[Origin]) -> Self {
         let framing = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
         let verified = approov.binding_headers.iter().chain([&approov.token_header]).cloned();
         let secrets = origins.iter().filter_map(|origin| origin.secret_header.as_ref());

@@ -8,8 +8,9 @@ use std::time::Instant;
 use super::Shared;
 use super::limited::Limited;
 use crate::approov::{Rejection, Rejections};
-use crate::config::{LimitSettings, Settings};
+use crate::config::Settings;
 use crate::downstream::Bounds;
+use crate::limits::LimitSettings;
 use crate::limits::{
     AddressKey, AddressSet, Asker, By, Caps, Cause, Full, InFlight, Ipv6Prefix, Key, KeyHasher, Moment,
     Offender, OffenderRules, Offenders, Permit, RateLimits, RouteLimits, Rule, Ruling, Told, Work,

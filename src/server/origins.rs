@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::config::Origin;
+use crate::origins::Origin;
 use crate::upstream::{Surroundings, Upstream};
 
 /// How long resolving new origins' names may hold up a start or a reload.

@@ -5,15 +5,15 @@ use std::io::{self, ErrorKind};
 
 use nix::unistd::{Gid, Uid, geteuid, initgroups, setgid, setgroups, setuid};
 
-use crate::config::Identity;
+use crate::config::User;
 
 /// Makes this process, with all its threads, one of that user and its groups, for good. Nothing is
 /// to be done where it is one already.
 ///
 /// # Errors
 /// `PermissionDenied` where the process is neither root's nor that user's.
-pub fn become_user(identity: &Identity) -> io::Result<()> {
-    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+pub fn become_user(user: &User) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     if geteuid() == uid {
         return Ok(());
     }
@@ -24,7 +24,7 @@ pub fn become_user(identity: &Identity) -> io::Result<()> {
         ));
     }
     // In this order: each step needs the rights that the last one gives up.
-    match &identity.name {
+    match &user.name {
         Some(name) => initgroups(&CString::new(name.as_bytes())?, gid)?,
         None => setgroups(&[gid])?,
     }

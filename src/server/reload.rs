@@ -18,7 +18,8 @@ use super::origins::Origins;
 use super::sockets::Listeners;
 use super::watched::{self, WatchedFiles};
 use crate::admin::ConfigStatus;
-use crate::config::{AccessLog, Listener, Problems, Settings, SourceFile};
+use crate::config::{AccessLog, Problems, Settings, SourceFile};
+use crate::downstream::ListenerSettings;
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::Metrics;
 use crate::tls::{ServerTls, Tickets};
@@ -187,9 +188,9 @@ pub(super) fn log_file(settings: &Settings) -> Option<&Path> {
     settings.log.file.as_deref().filter(|_| settings.log.access != AccessLog::Off)
 }
 
-/// Listener, name and expiry of every certificate, for the metrics.
-pub(super) fn certificates(listeners: &[Listener]) -> Vec<(String, String, i64)> {
-    let of_listener = |listener: &Listener| {
+/// ListenerSettings, name and expiry of every certificate, for the metrics.
+pub(super) fn certificates(listeners: &[ListenerSettings]) -> Vec<(String, String, i64)> {
+    let of_listener = |listener: &ListenerSettings| {
         let address = listener.address.to_string();
         let certificates = listener.tls.iter().flat_map(ServerTls::certificates);
         certificates.map(move |found| (address.clone(), found.name(), found.not_after)).collect::<Vec<_>>()
@@ -207,12 +208,12 @@ impl Fixed {
         let path = |path: &Option<PathBuf>| {
             path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string())
         };
-        let identity = settings.server.identity.as_ref();
+        let user = settings.server.user.as_ref();
         Self(vec![
             ("server.threads", settings.server.threads.to_string()),
             ("server.pid_file", path(&settings.server.pid_file)),
             ("server.upgrade_sock", path(&settings.server.upgrade_sock)),
-            ("server.user", identity.map_or_else(|| "none".to_owned(), ToString::to_string)),
+            ("server.user", user.map_or_else(|| "none".to_owned(), ToString::to_string)),
             ("server.upstream_keepalive_pool_size", settings.server.upstream_keepalive_pool_size.to_string()),
             ("listeners", listeners.join(", ")),
             ("admin.address", settings.admin.address.to_string()),

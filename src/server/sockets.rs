@@ -13,8 +13,8 @@ use super::ServerError;
 use super::handover::{Predecessor, Received, Waiting};
 use super::listener::BoundListener;
 use super::notify::{Notifier, WAITING};
-use crate::config::{self, Settings};
-use crate::downstream::{Listener, SharedListener};
+use crate::config::Settings;
+use crate::downstream::{Listener, ListenerSettings, SharedListener};
 use crate::tls::Tickets;
 
 /// How long a successor waits for the running process to get SIGQUIT.
@@ -98,10 +98,10 @@ impl Listeners {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn prepare(&self, wanted: &[config::Listener], tickets: &Tickets) -> Result<Prepared, ServerError> {
+    pub fn prepare(&self, wanted: &[ListenerSettings], tickets: &Tickets) -> Result<Prepared, ServerError> {
         let mut prepared = Vec::new();
         for (index, (configured, settings)) in self.0.iter().enumerate() {
-            let is_this = |wanted: &&config::Listener| wanted.address == *configured;
+            let is_this = |wanted: &&ListenerSettings| wanted.address == *configured;
             let at_its_place = wanted.get(index).filter(is_this);
             if let Some(wanted) = at_its_place.or_else(|| wanted.iter().find(is_this)) {
                 let listener =
@@ -125,7 +125,7 @@ impl Prepared {
     }
 }
 
-fn cannot_prepare(listener: &config::Listener, error: rustls::Error) -> ServerError {
+fn cannot_prepare(listener: &ListenerSettings, error: rustls::Error) -> ServerError {
     ServerError::new(format!("listener {}: cannot set up TLS", listener.address), error)
 }
 

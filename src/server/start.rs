@@ -19,7 +19,7 @@ use super::sockets::{self, Sockets};
 use super::worker::{Worker, WorkerUpstream};
 use super::{Server, ServerError, Start, become_user, local};
 use crate::admin::{Admin, ConfigStatus, Readiness};
-use crate::config::{self, Identity};
+use crate::config::{ServerSettings, User};
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics};
 use crate::tls::{self, Tickets};
@@ -60,7 +60,7 @@ impl Server {
             .map_err(|error| ServerError::new("cannot make keys for TLS session tickets", error))?;
 
         let (sockets, mut predecessor) = if take_over {
-            let future_user = server.identity.as_ref().map(|identity| Uid::from_raw(identity.uid));
+            let future_user = server.user.as_ref().map(|user| Uid::from_raw(user.uid));
             let asked_to_end = || runtime.block_on(signals.asks_to_end());
             let (sockets, predecessor) =
                 sockets::take_over(&settings, &tickets, passed, future_user, &notifier, asked_to_end)?;
@@ -68,8 +68,8 @@ impl Server {
         } else {
             (Sockets::bind(&settings, &tickets, passed)?, None)
         };
-        if let Some(identity) = &server.identity {
-            give_up_rights(identity, &reload)?;
+        if let Some(user) = &server.user {
+            give_up_rights(user, &reload)?;
         }
         let (access_log, writer) = AccessLogSink::start(reload::log_file(&settings))
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
@@ -183,8 +183,8 @@ fn event_loop() -> Result<Runtime, ServerError> {
 }
 
 /// The folders of pid file and upgrade socket, for the user that this process will be.
-fn prepare_folders(server: &config::Server) -> Result<(), ServerError> {
-    let user = server.identity.as_ref().map_or_else(|| geteuid().as_raw(), |identity| identity.uid);
+fn prepare_folders(server: &ServerSettings) -> Result<(), ServerError> {
+    let user = server.user.as_ref().map_or_else(|| geteuid().as_raw(), |user| user.uid);
     for path in server.pid_file.iter().chain(&server.upgrade_sock) {
         pid_file::prepare_folder(path, user)
             .map_err(|error| ServerError::new(format!("cannot use {}", path.display()), error))?;
@@ -193,16 +193,16 @@ fn prepare_folders(server: &config::Server) -> Result<(), ServerError> {
 }
 
 /// Changes to the configured user, who must be able to read everything again at a reload.
-fn give_up_rights(identity: &Identity, load: &Load) -> Result<(), ServerError> {
-    become_user(identity)
-        .map_err(|error| ServerError::new(format!("server.user: cannot become {identity}"), error))?;
+fn give_up_rights(user: &User, load: &Load) -> Result<(), ServerError> {
+    become_user(user)
+        .map_err(|error| ServerError::new(format!("server.user: cannot become {user}"), error))?;
     load().map_err(|error| {
         ServerError::Configuration(format!(
-            "as the user {identity}, that a reload would run as:\n{}",
+            "as the user {user}, that a reload would run as:\n{}",
             error.problems
         ))
     })?;
-    log::info!("running as {identity}");
+    log::info!("running as {user}");
     Ok(())
 }
 

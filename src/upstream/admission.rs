@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Unavailable;
-use crate::config::Capacity;
+use crate::origins::Capacity;
 
 /// The slots of one origin, shared by all workers.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::address::Address;
 use super::endpoints::Endpoint;
 use super::{OriginConnector, Upstream};
-use crate::config::{CheckKind, HealthCheck, OriginHttp};
+use crate::origins::{CheckKind, HealthCheck, OriginHttp};
 
 type CheckConnector = Connector<OriginConnector>;
 

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use super::stream::{Limits, OriginStream};
 use super::tls;
-use crate::config::{Origin, OriginHttp, OriginTimeouts};
+use crate::origins::{Origin, OriginHttp, OriginTimeouts};
 
 /// Every dialer, by the `group_key` of its origin's peers. Shared by all workers.
 #[derive(Clone, Default)]

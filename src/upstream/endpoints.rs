@@ -9,7 +9,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use super::address::Address;
 use super::hash;
 use super::health::Health;
-use crate::config::Balance;
+use crate::origins::Balance;
 
 /// An address with all that is known of it. It outlives a change of the other addresses.
 #[derive(Debug)]

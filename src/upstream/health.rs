@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::config::{Ejection, HealthCheck};
+use crate::origins::{Ejection, HealthCheck};
 
 /// The state of one address.
 #[derive(Debug, Default)]
@@ -180,7 +180,7 @@ fn milliseconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::CheckKind;
+    use crate::origins::CheckKind;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::endpoints::Endpoint;
 use super::health::{Failure, Leave};
 use super::{Requester, RetryReason, Unavailable, Upstream};
-use crate::config::Retries;
+use crate::origins::Retries;
 use crate::telemetry::OriginState;
 
 /// What a request holds of an origin. To be given back by [`Upstream::release`].

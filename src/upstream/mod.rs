@@ -31,8 +31,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora_core::upstreams::peer::HttpPeer;
 
-use crate::config::{Origin, OriginAddress, Target};
-use crate::origins::{RetryReason, UpstreamErrorKind};
+use crate::origins::{Origin, OriginAddress, RetryReason, Target, UpstreamErrorKind};
 use crate::telemetry::{Metrics, OriginMetrics, OriginState};
 
 pub use address::{Resolver, SystemResolver};
@@ -245,7 +244,7 @@ fn sorted(mut addresses: Vec<SocketAddr>) -> Vec<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Balance, Ejection};
+    use crate::origins::{Balance, Ejection};
     use async_trait::async_trait;
     use std::io;
 

@@ -12,7 +12,7 @@ use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
 
 use super::address::Address;
 use super::dialer::Registered;
-use crate::config::{Origin, OriginHttp, OriginTls};
+use crate::origins::{Origin, OriginHttp, OriginTls};
 
 /// How long a tunnel (WebSocket) may be silent in both directions.
 pub const TUNNEL_IDLE: Duration = Duration::from_secs(3600);

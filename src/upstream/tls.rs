@@ -3,7 +3,7 @@
 use rustls::client::ClientConfig;
 use rustls::{RootCertStore, version};
 
-use crate::config::OriginTls;
+use crate::origins::OriginTls;
 use crate::tls::provider;
 
 /// The configuration for all connections to an origin. They share its cache of sessions.

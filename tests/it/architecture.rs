@@ -19,7 +19,8 @@ fn what_decides_knows_no_network_no_environment_no_log_and_no_clock() {
         ("trusted_proxies", ["crate::closed_set", "super"].as_slice(), ["std::net"].as_slice()),
         ("approov", &["crate::approov", "crate::closed_set", "super"], &[]),
         ("policy", &["crate::approov", "crate::closed_set", "super"], &[]),
-        ("limits", &["crate::limits", "crate::closed_set", "super"], &[]),
+        ("limits", &["crate::limits", "crate::approov", "crate::closed_set", "super"], &[]),
+        ("origins", &["crate::closed_set", "crate::tls", "super"], &["std::net"]),
     ];
     for (part, known, allowed) in parts {
         let files = sources(&root.join(part));

@@ -8,10 +8,12 @@ use std::time::Duration;
 use approov_gateway::approov::Rejection;
 use approov_gateway::approov::Strategy;
 use approov_gateway::config::{
-    AccessLog, Balance, Capacity, CheckKind, Environment, Keepalive, LimitSettings, Listener, OriginHttp,
-    Problem, Settings, Target, load, load_approov, load_secrets, show_rate,
+    AccessLog, Environment, Problem, Settings, load, load_approov, load_secrets, show_rate,
 };
+use approov_gateway::downstream::ListenerSettings;
+use approov_gateway::limits::LimitSettings;
 use approov_gateway::limits::{By, Limit};
+use approov_gateway::origins::{Balance, Capacity, CheckKind, Keepalive, OriginHttp, Target};
 use approov_gateway::policy::{PathPattern, Policy};
 use proptest::prelude::*;
 
@@ -128,7 +130,7 @@ fn every_key_reaches_the_settings() {
     let timeouts = origin.timeouts;
     let seconds = [timeouts.connect, timeouts.read, timeouts.write, timeouts.idle, origin.resolve_interval];
     assert_eq!(seconds, [1, 2, 3, 4, 5].map(Duration::from_secs));
-    let identity = settings.server.identity.as_ref().expect("a user");
+    let identity = settings.server.user.as_ref().expect("a user");
     assert_eq!((&identity.name, identity.uid, identity.gid), (&None, 10001, 10002));
     assert!(settings.server.watch);
     assert_eq!(settings.log.access, AccessLog::Json);
@@ -256,7 +258,7 @@ fn every_key_of_a_listener_reaches_the_settings() {
     };
     assert!(redirecting.redirect_to_https && redirecting.trusted_proxies.is_none());
     assert!(forwarded.redirect_to_https && redirecting.hsts.is_none());
-    let proxies = |listener: &Listener| {
+    let proxies = |listener: &ListenerSettings| {
         let proxies = listener.trusted_proxies.clone().expect("trusted proxies");
         let ranges: Vec<_> = proxies.ranges().iter().map(ToString::to_string).collect();
         (ranges.join(" "), proxies.source().label())
@@ -265,7 +267,7 @@ fn every_key_of_a_listener_reaches_the_settings() {
     assert_eq!(proxies(forwarded), expected);
     assert_eq!(proxies(cloudflare), ("0.0.0.0/0".to_owned(), "cf-connecting-ip"));
     assert_eq!(proxies(by_header), ("10.0.0.0/8".to_owned(), "proxy-protocol"));
-    let hsts = |listener: &Listener| listener.hsts.map(|hsts| hsts.to_string());
+    let hsts = |listener: &ListenerSettings| listener.hsts.map(|hsts| hsts.to_string());
     assert_eq!(hsts(forwarded).as_deref(), Some("max-age=63072000; includeSubDomains; preload"));
     assert_eq!(hsts(cloudflare).as_deref(), Some("max-age=31536000"));
     assert_eq!(hsts(by_header), None);
@@ -559,10 +561,7 @@ fn the_sample_file_shows_the_defaults() {
     assert_eq!(sample.rejection, default.rejection);
     assert_eq!(sample.origins, default.origins);
     assert_eq!(sample.log, default.log);
-    assert_eq!(
-        (sample.server.watch, sample.server.identity),
-        (default.server.watch, default.server.identity)
-    );
+    assert_eq!((sample.server.watch, sample.server.user), (default.server.watch, default.server.user));
     assert_eq!(LimitSettings { routes: Vec::new(), ..sample.limits }, default.limits);
 }
 
@@ -581,7 +580,7 @@ fn every_key_of_the_sample_can_be_uncommented() {
     // The group only with its user.
     let both = text.replace("  # user: ", "  user: ").replace("  # group: ", "  group: ");
     let file = written(&folder("uncommented"), "gateway.yaml", both);
-    assert!(loaded(Some(&file), &[WITH_SECRET]).server.identity.is_some());
+    assert!(loaded(Some(&file), &[WITH_SECRET]).server.user.is_some());
     assert_eq!(cases, 5);
 }
 

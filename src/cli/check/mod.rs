@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use nix::unistd::geteuid;
 
-use crate::config::{AccessLog, Environment, Identity, Settings, load, show_duration, strategy_name};
+use crate::config::{AccessLog, Environment, Settings, User, load, show_duration, strategy_name};
 use crate::policy::{ClientCertificate, HostPattern, PathPattern, Policy, Route};
 use crate::server::become_user;
 use crate::tls::Certificate;
@@ -59,8 +59,8 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
         }
         _ => summary(&settings),
     };
-    if let Some(identity) = &settings.server.identity {
-        check_as(identity, args, environment)?;
+    if let Some(user) = &settings.server.user {
+        check_as(user, args, environment)?;
     }
     std::io::stdout()
         .write_all(text.as_bytes())
@@ -69,15 +69,15 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
 
 /// A reload reads every file again, and that as the user that the process has become by then. Only
 /// root can try.
-fn check_as(identity: &Identity, args: &Args, environment: &Environment) -> Result<(), Failure> {
+fn check_as(user: &User, args: &Args, environment: &Environment) -> Result<(), Failure> {
     if !geteuid().is_root() {
         return Ok(());
     }
     // For good; this process has nothing else to do.
-    become_user(identity)
-        .map_err(|error| Failure::Running(format!("server.user: cannot become {identity}: {error}")))?;
+    become_user(user)
+        .map_err(|error| Failure::Running(format!("server.user: cannot become {user}: {error}")))?;
     load(args.config.as_deref(), environment).map(drop).map_err(|problems| {
-        Failure::Configuration(format!("as the user {identity}, that a reload runs as:\n{problems}"))
+        Failure::Configuration(format!("as the user {user}, that a reload runs as:\n{problems}"))
     })
 }
 
@@ -95,12 +95,12 @@ pub fn summary(settings: &Settings) -> String {
     let grace_period = show_duration(server.grace_period);
     let watched = if server.watch { ", files watched" } else { "" };
     out.line(format_args!("server         {} threads, grace period {grace_period}{watched}", server.threads));
-    if let Some(identity) = &server.identity {
+    if let Some(user) = &server.user {
         let checked = match geteuid() {
-            user if user.is_root() || user.as_raw() == identity.uid => "which may read every file",
+            current if current.is_root() || current.as_raw() == user.uid => "which may read every file",
             _ => "run this check as root to see whether that may read every file",
         };
-        out.line(format_args!("user           {identity}, once it listens; {checked}"));
+        out.line(format_args!("user           {user}, once it listens; {checked}"));
     }
     let approov = &settings.approov;
     let forwarded =

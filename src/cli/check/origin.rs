@@ -1,9 +1,8 @@
 //! What there is to say about an origin.
 
 use crate::approov::Verifier;
-use crate::config::{
-    Balance, Capacity, CheckKind, Origin, OriginHttp, OriginTls, Settings, Target, show_duration,
-};
+use crate::config::{Settings, show_duration};
+use crate::origins::{Balance, Capacity, CheckKind, Origin, OriginHttp, OriginTls, Target};
 
 /// Scheme, host and port.
 pub(super) fn url(origin: &Origin) -> String {
@@ -54,7 +53,7 @@ fn addresses(origin: &Origin) -> Option<String> {
         Target::Unix(_) => false,
     };
     let [only] = &origin.addresses[..] else {
-        let address = |address: &crate::config::OriginAddress| match address.weight {
+        let address = |address: &crate::origins::OriginAddress| match address.weight {
             1 => address.target.to_string(),
             weight => format!("{} (weight {weight})", address.target),
         };

@@ -14,10 +14,11 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Failure;
 use super::token::{self, Kind};
-use crate::approov::{Key, Secret, Strategy, Verifier};
-use crate::config::{
-    AccessLog, Admin, Approov, LimitSettings, Listener, Log, Origin, RejectionAnswer, Settings,
-};
+use crate::approov::{ApproovSettings, Key, Secret, Strategy, Verifier};
+use crate::config::{AccessLog, Admin, Log, RejectionAnswer, ServerSettings, Settings};
+use crate::downstream::ListenerSettings;
+use crate::limits::LimitSettings;
+use crate::origins::Origin;
 use crate::policy::{PathPattern, Policy, Route, RouteTable};
 use crate::server::{LoadError, LocalService, Server, Start};
 use crate::telemetry;
@@ -142,18 +143,18 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
     };
     Settings {
         file: None,
-        server: crate::config::Server {
+        server: ServerSettings {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             grace_period: seconds(5),
             pid_file: None,
             upgrade_sock: None,
-            identity: None,
+            user: None,
             watch: false,
             upstream_keepalive_pool_size: 1024,
         },
-        listeners: vec![Listener::plain(args.listen)],
+        listeners: vec![ListenerSettings::plain(args.listen)],
         admin: Admin { address: args.admin_listen },
-        approov: Approov {
+        approov: ApproovSettings {
             token_header: HeaderName::from_static("approov-token"),
             forward_token: false,
             binding_headers: vec![AUTHORIZATION],

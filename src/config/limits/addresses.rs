@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::limits::{AddressRange, AddressRangeError, AddressSet, read_ranges};
 
@@ -39,15 +39,14 @@ impl AddressSection {
     }
 
     /// The set, with what the files have; `default` where no list is written.
-    pub fn load(self, default: &[(IpAddr, u8)], report: &Report) -> Result<AddressSet, Reported> {
-        let default = default.iter().map(|(address, length)| AddressRange::around(*address, *length));
-        let mut ranges = self.ranges.unwrap_or_else(|| default.collect());
+    pub fn load(self, default: &[AddressRange], report: &Report) -> Result<Arc<AddressSet>, Reported> {
+        let mut ranges = self.ranges.unwrap_or_else(|| default.to_vec());
         // All of them first, so that every problem is told.
         let files: Vec<_> = self.files.iter().map(|file| read_file(file, report)).collect();
         for file in files {
             ranges.extend(file?);
         }
-        Ok(ranges.into_iter().collect())
+        Ok(Arc::new(ranges.into_iter().collect()))
     }
 }
 

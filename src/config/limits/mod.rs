@@ -5,15 +5,13 @@
 
 mod addresses;
 mod rates;
-mod settings;
 
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::approov::{Rejection, Rejections};
-use crate::limits::{Ipv6Prefix, OffenderRules};
+use crate::limits::{ConnectionLimits, Ipv6Prefix, LimitSettings, OffenderRules, RequestLimits, TimeLimits};
 
 use super::error::{Report, Reported};
 use super::file::{RouteSection, duration};
@@ -21,9 +19,6 @@ use super::quantity;
 use super::reader::{Mapping, Value};
 use addresses::AddressSection;
 use rates::{KEYS, RateSection};
-use settings::{OFFENCES, OFFENDERS, THIS_MACHINE};
-
-pub use settings::{ConnectionLimits, LimitSettings, RequestLimits, RouteLimitSettings, TimeLimits};
 
 pub(super) use rates::of_route;
 
@@ -58,12 +53,13 @@ pub(super) struct LimitsSection {
 
 impl Default for LimitsSection {
     fn default() -> Self {
+        let defaults = LimitSettings::default();
         Self {
             ipv6_prefix: Ipv6Prefix::default(),
             rates: None,
             rate_fields: false,
-            offenders: Some(OFFENDERS),
-            offences: OFFENCES.into_iter().collect(),
+            offenders: defaults.offenders,
+            offences: defaults.offences,
             allow: AddressSection::default(),
             deny: AddressSection::default(),
             connections: ConnectionLimits::default(),
@@ -113,8 +109,9 @@ fn ipv6_prefix(value: &Value<'_>) -> Result<Ipv6Prefix, Reported> {
 }
 
 fn offenders(value: Option<&Value<'_>>) -> (Option<OffenderRules>, Rejections) {
-    let usual = OFFENCES.into_iter().collect();
-    let Some(value) = value else { return (Some(OFFENDERS), usual) };
+    let usual = LimitSettings::default().offences;
+    let default = OffenderRules::default();
+    let Some(value) = value else { return (Some(default), usual) };
     if value.is_word("off") {
         return (None, usual);
     }
@@ -124,11 +121,11 @@ fn offenders(value: Option<&Value<'_>>) -> (Option<OffenderRules>, Rejections) {
     let words = Rejection::ALL.map(|rejection| (rejection.label(), rejection));
     let reasons = offenders.find("reasons").and_then(|value| value.list_of(|value| value.word(&words)));
     let rules = OffenderRules {
-        failures: failures.and_then(|failures| u16::try_from(failures).ok()).unwrap_or(OFFENDERS.failures),
-        within: time("within").unwrap_or(OFFENDERS.within),
-        ban: time("ban").unwrap_or(OFFENDERS.ban),
-        max_ban: time("max_ban").unwrap_or(OFFENDERS.max_ban),
-        keys: offenders.read("keys", |value| value.integer(KEYS)).unwrap_or(OFFENDERS.keys),
+        failures: failures.and_then(|failures| u16::try_from(failures).ok()).unwrap_or(default.failures),
+        within: time("within").unwrap_or(default.within),
+        ban: time("ban").unwrap_or(default.ban),
+        max_ban: time("max_ban").unwrap_or(default.max_ban),
+        keys: offenders.read("keys", |value| value.integer(KEYS)).unwrap_or(default.keys),
     };
     if rules.max_ban < rules.ban {
         offenders.problem("max_ban is shorter than ban", "make it at least as long");
@@ -225,10 +222,11 @@ pub(super) fn limits(
     routes: Option<&[Result<RouteSection, Reported>]>,
     report: &Report,
 ) -> Result<LimitSettings, Reported> {
+    let defaults = LimitSettings::default();
     // Both first, so that every problem is told.
-    let allow = section.allow.load(&THIS_MACHINE, report);
+    let allow = section.allow.load(&LimitSettings::allowed_by_default(), report);
     let deny = section.deny.load(&[], report);
-    let rates = section.rates.map_or_else(settings::default_rates, |rates| rates::named(&rates, report));
+    let rates = section.rates.map_or(defaults.rates, |rates| rates::named(&rates, report));
     let routes = rates::of_routes(routes, report);
     Ok(LimitSettings {
         ipv6_prefix: section.ipv6_prefix,
@@ -237,8 +235,8 @@ pub(super) fn limits(
         routes,
         offenders: section.offenders,
         offences: section.offences,
-        allow: Arc::new(allow?),
-        deny: Arc::new(deny?),
+        allow: allow?,
+        deny: deny?,
         connections: section.connections,
         requests: section.requests,
         time: section.time,

@@ -3,17 +3,13 @@
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
-use crate::limits::{By, Limit};
+use crate::limits::{By, Limit, RouteLimitSettings};
 use crate::policy::Policy;
 
 use super::super::error::{Fault, Located, Report, Reported, quoted};
 use super::super::file::RouteSection;
 use super::super::quantity;
 use super::super::reader::{Mapping, Value};
-use super::RouteLimitSettings;
-
-/// For how many keys there is memory unless it is said: a little over a megabyte.
-pub(super) const DEFAULT_KEYS: usize = 65_536;
 
 /// For how many keys memory can be asked: up to 18 bytes, or 60, for each.
 pub(super) const KEYS: RangeInclusive<usize> = 1024..=16 * 1024 * 1024;
@@ -77,7 +73,7 @@ fn limit(value: &Value<'_>, kinds: &[By]) -> Result<Located<Limit>, Reported> {
         rate,
         burst: burst.unwrap_or(rate.requests),
         observe,
-        keys: keys.unwrap_or(DEFAULT_KEYS),
+        keys: keys.unwrap_or(Limit::DEFAULT_KEYS),
     };
     Ok(Located { value: limit, at: value.at().clone() })
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::Hsts;
 use super::super::error::{Located, Report};
 use super::super::reader::Value;
 use super::super::text;
+use crate::downstream::Hsts;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 

@@ -13,12 +13,13 @@ mod tls;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use crate::downstream::{Hsts, ListenerSettings};
 use crate::policy::Route;
 use crate::trusted_proxies::TrustedProxies;
 
 use super::error::{Located, Location, Report, Reported};
 use super::reader::Value;
-use super::{Hsts, Listener, text};
+use super::text;
 
 use tls::TlsSection;
 
@@ -62,7 +63,7 @@ impl ListenerSection {
     }
 
     /// Reads the files that the entry names.
-    fn load(self, routes: &[Route], report: &Report) -> Result<Listener, Reported> {
+    fn load(self, routes: &[Route], report: &Report) -> Result<ListenerSettings, Reported> {
         https::check(
             self.tls.is_some(),
             self.trusted_proxies.is_some(),
@@ -81,7 +82,7 @@ impl ListenerSection {
             }
             None => (None, Vec::new()),
         };
-        Ok(Listener {
+        Ok(ListenerSettings {
             address: self.address.value,
             h2c: self.h2c.is_some_and(|h2c| h2c.value),
             tls,
@@ -140,7 +141,7 @@ pub(super) fn load(
     sections: Vec<ListenerSection>,
     routes: &[Route],
     report: &Report,
-) -> Result<Vec<Listener>, Reported> {
+) -> Result<Vec<ListenerSettings>, Reported> {
     // All of them first, so that every problem is told.
     let loaded: Vec<_> = sections.into_iter().map(|section| section.load(routes, report)).collect();
     loaded.into_iter().collect()

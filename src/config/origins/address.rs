@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::SocketAddr as UnixAddress;
 use std::path::Path;
 
-use super::origin::{OriginAddress, Target};
 use crate::config::domain::{Domain, host_and_port};
 use crate::config::error::{Fault, Located, Report, Reported, quoted};
 use crate::config::reader::{Mapping, Value};
+use crate::origins::{OriginAddress, Target};
 
 const UNIX: &str = "unix:";
 

@@ -8,12 +8,12 @@ use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
-use super::origin::{OriginHttp, OriginTls, SecretHeader};
 use super::section::{SecretHeaderSection, TlsSection};
 use crate::config::error::{Located, Location, Report, Reported};
 use crate::config::identity::{IdentitySection, check_validity, read_pem, unix_now};
 use crate::config::keys::read_small_file;
 use crate::config::named_file::warn_if_world_readable;
+use crate::origins::{OriginHttp, OriginTls, SecretHeader};
 use crate::tls::{Certificate, Identity};
 
 /// Room for every authority of the world.

@@ -5,7 +5,6 @@
 
 mod address;
 mod files;
-mod origin;
 mod section;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,11 +12,12 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-pub use origin::{
-    Balance, Capacity, CheckKind, Ejection, HealthCheck, Keepalive, Origin, OriginAddress, OriginHttp,
-    OriginTimeouts, OriginTls, Retries, SecretHeader, Target,
-};
 pub(super) use section::{ApproovOfOrigin, OriginSection};
+
+use crate::origins::{
+    Balance, Capacity, CheckKind, Ejection, HealthCheck, Keepalive, Origin, OriginAddress, OriginHttp,
+    OriginTimeouts, Retries, Target,
+};
 
 use super::domain::Domain;
 use super::error::{Located, Location, Report, Reported, quoted};
@@ -28,52 +28,9 @@ use section::{
     RetryWord,
 };
 
-const DEFAULT_TIMEOUTS: OriginTimeouts = OriginTimeouts {
-    connect: Duration::from_secs(5),
-    first_byte: None,
-    read: Duration::from_secs(60),
-    write: Duration::from_secs(60),
-    total: None,
-    idle: Duration::from_secs(60),
-};
-const DEFAULT_RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
-const DEFAULT_KEEPALIVE: Keepalive =
-    Keepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), count: 6 };
 const DEFAULT_MAX_STREAMS: usize = 100;
-const DEFAULT_EJECTION: Ejection = Ejection {
-    single: false,
-    connect_failures: 3,
-    timeouts: 3,
-    errors: 0,
-    base_time: Duration::from_secs(1),
-    max_time: Duration::from_secs(30),
-};
 const DEFAULT_QUEUE: usize = 100;
 const DEFAULT_QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
-
-impl Origin {
-    /// An origin at this address of the loopback interface, say, in clear text and with defaults.
-    pub fn plain(name: &str, address: SocketAddr, authority: http::HeaderValue) -> Self {
-        Self {
-            name: name.into(),
-            host: address.ip().to_string().into(),
-            port: address.port(),
-            authority,
-            addresses: vec![OriginAddress { target: Target::Socket(address), weight: 1 }],
-            balance: Balance::RoundRobin,
-            tls: None,
-            http: OriginHttp::H1,
-            timeouts: DEFAULT_TIMEOUTS,
-            resolve_interval: DEFAULT_RESOLVE_INTERVAL,
-            keepalive: DEFAULT_KEEPALIVE,
-            health_check: None,
-            ejection: DEFAULT_EJECTION,
-            retries: None,
-            capacity: None,
-            secret_header: None,
-        }
-    }
-}
 
 /// An origin under its name, with the place of its domain.
 pub(super) struct NamedOrigin {
@@ -163,7 +120,8 @@ fn new_origin(
         None => Ok(None),
     };
     let health_check = section.health_check.map(|check| health_check(check, report)).transpose();
-    let ejection = section.ejection.map_or(DEFAULT_EJECTION, |ejection| self::ejection(&ejection, report));
+    let ejection =
+        section.ejection.map_or_else(Ejection::default, |ejection| self::ejection(&ejection, report));
     let capacity = capacity(section.max_in_flight, section.queue, section.queue_timeout, report);
     let Domain { host, port, tls: _, authority } = domain;
     let origin = Origin {
@@ -176,7 +134,7 @@ fn new_origin(
         tls: tls?,
         http,
         timeouts,
-        resolve_interval: section.resolve_interval.unwrap_or(DEFAULT_RESOLVE_INTERVAL),
+        resolve_interval: section.resolve_interval.unwrap_or(Origin::RESOLVE_INTERVAL),
         keepalive: keepalive(&section.tcp_keepalive),
         health_check: health_check?,
         ejection,
@@ -214,7 +172,8 @@ fn http(written: Option<&Located<HttpWord>>, http2: &Http2Section, tls: bool, re
 }
 
 fn timeouts(section: &OriginSection, http: OriginHttp, report: &Report) -> OriginTimeouts {
-    let read = section.read_timeout.unwrap_or(DEFAULT_TIMEOUTS.read);
+    let default = OriginTimeouts::default();
+    let read = section.read_timeout.unwrap_or(default.read);
     if let Some(Located { value: first_byte, at }) = &section.first_byte_timeout {
         if http != OriginHttp::H1 {
             let mend = "remove it; read_timeout is the limit";
@@ -225,20 +184,21 @@ fn timeouts(section: &OriginSection, http: OriginHttp, report: &Report) -> Origi
         }
     }
     OriginTimeouts {
-        connect: section.connect_timeout.unwrap_or(DEFAULT_TIMEOUTS.connect),
+        connect: section.connect_timeout.unwrap_or(default.connect),
         first_byte: section.first_byte_timeout.as_ref().map(|first_byte| first_byte.value),
         read,
-        write: section.write_timeout.unwrap_or(DEFAULT_TIMEOUTS.write),
+        write: section.write_timeout.unwrap_or(default.write),
         total: section.total_timeout,
-        idle: section.idle_timeout.unwrap_or(DEFAULT_TIMEOUTS.idle),
+        idle: section.idle_timeout.unwrap_or(default.idle),
     }
 }
 
 fn keepalive(section: &KeepaliveSection) -> Keepalive {
+    let default = Keepalive::default();
     Keepalive {
-        idle: section.idle.unwrap_or(DEFAULT_KEEPALIVE.idle),
-        interval: section.interval.unwrap_or(DEFAULT_KEEPALIVE.interval),
-        count: section.count.unwrap_or(DEFAULT_KEEPALIVE.count),
+        idle: section.idle.unwrap_or(default.idle),
+        interval: section.interval.unwrap_or(default.interval),
+        count: section.count.unwrap_or(default.count),
     }
 }
 
@@ -268,16 +228,17 @@ fn health_check(section: HealthCheckSection, report: &Report) -> Result<HealthCh
 }
 
 fn ejection(section: &EjectionSection, report: &Report) -> Ejection {
-    let base_time = section.base_time.unwrap_or(DEFAULT_EJECTION.base_time);
-    let max_time = section.max_time.as_ref().map_or(DEFAULT_EJECTION.max_time, |max_time| max_time.value);
+    let default = Ejection::default();
+    let base_time = section.base_time.unwrap_or(default.base_time);
+    let max_time = section.max_time.as_ref().map_or(default.max_time, |max_time| max_time.value);
     if let (Some(Located { at, .. }), true) = (&section.max_time, max_time < base_time) {
         report.problem(at, "it is shorter than base_time", "raise it, or lower base_time");
     }
     Ejection {
         single: true,
-        connect_failures: section.connect_failures.unwrap_or(DEFAULT_EJECTION.connect_failures),
-        timeouts: section.timeouts.unwrap_or(DEFAULT_EJECTION.timeouts),
-        errors: section.errors.unwrap_or(DEFAULT_EJECTION.errors),
+        connect_failures: section.connect_failures.unwrap_or(default.connect_failures),
+        timeouts: section.timeouts.unwrap_or(default.timeouts),
+        errors: section.errors.unwrap_or(default.errors),
         base_time,
         max_time: max_time.max(base_time),
     }

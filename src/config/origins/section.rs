@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::address::{AddressSection, addresses};
-use super::origin::Balance;
 use crate::config::domain::{Domain, domain};
 use crate::config::error::{Fault, Located, Location, Reported, quoted};
 use crate::config::file::{DAY, MILLISECOND, duration, located_list};
@@ -16,6 +15,7 @@ use crate::config::keys::KeySection;
 use crate::config::named_file::located_path;
 use crate::config::reader::{Mapping, Value, integer, is_name};
 use crate::config::text;
+use crate::origins::Balance;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -57,6 +57,9 @@ impl Limit {
     /// The largest burst.
     pub const MAX_BURST: u32 = Quota::MAX_BURST;
 
+    /// Keys that a limit remembers unless configured: a little over a megabyte.
+    pub const DEFAULT_KEYS: usize = 65_536;
+
     pub(super) fn quota(&self) -> Quota {
         Quota::new(self.rate, self.burst)
     }

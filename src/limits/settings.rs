@@ -1,14 +1,12 @@
-//! The limits as the rest of the program sees them.
+//! The settings of all limits, with their defaults.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{AddressRange, AddressSet, By, Ipv6Prefix, Limit, OffenderRules, Rate, in_force};
 use crate::approov::{Rejection, Rejections};
-use crate::limits::{AddressRange, AddressSet, By, Ipv6Prefix, Limit, OffenderRules, Rate, in_force};
-
-use super::rates::DEFAULT_KEYS;
 
 /// `limits` in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +36,15 @@ pub struct LimitSettings {
 }
 
 impl LimitSettings {
+    /// The ranges of `allow` unless configured: this machine, because a TLS terminator on it connects
+    /// for all clients.
+    pub fn allowed_by_default() -> [AddressRange; 2] {
+        [
+            AddressRange::around(IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
+            AddressRange::around(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        ]
+    }
+
     /// What the route at this position has of its own.
     pub fn of_route(&self, index: usize) -> Option<&RouteLimitSettings> {
         self.routes.get(index)
@@ -114,21 +121,10 @@ pub struct TimeLimits {
     pub write: Duration,
 }
 
-/// A TLS terminator on this machine speaks for everybody: it is no client.
-pub(super) const THIS_MACHINE: [(IpAddr, u8); 2] =
-    [(IpAddr::V4(Ipv4Addr::LOCALHOST), 8), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)];
-
-pub(super) const OFFENDERS: OffenderRules = OffenderRules {
-    failures: 120,
-    within: Duration::from_secs(60),
-    ban: Duration::from_secs(60),
-    max_ban: Duration::from_secs(60 * 60),
-    keys: DEFAULT_KEYS,
-};
-
-/// What no genuine app sends. One that cannot reach Approov sends no token or an old one, and so does a
-/// browser that asks beforehand (CORS): an outage must not have them banned.
-pub(super) const OFFENCES: [Rejection; 6] = [
+/// Rejections that count for a ban unless configured: what a genuine app never sends. An app that
+/// cannot reach Approov sends no token or an old one, and a CORS preflight has no token; an outage
+/// must not ban them.
+const OFFENCES: [Rejection; 6] = [
     Rejection::RepeatedToken,
     Rejection::OversizedToken,
     Rejection::MalformedToken,
@@ -137,7 +133,7 @@ pub(super) const OFFENCES: [Rejection; 6] = [
     Rejection::BadSignature,
 ];
 
-/// A number that is not zero; zero is taken for one.
+/// The number, or one for zero.
 const fn positive(number: u32) -> NonZeroU32 {
     match NonZeroU32::new(number) {
         Some(number) => number,
@@ -145,28 +141,27 @@ const fn positive(number: u32) -> NonZeroU32 {
     }
 }
 
-/// The rate limits where none are written.
-pub(super) fn default_rates() -> Vec<Limit> {
+/// The rate limits unless configured.
+fn default_rates() -> Vec<Limit> {
     let limit = |(by, requests, burst, observe): (By, u32, u32, bool)| {
         let rate = Rate { requests: positive(requests), per: Duration::from_secs(1) };
         let burst = positive(burst);
-        Limit { name: by.label().into(), by, rate, burst, observe, keys: DEFAULT_KEYS }
+        Limit { name: by.label().into(), by, rate, burst, observe, keys: Limit::DEFAULT_KEYS }
     };
     [(By::Address, 1000, 2000, false), (By::Device, 20, 100, true)].into_iter().map(limit).collect()
 }
 
-/// What suits a listener that anybody can reach.
+/// The defaults are safe for a public listener.
 impl Default for LimitSettings {
     fn default() -> Self {
-        let this_machine = THIS_MACHINE.map(|(address, length)| AddressRange::around(address, length));
         Self {
             ipv6_prefix: Ipv6Prefix::default(),
             rates: default_rates(),
             rate_fields: false,
             routes: Vec::new(),
-            offenders: Some(OFFENDERS),
+            offenders: Some(OffenderRules::default()),
             offences: OFFENCES.into_iter().collect(),
-            allow: Arc::new(this_machine.into_iter().collect()),
+            allow: Arc::new(Self::allowed_by_default().into_iter().collect()),
             deny: Arc::default(),
             connections: ConnectionLimits::default(),
             requests: RequestLimits::default(),
@@ -179,7 +174,14 @@ impl ConnectionLimits {
     /// The limit on new connections of one address.
     pub fn new_of_address(&self) -> Limit {
         let Self { rate, burst, .. } = *self;
-        Limit { name: "connections".into(), by: By::Address, rate, burst, observe: false, keys: DEFAULT_KEYS }
+        Limit {
+            name: "connections".into(),
+            by: By::Address,
+            rate,
+            burst,
+            observe: false,
+            keys: Limit::DEFAULT_KEYS,
+        }
     }
 }
 

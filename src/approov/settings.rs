@@ -1,0 +1,21 @@
+//! The settings of verification.
+
+use http::HeaderName;
+
+use super::Verifier;
+
+/// Which header carries the token, and how tokens are verified.
+#[derive(Debug)]
+pub struct ApproovSettings {
+    /// The header that carries the token.
+    pub token_header: HeaderName,
+    /// Whether the token is forwarded to the origin.
+    pub forward_token: bool,
+    /// The headers that a token may be bound to, in order. The binding rules of `verifier` hold their
+    /// number.
+    pub binding_headers: Vec<HeaderName>,
+    /// Keys and rules for all origins without their own.
+    pub verifier: Verifier,
+    /// Keys and rules of single origins by position; `None` if the origin uses `verifier`.
+    pub origin_verifiers: Vec<Option<Verifier>>,
+}
