@@ -36,6 +36,7 @@ pub mod cli;
 pub mod closed_set;
 pub mod config;
 pub mod downstream;
+pub mod http;
 pub mod limits;
 pub mod origins;
 pub mod policy;

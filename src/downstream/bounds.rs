@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::head::HeadLimits;
+use crate::http::HeadLimits;
 use crate::limits::{LimitSettings, TimeLimits};
 
 /// The bounds of connections and of what comes on them. They are taken anew for every request.

@@ -12,9 +12,9 @@ use pingora_core::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
 use super::deadline::Deadline;
-use super::head::{HeadFault, HeadReader};
 use super::stream::ClientStream;
 use super::{Proxy, Worker};
+use crate::http::{HeadFault, HeadReader};
 use crate::proxy::{Connection, Unparsed, UnparsedRequest};
 
 /// After an answer to what is no request, the client's further bytes are read for so long and so

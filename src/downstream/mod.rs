@@ -5,7 +5,7 @@
 //! 1. `accept`: sockets, within the limits, counted for as long as they live;
 //! 2. `greeting`: a trusted proxy's word of the client, and the TLS handshake;
 //! 3. `http1`: the head of a request is waited for under a deadline, within bounds, and judged as
-//!    bytes (`head`); what is no request is answered here. `stream` hands Pingora this one request,
+//!    bytes ([`crate::http`]); what is no request is answered here. `stream` hands Pingora this one request,
 //!    and after it the next;
 //! 4. `http2`: requests side by side on one connection, within bounds.
 
@@ -14,7 +14,6 @@ mod body_watch;
 mod bounds;
 mod deadline;
 mod greeting;
-mod head;
 mod http1;
 mod http2;
 mod listener;
@@ -35,12 +34,10 @@ use crate::upstream::OriginConnector;
 
 pub use accept::accept;
 pub use bounds::Bounds;
-pub use head::{Body, Head, HeadFault, HeadLimits, HeadReader, RequestLine};
 pub use listener::{Listener, SharedListener};
 pub use settings::{Hsts, ListenerSettings};
 
 pub(crate) use body_watch::BodyWatch;
-pub(crate) use head::{is_host, is_target_byte};
 
 /// The proxy of a worker.
 pub type Proxy = HttpProxy<Gateway, OriginConnector>;

@@ -22,10 +22,10 @@ use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::Bounds;
-use super::head::{Body, Head, HeadFault, HeadLimits, HeadReader};
 use super::pace::Pace;
 use super::stall::Stall;
 use super::transport::Transport;
+use crate::http::{Body, Head, HeadFault, HeadLimits, HeadReader};
 use crate::proxy::Connection;
 use crate::upstream::TUNNEL_IDLE;
 

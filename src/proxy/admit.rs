@@ -11,7 +11,7 @@ use super::limited::{Limited, RateFields};
 use super::limits::Verified;
 use super::{Gateway, RequestContext, TlsSession, extract};
 use crate::approov::UnixTime;
-use crate::downstream::HeadLimits;
+use crate::http::HeadLimits;
 use crate::limits::{Cause, Outcome, Told};
 use crate::policy::{ClientCertificate, Policy, Verdict};
 

@@ -8,7 +8,7 @@ use pingora_http::RequestHeader;
 
 use super::{Connection, extract};
 use crate::approov::Presented;
-use crate::downstream::is_host;
+use crate::http::is_host;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

@@ -6,7 +6,7 @@ use pingora_core::Result;
 
 use super::answer::{Answer, Notes};
 use super::{Connection, Shared, snapshot};
-use crate::downstream::RequestLine;
+use crate::http::RequestLine;
 use crate::limits::{Cause, Outcome};
 use crate::policy::{Policy, Verdict};
 use crate::telemetry::{Entry, Exceeded, reason_label};

@@ -4,7 +4,7 @@
 use std::cell::LazyCell;
 use std::io::Cursor;
 
-use approov_gateway::downstream::{Body, Head, HeadFault, HeadLimits, HeadReader, RequestLine};
+use approov_gateway::http::{Body, Head, HeadFault, HeadLimits, HeadReader, RequestLine};
 use bytes::BytesMut;
 use pingora_core::protocols::http::v1::server::HttpSession;
 use tokio::runtime::{Builder, Runtime};

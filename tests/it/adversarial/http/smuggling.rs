@@ -19,6 +19,9 @@ fn framing_that_could_be_read_in_two_ways_is_refused() {
         "Content-Length: 5\r\nContent-Length: 5",
         "Content-Length: 5, 5",
         "Content-Length: 5, 6",
+        "Content-Length: 010",
+        "Content-Length: 00",
+        "Content-Length: 1111111111111111111111111111111111111111",
         "Content-Length: +5",
         "Content-Length: -5",
         "Content-Length: 0x5",
@@ -168,7 +171,7 @@ fn odd_but_legal_framing_arrives_as_one_request() {
     let cases = [
         ("Content-Length:5", "hello"),
         ("Content-Length: \t 5 \t", "hello"),
-        ("content-LENGTH: 005", "hello"),
+        ("content-LENGTH: 5", "hello"),
         ("Transfer-Encoding:chunked", "5\r\nhello\r\n0\r\n\r\n"),
         ("Transfer-Encoding:   CHUNKED \t", "5\r\nhello\r\n0\r\n\r\n"),
         ("Transfer-Encoding: chunked", "2;a=\"b\"\r\nhe\r\n003\r\nllo\r\n0;z\r\nX: y\r\n\r\n"),

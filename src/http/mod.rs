@@ -1,0 +1,29 @@
+//! HTTP/1 as bytes: what a message means, and which bytes are refused.
+//!
+//! Everything here is pure: bytes go in, a judgement comes out. Sockets, tasks and clocks are outside.
+//! The rules are stricter than the RFCs where two readers could disagree: a message with two readings
+//! is refused, so that the gateway, Pingora and the origin always see the same one.
+//!
+//! - [`HeadReader`] finds the end of a request's head and refuses a bad one as soon as it shows.
+//! - [`ChunkedReader`] finds the data and the end of a chunked body.
+//! - [`AnswerReader`] does for the head of an answer what `HeadReader` does for that of a request.
+//! - [`RequestLine`] takes a request line apart.
+//! - `grammar`, `host`, `target` and `framing` hold the rules for single elements.
+
+mod chunked;
+mod framing;
+mod grammar;
+mod head;
+mod host;
+mod request_line;
+mod response;
+mod target;
+
+pub use chunked::{BadChunk, ChunkedReader, Part};
+pub use framing::{Body, content_length};
+pub use grammar::{is_field_value, is_token, trim_blanks};
+pub use head::{Head, HeadFault, HeadLimits, HeadReader};
+pub use host::is_host;
+pub use request_line::RequestLine;
+pub use response::{AnswerBody, AnswerHead, AnswerReader, BadAnswer};
+pub use target::{is_origin_form, is_target_byte};
