@@ -1,6 +1,7 @@
 //! `run`: serve.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Failure;
 use crate::config::{self, Environment};
@@ -39,7 +40,7 @@ pub fn run(args: &Args, environment: Environment) -> Result<(), Failure> {
     }
     let start = Start {
         settings,
-        reload: Box::new(move || load().map_err(LoadError::from)),
+        reload: Arc::new(move || load().map_err(LoadError::from)),
         take_over: args.upgrade,
     };
     Server::start(start)?.run();

@@ -1,11 +1,13 @@
 //! Where the access log goes.
 
 use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
 use super::error::{Located, Report};
+use super::files::NO_WAIT;
 use super::named_file;
 use super::{AccessLog, Log};
 
@@ -25,7 +27,7 @@ pub(super) fn log(access: Option<AccessLog>, file: Option<Located<PathBuf>>, rep
 }
 
 fn try_appending(path: &Path) -> std::io::Result<()> {
-    match OpenOptions::new().append(true).open(path) {
+    match OpenOptions::new().append(true).custom_flags(NO_WAIT).open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             Ok(access(folder.unwrap_or(Path::new(".")), Access::WRITE_OK | Access::EXEC_OK)?)

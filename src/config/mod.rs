@@ -31,8 +31,6 @@ mod user;
 mod yaml;
 
 use std::fmt;
-use std::fs;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -150,21 +148,15 @@ fn text_sources(text: &str, path: &Path, overrides: Overrides, report: &Report) 
 
 fn read_text(path: &Path, whole: &Location, report: &Report) -> Result<String, Reported> {
     report.reads(path);
-    let mut bytes = Vec::new();
-    if let Err(error) = fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-    {
+    let mut bytes = files::read_regular(path, MAX_FILE + 1).map_err(|error| {
         let message = format!("the configuration file cannot be read: {error}");
-        return Err(report.problem(
-            whole,
-            message,
-            "check the path (-c, GATEWAY_CONFIG) and who may read the file",
-        ));
-    }
+        report.problem(whole, message, "check the path (-c, GATEWAY_CONFIG) and who may read the file")
+    })?;
     if bytes.len() as u64 > MAX_FILE {
         let message = "the configuration file is larger than 4 MiB";
         return Err(report.problem(whole, message, "check that it is the right file"));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(std::mem::take(&mut *bytes)).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         let at = Location::file(path.into(), Some(line));

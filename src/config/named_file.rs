@@ -1,7 +1,5 @@
 //! Files that the configuration names.
 
-use std::fs::File;
-use std::io::Read;
 use std::iter;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::approov::Secret;
 
 use super::error::{Located, Location, MAX_QUOTED, Report, Reported};
+use super::files::read_regular;
 use super::reader::Value;
 
 /// A file name; a relative one begins at the folder of the configuration file.
@@ -37,14 +36,10 @@ pub(super) fn read(
     report: &Report,
 ) -> Result<Zeroizing<Vec<u8>>, Reported> {
     report.reads(path);
-    let mut bytes = Zeroizing::new(Vec::new());
-    match File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
-        Ok(_) => Ok(bytes),
-        Err(error) => {
-            let message = format!("{} cannot be read: {error}", shown(path));
-            Err(report.problem(at, message, "check the path and who may read the file"))
-        }
-    }
+    read_regular(path, limit).map_err(|error| {
+        let message = format!("{} cannot be read: {error}", shown(path));
+        report.problem(at, message, "check the path and who may read the file")
+    })
 }
 
 /// The name of a file that cannot be used, as messages show it; hidden where it might be the secret

@@ -11,6 +11,7 @@
 //! - `drain`: to the end of what is in flight.
 
 mod drain;
+mod file_thread;
 mod handover;
 mod listener;
 mod local;

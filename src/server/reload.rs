@@ -13,6 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use super::file_thread::{FileThread, TookTooLong};
 use super::notify::{self, Notifier, READY};
 use super::origins::Origins;
 use super::sockets::Listeners;
@@ -25,7 +26,7 @@ use crate::telemetry::Metrics;
 use crate::tls::{ServerTls, Tickets};
 
 /// Reads the configuration again.
-pub type Load = Box<dyn Fn() -> Result<Settings, LoadError> + Send>;
+pub type Load = Arc<dyn Fn() -> Result<Settings, LoadError> + Send + Sync>;
 
 /// Why the configuration cannot be used.
 #[derive(Debug)]
@@ -41,6 +42,10 @@ impl From<Problems> for LoadError {
         Self { problems: problems.to_string(), files: problems.files().to_vec() }
     }
 }
+
+/// How long all files of a configuration may take to read. They are read in milliseconds, unless a
+/// file system does not answer.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// How much the workers come first (`nice(1)`): with both cores busy, a reload gets a tenth of one.
 const NICENESS: i32 = 10;
@@ -76,6 +81,7 @@ impl Reloading {
 /// Loads configurations and swaps them in.
 pub(super) struct Reloader {
     pub load: Load,
+    pub files: FileThread,
     pub runtime: Handle,
     pub notifier: Notifier,
     pub shared: Arc<Shared>,
@@ -110,7 +116,7 @@ impl Reloader {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.sweep();
-                    if self.watch.as_mut().is_some_and(WatchedFiles::have_changed) {
+                    if self.have_files_changed() {
                         self.reload("files have changed");
                     }
                 }
@@ -124,10 +130,7 @@ impl Reloader {
     fn reload(&mut self, why: &str) {
         log::info!("{why}: reloading the configuration");
         self.notifier.tell(&notify::reloading());
-        let outcome = (self.load)().map_err(|error| {
-            self.watch = self.watch.take().map(|_| WatchedFiles::new(error.files));
-            error.problems
-        });
+        let outcome = self.read();
         if let Err(problems) = outcome.and_then(|settings| self.adopt(settings)) {
             self.metrics.config_refused();
             log::error!("the configuration was not reloaded, the old one stays in force:");
@@ -137,6 +140,27 @@ impl Reloader {
             self.status.refuse(problems);
         }
         self.notifier.tell(READY);
+    }
+
+    fn read(&mut self) -> Result<Settings, String> {
+        let load = self.load.clone();
+        match self.files.run(READ_WITHIN, move || load()) {
+            Ok(Ok(settings)) => Ok(settings),
+            Ok(Err(error)) => {
+                self.watch = self.watch.take().map(|_| WatchedFiles::new(error.files));
+                Err(error.problems)
+            }
+            Err(TookTooLong) => Err(format!(
+                "reading the configuration takes longer than {READ_WITHIN:?}; check that the file systems \
+                 of its files answer"
+            )),
+        }
+    }
+
+    fn have_files_changed(&mut self) -> bool {
+        let Some(watch) = &mut self.watch else { return false };
+        let look = watch.look();
+        self.files.run(READ_WITHIN, look).is_ok_and(|now| watch.have_changed(now))
     }
 
     fn adopt(&mut self, settings: Settings) -> Result<(), String> {

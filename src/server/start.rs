@@ -10,6 +10,7 @@ use rustix::process::{Uid, geteuid};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::file_thread::FileThread;
 use super::notify::{Notifier, READY};
 use super::origins::Origins;
 use super::pid_file::{self, PidFile};
@@ -94,8 +95,11 @@ impl Server {
         let status = Arc::new(ConfigStatus::default());
         metrics.config_loaded();
         status.taken();
+        let files = FileThread::start()
+            .map_err(|error| ServerError::new("cannot start the thread that reads files", error))?;
         let reloading = Reloading::start(Reloader {
             load: reload,
+            files,
             runtime: runtime.handle().clone(),
             notifier: notifier.clone(),
             shared: shared.clone(),

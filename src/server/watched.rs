@@ -24,10 +24,15 @@ impl WatchedFiles {
         Self { seen: files.clone(), loaded: files }
     }
 
-    /// Whether they have changed, and are not still changing: two looks in a row have shown the
-    /// same.
-    pub fn have_changed(&mut self) -> bool {
-        let now: Vec<SourceFile> = self.loaded.iter().map(SourceFile::again).collect();
+    /// Reads the files' metadata, which can block.
+    pub fn look(&self) -> impl FnOnce() -> Vec<SourceFile> + Send + 'static {
+        let loaded = self.loaded.clone();
+        move || loaded.iter().map(SourceFile::again).collect()
+    }
+
+    /// Whether the files differ from those that were loaded, and are not still changing: `now` is
+    /// equal to the look before it.
+    pub fn have_changed(&mut self, now: Vec<SourceFile>) -> bool {
         let are_settled = now == self.seen;
         self.seen = now;
         are_settled && self.seen != self.loaded

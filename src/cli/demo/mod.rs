@@ -3,6 +3,7 @@
 mod api;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand;
@@ -54,7 +55,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let tokens = Tokens::mint(&secret)?;
     let start = Start {
         settings: settings(args, &secret, origin.address()),
-        reload: Box::new(|| {
+        reload: Arc::new(|| {
             let problems = "the demo has no configuration to reload".into();
             Err(LoadError { problems, files: Vec::new() })
         }),

@@ -1,7 +1,5 @@
 //! Lists of address ranges: in the configuration, and in files of their own.
 
-use std::fs;
-use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +7,7 @@ use std::sync::Arc;
 use crate::limits::{AddressRange, AddressRangeError, AddressSet, read_ranges};
 
 use super::super::error::{Fault, Located, Location, Report, Reported, quoted};
+use super::super::files::read_regular;
 use super::super::named_file::{path, shown};
 use super::super::reader::{Mapping, Value};
 
@@ -74,13 +73,12 @@ fn fault(text: &str, error: AddressRangeError) -> Fault {
 
 fn read_file(file: &Located<PathBuf>, report: &Report) -> Result<Vec<AddressRange>, Reported> {
     let Located { value: path, at } = file;
-    let mut bytes = Vec::new();
-    if let Err(error) = fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-    {
+    let mut bytes = read_regular(path, MAX_FILE + 1).map_err(|error| {
         let message = format!("{} cannot be read: {error}", shown(path));
-        return Err(report.problem(at, message, "check the path and who may read the file"));
-    }
-    let text = String::from_utf8(bytes).ok().filter(|text| text.len() as u64 <= MAX_FILE);
+        report.problem(at, message, "check the path and who may read the file")
+    })?;
+    let text =
+        String::from_utf8(std::mem::take(&mut *bytes)).ok().filter(|text| text.len() as u64 <= MAX_FILE);
     let Some(text) = text else {
         let message = format!("{} is larger than 64 MiB, or is no text", path.display());
         return Err(report.problem(at, message, "name a file with an address range in each line"));

@@ -5,6 +5,9 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::OFlags;
+use rustix::io::ioctl_fionbio;
+
 /// Standard output, or a file.
 pub(super) struct Output {
     stream: Box<dyn Write + Send>,
@@ -18,8 +21,15 @@ impl Output {
     /// Opens `file` for appending, readable by user and group; without one, standard output.
     pub fn open(file: Option<&Path>) -> io::Result<Self> {
         let Some(path) = file else { return Ok(Self::new(io::stdout())) };
-        let opened = OpenOptions::new().append(true).create(true).mode(0o640).open(path);
-        opened.map(Self::new).map_err(|error| {
+        // Without O_NONBLOCK, opening a FIFO waits for a process that reads from it.
+        let no_wait = OFlags::NONBLOCK.bits().cast_signed();
+        let opened =
+            OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(no_wait).open(path);
+        let waiting = opened.and_then(|file| {
+            ioctl_fionbio(&file, false)?;
+            Ok(file)
+        });
+        waiting.map(Self::new).map_err(|error| {
             io::Error::new(error.kind(), format!("{} cannot be opened: {error}", path.display()))
         })
     }

@@ -2,6 +2,7 @@
 
 mod activation;
 mod container;
+mod fifo;
 mod handover;
 mod logs;
 pub mod reload;

@@ -14,7 +14,11 @@ pub(super) fn next_token() -> String {
 }
 
 pub(super) fn with_next_secret(config: &str) -> String {
-    config.replace(tokens::SECRET_BASE64, &STANDARD.encode(NEXT_SECRET))
+    config.replace(tokens::SECRET_BASE64, &next_secret_base64())
+}
+
+pub(super) fn next_secret_base64() -> String {
+    STANDARD.encode(NEXT_SECRET)
 }
 
 /// Sends SIGHUP and waits until the configuration of this generation is in force.
