@@ -1,33 +1,20 @@
-//! Tests from the outside, in one binary, a module per topic: the verification core through the
-//! library, the gateway as real processes on real sockets.
+//! Black-box tests, in one binary.
+//!
+//! | folder | tests |
+//! |---|---|
+//! | `core` | the library: configuration, tokens, architecture, dependencies |
+//! | `gateway` | gateway processes on real sockets: what clients, origins and operators see |
+//! | `adversarial` | attacks: a refused request does not reach the origin |
+//! | `lifecycle` | start, reload, upgrade and stop while requests are in progress |
+//! | `harness` | the gateway process, origins and clients that the tests use |
+//!
+//! `harness/mod.rs` shows how to write a test.
 
-// The helpers around the test functions are tests too.
+// Helper functions outside `#[test]` functions panic too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod adversarial;
-mod architecture;
-mod clients;
-mod commands;
-mod config;
-mod corpus;
-mod dependencies;
+mod core;
+mod gateway;
 mod harness;
-mod http2;
-mod judge;
-mod large_bodies;
 mod lifecycle;
-mod limits;
-mod observability;
-mod origin_failures;
-mod origins;
-mod proxying;
-mod refusals;
-mod routes;
-mod secrecy;
-mod starting;
-mod tls;
-mod tls_origins;
-mod token_commands;
-mod tokens;
-mod vectors;
-mod workers;

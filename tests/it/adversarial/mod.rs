@@ -18,6 +18,7 @@ mod frames;
 mod http;
 mod offenders;
 mod rates;
+mod secrecy;
 mod sizes;
 mod slowness;
 mod token;

@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use super::{honest, hostile, limited, refused};
+use crate::gateway::tls::{Folder, Identity};
 use crate::harness::tls::Authority;
 use crate::harness::{
     Client, Gateway, Http2Client, Message, Origin, Setup, Then, config_before, eventually, tokens,
 };
-use crate::tls::{Folder, Identity};
 
 /// One second for everything.
 const SHORT: &str =

@@ -1,6 +1,7 @@
 //! Reload, upgrade and stop, with real processes and requests under way.
 
 mod activation;
+mod commands;
 mod container;
 mod fifo;
 mod handover;

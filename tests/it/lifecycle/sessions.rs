@@ -15,9 +15,9 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind};
 
 use super::{Place, get};
+use crate::gateway::tls::{Identity, wire};
 use crate::harness::tls::Authority;
 use crate::harness::{Client, Gateway, Origin};
-use crate::tls::{Identity, wire};
 
 const NAME: &str = "api.example.com";
 const HANDSHAKES: &str = "approov_gateway_tls_handshakes_total";

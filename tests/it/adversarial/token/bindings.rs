@@ -3,7 +3,7 @@
 use approov_gateway::approov::Rejection::*;
 use approov_gateway::approov::{BindingRules, MissingClaim, Presented, Rejection, Strategy, binding_hash};
 
-use crate::tokens::{Case, NOW, PAYLOAD, judge, judge_bound, plain, verifier};
+use crate::core::tokens::{Case, NOW, PAYLOAD, judge, judge_bound, plain, verifier};
 
 const VALUE: &str = "Bearer ExampleAuthToken==";
 

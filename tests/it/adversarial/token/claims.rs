@@ -3,7 +3,7 @@
 use approov_gateway::approov::ClaimRules;
 use approov_gateway::approov::Rejection::*;
 
-use crate::tokens::{Case, check, judge, plain, verifier};
+use crate::core::tokens::{Case, check, judge, plain, verifier};
 
 #[test]
 fn expiry_must_be_a_number_ahead() {
@@ -103,5 +103,5 @@ fn issuer_and_audience_are_held_against_the_lists() {
         ("a nested list", claims(iss, r#","aud":[["api.example.com"]]"#), Err(WrongAudience)),
     ];
     check(&verifier, cases, 16);
-    assert_eq!(judge(&crate::tokens::verifier(), claims(r#","iss":5"#, r#","aud":[]"#)), Ok(()));
+    assert_eq!(judge(&crate::core::tokens::verifier(), claims(r#","iss":5"#, r#","aud":[]"#)), Ok(()));
 }

@@ -6,7 +6,7 @@ use approov_gateway::approov::{Presented, Strategy};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 
-use crate::tokens::{Case, PAYLOAD, check, encode, judge, now, plain, signed, verifier};
+use crate::core::tokens::{Case, PAYLOAD, check, encode, judge, now, plain, signed, verifier};
 
 /// The same bytes in a spelling whose unused last bits are not zero.
 fn non_canonical(bytes: &str) -> String {

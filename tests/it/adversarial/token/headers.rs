@@ -3,7 +3,7 @@
 use approov_gateway::approov::Rejection::*;
 use approov_gateway::approov::{Key, Rejection, Verifier};
 
-use crate::tokens::{
+use crate::core::tokens::{
     Case, PAYLOAD, SECRET, check, ec, encode, hs256, judge, plain, rsa, secret, signed, token, verifier,
 };
 
@@ -57,7 +57,7 @@ fn a_key_serves_its_own_algorithm_only() {
         &jsonwebtoken::EncodingKey::from_ec_pem(ec().private.as_bytes()).expect("a key"),
     );
     // The classic confusion: the public key, known to all, taken as an HMAC secret.
-    let confused = |pair: &crate::tokens::Pair| {
+    let confused = |pair: &crate::core::tokens::Pair| {
         let head = format!("{}.{}", encode(r#"{"alg":"HS256"}"#), encode(PAYLOAD));
         format!("{head}.{}", hs256(pair.public.as_bytes(), &head))
     };

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use serde_json::{Map, Value, json};
 
-use crate::tokens::{SECRET, ec, plain, rsa, secret, verifier};
+use crate::core::tokens::{SECRET, ec, plain, rsa, secret, verifier};
 
 fn system_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970")
@@ -179,7 +179,7 @@ proptest! {
         let mut token = jsonwebtoken::encode(&Header::new(theirs(signer)), &claims, &encoding).expect("a token");
         if renamed {
             let (_, rest) = token.split_once('.').expect("segments");
-            token = format!("{}.{rest}", crate::tokens::encode(format!(r#"{{"alg":"{}"}}"#, reader.name())));
+            token = format!("{}.{rest}", crate::core::tokens::encode(format!(r#"{{"alg":"{}"}}"#, reader.name())));
         }
         let accepted = we_accept(&Verifier::new(vec![key]), token.as_bytes());
         prop_assert_eq!(accepted, signer == reader && !renamed);
@@ -274,7 +274,7 @@ proptest! {
             prop_assert!(!we_accept(&verifier, &bytes));
             prop_assert!(!we_accept(&verifier, text.as_bytes()));
             prop_assert!(!we_accept(&verifier, plain(&bytes).as_bytes()));
-            let token = crate::tokens::token(&header, &bytes);
+            let token = crate::core::tokens::token(&header, &bytes);
             prop_assert!(!we_accept(&verifier, token.as_bytes()));
         }
     }

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::saying;
+use crate::gateway::tls::Folder;
 use crate::harness::{Message, Setup, tokens};
-use crate::tls::Folder;
 
 #[test]
 fn a_token_for_one_api_opens_no_other() {

@@ -9,9 +9,9 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig, SupportedProtocolVersion};
 
 use super::{Reloadable, config, get};
+use crate::gateway::tls::{Folder, Identity};
 use crate::harness::tls::Authority;
 use crate::harness::{Origin, Setup, Then};
-use crate::tls::{Folder, Identity};
 
 fn server(authority: &Authority, versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
     let identity = Identity::new(authority, &["localhost"]);

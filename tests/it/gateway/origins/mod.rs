@@ -16,8 +16,8 @@ mod unix_sockets;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::gateway::tls::Folder;
 use crate::harness::{Gateway, Message, Origin, Setup, Then, tokens};
-use crate::tls::Folder;
 
 fn get(target: &str) -> Message {
     Message::get(target).token(&tokens::valid())

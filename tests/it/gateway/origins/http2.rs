@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{config, counted, get, post};
+use crate::gateway::tls::Folder;
 use crate::harness::tls::Authority;
 use crate::harness::{Gateway, Http2Client, Http2Origin, Message, Setup, eventually, tokens};
-use crate::tls::Folder;
 
 const LABEL: (&str, &str) = ("origin", "api");
 
@@ -131,7 +131,8 @@ fn http_2_over_tls_trusts_its_own_authority_and_shows_the_gateways_certificate()
     let (servers, clients) = (Authority::named("servers"), Authority::named("clients"));
     let folder = Arc::new(Folder::new());
     folder.write("ca.pem", &servers.pem);
-    let identity = folder.identity("gateway", &crate::tls::Identity::new(&clients, &["gateway.test"]));
+    let identity =
+        folder.identity("gateway", &crate::gateway::tls::Identity::new(&clients, &["gateway.test"]));
     let origin = Http2Origin::with_tls(&super::lock::demanding(&servers, &clients));
     let mut cases = 0;
     for (tls, status) in [

@@ -5,9 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use super::{Reloadable, config, get};
+use crate::gateway::tls::{Folder, Identity};
 use crate::harness::eventually;
 use crate::harness::tls::Authority;
-use crate::tls::{Folder, Identity};
 
 /// A server at a unix socket, stopped at the end of the test.
 struct Nginx {

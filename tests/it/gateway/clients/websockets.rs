@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{OriginProcess, python_with, script, told_by};
+use crate::gateway::tls::serving::{Edge, NAME};
 use crate::harness::{Gateway, tokens};
-use crate::tls::serving::{Edge, NAME};
 
 /// A gateway that listens with TLS or without before the origin at this port.
 fn start(edge: &Edge, origin: &OriginProcess, has_tls: bool) -> Gateway {

@@ -9,9 +9,9 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 
 use super::{Reloadable, config, counted, get};
+use crate::gateway::tls::{Folder, Identity};
 use crate::harness::tls::Authority;
 use crate::harness::{Gateway, Message, Origin, Setup, Then, tokens};
-use crate::tls::{Folder, Identity};
 
 /// A server for `localhost` that takes nobody without a certificate of `clients`.
 pub fn demanding(servers: &Authority, clients: &Authority) -> Arc<ServerConfig> {

@@ -8,7 +8,7 @@ use approov_gateway::approov::{
 };
 use serde::Deserialize;
 
-use crate::tokens;
+use crate::core::tokens;
 
 #[derive(Deserialize)]
 struct Vector {

@@ -6,8 +6,8 @@ use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 
 use super::wire::{Client, connect};
 use super::{Folder, Identity, certificates, tickets};
+use crate::gateway::tls::configuration::rsa_key;
 use crate::harness::tls::Authority;
-use crate::tls::configuration::rsa_key;
 
 #[test]
 fn the_server_name_chooses_the_certificate() {

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
+use crate::gateway::tls::serving::Edge;
 use crate::harness::{Gateway, tokens};
-use crate::tls::serving::Edge;
 
 /// What it says of so many requests on so many connections; none where it is not installed.
 fn load(gateway: &Gateway, requests: usize, connections: usize, more: &[&str]) -> Option<String> {

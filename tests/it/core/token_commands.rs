@@ -8,7 +8,7 @@ use approov_gateway::cli::token::{self, Kind, Request, mint};
 use approov_gateway::config::Environment;
 use serde_json::{Value, json};
 
-use crate::tokens::{NOW, SECRET, encode, hs256, judge, judge_bound, plain, secret, verifier};
+use crate::core::tokens::{NOW, SECRET, encode, hs256, judge, judge_bound, plain, secret, verifier};
 
 fn clock() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW)
@@ -162,7 +162,7 @@ fn inspection_cannot_steer_the_terminal() {
     let nasty = "\u{1b}]0;title\u{7}\u{9b}31m\r\u{7f}\u{202e}\u{2028}\u{e0041}é";
     let payload = json!({ "exp": 1, "did": nasty, nasty: nasty }).to_string();
     let header = json!({ "alg": nasty, "kid": nasty }).to_string();
-    for token in [plain(&payload), crate::tokens::token(header, payload)] {
+    for token in [plain(&payload), crate::core::tokens::token(header, payload)] {
         let report = inspect(&token, Some(&verifier()), clock()).expect("a token");
         let steering = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2028}\u{e0041}".contains(c));
         assert!(!report.contains(steering), "{report:?}");

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{OriginProcess, python_with, script, told_by};
+use crate::gateway::tls::serving::{Edge, NAME};
 use crate::harness::{Gateway, eventually, tokens};
-use crate::tls::serving::{Edge, NAME};
 
 /// A gateway that speaks HTTP/2 on both sides, with TLS or without it towards clients.
 fn start(edge: &Edge, port: u64, has_tls: bool) -> Gateway {

@@ -1,0 +1,11 @@
+//! Tests of the library: the configuration, the verification of tokens, and the rules that the
+//! source code keeps.
+
+mod architecture;
+mod config;
+mod corpus;
+mod dependencies;
+mod judge;
+mod token_commands;
+pub mod tokens;
+mod vectors;

@@ -1,0 +1,16 @@
+//! Tests of gateway processes on real sockets: what clients, origins and operators see.
+
+mod clients;
+mod http2;
+mod large_bodies;
+mod limits;
+mod observability;
+mod origin_failures;
+mod origins;
+mod proxying;
+mod refusals;
+mod routes;
+mod starting;
+pub mod tls;
+mod tls_origins;
+mod workers;
