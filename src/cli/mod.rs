@@ -1,10 +1,13 @@
 //! The commands.
 
 pub mod check;
+mod completions;
 pub mod demo;
+mod health;
 pub mod inspect;
 mod limits;
 mod listeners;
+mod man;
 mod pin;
 mod reload;
 mod run;
@@ -13,6 +16,7 @@ mod show;
 mod successor;
 pub mod token;
 mod upgrade;
+mod version;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -30,6 +34,7 @@ use crate::server::ServerError;
 #[command(
     name = "approov-gateway",
     version,
+    long_version = version::LONG,
     propagate_version = true,
     args_conflicts_with_subcommands = true
 )]
@@ -56,6 +61,9 @@ enum Command {
     Pin(pin::Args),
     Reload(reload::Args),
     Upgrade(upgrade::Args),
+    Health(health::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     #[command(hide = true)]
     Launch(successor::Launch),
 }
@@ -76,6 +84,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Pin(args)) => pin::run(&args),
         Some(Command::Reload(args)) => reload::run(&args, &environment),
         Some(Command::Upgrade(args)) => upgrade::run(&args, &environment),
+        Some(Command::Health(args)) => health::run(&args, &environment),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args),
         Some(Command::Launch(args)) => successor::launch(&args),
     }
 }

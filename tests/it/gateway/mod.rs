@@ -7,6 +7,7 @@ mod limits;
 mod observability;
 mod origin_failures;
 mod origins;
+mod package_commands;
 mod proxying;
 mod refusals;
 mod routes;

@@ -5,6 +5,7 @@ mod commands;
 mod container;
 mod fifo;
 mod handover;
+mod health;
 mod logs;
 pub mod reload;
 mod sessions;

@@ -1,0 +1,28 @@
+//! `completions`: a script that completes the command line in a shell.
+
+use std::io::{self, Write};
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use super::{Arguments, Failure};
+
+/// Print the completion script of a shell.
+///
+/// The packages install these scripts. By hand, for bash:
+/// `approov-gateway completions bash > ~/.local/share/bash-completion/completions/approov-gateway`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure::Running`] if standard output is closed.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Arguments::command(), "approov-gateway", &mut script);
+    io::stdout().write_all(&script).map_err(|error| Failure::Running(error.to_string()))
+}

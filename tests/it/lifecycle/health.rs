@@ -1,0 +1,55 @@
+//! `health`, as a container's health check runs it beside a gateway.
+
+use std::process::{Command, Output};
+
+use super::{Gate, gated, get};
+use crate::harness::{Gateway, Origin, eventually, gateway_before, tokens};
+
+fn health(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_approov-gateway"));
+    command.arg("health").args(arguments).env_clear().envs(variables.iter().copied());
+    command.output().unwrap()
+}
+
+fn health_of(gateway: &Gateway) -> (Option<i32>, String) {
+    let output = health(&["--address", &gateway.admin_address().to_string()], &[]);
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn health_is_0_while_requests_are_taken_and_1_while_draining_and_after() {
+    let gate = Gate::default();
+    let origin = gated(&gate);
+    let mut gateway = gateway_before(&origin);
+    assert_eq!(health_of(&gateway), (Some(0), "ready\n".into()));
+    let mut slow = gateway.connect();
+    slow.send(get("/slow").bytes());
+    origin.wait_until("the slow request", |record| record.requests.len() == 1);
+    gateway.signal("TERM");
+    eventually("draining", || {
+        (health_of(&gateway) == (Some(1), "not ready: draining\n".into())).then_some(())
+    });
+    gate.open();
+    assert_eq!(slow.response().status, 200);
+    gateway.wait_for_exit();
+    let (status, text) = health_of(&gateway);
+    assert_eq!(status, Some(1));
+    assert!(text.contains("does not answer"), "{text}");
+}
+
+#[test]
+fn health_finds_the_admin_listener_by_the_configuration() {
+    let origin = Origin::new();
+    let gateway = gateway_before(&origin);
+    let admin = gateway.admin_address().to_string();
+    let variables = [
+        ("GATEWAY_ADMIN_LISTEN", admin.as_str()),
+        ("API_DOMAIN", "api.example.com"),
+        ("APPROOV_SECRET_BASE64", tokens::SECRET_BASE64),
+    ];
+    assert_eq!(health(&[], &variables).status.code(), Some(0));
+    // The public listener is no admin listener.
+    let public = gateway.address().to_string();
+    assert_eq!(health(&["--address", &public], &[]).status.code(), Some(1));
+}
