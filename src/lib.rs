@@ -31,8 +31,10 @@
 //! environment, no log and read no clock; a test holds that.
 
 pub mod admin;
+pub mod admission;
 pub mod approov;
 pub mod cli;
+pub mod clock;
 pub mod closed_set;
 pub mod config;
 pub mod downstream;

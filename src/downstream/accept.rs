@@ -36,7 +36,8 @@ pub async fn accept(
         match accepted {
             Ok((socket, peer)) => {
                 let connection = Connection::new(peer, listener.load_full());
-                match worker.shared.snapshot.load().limits.connects(connection.known_client(), number) {
+                match worker.shared.snapshot.load().limits.admit_connection(connection.known_client(), number)
+                {
                     Ok(permit) => {
                         let open = Open::new(&worker, permit);
                         tokio::spawn(serve(open, socket, connection, stop.clone()));

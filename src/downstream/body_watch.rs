@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::Bounds;
 use super::pace::time_for;
+use crate::admission::ProtocolLimits as Bounds;
 
 tokio::task_local! {
     static CURRENT: Arc<BodyWatch>;

@@ -44,7 +44,7 @@ pub(super) async fn greet(open: &mut Open, tcp: TcpStream, mut connection: Conne
             Ok(Ok(header)) => {
                 connection.client = proxies.client_of_connection(peer, &header);
                 if let Some(client) = connection.known_client()
-                    && let Err(cause) = worker.shared.snapshot.load().limits.names_client(permit, client)
+                    && let Err(cause) = worker.shared.snapshot.load().limits.admit_client(permit, client)
                 {
                     metrics.limited(cause, Outcome::Refused);
                     return None;

@@ -15,7 +15,8 @@ use pingora_core::server::ShutdownWatch;
 use tokio::time::{Instant, interval_at, timeout};
 
 use super::stream::ClientStream;
-use super::{BodyWatch, Bounds, Worker};
+use super::{BodyWatch, Worker};
+use crate::admission::ProtocolLimits as Bounds;
 use crate::proxy::Connection;
 
 /// What a client begins an HTTP/2 connection with (RFC 9113 §3.4).

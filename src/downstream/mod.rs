@@ -11,7 +11,6 @@
 
 mod accept;
 mod body_watch;
-mod bounds;
 mod deadline;
 mod greeting;
 mod http1;
@@ -28,12 +27,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pingora_proxy::HttpProxy;
 
+use crate::admission::ProtocolLimits;
 use crate::limits::Permit;
 use crate::proxy::{Gateway, Shared};
 use crate::upstream::OriginConnector;
 
 pub use accept::accept;
-pub use bounds::Bounds;
 pub use listener::{Listener, SharedListener};
 pub use settings::{Hsts, ListenerSettings};
 
@@ -54,8 +53,8 @@ pub struct Worker {
 
 impl Worker {
     /// What connections keep to now.
-    fn bounds(&self) -> Bounds {
-        self.shared.snapshot.load().limits.bounds
+    fn bounds(&self) -> ProtocolLimits {
+        self.shared.snapshot.load().limits.protocol
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::Bounds;
+use crate::admission::ProtocolLimits as Bounds;
 
 /// Watches the time for which reading a body waits for the client. A slow origin, for which
 /// reading stops, is not the client's fault.

@@ -21,10 +21,10 @@ use pingora_core::protocols::{
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::Bounds;
 use super::pace::Pace;
 use super::stall::Stall;
 use super::transport::Transport;
+use crate::admission::ProtocolLimits as Bounds;
 use crate::http::{Body, Head, HeadFault, HeadLimits, HeadReader};
 use crate::proxy::Connection;
 use crate::upstream::TUNNEL_IDLE;

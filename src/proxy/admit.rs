@@ -1,32 +1,30 @@
 //! Whether a request is forwarded: routed, verified, and within the limits.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use http::Version;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::answer::Answer;
-use super::limited::{Limited, RateFields};
-use super::limits::Verified;
 use super::{Gateway, RequestContext, TlsSession, extract};
+use crate::admission::{RateFields, Refusal, Verified, WithinLimits};
 use crate::approov::UnixTime;
+use crate::clock;
 use crate::http::HeadLimits;
-use crate::limits::{Cause, Outcome, Told};
+use crate::limits::{Cause, Outcome};
 use crate::policy::{ClientCertificate, Policy, Verdict};
 
 impl Gateway {
     /// `Ok` forwards, `Err` is the answer in place of the origin's.
     pub(super) fn admit(&self, session: &Session, ctx: &mut RequestContext) -> Result<(), Answer> {
         let request = session.req_header();
-        if let Some(size) = oversize(request, &ctx.snapshot.limits.bounds.head) {
-            return Err(self.refuse(&mut ctx.limited, Limited::by(size)));
+        if let Some(size) = oversize(request, &ctx.snapshot.limits.protocol.head) {
+            return Err(self.refuse(&mut ctx.limited, Refusal::by(size)));
         }
         let found = find_route(request, ctx);
         ctx.route = found.ok();
-        let visitor = ctx.visitor();
+        let Some(visitor) = ctx.visitor() else { return Err(Answer::Internal) };
         let now = ctx.snapshot.limits.moment(ctx.started);
-        let arrived = ctx.snapshot.limits.arrives(visitor, ctx.route, now);
+        let arrived = ctx.snapshot.limits.admit_head(visitor, ctx.route, now);
         let arrived = arrived.map_err(|limited| self.refuse(&mut ctx.limited, limited))?;
         self.note(&mut ctx.limited, arrived.observed);
         let index = found?;
@@ -55,12 +53,12 @@ impl Gateway {
                     }
                     (_, None) => {
                         ctx.verdict = Verdict::Rejected;
-                        ctx.ends_connection = limits.failed(visitor, verdict.rejection, now);
+                        ctx.ends_connection = limits.verification_failed(visitor, verdict.rejection, now);
                         return Err(Answer::Refused);
                     }
                     (_, signed) => {
                         ctx.verdict = Verdict::Accepted;
-                        limits.succeeded(visitor, now);
+                        limits.verification_passed(visitor, now);
                         verified = signed;
                     }
                 }
@@ -68,27 +66,29 @@ impl Gateway {
         }
 
         if extract::length(request).is_some_and(|length| length > limits.body_bytes(index)) {
-            return Err(self.refuse(&mut ctx.limited, Limited::body()));
+            return Err(self.refuse(&mut ctx.limited, Refusal::by(Cause::BodySize)));
         }
         let verified = verified.map(|token| Verified { token, device: ctx.device.id.as_deref() });
-        let proceeds = limits.proceeds(visitor, verified, index, route.origin, now);
+        let proceeds = limits.admit_request(visitor, verified, index, route.origin, now);
         let (permit, proceeds) = proceeds.map_err(|limited| self.refuse(&mut ctx.limited, limited))?;
         self.note(&mut ctx.limited, proceeds.observed);
         ctx.permit = Some(permit);
-        ctx.rate = tighter(arrived.tightest, proceeds.tightest).and_then(RateFields::of).map(Box::new);
+        ctx.rate = WithinLimits::tightest(arrived.tightest, proceeds.tightest)
+            .and_then(RateFields::of)
+            .map(Box::new);
         Ok(())
     }
 
     /// A limit refuses the request.
-    pub(super) fn refuse(&self, slot: &mut Option<Limited>, limited: Limited) -> Answer {
+    pub(super) fn refuse(&self, slot: &mut Option<Refusal>, limited: Refusal) -> Answer {
         self.shared.metrics.limited(limited.cause, Outcome::Refused);
-        let answer = limited.answer();
+        let answer = Answer::from(&limited);
         *slot = Some(limited);
         answer
     }
 
     /// A limit that observes would refuse the request.
-    fn note(&self, slot: &mut Option<Limited>, observed: Option<Limited>) {
+    fn note(&self, slot: &mut Option<Refusal>, observed: Option<Refusal>) {
         if let Some(limited) = observed {
             self.shared.metrics.limited(limited.cause, Outcome::Observed);
             slot.get_or_insert(limited);
@@ -122,16 +122,6 @@ fn find_route(request: &RequestHeader, ctx: &RequestContext) -> Result<usize, An
     Ok(index)
 }
 
-fn tighter<'l>(one: Option<Told<'l>>, other: Option<Told<'l>>) -> Option<Told<'l>> {
-    match (one, other) {
-        (Some(one), Some(other)) if other.decision.is_tighter(&one.decision) => Some(other),
-        (one, other) => one.or(other),
-    }
-}
-
 fn unix_time() -> UnixTime {
-    // A clock before 1970 reads as 1970, where no token is valid yet or none has expired: the
-    // operator's problem, and no reason to panic.
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    UnixTime::since_epoch(elapsed)
+    UnixTime::since_epoch(clock::unix_time())
 }

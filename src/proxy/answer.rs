@@ -7,7 +7,7 @@ use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT, LOCATION, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY,
 };
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use jiff::Timestamp;
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -15,8 +15,9 @@ use pingora_proxy::Session;
 
 use super::extract::{self, Unfit};
 use super::grpc;
-use super::limited::RateFields;
+use crate::admission::{RateFields, Refusal};
 use crate::config::RejectionAnswer;
+use crate::limits::Cause;
 
 /// An unread body of at most this many bytes is read, so that the connection can be kept.
 const MAX_DRAINED: u64 = 64 * 1024;
@@ -31,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// data is reset, and the client may never see the answer.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const MAX_LINGERED: usize = 1024 * 1024;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Which answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,41 @@ impl From<Unfit> for Answer {
             Unfit::Form => Answer::BadRequest,
         }
     }
+}
+
+impl From<&Refusal> for Answer {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal.cause {
+            Cause::DeniedAddress => Answer::Forbidden,
+            Cause::BannedAddress
+            | Cause::ConnectionsRate
+            | Cause::RateAddress
+            | Cause::RateTotal
+            | Cause::RateRoute
+            | Cause::RateDevice
+            | Cause::RateToken
+            | Cause::RateOrigin => Answer::TooManyRequests,
+            Cause::ConnectionsTotal
+            | Cause::ConnectionsReserve
+            | Cause::ConnectionsAddress
+            | Cause::ConnectionsListener
+            | Cause::InFlightTotal
+            | Cause::InFlightReserve
+            | Cause::InFlightAddress => Answer::Unavailable,
+            Cause::HeaderSize => Answer::HeaderTooLarge,
+            Cause::TargetSize => Answer::UriTooLong,
+            Cause::BodySize => Answer::ContentTooLarge,
+            Cause::HandshakeTime | Cause::HeaderTime | Cause::BodyTime | Cause::WriteTime => {
+                Answer::RequestTimeout
+            }
+        }
+    }
+}
+
+/// Tells the client about a rate limit.
+pub(super) fn insert_rate(response: &mut ResponseHeader, rate: &RateFields) -> Result<()> {
+    response.insert_header(RATE_LIMIT_POLICY, rate.policy.clone())?;
+    response.insert_header(RATE_LIMIT, rate.standing.clone())
 }
 
 /// What an answer says besides.
@@ -142,7 +181,7 @@ impl Answers {
             header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
         }
         if let Some(rate) = notes.rate {
-            rate.insert(&mut header)?;
+            insert_rate(&mut header, rate)?;
         }
         Ok(header)
     }

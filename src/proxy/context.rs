@@ -10,10 +10,9 @@ use pingora_proxy::Session;
 
 use super::answer::Notes;
 use super::client::Client;
-use super::limited::{Limited, RateFields};
-use super::limits::Visitor;
 use super::record::Sent;
 use super::{Connection, Shared, Snapshot, TlsSession};
+use crate::admission::{ClientKey, RateFields, Refusal};
 use crate::approov::{Device, Rejection};
 use crate::downstream::BodyWatch;
 use crate::limits::{Cause, Outcome, Permit};
@@ -44,7 +43,7 @@ pub struct RequestContext {
     /// When the client may ask again, in seconds, where the origin cannot be asked.
     pub(super) retry_after: Option<u64>,
     /// The limit that it has exceeded.
-    pub(super) limited: Option<Limited>,
+    pub(super) limited: Option<Refusal>,
     /// What the client is told of a rate that it keeps within.
     pub(super) rate: Option<Box<RateFields>>,
     /// Counts it as on its way to the origin.
@@ -111,18 +110,17 @@ impl RequestContext {
     }
 
     /// Who sent it, as limits see it.
-    pub(super) fn visitor(&self) -> Option<Visitor> {
+    pub(super) fn visitor(&self) -> Option<ClientKey> {
         let address = self.client.as_ref()?.address;
         let proxies =
             self.connection.as_ref().and_then(|connection| connection.listener.trusted_proxies.as_ref());
         let is_proxy = proxies.is_some_and(|proxies| proxies.trusts(address));
-        Some(self.snapshot.limits.visitor(address, is_proxy))
+        Some(self.snapshot.limits.client_key(address, is_proxy))
     }
 
     /// Whether nothing more is wanted from its client.
     pub(super) fn is_unwelcome(&self) -> bool {
-        let cause = self.limited.as_ref().map(|limited| limited.cause);
-        self.ends_connection || matches!(cause, Some(Cause::DeniedAddress | Cause::BannedAddress))
+        self.ends_connection || self.limited.as_ref().is_some_and(Refusal::is_of_address)
     }
 
     /// Ends the client's connection behind the answer; not that of a proxy, on which others come.
@@ -168,7 +166,7 @@ impl RequestContext {
     /// Its body came too slowly, and nobody waits for it any more.
     fn dropped(&mut self, watched: &Watched) {
         let Watched { shared, request, .. } = watched;
-        let limited = Limited::by(Cause::BodyTime);
+        let limited = Refusal::by(Cause::BodyTime);
         shared.metrics.limited(limited.cause, Outcome::Refused);
         self.limited = Some(limited);
         self.error = Some("client_timeout");

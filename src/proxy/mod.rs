@@ -11,8 +11,7 @@ mod extract;
 mod failure;
 mod forward;
 mod grpc;
-mod limited;
-mod limits;
+mod limit_state;
 mod record;
 mod snapshot;
 mod unparsed;
@@ -32,7 +31,9 @@ use pingora_core::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use crate::admission::Refusal;
 use crate::downstream::BodyWatch;
+use crate::limits::Cause;
 use crate::policy::Verdict;
 use crate::telemetry::{AccessLogSink, Metrics};
 use crate::upstream::TUNNEL_IDLE;
@@ -41,8 +42,6 @@ use client::Client;
 pub use connection::{Connection, TlsSession};
 pub use context::RequestContext;
 use context::Watched;
-use limited::Limited;
-pub use limits::Limits;
 use record::Sent;
 pub use snapshot::Snapshot;
 pub use unparsed::{Unparsed, UnparsedRequest};
@@ -85,7 +84,7 @@ impl ProxyHttp for Gateway {
 
     /// 1. Route, verify, refuse.
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-        let time = ctx.snapshot.limits.bounds.time;
+        let time = ctx.snapshot.limits.protocol.time;
         session.set_read_timeout(Some(time.body));
         session.set_write_timeout(Some(time.write));
         if let Some(connection) = Connection::of(session) {
@@ -150,7 +149,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         if ctx.takes_too_much(body.as_ref().map_or(0, Bytes::len), is_end, session) {
-            self.refuse(&mut ctx.limited, Limited::body());
+            self.refuse(&mut ctx.limited, Refusal::by(Cause::BodySize));
             return Err(failure::too_large());
         }
         ctx.time_left().map(drop)
@@ -179,7 +178,7 @@ impl ProxyHttp for Gateway {
             response.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
         }
         if let Some(rate) = &ctx.rate {
-            rate.insert(response)?;
+            answer::insert_rate(response, rate)?;
         }
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(connection)) = (response.status, &ctx.connection) {
             connection.becomes_tunnel();
@@ -269,7 +268,7 @@ impl ProxyHttp for Gateway {
             ctx.error = Some(failure::label(error));
         }
         if let Some(slow) = error.and_then(failure::slowness) {
-            self.refuse(&mut ctx.limited, Limited::by(slow));
+            self.refuse(&mut ctx.limited, Refusal::by(slow));
         }
         let sent = Sent {
             status: session.response_written().map(|response| response.status.as_u16()),

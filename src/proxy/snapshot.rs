@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::answer::Answers;
 use super::forward::Forwarding;
-use super::limits::Limits;
+use crate::admission::{Limits, Subjects};
 use crate::approov::Verifier;
 use crate::config::{AccessLog, Settings};
 use crate::policy::{Policy, Route, RouteTable};
@@ -48,8 +48,11 @@ impl Snapshot {
     ) -> pingora_core::Result<Self> {
         let route_metrics =
             settings.routes.routes().iter().map(|route| metrics.route(&route.name, route.policy));
+        let routes: Vec<_> = settings.routes.routes().iter().map(|route| &*route.name).collect();
+        let origins: Vec<_> = settings.origins.iter().map(|origin| &*origin.name).collect();
+        let subjects = Subjects { routes: &routes, origins: &origins, listeners: settings.listeners.len() };
         Ok(Self {
-            limits: Limits::new(&settings, previous.map(|previous| &previous.limits)),
+            limits: Limits::new(&settings.limits, subjects, previous.map(|previous| &previous.limits)),
             route_metrics: route_metrics.collect(),
             unrouted_metrics: metrics.route(UNROUTED, Policy::Deny),
             answers: Answers::new(&settings.rejection)?,

@@ -44,11 +44,11 @@ impl Shared {
         let snapshot = self.snapshot.load();
         let connection = request.connection;
         let limits = &snapshot.limits;
-        let visitor = limits.visitor(connection.client, connection.known_client().is_none());
+        let visitor = limits.client_key(connection.client, connection.known_client().is_none());
         // Whoever sends nonsense meets the limits by address like everybody.
-        let limited = limits.arrives(Some(visitor), None, limits.now()).err();
+        let limited = limits.admit_head(visitor, None, limits.now()).err();
         let (answer, error, cause) = match &limited {
-            Some(limited) => (limited.answer(), None, Some(limited.cause)),
+            Some(limited) => (Answer::from(limited), None, Some(limited.cause)),
             None => fault(request.why),
         };
         if let Some(cause) = cause {

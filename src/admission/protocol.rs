@@ -1,27 +1,28 @@
-//! What the clients of a configuration keep to.
+//! The limits that a client meets on its connection, whatever its address.
 
 use std::time::Duration;
 
 use crate::http::HeadLimits;
 use crate::limits::{LimitSettings, TimeLimits};
 
-/// The bounds of connections and of what comes on them. They are taken anew for every request.
+/// Sizes, counts and times of a connection and of the requests on it. A connection reads the limits
+/// anew for every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Of the head of a request.
+pub struct ProtocolLimits {
+    /// The size of a request's head.
     pub head: HeadLimits,
-    /// Requests on one connection.
+    /// The number of requests on one connection.
     pub requests: usize,
-    /// How long a connection lasts.
+    /// The age at which a connection is closed.
     pub age: Duration,
-    /// Bytes of a body in a second, at the least.
+    /// The lowest rate of a request body, in bytes a second; 0 for any rate.
     pub body_rate: u64,
-    /// How long things may take.
+    /// Time limits.
     pub time: TimeLimits,
 }
 
-impl Bounds {
-    /// Those of these settings.
+impl ProtocolLimits {
+    /// The limits of these settings.
     pub fn new(limits: &LimitSettings) -> Self {
         let LimitSettings { connections, requests, time, .. } = limits;
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
