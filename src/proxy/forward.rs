@@ -67,10 +67,10 @@ impl Forwarding {
             request.insert_header("X-Forwarded-For", address)?;
             request.insert_header("X-Forwarded-Proto", HeaderValue::from_static(client.scheme()))?;
         }
-        for (name, value) in origin.secret_header.iter().flat_map(SecretHeader::fields) {
+        for (name, value) in origin.own_fields() {
             request.insert_header(name.clone(), value.clone())?;
         }
-        request.insert_header("Host", origin.authority.clone())
+        Ok(())
     }
 
     fn is_removed(&self, name: &HeaderName) -> bool {

@@ -74,11 +74,10 @@ impl Upstream {
     /// The status of the answer to a GET.
     async fn ask(&self, endpoint: &Endpoint, path: &str, connector: &CheckConnector) -> Result<u16> {
         let mut request = RequestHeader::build("GET", path.as_bytes(), Some(4))?;
-        request.insert_header("Host", self.origin.authority.clone())?;
-        request.insert_header("User-Agent", concat!("approov-gateway/", env!("CARGO_PKG_VERSION")))?;
-        if let Some(secret) = &self.origin.secret_header {
-            request.insert_header(secret.name.clone(), secret.value.clone())?;
+        for (name, value) in self.origin.own_fields() {
+            request.insert_header(name.clone(), value.clone())?;
         }
+        request.insert_header("User-Agent", concat!("approov-gateway/", env!("CARGO_PKG_VERSION")))?;
         let is_h2 = matches!(self.origin.http, OriginHttp::H2 { .. });
         if is_h2 {
             let scheme = if self.origin.tls.is_some() { "https" } else { "http" };

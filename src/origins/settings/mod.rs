@@ -13,7 +13,8 @@ mod request;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::header::HOST;
+use http::{HeaderName, HeaderValue};
 
 pub use address::{Balance, OriginAddress, Target};
 pub use connection::{Keepalive, OriginHttp, OriginTimeouts, OriginTls};
@@ -81,5 +82,12 @@ impl Origin {
             capacity: None,
             secret_header: None,
         }
+    }
+
+    /// The fields that the gateway itself sets in every request to this origin, health checks
+    /// included: `Host` and the secret header.
+    pub fn own_fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let secret = self.secret_header.iter().flat_map(SecretHeader::fields);
+        std::iter::once((&HOST, &self.authority)).chain(secret)
     }
 }

@@ -144,6 +144,32 @@ fn an_origin_is_checked_with_the_same_certificate_and_secret() {
     assert!(origin.handshakes().iter().all(|handshake| handshake.has_client_certificate));
 }
 
+/// The origin accepts the next value only, on every path: it has finished its half of the rotation.
+#[test]
+fn an_origin_that_has_switched_to_the_next_secret_passes_its_health_checks() {
+    let origin = Origin::scripted(|exchange| {
+        exchange.body()?;
+        let is_known = exchange.request.values("x-origin-secret-next") == [SECOND];
+        exchange.answer(if is_known { "200 OK" } else { "401 Unauthorized" }, "")
+    });
+    let folder = Arc::new(Folder::new());
+    folder.write("secret", FIRST);
+    folder.write("next", SECOND);
+    let origin_config = format!(
+        "domain: \"{}\", secret_header: {{ name: X-Origin-Secret, value_file: secret, next_value_file: next }}, \
+         health_check: {{ path: /healthz, interval: 100ms, healthy_threshold: 1, unhealthy_threshold: 1 }}",
+        origin.url()
+    );
+    let running = Reloadable::start(&folder, &config(&origin_config, ""));
+    origin.wait_until("two checks", |record| record.requests.len() >= 2);
+    assert_eq!(counted(&running.gateway, "healthy_addresses", &[]), 1.0);
+    assert_eq!(running.gateway.ask(&get("/")).status, 200);
+    for request in origin.requests() {
+        assert_eq!(request.values("x-origin-secret"), [FIRST], "{}", request.target);
+        assert_eq!(request.values("x-origin-secret-next"), [SECOND], "{}", request.target);
+    }
+}
+
 /// Two origins, one with a secret; all requests to `/open/` go to the other.
 fn with_secret(secret: &Origin, open: &Origin, more: &str) -> String {
     let origin = format!(
