@@ -56,9 +56,8 @@ enum Material {
 impl Key {
     /// An HS256 key from the account secret.
     pub fn hs256(secret: &Secret) -> Self {
-        // HMAC takes keys of any length (RFC 2104 §2), so this never falls back.
-        let state = Hmac::new_from_slice(secret.as_bytes())
-            .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104 §2)")]
+        let state = Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
         Self { id: None, material: Material::Hs256(state) }
     }
 

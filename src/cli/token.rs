@@ -134,10 +134,18 @@ pub fn mint(
     let header = Header { kid: request.kid.clone(), ..Header::default() };
     let key = match request.kind {
         Kind::Valid | Kind::Expired => EncodingKey::from_secret(secret.as_bytes()),
-        // Surely not the account's secret, and nothing that could be mistaken for one.
-        Kind::Invalid => EncodingKey::from_secret(&Sha256::digest(secret.as_bytes())),
+        Kind::Invalid => EncodingKey::from_secret(&another_key(secret)),
     };
     jsonwebtoken::encode(&header, &claims, &key)
+}
+
+/// A key that differs from the secret's for HMAC too, and from which the secret cannot be computed.
+///
+/// The digest of the secret alone would not do: HMAC replaces a key of more than 64 bytes by its
+/// SHA-256 digest (RFC 2104 §2), so both keys would give the same signatures.
+fn another_key(secret: &Secret) -> [u8; 32] {
+    let digest = Sha256::new().chain_update(b"not the account secret").chain_update(secret.as_bytes());
+    digest.finalize().into()
 }
 
 /// `2h`, `90s`, `1h 30m`: at least a second.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use approov_gateway::approov::{BindingRules, Presented, Rejection, Strategy};
+use approov_gateway::approov::{BindingRules, Key, Presented, Rejection, Strategy, Verifier};
 use approov_gateway::cli::inspect::{NotAToken, inspect};
 use approov_gateway::cli::token::{self, Kind, Request, mint};
 use approov_gateway::config::Environment;
@@ -28,6 +28,20 @@ fn minted_tokens_meet_the_verdict_asked_for() {
     assert_eq!(judge(&verifier(), of(Kind::Valid)), Ok(()));
     assert_eq!(judge(&verifier(), of(Kind::Invalid)), Err(Rejection::BadSignature));
     assert_eq!(judge(&verifier(), of(Kind::Expired)), Err(Rejection::Expired));
+}
+
+/// HMAC replaces a key of more than 64 bytes by its SHA-256 digest.
+#[test]
+fn invalid_tokens_are_refused_for_secrets_of_every_length() {
+    for length in [32, 63, 64, 65, 128, 256] {
+        let secret = secret(&(0..=255).take(length).collect::<Vec<u8>>());
+        let verifier = Verifier::new(vec![Key::hs256(&secret)]);
+        let token = |kind| {
+            mint(&secret, &Request { kind, ..Request::default() }, clock()).expect("the token is minted")
+        };
+        assert_eq!(judge(&verifier, token(Kind::Invalid)), Err(Rejection::BadSignature), "{length} bytes");
+        assert_eq!(judge(&verifier, token(Kind::Valid)), Ok(()), "{length} bytes");
+    }
 }
 
 #[test]
