@@ -2,7 +2,7 @@
 //!
 //! A hundred thousand ranges take sixteen steps, the first ten of them among every 64th address
 //! alone, which stay in the processor's cache. So what a lookup costs hardly depends on their number;
-//! `docs/limits.md` has the figures, beside those of tries. Each range takes 8 bytes (IPv4) or 32
+//! Figures, next to those of tries: `docs/develop/decisions/0009-address-ranges.md`. Each range takes 8 bytes (IPv4) or 32
 //! bytes (IPv6) of memory, and a hundredth more.
 
 use core::net::IpAddr;

@@ -67,7 +67,7 @@ pub struct ServerTls {
 }
 
 /// Tickets of TLS 1.3 after a handshake. A ticket serves once: with two of them a client that opens
-/// two connections at a time resumes both. Each costs less than it saves: see docs/tls.md.
+/// two connections at a time resumes both. Each costs less than it saves: see docs/how-to/tls.md.
 const TICKETS: usize = 2;
 
 /// As many as a client may ask for (RFC 9149), or as few as it likes.
