@@ -1,0 +1,90 @@
+//! The reference pages say what the code says.
+//!
+//! `UPDATE_REFERENCE=1 cargo test --test it reference` rewrites the generated pages.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use approov_gateway::approov::Rejection;
+use approov_gateway::cli::Arguments;
+use approov_gateway::limits::Cause;
+use approov_gateway::origins::UpstreamErrorKind;
+use clap::{Command, CommandFactory};
+
+fn page(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
+}
+
+fn holds_or_updates(name: &str, expected: &str) {
+    let path = page(name);
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        fs::write(&path, expected).unwrap();
+    }
+    let present = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        present == expected,
+        "{} is out of date; run: UPDATE_REFERENCE=1 cargo test --test it reference",
+        path.display()
+    );
+}
+
+/// The part of a page from one heading to the next of the same level.
+fn section(name: &str, heading: &str) -> String {
+    let text = fs::read_to_string(page(name)).unwrap();
+    let (_, after) = text.split_once(&format!("\n## {heading}\n")).unwrap();
+    after.split("\n## ").next().unwrap().to_owned()
+}
+
+/// The names in the first column of the tables of a section.
+fn first_column(section: &str) -> BTreeSet<String> {
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    rows.map(|(name, _)| name.to_owned()).collect()
+}
+
+fn set<'l>(labels: impl IntoIterator<Item = &'l str>) -> BTreeSet<String> {
+    labels.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_of_reasons_has_every_reason_and_no_other() {
+    let name = "reference/reasons.md";
+    assert_eq!(first_column(&section(name, "Verification")), set(Rejection::ALL.map(Rejection::label)));
+    assert_eq!(first_column(&section(name, "Limits")), set(Cause::ALL.map(Cause::label)));
+    let kinds = set(UpstreamErrorKind::ALL.map(UpstreamErrorKind::label));
+    assert_eq!(first_column(&section(name, "Failures of the origin")), kinds);
+}
+
+#[test]
+fn troubleshooting_has_an_entry_for_every_reason_and_every_kind_of_failure() {
+    let entries = |heading| {
+        let section = section("operate/troubleshooting.md", heading);
+        let headings = section.lines().filter_map(|line| line.strip_prefix("### "));
+        headings.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(entries("Refused tokens"), set(Rejection::ALL.map(Rejection::label)));
+    let kinds = set(UpstreamErrorKind::ALL.map(UpstreamErrorKind::label));
+    assert_eq!(entries("Failures of the origin"), kinds);
+}
+
+#[test]
+fn the_page_of_commands_is_their_help() {
+    let mut program = Arguments::command().term_width(100);
+    program.build();
+    let mut text = String::from(
+        "# Commands\n\nThis page is the output of `--help`. It is generated; `just reference` rewrites it.\n",
+    );
+    let mut show = |title: &str, command: &mut Command| {
+        let help = command.render_long_help().to_string();
+        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+        text += &format!("\n## {title}\n\n```text\n{}\n```\n", help.join("\n").trim_end());
+    };
+    show("approov-gateway", &mut program);
+    for command in program.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
+        if command.get_name() != "help" {
+            let name = command.get_name().to_owned();
+            show(&name, command);
+        }
+    }
+    holds_or_updates("reference/commands.md", &text);
+}
