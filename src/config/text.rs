@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use crate::approov::{RESERVED_CLAIMS, Strategy};
-use crate::policy::{HostPattern, check_plain, is_claim};
+use crate::policy::{HostPattern, check_plain, is_identity_field};
 
 use super::domain::host_name;
 use super::error::{Fault, quoted};
@@ -93,7 +93,7 @@ pub(super) fn header_name(text: &str) -> Result<HeaderName, Fault> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
         Fault::new(format!("{} is not a header name", quoted(text)), "write one such as Approov-Token")
     })?;
-    if NOT_FOR_TOKENS.contains(&name.as_str()) || is_claim(name.as_str()) {
+    if NOT_FOR_TOKENS.contains(&name.as_str()) || is_identity_field(name.as_str()) {
         let message = format!("{} is set or removed on the way", quoted(text));
         return Err(Fault::new(message, "choose a header that the app sends and no proxy touches"));
     }
@@ -266,7 +266,7 @@ mod tests {
             assert!(header_name(name).is_err(), "{name}");
         }
         let forwarded = ["x-forwarded-for", "x-forwarded-server"];
-        for name in NOT_FOR_TOKENS.into_iter().chain(crate::policy::CLAIMS).chain(forwarded) {
+        for name in NOT_FOR_TOKENS.into_iter().chain(crate::policy::identity_fields()).chain(forwarded) {
             assert!(HeaderName::from_lowercase(name.as_bytes()).is_ok(), "{name} could never be found");
             assert!(header_name(name).is_err(), "{name}");
         }

@@ -3,6 +3,7 @@
 mod certificate;
 mod fields;
 mod index;
+mod look_alikes;
 mod path;
 mod table;
 mod verdict;
@@ -11,7 +12,8 @@ use crate::approov::Strategy;
 use crate::closed_set::closed_set;
 
 pub use certificate::{CertificateCondition, ClientCertificate};
-pub use fields::{CLAIMS, is_claim};
+pub use fields::{RemovedFields, identity_fields, is_identity_field};
+pub use look_alikes::LookAlikes;
 pub use path::{PathFault, check_plain};
 pub use table::RouteTable;
 pub use verdict::Verdict;
@@ -139,8 +141,16 @@ impl Route {
         path: &[u8],
         certificate: Option<ClientCertificate<'_>>,
     ) -> bool {
-        self.path.matches(path)
-            && (self.methods.is_empty() || self.methods.iter().any(|taken| **taken == *method))
+        self.path.matches(path) && self.takes_but_for_path(method, host, certificate)
+    }
+
+    fn takes_but_for_path(
+        &self,
+        method: &str,
+        host: &[u8],
+        certificate: Option<ClientCertificate<'_>>,
+    ) -> bool {
+        (self.methods.is_empty() || self.methods.iter().any(|taken| **taken == *method))
             && (self.hosts.is_empty() || self.hosts.iter().any(|taken| taken.matches(host)))
             && self.client_certificate.as_ref().is_none_or(|condition| condition.takes(certificate))
     }

@@ -1,6 +1,7 @@
 //! The route table: routes in the order in which they are tried.
 
 use super::index::Index;
+use super::look_alikes::{self, Folded, LookAlikes};
 use super::path::decode;
 use super::{ClientCertificate, PathFault, Policy, Route, check_plain};
 
@@ -11,17 +12,30 @@ const FEW: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteTable {
     routes: Vec<Route>,
-    /// None where there are few.
+    /// `None` if there are few routes.
     index: Option<Index>,
     path_sensitive: bool,
+    /// `None` if paths are compared byte by byte only, or if all routes are equally strict.
+    folded: Option<Folded>,
 }
 
 impl RouteTable {
-    /// A table of these routes.
+    /// A table of these routes. A path that looks like the path of a stricter route meets that route; see
+    /// [`LookAlikes`].
     pub fn new(routes: Vec<Route>) -> Self {
         let path_sensitive = routes.iter().any(|route| !route.path.takes_every_path());
         let index = (routes.len() > FEW).then(|| Index::new(&routes));
-        Self { routes, index, path_sensitive }
+        let folded = Folded::new(&routes, index.is_some());
+        Self { routes, index, path_sensitive, folded }
+    }
+
+    /// The same table, with another rule for paths that look alike.
+    pub fn with_look_alikes(self, look_alikes: LookAlikes) -> Self {
+        let folded = match look_alikes {
+            LookAlikes::Strictest => Folded::new(&self.routes, self.index.is_some()),
+            LookAlikes::Exact => None,
+        };
+        Self { folded, ..self }
     }
 
     /// The first route that takes the request, with its position; `None` when none does. `path`
@@ -44,7 +58,21 @@ impl RouteTable {
                 return Err(PathFault::TwoRoutes);
             }
         }
+        let found = found.map(|found| {
+            let stricter = self.folded.as_ref().and_then(|folded| {
+                let takes = |route: &Route| route.takes_but_for_path(method, host, certificate);
+                let first = |path: &[u8]| self.first(method, host, path, certificate);
+                folded.stricter(host, path, found, &self.routes, takes, first)
+            });
+            stricter.unwrap_or(found)
+        });
         Ok(found.map(|index| (index, &self.routes[index])))
+    }
+
+    /// Pairs of routes, the later one first, whose paths differ only in letter case or in the last slash
+    /// and of which one is stricter.
+    pub fn look_alikes(&self) -> Vec<(usize, usize)> {
+        look_alikes::siblings(&self.routes)
     }
 
     fn first(

@@ -10,7 +10,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use super::client::Client;
 use crate::approov::ApproovSettings;
 use crate::origins::{Origin, SecretHeader};
-use crate::policy::is_claim;
+use crate::policy::RemovedFields;
 use crate::telemetry::write_address;
 
 /// Hop-by-hop fields of a response (RFC 9110 §7.6.1) that Pingora leaves in.
@@ -22,16 +22,18 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 pub(super) struct Forwarding {
     /// The token header, if the origin is not to see it.
     removed_token: Option<HeaderName>,
-    /// Names whose look-alikes (`x_forwarded_for`, `approov.token`) some servers take for them: CGI
-    /// (RFC 3875 §4.1.18) knows letters, digits and `_` only, and what is none becomes one.
+    /// Fields whose other spellings (`approov.token`, `content_length`) are removed: CGI maps every character
+    /// outside `[A-Za-z0-9]` to `_` (RFC 3875 §4.1.18), so they collide with the field itself.
     guarded: Vec<HeaderName>,
-    /// The fields by which origins know the gateway. Nobody else says them, to any origin.
+    /// The fields by which origins know the gateway. A client must not set them, for any origin.
     secrets: Vec<HeaderName>,
+    /// Identity headers and method overrides.
+    removed: RemovedFields,
 }
 
 impl Forwarding {
     /// As configured.
-    pub fn new(approov: &ApproovSettings, origins: &[Origin]) -> Self {
+    pub fn new(approov: &ApproovSettings, origins: &[Origin], forward_headers: &[HeaderName]) -> Self {
         let framing = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
         let verified = approov.binding_headers.iter().chain([&approov.token_header]).cloned();
         let secrets = origins.iter().filter_map(|origin| origin.secret_header.as_ref());
@@ -40,6 +42,7 @@ impl Forwarding {
         Self {
             guarded: verified.chain(framing).chain(secrets.iter().cloned()).collect(),
             secrets,
+            removed: RemovedFields::except(forward_headers.to_vec()),
             removed_token: (!approov.forward_token).then(|| approov.token_header.clone()),
         }
     }
@@ -56,7 +59,7 @@ impl Forwarding {
         }
         join_cookies(request)?;
         let asked = client.and_then(|client| client.host.clone());
-        if let Some(host) = asked.or_else(|| request.headers.get(HOST).cloned()) {
+        if let Some(host) = asked.or_else(|| host_value(request)) {
             request.insert_header("X-Forwarded-Host", host)?;
         }
         if let Some(client) = client {
@@ -75,12 +78,23 @@ impl Forwarding {
 
     fn is_removed(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        let is_odd = |byte: u8| !byte.is_ascii_alphanumeric() && byte != b'-';
-        if text.bytes().any(is_odd) {
-            let plain = text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-            return is_claim(&plain) || self.guarded.iter().any(|guarded| guarded.as_str() == plain);
+        if self.removed.contains(text.as_bytes()) || self.secrets.contains(name) {
+            return true;
         }
-        self.secrets.contains(name) || is_claim(text)
+        let is_odd = |byte: u8| !byte.is_ascii_alphanumeric() && byte != b'-';
+        if !text.bytes().any(is_odd) {
+            return false;
+        }
+        let plain = text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        self.guarded.iter().any(|guarded| guarded.as_str() == plain)
+    }
+}
+
+/// The host that the client asked for: the `Host` field, or the authority of HTTP/2.
+fn host_value(request: &RequestHeader) -> Option<HeaderValue> {
+    match request.headers.get(HOST) {
+        Some(host) => Some(host.clone()),
+        None => HeaderValue::from_str(request.uri.authority()?.as_str()).ok(),
     }
 }
 
