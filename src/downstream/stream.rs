@@ -20,12 +20,13 @@ use pingora_core::protocols::{
 };
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
 
 use super::pace::Pace;
 use super::stall::Stall;
 use super::transport::Transport;
 use crate::admission::ProtocolLimits as Bounds;
-use crate::http::{Body, Head, HeadFault, HeadLimits, HeadReader};
+use crate::http::{BadChunk, Body, BodyReader, ChunkedReader, Head, HeadFault, HeadLimits, HeadReader};
 use crate::proxy::Connection;
 use crate::upstream::TUNNEL_IDLE;
 
@@ -39,6 +40,10 @@ const MAX_AHEAD: usize = 16 * 1024;
 /// one segment.
 const GATHERED: usize = 1460;
 
+/// How long and how far a client's bytes are read after an answer that ends the connection.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER_BYTES: usize = 1024 * 1024;
+
 /// A connection that hands Pingora one request at a time.
 ///
 /// Pingora gets the head of a request from [`ClientStream::next_head`] and reads no further than
@@ -49,8 +54,10 @@ pub struct ClientStream {
     connection: Arc<Connection>,
     /// Read from the client and not handed on.
     ahead: BytesMut,
-    /// How many bytes belong to the body of the request in hand.
-    body: u64,
+    /// Finds the end of the current request's body.
+    body: BodyReader,
+    /// The body is not a body: nothing more of it is handed on.
+    is_malformed: bool,
     pace: Pace,
     stall: Stall,
     /// For which the client may take nothing of what is sent.
@@ -84,7 +91,8 @@ impl ClientStream {
             transport,
             connection,
             ahead,
-            body: 0,
+            body: BodyReader::Length(0),
+            is_malformed: false,
             pace: Pace::default(),
             stall: Stall::default(),
             write_limit,
@@ -116,7 +124,7 @@ impl ClientStream {
 
     /// From now on its bytes are frames, not requests one after another.
     pub(super) fn becomes_http2(&mut self) {
-        self.body = u64::MAX;
+        self.body = BodyReader::Endless;
     }
 
     /// Whether the request in hand asked for another protocol, was answered in this one, and has
@@ -166,10 +174,9 @@ impl ClientStream {
             bytes
         };
         self.has_upgrade = head.has_upgrade;
-        self.connection.begins_request();
         self.body = match head.body {
-            Body::Length(length) => length,
-            Body::Chunked => u64::MAX,
+            Body::Length(length) => BodyReader::Length(length),
+            Body::Chunked => BodyReader::Chunked(ChunkedReader::of_request()),
         };
         bytes
     }
@@ -177,7 +184,7 @@ impl ClientStream {
     /// The request in hand keeps to these bounds.
     pub(super) fn begin_exchange(&mut self, bounds: &Bounds) {
         self.write_limit = bounds.time.write;
-        if self.body > 0 {
+        if !self.body.is_done() {
             self.pace = Pace::new(bounds);
         }
     }
@@ -229,9 +236,10 @@ impl ClientStream {
 
     /// Hands on what has come in already, or reads.
     fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_malformed {
+            return Poll::Ready(Err(malformed()));
+        }
         let is_tunnel = self.connection.is_tunnel();
-        let most = if is_tunnel { u64::MAX } else { self.body };
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
         let before = buffer.filled().len();
         if self.ahead.is_empty() {
             match Pin::new(&mut self.transport).poll_read(context, buffer) {
@@ -244,18 +252,40 @@ impl ClientStream {
                 }
             }
             self.pace.reads(buffer.filled().len() - before)?;
-            let behind = before + (buffer.filled().len() - before).min(most);
-            self.ahead.extend_from_slice(&buffer.filled()[behind..]);
-            buffer.set_filled(behind);
+            let count = self.count_body(is_tunnel, &buffer.filled()[before..])?;
+            self.ahead.extend_from_slice(&buffer.filled()[before + count..]);
+            buffer.set_filled(before + count);
         } else {
-            let count = self.ahead.len().min(most).min(buffer.remaining());
-            buffer.put_slice(&self.ahead[..count]);
-            self.ahead.advance(count);
-        }
-        if self.body != u64::MAX {
-            self.body = self.body.saturating_sub((buffer.filled().len() - before) as u64);
+            let most = self.ahead.len().min(buffer.remaining());
+            let bytes = self.ahead.split_to(most);
+            let count = self.count_body(is_tunnel, &bytes)?;
+            buffer.put_slice(&bytes[..count]);
+            self.give_back(bytes, count);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// How many of these bytes belong to the body.
+    ///
+    /// # Errors
+    /// One caused by [`BadChunk`] if the body is malformed from the first byte on. Good bytes before
+    /// a malformed one are handed on first.
+    fn count_body(&mut self, is_tunnel: bool, bytes: &[u8]) -> io::Result<usize> {
+        if is_tunnel {
+            return Ok(bytes.len());
+        }
+        let (count, judged) = self.body.count(bytes);
+        self.is_malformed = judged.is_err();
+        if self.is_malformed && count == 0 { Err(malformed()) } else { Ok(count) }
+    }
+
+    /// Puts bytes back of which only the first `count` were handed on.
+    fn give_back(&mut self, mut bytes: BytesMut, count: usize) {
+        if count < bytes.len() {
+            bytes.advance(count);
+            bytes.unsplit(std::mem::take(&mut self.ahead));
+            self.ahead = bytes;
+        }
     }
 
     /// Writes what is gathered, and `more` with it where the kernel takes it; returns how much of
@@ -306,13 +336,17 @@ impl ClientStream {
     }
 }
 
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, BadChunk)
+}
+
 impl AsyncRead for ClientStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if (self.body == 0 || self.connection.has_whole_request()) && !self.connection.is_tunnel() {
+        if self.body.is_done() && !self.connection.is_tunnel() {
             self.poll_leaving(context)
         } else {
             self.poll_body(context, buffer)
@@ -372,7 +406,12 @@ impl fmt::Debug for ClientStream {
 #[async_trait]
 impl Shutdown for ClientStream {
     async fn shutdown(&mut self) {
-        // It may be broken already.
+        if self.is_malformed {
+            // Closing over unread bytes resets the connection, and the client may lose its answer.
+            let _ = timeout(LINGER, self.linger(LINGER_BYTES)).await;
+            return;
+        }
+        // The connection may be broken already.
         let _ = self.shutdown_write().await;
     }
 }

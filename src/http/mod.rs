@@ -10,6 +10,7 @@
 //! - [`RequestLine`] takes a request line apart.
 //! - `grammar`, `host`, `target` and `framing` hold the rules for single elements.
 
+mod body;
 mod chunked;
 mod framing;
 mod grammar;
@@ -18,7 +19,9 @@ mod host;
 mod request_line;
 mod response;
 mod target;
+mod websocket;
 
+pub use body::BodyReader;
 pub use chunked::{BadChunk, ChunkedReader, Part};
 pub use framing::{Body, content_length};
 pub use grammar::{is_field_value, is_token, trim_blanks};
@@ -27,3 +30,4 @@ pub use host::is_host;
 pub use request_line::RequestLine;
 pub use response::{AnswerBody, AnswerHead, AnswerReader, BadAnswer};
 pub use target::{is_origin_form, is_target_byte};
+pub use websocket::{has_option, is_websocket_key, websocket_accept};

@@ -4,6 +4,8 @@
 //! refused, and the client gets 502. The RFC lets a proxy repair some of these (folded lines, a blank
 //! before the colon); origins that need it are too rare to carry the risk.
 
+use std::fmt;
+
 use super::framing::content_length;
 use super::grammar::{is_field_value, is_token, trim_blanks};
 
@@ -16,6 +18,14 @@ const MAX_FIELDS: usize = 256;
 /// The head of an answer is malformed, ambiguous or too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadAnswer;
+
+impl fmt::Display for BadAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a malformed or ambiguous answer")
+    }
+}
+
+impl std::error::Error for BadAnswer {}
 
 /// How the body of an answer is framed (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,6 +27,8 @@ closed_set! {
         Closed => "closed",
         /// The origin's response is not valid HTTP.
         InvalidResponse => "invalid_response",
+        /// The origin sent something that no request asked for. The connection was closed.
+        Unsolicited => "unsolicited",
         /// Any other failure.
         Other => "other",
     }

@@ -24,7 +24,6 @@ pub struct Connection {
     pub tls: Option<TlsSession>,
     is_tunnel: AtomicBool,
     is_ended: AtomicBool,
-    has_whole_request: AtomicBool,
 }
 
 /// What a TLS handshake settled.
@@ -68,7 +67,6 @@ impl Connection {
             tls: None,
             is_tunnel: AtomicBool::new(false),
             is_ended: AtomicBool::new(false),
-            has_whole_request: AtomicBool::new(false),
         }
     }
 
@@ -88,21 +86,6 @@ impl Connection {
     /// From now on its bytes are no requests any more.
     pub(super) fn becomes_tunnel(&self) {
         self.is_tunnel.store(true, Ordering::Relaxed);
-    }
-
-    /// The next request of HTTP/1 has begun.
-    pub fn begins_request(&self) {
-        self.has_whole_request.store(false, Ordering::Relaxed);
-    }
-
-    /// Of the request of HTTP/1 in hand, the last part of the body has come.
-    pub(super) fn ends_request(&self) {
-        self.has_whole_request.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether what comes next belongs to another request of HTTP/1.
-    pub fn has_whole_request(&self) -> bool {
-        self.has_whole_request.load(Ordering::Relaxed)
     }
 
     /// It is to be ended: its client is not welcome any more.

@@ -144,13 +144,10 @@ impl RequestContext {
     }
 
     /// More of the body has come. Whether it is more than may come.
-    pub(super) fn takes_too_much(&mut self, length: usize, is_end: bool, session: &Session) -> bool {
+    pub(super) fn takes_too_much(&mut self, length: usize, is_end: bool) -> bool {
         self.body_bytes += length as u64;
         if let Some(watched) = &self.watched {
             watched.watch.came(length, is_end);
-        }
-        if let (true, Some(connection)) = (is_end && !session.is_http2(), &self.connection) {
-            connection.ends_request();
         }
         let most = self.route.map_or(u64::MAX, |route| self.snapshot.limits.body_bytes(route));
         !self.is_tunnel && self.body_bytes > most

@@ -74,7 +74,8 @@ impl RequestContext {
         if !failure::is_upstream(error) {
             return false;
         }
-        let is_untouched = matches!(error.retry, RetryType::Decided(true));
+        let was_not_sent = was_kept && failure::was_not_sent(error);
+        let is_untouched = was_not_sent || matches!(error.retry, RetryType::Decided(true));
         let ends_kept =
             matches!(error.retry, RetryType::ReusedOnly) || *error.etype() == ErrorType::WriteError;
         let was_closed = was_kept && ends_kept;

@@ -1,11 +1,13 @@
 //! What a request presents, as plain values; and whether it is a request at all.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, Version};
-use pingora_http::RequestHeader;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::approov::Presented;
-use crate::http::{content_length, is_host, is_origin_form};
+use crate::http::{content_length, has_option, is_host, is_origin_form, is_websocket_key, websocket_accept};
 
 /// Why a request is not one to be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,16 +88,14 @@ pub(super) fn protocol_version(request: &RequestHeader) -> &'static str {
     }
 }
 
-/// Leaves of upgrades only a WebSocket handshake (RFC 6455 §4.1) and says whether there is one. A
-/// server may ignore any other wish to upgrade (RFC 9110 §7.8); forwarded, `h2c` would open a
-/// tunnel behind which nothing is verified.
+/// Removes every `Upgrade` but that of a WebSocket handshake (RFC 6455 §4.1), and says whether there is
+/// one. A server may ignore any other wish to upgrade (RFC 9110 §7.8). Forwarded, `h2c` would open a
+/// tunnel in which nothing is verified.
 pub(super) fn settle_upgrade(request: &mut RequestHeader) -> bool {
     let is_websocket = match presented(&request.headers, &UPGRADE) {
         Presented::Missing => return false,
         Presented::Once(protocol) => {
-            protocol.eq_ignore_ascii_case(b"websocket")
-                && request.version == Version::HTTP_11
-                && request.method == Method::GET
+            protocol.eq_ignore_ascii_case(b"websocket") && is_websocket_handshake(request)
         }
         Presented::Repeated => false,
     };
@@ -103,6 +103,28 @@ pub(super) fn settle_upgrade(request: &mut RequestHeader) -> bool {
         request.remove_header(&UPGRADE);
     }
     is_websocket
+}
+
+/// What RFC 6455 §4.1 asks of a handshake besides `Upgrade: websocket`.
+fn is_websocket_handshake(request: &RequestHeader) -> bool {
+    let headers = &request.headers;
+    request.version == Version::HTTP_11
+        && request.method == Method::GET
+        && has_option(headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes), b"upgrade")
+        && matches!(presented(headers, &SEC_WEBSOCKET_KEY), Presented::Once(key) if is_websocket_key(key))
+        && matches!(presented(headers, &SEC_WEBSOCKET_VERSION), Presented::Once(b"13"))
+}
+
+/// Whether a 101 answers the WebSocket handshake of `request` (RFC 6455 §4.1). Only then is it known that
+/// the origin has read the handshake and will read what follows as WebSocket.
+pub(super) fn accepts_handshake(request: &RequestHeader, response: &ResponseHeader) -> bool {
+    let headers = &response.headers;
+    let Presented::Once(key) = presented(&request.headers, &SEC_WEBSOCKET_KEY) else { return false };
+    has_option(headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes), b"upgrade")
+        && matches!(presented(headers, &UPGRADE), Presented::Once(protocol)
+            if protocol.eq_ignore_ascii_case(b"websocket"))
+        && matches!(presented(headers, &SEC_WEBSOCKET_ACCEPT), Presented::Once(accept)
+            if accept == websocket_accept(key).as_bytes())
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::io;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::answer::Answer;
+use crate::http::{BadAnswer, BadChunk};
 use crate::limits::Cause;
 use crate::origins::UpstreamErrorKind;
-use crate::upstream::Unavailable;
+use crate::upstream::{NotSent, Unavailable};
 
 const NO_ADDRESS: ErrorType = ErrorType::new("NoAddress");
 const ALL_DOWN: ErrorType = ErrorType::new("AllDown");
@@ -42,6 +43,11 @@ pub(super) fn resend() -> Box<Error> {
     error
 }
 
+/// The origin switches protocols without a handshake that asked for it.
+pub(super) fn unasked_switch() -> Box<Error> {
+    Error::new_up(ErrorType::InvalidHTTPHeader)
+}
+
 /// Whether it is an error of [`resend`].
 pub(super) fn is_resend(error: &Error) -> bool {
     *error.etype() == RESEND
@@ -65,6 +71,8 @@ pub(super) fn kind(error: &Error) -> UpstreamErrorKind {
         etype if *etype == QUEUE_FULL => UpstreamErrorKind::QueueFull,
         etype if *etype == QUEUE_TIMEOUT => UpstreamErrorKind::QueueTimeout,
         _ if is_read_timeout(error) => UpstreamErrorKind::ReadTimeout,
+        _ if cause::<BadAnswer>(error).is_some() => UpstreamErrorKind::InvalidResponse,
+        _ if cause(error) == Some(&NotSent::Unsolicited) => UpstreamErrorKind::Unsolicited,
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => UpstreamErrorKind::ConnectTimeout,
         ErrorType::ConnectRefused
         | ErrorType::ConnectNoRoute
@@ -101,6 +109,16 @@ fn has_timed_out(error: &Error, by_type: &ErrorType, by_cause: &ErrorType) -> bo
         || error.etype() == by_cause && error.root_cause().downcast_ref().is_some_and(is_timeout)
 }
 
+/// Why one of the gateway's own connections failed, if it was for a reason of this kind.
+fn cause<C: std::error::Error + 'static>(error: &Error) -> Option<&C> {
+    error.root_cause().downcast_ref::<io::Error>().and_then(io::Error::get_ref)?.downcast_ref()
+}
+
+/// Whether nothing of the request was sent, because a kept connection was of no use any more.
+pub(super) fn was_not_sent(error: &Error) -> bool {
+    cause::<NotSent>(error).is_some()
+}
+
 /// The answer for the client; none when the client has gone.
 pub(super) fn answer(error: &Error) -> Option<Answer> {
     match (error.esource(), error.etype()) {
@@ -116,10 +134,12 @@ pub(super) fn answer(error: &Error) -> Option<Answer> {
             | UpstreamErrorKind::Tls
             | UpstreamErrorKind::Closed
             | UpstreamErrorKind::InvalidResponse
+            | UpstreamErrorKind::Unsolicited
             | UpstreamErrorKind::Other => Answer::BadGateway,
         }),
         (ErrorSource::Downstream, etype) if *etype == TOO_LARGE => Some(Answer::ContentTooLarge),
         (ErrorSource::Downstream, _) if is_read_timeout(error) => Some(Answer::RequestTimeout),
+        (ErrorSource::Downstream, _) if cause::<BadChunk>(error).is_some() => Some(Answer::BadRequest),
         (
             ErrorSource::Downstream,
             // A stream of HTTP/2 that the client has reset, as gRPC clients do to cancel a call.

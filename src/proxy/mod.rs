@@ -16,6 +16,7 @@ mod record;
 mod snapshot;
 mod unparsed;
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use http::header::{EXPECT, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -36,7 +38,7 @@ use crate::downstream::BodyWatch;
 use crate::limits::Cause;
 use crate::policy::Verdict;
 use crate::telemetry::{AccessLogSink, Metrics};
-use crate::upstream::TUNNEL_IDLE;
+use crate::upstream::{NextRequest, TUNNEL_IDLE};
 
 use client::Client;
 pub use connection::{Connection, TlsSession};
@@ -129,6 +131,22 @@ impl ProxyHttp for Gateway {
         ctx.choose_peer(session.is_body_empty()).await
     }
 
+    /// The connection learns that a request begins, and which answers it can have.
+    async fn connected_to_upstream(
+        &self,
+        session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _descriptor: RawFd,
+        digest: Option<&Digest>,
+        _ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if let Some(digest) = digest {
+            NextRequest::announce(digest, &session.req_header().method);
+        }
+        Ok(())
+    }
+
     /// 3. What the origin gets to see. Pingora has removed hop-by-hop fields already.
     async fn upstream_request_filter(
         &self,
@@ -143,12 +161,12 @@ impl ProxyHttp for Gateway {
     /// No more than may be sent, and not for longer than the origin may take.
     async fn request_body_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         body: &mut Option<Bytes>,
         is_end: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        if ctx.takes_too_much(body.as_ref().map_or(0, Bytes::len), is_end, session) {
+        if ctx.takes_too_much(body.as_ref().map_or(0, Bytes::len), is_end) {
             self.refuse(&mut ctx.limited, Refusal::by(Cause::BodySize));
             return Err(failure::too_large());
         }
@@ -162,8 +180,11 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        let is_interim =
-            response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS;
+        let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        if is_switch && !(ctx.is_tunnel && extract::accepts_handshake(session.req_header(), response)) {
+            return Err(failure::unasked_switch());
+        }
+        let is_interim = response.status.is_informational() && !is_switch;
         if !is_interim && ctx.answered(response.status, session) { Err(failure::resend()) } else { Ok(()) }
     }
 
@@ -259,6 +280,11 @@ impl ProxyHttp for Gateway {
             }
             _ => 0,
         };
+        if !session.is_http2() {
+            // Sends what is gathered of an answer that was cut off, so that the client gets what the log
+            // says it got.
+            session.shutdown().await;
+        }
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::address::Address;
 use super::endpoints::Endpoint;
-use super::{OriginConnector, Upstream};
+use super::{NextRequest, OriginConnector, Upstream};
 use crate::origins::{CheckKind, HealthCheck, OriginHttp};
 
 type CheckConnector = Connector<OriginConnector>;
@@ -92,6 +92,9 @@ impl Upstream {
         }
         let peer = &endpoint.peer;
         let (mut session, _) = connector.get_http_session(peer).await?;
+        if let Some(digest) = session.digest() {
+            NextRequest::announce(digest, &request.method);
+        }
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
         session.read_response_header().await?;

@@ -21,7 +21,9 @@ use tokio_rustls::TlsConnector;
 
 use super::stream::{Limits, OriginStream};
 use super::tls;
+use super::transport::Transport;
 use crate::origins::{Origin, OriginHttp, OriginTimeouts};
+use crate::telemetry::OriginMetrics;
 
 /// Every dialer, by the `group_key` of its origin's peers. Shared by all workers.
 #[derive(Clone, Default)]
@@ -71,13 +73,17 @@ impl Drop for Registered {
 pub(super) struct Dialer {
     tls: Option<(TlsConnector, ServerName<'static>)>,
     limits: Limits,
+    metrics: Arc<OriginMetrics>,
 }
 
 impl Dialer {
     /// The dialer that `origin` needs, if Pingora's connector will not do.
-    pub fn register(origin: &Origin, dialers: &Dialers) -> Result<Option<Registered>, rustls::Error> {
+    pub fn register(
+        origin: &Origin,
+        dialers: &Dialers,
+        metrics: &Arc<OriginMetrics>,
+    ) -> Result<Option<Registered>, rustls::Error> {
         let OriginTimeouts { first_byte, total, .. } = origin.timeouts;
-        let has_limits = first_byte.is_some() || total.is_some();
         let tls = match (&origin.tls, origin.http) {
             (Some(tls), OriginHttp::H1) => {
                 let connector = TlsConnector::from(Arc::new(tls::client_config(tls)?));
@@ -85,14 +91,19 @@ impl Dialer {
             }
             // For the key: connections with another authority or certificate are not to be shared.
             (Some(_), OriginHttp::H2 { .. }) => None,
-            (None, OriginHttp::H1) if has_limits => None,
-            (None, _) => return Ok(None),
+            (None, OriginHttp::H1) => None,
+            (None, OriginHttp::H2 { .. }) => return Ok(None),
         };
-        Ok(Some(dialers.register(Dialer { tls, limits: Limits { first_byte, total } })))
+        let limits = Limits { first_byte, total };
+        Ok(Some(dialers.register(Dialer { tls, limits, metrics: metrics.clone() })))
     }
 
     /// The one for tunnels, where the usual one has limits.
-    pub fn register_patient(origin: &Origin, dialers: &Dialers) -> Result<Option<Registered>, rustls::Error> {
+    pub fn register_patient(
+        origin: &Origin,
+        dialers: &Dialers,
+        metrics: &Arc<OriginMetrics>,
+    ) -> Result<Option<Registered>, rustls::Error> {
         let OriginTimeouts { first_byte, total, .. } = origin.timeouts;
         if origin.http != OriginHttp::H1 || (first_byte.is_none() && total.is_none()) {
             return Ok(None);
@@ -101,7 +112,8 @@ impl Dialer {
             let connector = TlsConnector::from(Arc::new(tls::client_config(tls)?));
             Ok((connector, tls.server_name.clone()))
         });
-        Ok(Some(dialers.register(Dialer { tls: tls.transpose()?, limits: Limits::default() })))
+        let (tls, limits) = (tls.transpose()?, Limits::default());
+        Ok(Some(dialers.register(Dialer { tls, limits, metrics: metrics.clone() })))
     }
 
     /// Connects, within the time that the peer allows.
@@ -143,14 +155,14 @@ impl Dialer {
 
     async fn encrypt<S>(&self, socket: S) -> Result<OriginStream>
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + AsRawFd + Unpin + Send + Sync + 'static,
+        S: Transport + AsRawFd + 'static,
     {
         let descriptor = socket.as_raw_fd();
         let Some((connector, name)) = &self.tls else {
-            return Ok(OriginStream::new(Box::new(socket), descriptor, self.limits));
+            return OriginStream::new(Box::new(socket), descriptor, self.limits, self.metrics.clone());
         };
         let stream = connector.connect(name.clone(), socket).await.map_err(tls_error)?;
-        Ok(OriginStream::new(Box::new(stream), descriptor, self.limits))
+        OriginStream::new(Box::new(stream), descriptor, self.limits, self.metrics.clone())
     }
 }
 

@@ -5,11 +5,12 @@
 //! tells what became of it; what it holds meanwhile is its [`Lease`]. Off the path, names are
 //! resolved again (`address`) and addresses tried out (`checks`).
 //!
-//! Connections in clear text and HTTP/2 are Pingora's own; TLS with HTTP/1 is made here (`connector`,
-//! `dialer`, `tls`, `stream`).
+//! Connections with HTTP/1 are made here (`connector`, `dialer`, `tls`, `stream`), so that every answer is
+//! judged (`answers`) before Pingora parses it. Connections with HTTP/2 are Pingora's own.
 
 mod address;
 mod admission;
+mod answers;
 mod budget;
 mod checks;
 mod connector;
@@ -18,9 +19,11 @@ mod endpoints;
 mod hash;
 mod health;
 mod lease;
+mod next_request;
 mod peers;
 mod stream;
 mod tls;
+mod transport;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,8 +43,10 @@ pub use dialer::Dialers;
 pub use endpoints::Requester;
 pub use health::Failure;
 pub use lease::Lease;
+pub use next_request::NextRequest;
 pub use peers::TUNNEL_IDLE;
 pub use stream::OriginStream;
+pub use transport::NotSent;
 
 use address::Address;
 use admission::Admission;
@@ -67,7 +72,7 @@ pub struct Surroundings {
 /// One origin with its present addresses.
 pub struct Upstream {
     origin: Origin,
-    metrics: OriginMetrics,
+    metrics: Arc<OriginMetrics>,
     resolver: Arc<dyn Resolver>,
     dialers: Dialers,
     template: PeerTemplate,
@@ -118,10 +123,10 @@ impl Upstream {
     /// # Errors
     /// When its certificates cannot be used; the configuration has been checked for that.
     pub fn new(origin: Origin, surroundings: &Surroundings) -> Result<Arc<Self>, rustls::Error> {
-        let dialer = Dialer::register(&origin, &surroundings.dialers)?;
+        let metrics = Arc::new(surroundings.metrics.origin(&origin.name));
+        let dialer = Dialer::register(&origin, &surroundings.dialers, &metrics)?;
         let known = origin.addresses.iter().map(known_at_once).collect();
         let upstream = Arc::new(Self {
-            metrics: surroundings.metrics.origin(&origin.name),
             resolver: surroundings.resolver.clone(),
             dialers: surroundings.dialers.clone(),
             template: PeerTemplate::new(&origin, dialer.as_ref()),
@@ -134,7 +139,8 @@ impl Upstream {
             budget: origin.retries.as_ref().map(|retries| RetryBudget::new(retries.budget_percent)),
             started: Instant::now(),
             _dialer: dialer,
-            patient_dialer: Dialer::register_patient(&origin, &surroundings.dialers)?,
+            patient_dialer: Dialer::register_patient(&origin, &surroundings.dialers, &metrics)?,
+            metrics,
             origin,
         });
         upstream.refresh();

@@ -1,4 +1,4 @@
-//! A connection to an origin that the gateway has made itself.
+//! A connection to an origin, made by the gateway itself, as Pingora reads, writes and keeps it.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -17,20 +17,32 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::answers::{Answers, Fault};
+use super::next_request::NextRequest;
+use super::transport::{NotSent, Standing, Transport};
+use crate::http::BadAnswer;
+use crate::origins::UpstreamErrorKind;
+use crate::telemetry::OriginMetrics;
+
 /// Small writes gather up to this size until they are flushed: a chunk's size, data and end go out
 /// in one TLS record.
 const GATHERED: usize = 4 * 1024;
 
-/// A socket, perhaps with TLS over it.
-pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Transport for T {}
-
-/// A connection as Pingora reads, writes and keeps it.
+/// One connection to an origin.
+///
+/// It judges every answer before Pingora sees it, keeps back what no request asked for, and limits the
+/// time of an exchange.
 pub struct OriginStream {
     transport: BufWriter<Box<dyn Transport>>,
     /// Of the socket: by it Pingora tells connections apart and sees where they lead.
     descriptor: RawFd,
     socket: Arc<SocketDigest>,
+    digest: Arc<ProxyDigest>,
+    next: Arc<NextRequest>,
+    answers: Answers,
+    metrics: Arc<OriginMetrics>,
+    /// Unsolicited bytes have been counted.
+    is_reported: bool,
     limits: Limits,
     /// Something was sent, and nothing of the answer has come yet.
     is_awaiting: bool,
@@ -53,8 +65,23 @@ pub(super) struct Limits {
 }
 
 impl OriginStream {
-    pub(super) fn new(transport: Box<dyn Transport>, descriptor: RawFd, limits: Limits) -> Self {
-        Self {
+    /// A connection on which nothing was sent yet.
+    ///
+    /// # Errors
+    /// None in practice: the digest's status is a constant.
+    pub(super) fn new(
+        transport: Box<dyn Transport>,
+        descriptor: RawFd,
+        limits: Limits,
+        metrics: Arc<OriginMetrics>,
+    ) -> pingora_core::Result<Self> {
+        let next = Arc::new(NextRequest::default());
+        Ok(Self {
+            digest: next.digest()?,
+            next,
+            answers: Answers::new(),
+            metrics,
+            is_reported: false,
             transport: BufWriter::with_capacity(GATHERED, transport),
             descriptor,
             socket: Arc::new(SocketDigest::from_raw_fd(descriptor)),
@@ -63,6 +90,35 @@ impl OriginStream {
             first_byte_at: None,
             total_at: None,
             timer: None,
+        })
+    }
+
+    /// Begins a request if one was announced. Anything that came before it would be taken for its
+    /// answer.
+    fn begin(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let Some(is_head) = self.next.take() else { return Ok(()) };
+        if !self.answers.are_complete() {
+            return Err(NotSent::Unsolicited.into());
+        }
+        match self.transport.get_mut().standing(context) {
+            Standing::Quiet => self.answers.expect(is_head),
+            Standing::Closed => return Err(NotSent::Closed.into()),
+            Standing::Unsolicited => return Err(NotSent::Unsolicited.into()),
+        }
+        Ok(())
+    }
+
+    /// Leaves in the buffer what may be handed on of the bytes from `start`.
+    fn judge(&mut self, buffer: &mut ReadBuf<'_>, start: usize) -> io::Result<()> {
+        let (count, fault) = self.answers.judge(&buffer.filled()[start..]);
+        buffer.set_filled(start + count);
+        if fault == Some(Fault::Unsolicited) && !self.is_reported {
+            self.is_reported = true;
+            self.metrics.failed(UpstreamErrorKind::Unsolicited);
+        }
+        match fault {
+            Some(_) if count == 0 => Err(io::Error::new(io::ErrorKind::InvalidData, BadAnswer)),
+            _ => Ok(()),
         }
     }
 
@@ -100,12 +156,22 @@ impl AsyncRead for OriginStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.answers.are_spoilt() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, BadAnswer)));
+        }
+        // Pingora flushes a head and a chunk, but not a part of a body with a length.
+        if !self.transport.buffer().is_empty()
+            && let Poll::Ready(Err(error)) = Pin::new(&mut self.transport).poll_flush(context)
+        {
+            return Poll::Ready(Err(error));
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.transport).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => {
                 if buffer.filled().len() > before {
                     self.is_awaiting = false;
                     self.first_byte_at = None;
+                    self.judge(buffer, before)?;
                 }
                 Poll::Ready(Ok(()))
             }
@@ -126,6 +192,7 @@ impl AsyncWrite for OriginStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.begin(context)?;
         let written = Pin::new(&mut self.transport).poll_write(context, bytes);
         self.sent(&written);
         written
@@ -136,6 +203,7 @@ impl AsyncWrite for OriginStream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.begin(context)?;
         let written = Pin::new(&mut self.transport).poll_write_vectored(context, slices);
         self.sent(&written);
         written
@@ -196,7 +264,7 @@ impl GetTimingDigest for OriginStream {
 
 impl GetProxyDigest for OriginStream {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
+        Some(self.digest.clone())
     }
 }
 

@@ -162,13 +162,12 @@ fn a_tunnel_is_not_under_way_for_ever() {
         if exchange.request.target != "/tunnel" {
             return exchange.answer("200 OK", "hello");
         }
-        exchange
-            .send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
+        exchange.switch_protocols()?;
         exchange.echo()
     });
     let gateway = limited(&origin, "requests: { in_flight: 1, reserve: 0 }");
     let mut tunnel = gateway.connect();
-    let handshake = honest("/tunnel").field("Upgrade", "websocket").field("Connection", "Upgrade");
+    let handshake = honest("/tunnel").websocket();
     tunnel.send(handshake.bytes());
     assert_eq!(tunnel.head().status, 101);
     tunnel.send("ping");

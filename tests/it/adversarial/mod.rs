@@ -9,10 +9,12 @@
 //! | too much of anything | `sizes` |
 //! | floods: by address, device, token; of connections; of failures | `rates`, `connections`, `offenders` |
 //! | the token: algorithms, claims, segments, payloads, key ids, binding | `token` |
+//! | origins that answer oddly, late, or to nobody | `answers` |
 //!
 //! Origins that fail are in `origin_failures` and `origins`, broken reloads and successors in
 //! `lifecycle`, what logs hold in `secrecy`.
 
+mod answers;
 mod connections;
 mod frames;
 mod http;

@@ -347,14 +347,12 @@ fn an_answer_without_a_body_announces_none() {
 fn a_websocket_becomes_a_tunnel_until_one_side_hangs_up() {
     let origin = Origin::troubled(|exchange| {
         assert_eq!(exchange.request.values("upgrade"), ["websocket"]);
-        exchange
-            .send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
+        exchange.switch_protocols()?;
         exchange.echo()
     });
     let gateway = gateway_before(&origin);
     let mut client = gateway.connect();
-    let handshake = get("/chat").field("Connection", "Upgrade").field("Upgrade", "websocket");
-    let response = client.ask(&handshake.field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="));
+    let response = client.ask(&get("/chat").websocket());
     assert_eq!(response.status, 101);
     assert_eq!(response.values("upgrade"), ["websocket"]);
     for frame in ["\u{81}\u{2}hi", "GET / HTTP/1.1\r\n\r\n", &"x".repeat(100_000)] {

@@ -10,6 +10,7 @@ mod metrics;
 mod origin;
 pub mod tls;
 pub mod tokens;
+pub mod websocket;
 mod wire;
 
 use std::time::{Duration, Instant};

@@ -126,8 +126,7 @@ const HALF: usize = 300_000;
 fn respond(exchange: &mut Exchange<'_>, gate: &Gate) -> std::io::Result<Then> {
     let target = exchange.request.target.clone();
     if target.starts_with("/tunnel") {
-        exchange
-            .send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
+        exchange.switch_protocols()?;
         return exchange.echo();
     }
     exchange.body()?;
@@ -169,8 +168,7 @@ fn end_download(mut client: Client) {
 
 fn begin_tunnel(address: SocketAddr) -> Client {
     let mut client = Client::connect(address);
-    let handshake = get("/tunnel").field("Connection", "Upgrade").field("Upgrade", "websocket");
-    assert_eq!(client.ask(&handshake.field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")).status, 101);
+    assert_eq!(client.ask(&get("/tunnel").websocket()).status, 101);
     assert_tunnel(&mut client, "before");
     client
 }

@@ -1,6 +1,7 @@
 //! Attacks on the HTTP layer, byte by byte. "Refused" means a 4xx and not one byte at the origin.
 
 mod forged_fields;
+mod look_alikes;
 mod methods_and_hosts;
 mod paths;
 mod smuggling;

@@ -99,7 +99,7 @@ fn chunked_over_http_1_0_is_refused() {
 }
 
 #[test]
-fn a_chunk_that_is_no_chunk_ends_the_connection_and_the_request_never_becomes_whole() {
+fn a_malformed_chunked_body_is_refused_and_the_request_never_becomes_whole() {
     let chunks = [
         "0x5\r\nhello\r\n",
         "+5\r\nhello\r\n",
@@ -110,57 +110,48 @@ fn a_chunk_that_is_no_chunk_ends_the_connection_and_the_request_never_becomes_wh
         "5\r\nhello\rX",
         "fffffffffffffffff\r\nhello\r\n",
         "10000000000000005\r\nhello\r\n",
+        "00000000000000005\r\nhello\r\n",
         "5\0\r\nhello\r\n",
         "5 5\r\nhello\r\n",
+        "5 \r\nhello\r\n",
         "5\nhello\n",
         "5\r\nhello\n",
+        "\r\nhello\r\n",
+        ";\r\nhello\r\n",
+        "5;a\nb\r\nhello\r\n",
+        "5;a\rb\r\nhello\r\n",
+        "5;\r\nhello\r\n",
+        "5;a=\"b\r\nhello\r\n",
+        "5\r\nhello\r\n0\r\njunk\r\n",
+        "5\r\nhello\r\n0\r\nX : y\r\n",
+        "5\r\nhello\r\n0\r\nX: y\n",
+        "5\r\nhello\r\n00\n\r\n",
     ];
+    // An origin that reads the body chunk by chunk fails over a body that is not whole.
+    let origin = Origin::troubled(|exchange| {
+        exchange.body()?;
+        exchange.answer("200 OK", "whole")
+    });
+    let gateway = gateway_before(&origin);
     let mut failed = Vec::new();
     for chunk in chunks {
-        // Read as the origin would, chunk by chunk, the script fails over what is not whole.
-        let origin = Origin::troubled(|exchange| {
-            exchange.body()?;
-            exchange.answer("200 OK", "whole")
-        });
-        let gateway = gateway_before(&origin);
-        let mut client = gateway.connect();
         let head = head_with_token("POST /victim HTTP/1.1", "Transfer-Encoding: chunked\r\n");
-        client.send(head + chunk + "0\r\n\r\n" + SMUGGLED);
-        let answer = latin1(&client.read_to_end());
-        let answers = answer.matches("HTTP/1.1 ").count();
-        if answers > 1 || !(answer.is_empty() || answer.starts_with("HTTP/1.1 400")) {
-            failed.push(format!("{chunk:?}: {answer}"));
+        let bytes = head.clone() + chunk + "0\r\n\r\n" + SMUGGLED;
+        for pieces in [vec![bytes.as_str()], vec![&bytes[..head.len()], &bytes[head.len()..]]] {
+            let mut client = gateway.connect();
+            // The gateway may have answered and closed before the second piece.
+            let _ = pieces.iter().try_for_each(|piece| client.try_send(piece));
+            let answer = latin1(&client.read_to_end());
+            if answer.matches("HTTP/1.1 ").count() != 1 || !answer.starts_with("HTTP/1.1 400") {
+                failed.push(format!("{chunk:?} in {}: {answer}", pieces.len()));
+            }
         }
         gateway.assert_serves(&origin);
-        assert_eq!(origin.count("/smuggled"), 0, "{chunk:?}");
     }
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
-}
-
-#[test]
-fn a_chunk_that_is_read_leniently_is_written_strictly_and_nothing_follows_it() {
-    // Pingora takes a size without digits for 0, and a line feed within an extension for a part of it.
-    let cases = [("\r\nhello\r\n", ""), (";\r\nhello\r\n", ""), ("5;a\nb\r\nhello\r\n", "hello")];
-    for (chunk, body) in cases {
-        let origin = Origin::new();
-        let gateway = gateway_before(&origin);
-        let mut client = gateway.connect();
-        let head = head_with_token("POST /odd HTTP/1.1", "Transfer-Encoding: chunked\r\n");
-        client.send(head + chunk + "0\r\n\r\n" + SMUGGLED);
-        let answer = latin1(&client.read_to_end());
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{chunk:?}: {answer}");
-        gateway.assert_serves(&origin);
-        for request in origin.requests().iter().filter(|request| request.target != "/honest") {
-            assert_eq!(
-                (request.target.as_str(), latin1(&request.body).as_str()),
-                ("/odd", body),
-                "{chunk:?}"
-            );
-        }
-        let heads: usize = origin.requests().iter().map(|request| request.head.len()).sum();
-        // The body again, and its end: as the shortest chunks can say it.
-        let framed = if body.is_empty() { 5 } else { 15 };
-        assert!(origin.bytes() <= (heads + framed) as u64, "{chunk:?}: {} bytes", origin.bytes());
+    assert_eq!(origin.count("/smuggled"), 0);
+    for request in origin.requests() {
+        assert!(b"hello".starts_with(&request.body), "{}", request.body.escape_ascii());
     }
 }
 

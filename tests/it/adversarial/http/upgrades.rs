@@ -1,7 +1,8 @@
 //! Threat 1: an `Upgrade` field of any value, on any protocol version, skips nothing.
 
 use super::{assert_malformed, assert_only_honest, head_with_token};
-use crate::harness::{Origin, Then, gateway_before, latin1, tokens};
+use crate::harness::websocket::{HANDSHAKE, SWITCH};
+use crate::harness::{Http2Client, Message, Origin, Then, gateway_before, latin1, tokens};
 
 const PROTOCOLS: [&str; 9] =
     ["websocket", "WebSocket", "h2c", "H2C", "TLS/1.0", "anything", "h2c, websocket", "websocket, h2c", ""];
@@ -16,10 +17,7 @@ fn willing() -> Origin {
         match exchange.request.values("upgrade").first() {
             None => exchange.answer("200 OK", "hello"),
             Some(protocol) => {
-                let head = format!(
-                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
-                );
-                exchange.send(head)?;
+                exchange.send(SWITCH.replace("websocket", protocol))?;
                 exchange.echo()
             }
         }
@@ -95,7 +93,7 @@ fn an_upgrade_over_http_1_0_is_an_ordinary_request() {
     let origin = willing();
     let gateway = gateway_before(&origin);
     let mut client = gateway.connect();
-    client.send(head_with_token("GET /chat HTTP/1.0", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    client.send(head_with_token("GET /chat HTTP/1.0", HANDSHAKE));
     assert_eq!(client.response().status, 200);
     assert!(!origin.only_request().has("upgrade"));
     gateway.assert_serves(&origin);
@@ -108,7 +106,7 @@ fn a_request_pipelined_behind_an_upgrade_that_the_origin_does_not_take_is_droppe
     for body in ["", "Content-Length: 0\r\n", "Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n"] {
         for authorised in [true, false] {
             let before = origin.bytes();
-            let upgrade = format!("Connection: Upgrade\r\nUpgrade: websocket\r\n{body}");
+            let upgrade = format!("{HANDSHAKE}{body}");
             let sent_body = match body {
                 "Content-Length: 4\r\n" => "body",
                 "Transfer-Encoding: chunked\r\n" => "4\r\nbody\r\n0\r\n\r\n",
@@ -138,7 +136,7 @@ fn bytes_sent_after_the_origin_declined_the_upgrade_are_verified_as_requests() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let mut client = gateway.connect();
-    client.send(head_with_token("GET /honest HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    client.send(head_with_token("GET /honest HTTP/1.1", HANDSHAKE));
     assert_eq!(client.response().status, 200);
     // Either the connection is closed, or this is a request like any other.
     if client.try_send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").is_ok() {
@@ -169,18 +167,95 @@ fn the_preface_of_http_2_on_the_plain_listener_is_refused() {
 fn a_tunnel_ends_with_the_connection_and_is_never_used_again() {
     let origin = Origin::scripted(|exchange| {
         if exchange.request.has("upgrade") {
-            exchange.send(
-                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-            )?;
+            exchange.switch_protocols()?;
             return Ok(Then::Close);
         }
         exchange.answer("200 OK", "hello")
     });
     let gateway = gateway_before(&origin);
     let mut client = gateway.connect();
-    client.send(head_with_token("GET /chat HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    client.send(head_with_token("GET /chat HTTP/1.1", HANDSHAKE));
     assert_eq!(client.response().status, 101);
     client.assert_closed();
     gateway.assert_serves(&origin);
     assert_eq!(origin.requests()[1].connection, 1);
+}
+
+#[test]
+fn an_incomplete_handshake_is_an_ordinary_request() {
+    let origin = willing();
+    let gateway = gateway_before(&origin);
+    let without = |line: &str| HANDSHAKE.replace(&format!("{line}\r\n"), "");
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let handshakes = [
+        "Upgrade: websocket\r\n".to_owned(),
+        without("Connection: Upgrade"),
+        HANDSHAKE.replace("Connection: Upgrade", "Connection: keep-alive"),
+        without("Sec-WebSocket-Version: 13"),
+        HANDSHAKE.replace("Version: 13", "Version: 8"),
+        HANDSHAKE.replace("Version: 13", "Version: 13, 8"),
+        format!("{HANDSHAKE}Sec-WebSocket-Version: 13\r\n"),
+        without(key),
+        HANDSHAKE.replace("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="),
+        HANDSHAKE.replace("dGhlIHNhbXBsZSBub25jZQ==", "not base64"),
+        HANDSHAKE.replace("dGhlIHNhbXBsZSBub25jZQ==", ""),
+        format!("{HANDSHAKE}{key}\r\n"),
+        format!("{HANDSHAKE}Upgrade: websocket\r\n"),
+    ];
+    for handshake in &handshakes {
+        let mut client = gateway.connect();
+        client.send(head_with_token("GET /chat HTTP/1.1", handshake));
+        let response = client.response();
+        assert_eq!((response.status, response.text().as_str()), (200, "hello"), "{handshake:?}");
+        assert!(!origin.requests().pop().unwrap().has("upgrade"), "{handshake:?}");
+    }
+    assert_eq!(origin.count("/chat"), handshakes.len());
+}
+
+#[test]
+fn a_101_that_does_not_answer_the_handshake_is_502_and_opens_no_tunnel() {
+    let accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+    let switches = [
+        SWITCH.replace(accept, ""),
+        SWITCH.replace("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        SWITCH.replace("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "S3PPLMBITXAQ9KYGZZHZRBK+XOO="),
+        SWITCH.replace(accept, &accept.repeat(2)),
+        SWITCH.replace("Upgrade: websocket\r\n", ""),
+        SWITCH.replace("Upgrade: websocket", "Upgrade: h2c"),
+        SWITCH.replace("Connection: Upgrade\r\n", ""),
+    ];
+    for (index, switch) in switches.into_iter().enumerate() {
+        let answer = switch.clone();
+        let origin = Origin::troubled(move |exchange| {
+            exchange.send(&answer)?;
+            exchange.wait_for_hangup()
+        });
+        let gateway = gateway_before(&origin);
+        let mut client = gateway.connect();
+        client.send(head_with_token("GET /chat HTTP/1.1", HANDSHAKE));
+        let response = client.response();
+        assert_eq!((response.status, response.text().as_str()), (502, "{}"), "{index}: {switch}");
+        origin.wait_until("the end", |record| record.ended == 1);
+        gateway.assert_serves(&origin);
+    }
+}
+
+#[test]
+fn a_101_without_a_handshake_is_502_on_every_route_and_protocol() {
+    let origin = Origin::troubled(|exchange| {
+        exchange.switch_protocols()?;
+        exchange.wait_for_hangup()
+    });
+    let gateway = super::super::configured(&origin, "routes: [ { path: /, policy: open } ]\n");
+    let mut client = gateway.connect();
+    client.send("GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.response().status, 502);
+    client.assert_closed();
+    let mut client = gateway.connect();
+    client.send("GET /open HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!(client.response().status, 502);
+    let mut client = Http2Client::connect(gateway.address());
+    assert_eq!(client.ask(&Message::get("/open")).status, 502);
+    // The connection has its limits still, and serves.
+    assert_eq!(client.ask(&Message::get("/honest")).status, 200);
 }

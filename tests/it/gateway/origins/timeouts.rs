@@ -14,9 +14,7 @@ fn halting(exchange: &mut Exchange<'_>) -> std::io::Result<Then> {
     match exchange.request.target.as_str() {
         "/silent" => exchange.wait_for_hangup(),
         "/tunnel" => {
-            exchange.send(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
-            )?;
+            exchange.switch_protocols()?;
             exchange.echo()
         }
         _ => {
@@ -90,8 +88,7 @@ fn a_tunnel_may_be_silent_for_longer_than_an_answer() {
     let origin = Origin::scripted(halting);
     let gateway = gateway(&format!("{}, first_byte_timeout: 400ms, total_timeout: 700ms", at(&[&origin])));
     let mut client = gateway.connect();
-    let handshake = get("/tunnel").field("Connection", "Upgrade").field("Upgrade", "websocket");
-    assert_eq!(client.ask(&handshake.field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")).status, 101);
+    assert_eq!(client.ask(&get("/tunnel").websocket()).status, 101);
     for text in ["before", "after"] {
         client.send(text);
         assert_eq!(client.exactly(text.len()), text.as_bytes());

@@ -1,0 +1,188 @@
+//! The answers on one connection to an origin, judged before Pingora parses them.
+
+use crate::http::{AnswerBody, AnswerReader, BodyReader, ChunkedReader};
+
+/// Interim answers (1xx) before the final one. More of them only cost work.
+const MAX_INTERIM: usize = 32;
+
+/// Why bytes of an origin are not handed on. The connection is of no use any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The answer is malformed or ambiguous.
+    Malformed,
+    /// No request asked for these bytes: they may belong to an answer that another client waits for.
+    Unsolicited,
+}
+
+/// Follows the answers on one connection.
+#[derive(Debug)]
+pub(super) struct Answers(State);
+
+#[derive(Debug)]
+enum State {
+    /// No answer is expected.
+    Quiet,
+    /// A head is expected. `seen` holds the bytes of a head that arrives in parts.
+    Head {
+        is_head: bool,
+        reader: AnswerReader,
+        seen: Vec<u8>,
+        interim: usize,
+    },
+    Body(BodyReader),
+    /// The connection is of no use any more.
+    Spoilt(Fault),
+}
+
+impl Answers {
+    pub fn new() -> Self {
+        Self(State::Quiet)
+    }
+
+    /// Whether the last answer is complete and nothing has followed it.
+    pub fn are_complete(&self) -> bool {
+        matches!(self.0, State::Quiet)
+    }
+
+    /// Whether the connection is of no use any more.
+    pub fn are_spoilt(&self) -> bool {
+        matches!(self.0, State::Spoilt(_))
+    }
+
+    /// A request is sent next; `is_head` if its method is `HEAD`.
+    pub fn expect(&mut self, is_head: bool) {
+        self.0 = State::head(is_head, 0);
+    }
+
+    /// The number of bytes that may be handed on, and what is wrong with the byte behind them.
+    pub fn judge(&mut self, bytes: &[u8]) -> (usize, Option<Fault>) {
+        let mut count = 0;
+        while count < bytes.len() {
+            match self.0.judge(&bytes[count..]) {
+                Ok(length) => count += length,
+                Err(fault) => {
+                    self.0 = State::Spoilt(fault);
+                    return (count, Some(fault));
+                }
+            }
+        }
+        (count, None)
+    }
+}
+
+impl State {
+    fn head(is_head: bool, interim: usize) -> Self {
+        State::Head { is_head, reader: AnswerReader::new(is_head), seen: Vec::new(), interim }
+    }
+
+    /// The length of the good part at the start of `bytes`.
+    fn judge(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        match self {
+            State::Quiet => Err(Fault::Unsolicited),
+            State::Spoilt(fault) => Err(*fault),
+            State::Head { is_head, reader, seen, interim } => {
+                let before = seen.len();
+                let head = if before == 0 {
+                    reader.advance(bytes)
+                } else {
+                    seen.extend_from_slice(bytes);
+                    reader.advance(seen)
+                };
+                let Some(head) = head.map_err(|_| Fault::Malformed)? else {
+                    if before == 0 {
+                        seen.extend_from_slice(bytes);
+                    }
+                    return Ok(bytes.len());
+                };
+                *self = match head.body {
+                    _ if head.is_interim() && *interim == MAX_INTERIM => return Err(Fault::Malformed),
+                    _ if head.is_interim() => State::head(*is_head, *interim + 1),
+                    AnswerBody::Empty | AnswerBody::Length(0) => State::Quiet,
+                    AnswerBody::Length(length) => State::Body(BodyReader::Length(length)),
+                    AnswerBody::Chunked => State::Body(BodyReader::Chunked(ChunkedReader::of_answer())),
+                    AnswerBody::UntilClose | AnswerBody::Tunnel => State::Body(BodyReader::Endless),
+                };
+                Ok(head.length - before)
+            }
+            State::Body(body) => {
+                let (count, judged) = body.count(bytes);
+                if count == 0 && judged.is_err() {
+                    return Err(Fault::Malformed);
+                }
+                if body.is_done() {
+                    *self = State::Quiet;
+                }
+                Ok(count)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes that are handed on, and the fault. Checks that bytes that arrive one at a time give the
+    /// same complete answers.
+    fn judge(is_head: bool, bytes: &str) -> (String, Option<Fault>) {
+        let mut answers = Answers::new();
+        answers.expect(is_head);
+        let (count, fault) = answers.judge(bytes.as_bytes());
+        let mut piecemeal = Answers::new();
+        piecemeal.expect(is_head);
+        let found = bytes.as_bytes().chunks(1).map(|byte| piecemeal.judge(byte).1).find(Option::is_some);
+        assert_eq!(found.flatten(), fault, "{bytes:?}");
+        (bytes[..count].to_owned(), fault)
+    }
+
+    const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+    #[test]
+    fn whole_answers_are_handed_on() {
+        for (is_head, answer) in [
+            (false, HELLO.to_owned()),
+            (false, format!("{CHUNKED}5\r\nhello\r\n0\r\n\r\n")),
+            (false, format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n{HELLO}")),
+            (false, "HTTP/1.0 200 OK\r\n\r\nanything".to_owned()),
+            (false, "HTTP/1.1 204 No Content\r\n\r\n".to_owned()),
+            (true, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned()),
+        ] {
+            assert_eq!(judge(is_head, &answer), (answer, None));
+        }
+    }
+
+    #[test]
+    fn bytes_behind_an_answer_are_kept_back() {
+        for (is_head, answer, rest) in [
+            (false, HELLO.to_owned(), HELLO),
+            (false, HELLO.to_owned(), "\r\n"),
+            (false, format!("{CHUNKED}0\r\n\r\n"), HELLO),
+            (false, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n".to_owned(), "hello"),
+            (true, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned(), "hello"),
+        ] {
+            assert_eq!(judge(is_head, &format!("{answer}{rest}")), (answer, Some(Fault::Unsolicited)));
+        }
+        assert_eq!(Answers::new().judge(b"HTTP"), (0, Some(Fault::Unsolicited)));
+    }
+
+    #[test]
+    fn a_malformed_answer_is_not_handed_on_and_the_connection_is_spoilt() {
+        let mut answers = Answers::new();
+        answers.expect(false);
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\n";
+        assert_eq!(answers.judge(head), (0, Some(Fault::Malformed)));
+        assert_eq!(answers.judge(HELLO.as_bytes()), (0, Some(Fault::Malformed)));
+        assert!(!answers.are_complete());
+        let body = format!("{CHUNKED}5\r\nhello");
+        assert_eq!(judge(false, &format!("{body}junk")), (body, Some(Fault::Malformed)));
+    }
+
+    #[test]
+    fn interim_answers_are_limited() {
+        let interim = "HTTP/1.1 103 Early Hints\r\n\r\n";
+        let most = interim.repeat(MAX_INTERIM);
+        assert_eq!(judge(false, &format!("{most}{HELLO}")).1, None);
+        assert_eq!(judge(false, &format!("{most}{interim}")), (most, Some(Fault::Malformed)));
+    }
+}

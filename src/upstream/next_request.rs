@@ -1,0 +1,43 @@
+//! The word of the request that a connection carries next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use http::{Method, StatusCode};
+use pingora_core::protocols::Digest;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_http::ResponseHeader;
+
+const NOTHING: u8 = 0;
+const HEAD: u8 = 1;
+const OTHER: u8 = 2;
+
+/// Tells an [`OriginStream`](super::OriginStream) that a request begins. Pingora shows a stream only
+/// bytes: which of them begin a request, and whether an answer to it has a body, it does not say.
+#[derive(Debug, Default)]
+pub struct NextRequest(AtomicU8);
+
+impl NextRequest {
+    /// Announces a request on the connection of this digest. Connections that are not an `OriginStream`
+    /// need no announcement.
+    pub fn announce(digest: &Digest, method: &Method) {
+        let user_data = digest.proxy_digest.as_ref().and_then(|digest| digest.user_data.as_ref());
+        if let Some(next) = user_data.and_then(|data| data.downcast_ref::<Arc<Self>>()) {
+            next.0.store(if method == Method::HEAD { HEAD } else { OTHER }, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a request was announced, and if so, whether it is a `HEAD`.
+    pub(super) fn take(&self) -> Option<bool> {
+        match self.0.swap(NOTHING, Ordering::Relaxed) {
+            NOTHING => None,
+            announced => Some(announced == HEAD),
+        }
+    }
+
+    /// The digest by which [`NextRequest::announce`] finds it.
+    pub(super) fn digest(self: &Arc<Self>) -> pingora_core::Result<Arc<ProxyDigest>> {
+        let response = ResponseHeader::build(StatusCode::OK, Some(0))?;
+        Ok(Arc::new(ProxyDigest::new(Box::new(response), Some(Box::new(self.clone())))))
+    }
+}

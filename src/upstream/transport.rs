@@ -1,0 +1,91 @@
+//! The socket of a connection to an origin, perhaps with TLS over it.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
+
+/// What has happened on a connection on which nothing was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Quiet,
+    /// The origin has closed the connection.
+    Closed,
+    /// The origin has sent something.
+    Unsolicited,
+}
+
+/// A socket, perhaps with TLS over it.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync {
+    /// Looks whether anything has come in. After anything but [`Standing::Quiet`] the connection is of
+    /// no use.
+    fn standing(&mut self, context: &mut Context<'_>) -> Standing;
+}
+
+impl Transport for TcpStream {
+    fn standing(&mut self, _context: &mut Context<'_>) -> Standing {
+        peek(self)
+    }
+}
+
+impl Transport for UnixStream {
+    fn standing(&mut self, _context: &mut Context<'_>) -> Standing {
+        peek(self)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Transport for TlsStream<S> {
+    /// Only TLS tells data from a new session ticket.
+    fn standing(&mut self, context: &mut Context<'_>) -> Standing {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        match Pin::new(self).poll_read(context, &mut buffer) {
+            Poll::Pending => Standing::Quiet,
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => Standing::Unsolicited,
+            Poll::Ready(Ok(()) | Err(_)) => Standing::Closed,
+        }
+    }
+}
+
+/// Asks the kernel: what tokio knows of the socket may be older than the last bytes.
+fn peek(socket: &impl AsFd) -> Standing {
+    let mut byte = [0_u8];
+    match recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, 0)) => Standing::Closed,
+        Ok(_) => Standing::Unsolicited,
+        Err(Errno::AGAIN | Errno::INTR) => Standing::Quiet,
+        Err(_) => Standing::Closed,
+    }
+}
+
+/// A request was not sent, because its connection was of no use any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// The origin has closed the connection.
+    Closed,
+    /// The origin has sent something that no request asked for.
+    Unsolicited,
+}
+
+impl std::fmt::Display for NotSent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            NotSent::Closed => "the origin had closed the connection before the request was sent",
+            NotSent::Unsolicited => "the origin had sent something before the request was sent",
+        })
+    }
+}
+
+impl std::error::Error for NotSent {}
+
+impl From<NotSent> for io::Error {
+    fn from(why: NotSent) -> Self {
+        io::Error::new(io::ErrorKind::ConnectionReset, why)
+    }
+}
