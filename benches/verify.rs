@@ -42,12 +42,12 @@ fn main() -> Result<(), Failed> {
 /// Each algorithm, and the daily case: HS256 with a bound header.
 fn algorithms(bench: Bench) -> Result<(), Failed> {
     println!("{:32} {:>10} {:>14} {:>7}", "accepted token", "ours", "jsonwebtoken", "ratio");
-    for algorithm in Algorithm::ALL {
+    for algorithm in [Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256] {
         let keys = Keys::new(algorithm)?;
         let token = keys.sign(&claims())?;
         let (verifier, theirs) = (Verifier::new(vec![keys.ours]), (keys.decoding, validation(keys.theirs)));
         bench.compare(
-            algorithm.name(),
+            algorithm.label(),
             || ours(&verifier, Strategy::Token, &token),
             || rival(&theirs, &token).is_some(),
         )?;
@@ -67,7 +67,7 @@ fn algorithms(bench: Bench) -> Result<(), Failed> {
 fn refusals(bench: Bench) -> Result<(), Failed> {
     println!("\n{:32} {:>10} {:>14} {:>7}", "refused token", "refused", "accepted", "ratio");
     let mut dearer = Vec::new();
-    for algorithm in Algorithm::ALL {
+    for algorithm in [Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256] {
         let keys = Keys::new(algorithm)?;
         let good = keys.sign(&claims())?;
         // The genuine signature of another payload: all arithmetic has to be done.
@@ -76,7 +76,7 @@ fn refusals(bench: Bench) -> Result<(), Failed> {
         let (_, signature) = another.rsplit_once('.').ok_or("segments")?;
         let wrong = format!("{head}.{signature}");
         let verifier = Verifier::new(vec![keys.ours]);
-        let name = format!("{} of {}", Rejection::BadSignature.label(), algorithm.name());
+        let name = format!("{} of {}", Rejection::BadSignature.label(), algorithm.label());
         let ratio = bench.compare(
             &name,
             || verdict(&verifier, Strategy::Token, &wrong) == Some(Rejection::BadSignature),
@@ -234,7 +234,7 @@ impl Keys {
                     theirs: jsonwebtoken::Algorithm::RS256,
                     encoding: EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes())?,
                     decoding: DecodingKey::from_rsa_pem(public.as_bytes())?,
-                    ours: Key::rs256_from_pem(&public)?,
+                    ours: Key::from_pem(Algorithm::Rs256, &public)?,
                 })
             }
             Algorithm::Es256 => {
@@ -245,9 +245,10 @@ impl Keys {
                     theirs: jsonwebtoken::Algorithm::ES256,
                     encoding: EncodingKey::from_ec_der(pair.to_pkcs8v1()?.as_ref()),
                     decoding: DecodingKey::from_ec_pem(public.as_bytes())?,
-                    ours: Key::es256_from_pem(&public)?,
+                    ours: Key::from_pem(Algorithm::Es256, &public)?,
                 })
             }
+            other => Err(format!("{} is not measured", other.label()).into()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Token binding: a token that is good for one user's header value only.
+//! Token binding: a token that is good only together with certain header values.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::json::Scalar;
+use super::status;
 use super::{Presented, Rejection, trim};
 
 /// What to do with a token that has no binding claim although binding is required.
@@ -21,11 +22,11 @@ pub enum MissingClaim {
 /// How tokens are bound.
 #[derive(Clone, Debug)]
 pub struct BindingRules {
-    /// The claim with the hash; `pay` unless configured otherwise.
+    /// The claim with the hash. The default is `pay`.
     pub claim: String,
-    /// How many headers are bound, in order; at least one.
+    /// How many headers are bound: at least one.
     pub headers: usize,
-    /// What becomes of a token without the claim.
+    /// What happens to a token without the claim.
     pub missing_claim: MissingClaim,
 }
 
@@ -49,7 +50,11 @@ impl BindingRules {
         };
         let mut hash = Sha256::new();
         for index in 0..self.headers {
-            hash.update(bound_value(bound(index))?);
+            let value = bound_value(bound(index))?;
+            if status::stands_for_secret(value) {
+                return Err(Rejection::StatusInBoundHeader);
+            }
+            hash.update(value);
         }
         let expected = encode(hash);
         match claimed {

@@ -1,28 +1,30 @@
-//! The claims of an authentic token (RFC 7519 §4), and which of them are judged.
+//! The claims of a token whose signature is good (RFC 7519 §4), and the rules for them.
 
 use std::borrow::Cow;
 
 use super::json::{self, Scalar};
 use super::{Rejection, UnixTime};
 
-/// The claims that verification or the access log look at; all others are ignored.
+/// The claims that verification or the access log use.
 #[derive(Debug, Default)]
 pub(super) struct Claims<'a> {
     expiry: Option<Scalar<'a>>,
     not_before: Option<Scalar<'a>>,
     issuer: Option<Scalar<'a>>,
     audience: Option<Scalar<'a>>,
-    /// The claim with the binding hash, under its configured name.
+    /// The claim with the binding hash, which has a configured name.
     pub binding: Option<Scalar<'a>>,
+    /// Whether there is a claim `ipk`.
+    pub has_install_key: bool,
     device_id: Option<Scalar<'a>>,
     response_code: Option<Scalar<'a>>,
 }
 
-/// The claim names with a meaning of their own, which the binding claim cannot take.
-pub const RESERVED_CLAIMS: [&str; 6] = ["exp", "nbf", "iss", "aud", "did", "arc"];
+/// Claims that have another meaning, so that the binding hash cannot be in them.
+pub const RESERVED_CLAIMS: [&str; 8] = ["exp", "nbf", "iss", "aud", "did", "arc", "ipk", "mskid"];
 
 impl<'a> Claims<'a> {
-    /// Reads the payload; the binding hash stands in the claim `binding`.
+    /// Reads the payload. The binding hash is in the claim `binding`.
     pub fn parse(payload: &'a str, binding: &str) -> Result<Self, Rejection> {
         let mut claims = Self::default();
         json::members(payload, |name, value| {
@@ -33,6 +35,10 @@ impl<'a> Claims<'a> {
                 "aud" => &mut claims.audience,
                 "did" => &mut claims.device_id,
                 "arc" => &mut claims.response_code,
+                "ipk" => {
+                    claims.has_install_key = true;
+                    return Ok(());
+                }
                 name if name == binding => &mut claims.binding,
                 _ => return Ok(()),
             };
@@ -54,14 +60,14 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// What is demanded of the claims beside the signature.
+/// What the claims of a signed token must satisfy.
 #[derive(Clone, Debug, Default)]
 pub struct ClaimRules {
     /// Clock difference allowed for `exp` and `nbf`, in seconds.
     pub leeway: f64,
-    /// Accepted `iss` values; empty accepts any token, with or without `iss`.
+    /// Accepted `iss` values. If empty, any token is accepted, with or without `iss`.
     pub issuers: Vec<String>,
-    /// Accepted `aud` values, one of which the token must name; empty accepts any.
+    /// Accepted `aud` values. The token must name one of them. If empty, any token is accepted.
     pub audiences: Vec<String>,
 }
 

@@ -8,18 +8,19 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 /// More members than any genuine header or payload has.
 const MAX_MEMBERS: usize = 64;
 
-/// A member's value, as far as verification looks at values.
+/// A member's value, reduced to the types that verification uses.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Scalar<'a> {
     Text(Cow<'a, str>),
     Number(f64),
     /// An array of strings only; empty for an empty array.
     Texts(Vec<Cow<'a, str>>),
-    /// Null, booleans, objects, other arrays.
+    Null,
+    /// Booleans, objects, other arrays.
     Other,
 }
 
-/// Not a JSON object with unique names, or a value that the caller refused.
+/// The text is not a JSON object with unique names, or the caller refused a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Invalid;
 
@@ -64,7 +65,7 @@ impl<'a, F: FnMut(&str, Scalar<'a>) -> Result<(), Invalid>> Visitor<'a> for Memb
     }
 }
 
-/// A member's name; `Cow` alone would always be copied by serde.
+/// A member's name. serde would always copy a plain `Cow`.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'a> Deserialize<'a> for Name<'a> {
@@ -116,7 +117,7 @@ impl<'a> Visitor<'a> for ScalarVisitor {
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
+        Ok(Scalar::Null)
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut items: A) -> Result<Self::Value, A::Error> {
@@ -131,7 +132,7 @@ impl<'a> Visitor<'a> for ScalarVisitor {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        // Not `IgnoredAny`: that would skip values of any depth, and here the parser's limit counts.
+        // `IgnoredAny` would skip values of any depth. Reading them applies the parser's depth limit.
         while map.next_entry::<IgnoredAny, Scalar<'a>>()?.is_some() {}
         Ok(Scalar::Other)
     }
@@ -157,7 +158,7 @@ mod tests {
             ("a", Scalar::Text("x".into())),
             ("b", Scalar::Number(1.5)),
             ("c", Scalar::Texts(vec!["y".into(), "z".into()])),
-            ("d", Scalar::Other),
+            ("d", Scalar::Null),
             ("e", Scalar::Other),
         ];
         assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)));

@@ -1,163 +1,200 @@
-//! Keys that verify signatures, each pinned to one algorithm.
+//! Keys that verify the signatures of tokens, each pinned to one algorithm.
 
 use std::fmt;
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
+use aws_lc_rs::signature::ParsedPublicKey;
 use hmac::{Hmac, KeyInit, Mac};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject;
-use sha2::Sha256;
+use sha2::{Sha256, Sha384, Sha512};
+use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::Secret;
+use super::algorithm::{Algorithm, KeyType};
+use super::secret::Secret;
 
-/// A JWS signature algorithm (RFC 7518 §3.1) that Approov uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// HMAC with SHA-256 and the account secret: Approov's default.
-    Hs256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-}
-
-impl Algorithm {
-    /// Every algorithm.
-    pub const ALL: [Algorithm; 3] = [Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256];
-
-    /// The name in a JOSE header and in the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Algorithm::Hs256 => "HS256",
-            Algorithm::Rs256 => "RS256",
-            Algorithm::Es256 => "ES256",
-        }
-    }
-
-    /// The algorithm of that exact name (RFC 7515 §4.1.1: names are case-sensitive).
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
-    }
+/// What a token that a key verifies proves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// The app is genuine.
+    #[default]
+    Attested,
+    /// The app failed attestation: the token explains a refusal and is never accepted.
+    FailedAttestation,
 }
 
 /// A key prepared once, for many verifications.
 pub struct Key {
     id: Option<Box<str>>,
+    algorithm: Algorithm,
+    role: Role,
     material: Material,
 }
 
+/// An HMAC state has already taken in the key, so that a token costs only its own blocks.
 enum Material {
-    /// The HMAC state after the inner and outer pads, so that a token costs only its own blocks.
     Hs256(Hmac<Sha256>),
-    Rs256(ParsedPublicKey),
-    Es256(ParsedPublicKey),
+    Hs384(Hmac<Sha384>),
+    Hs512(Hmac<Sha512>),
+    Public(ParsedPublicKey),
 }
 
 impl Key {
     /// An HS256 key from the account secret.
     pub fn hs256(secret: &Secret) -> Self {
-        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104 §2)")]
-        let state = Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
-        Self { id: None, material: Material::Hs256(state) }
+        Self::of(Algorithm::Hs256, Material::Hs256(hmac_state(secret)))
     }
 
-    /// An RS256 key from a PEM `PUBLIC KEY` (SubjectPublicKeyInfo) of 2048 to 8192 bits.
+    /// A key for one of the HMAC algorithms.
     ///
     /// # Errors
-    /// [`KeyError`] when the text is not such a key.
-    pub fn rs256_from_pem(pem: &str) -> Result<Self, KeyError> {
-        let der = public_key_der(pem)?;
-        let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &der)
-            .map_err(|_| KeyError::WrongType(Algorithm::Rs256))?;
-        Ok(Self { id: None, material: Material::Rs256(key) })
+    /// [`KeyError`] if the algorithm takes a public key, or if the secret is shorter than the hash.
+    pub fn from_secret(algorithm: Algorithm, secret: &Secret) -> Result<Self, KeyError> {
+        let material = match algorithm {
+            Algorithm::Hs256 => Material::Hs256(hmac_state(secret)),
+            Algorithm::Hs384 => Material::Hs384(hmac_state(secret)),
+            Algorithm::Hs512 => Material::Hs512(hmac_state(secret)),
+            _ => return Err(KeyError::WrongType(algorithm)),
+        };
+        if secret.as_bytes().len() < algorithm.min_secret() {
+            return Err(KeyError::ShortSecret(algorithm));
+        }
+        Ok(Self::of(algorithm, material))
     }
 
-    /// An ES256 key from a PEM `PUBLIC KEY` (SubjectPublicKeyInfo) on the curve P-256.
+    /// A key from a PEM `PUBLIC KEY` (SubjectPublicKeyInfo): RSA with 2048 to 8192 bits, or on the
+    /// algorithm's curve.
     ///
     /// # Errors
-    /// [`KeyError`] when the text is not such a key.
-    pub fn es256_from_pem(pem: &str) -> Result<Self, KeyError> {
-        let der = public_key_der(pem)?;
-        let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &der)
-            .map_err(|_| KeyError::WrongType(Algorithm::Es256))?;
-        Ok(Self { id: None, material: Material::Es256(key) })
+    /// [`KeyError`] if the text is not such a key.
+    pub fn from_pem(algorithm: Algorithm, pem: &str) -> Result<Self, KeyError> {
+        if pem.contains("PRIVATE KEY-----") {
+            return Err(KeyError::Private);
+        }
+        let der = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::NotPem)?;
+        // The library checks the length of an RSA key only when it verifies.
+        let is_short = algorithm.key_type() == KeyType::Rsa && rsa_bits(&der).is_none_or(|bits| bits < 2048);
+        if is_short {
+            return Err(KeyError::WrongType(algorithm));
+        }
+        Self::from_public_bytes(algorithm, &der)
     }
 
-    /// The same key, answering to tokens with this `kid` (and to tokens without one).
+    /// A key from a SubjectPublicKeyInfo, an RSAPublicKey (RFC 8017 §A.1.1), or an uncompressed point.
+    pub(super) fn from_public_bytes(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, KeyError> {
+        let verification = algorithm.verification().ok_or(KeyError::WrongType(algorithm))?;
+        let key = ParsedPublicKey::new(verification, bytes).map_err(|_| KeyError::WrongType(algorithm))?;
+        Ok(Self::of(algorithm, Material::Public(key)))
+    }
+
+    fn of(algorithm: Algorithm, material: Material) -> Self {
+        Self { id: None, algorithm, role: Role::Attested, material }
+    }
+
+    /// The same key, for tokens with this `kid` and for tokens without one.
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// The `kid` this key answers to; a key without one answers to any.
+    /// The same key in another role.
+    pub fn with_role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// The `kid` that selects this key. A key without an id serves any `kid`.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// The one algorithm this key is used with, whatever a token says.
+    /// The one algorithm of this key, whatever a token says.
     pub fn algorithm(&self) -> Algorithm {
-        match self.material {
-            Material::Hs256(_) => Algorithm::Hs256,
-            Material::Rs256(_) => Algorithm::Rs256,
-            Material::Es256(_) => Algorithm::Es256,
-        }
+        self.algorithm
     }
 
-    /// Whether `signature` over `message` is this key's; HMACs are compared in constant time.
+    /// What a token of this key proves.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether `signature` over `message` was made with this key. HMACs are compared in constant time.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.material {
-            Material::Hs256(state) => {
-                let mut mac = state.clone();
-                mac.update(message);
-                mac.verify_slice(signature).is_ok()
-            }
-            Material::Rs256(key) | Material::Es256(key) => key.verify_sig(message, signature).is_ok(),
+            Material::Hs256(state) => verifies(state, message, signature),
+            Material::Hs384(state) => verifies(state, message, signature),
+            Material::Hs512(state) => verifies(state, message, signature),
+            Material::Public(key) => key.verify_sig(message, signature).is_ok(),
         }
     }
+}
+
+fn rsa_bits(spki: &[u8]) -> Option<usize> {
+    let (_, spki) = SubjectPublicKeyInfo::from_der(spki).ok()?;
+    match spki.parsed().ok()? {
+        PublicKey::RSA(key) => Some(key.key_size()),
+        _ => None,
+    }
+}
+
+fn verifies<M: Mac + Clone>(state: &M, message: &[u8], signature: &[u8]) -> bool {
+    let mut mac = state.clone();
+    mac.update(message);
+    mac.verify_slice(signature).is_ok()
+}
+
+/// The state of an HMAC that has taken in the key.
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104 §2)")]
+pub(super) fn hmac_state<M: KeyInit>(secret: &Secret) -> M {
+    M::new_from_slice(secret.as_bytes()).expect("a key of any length")
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
             .field("id", &self.id)
-            .field("algorithm", &self.algorithm())
+            .field("algorithm", &self.algorithm)
+            .field("role", &self.role)
             .finish_non_exhaustive()
     }
 }
 
-fn public_key_der(pem: &str) -> Result<Vec<u8>, KeyError> {
-    if pem.contains("PRIVATE KEY-----") {
-        return Err(KeyError::Private);
-    }
-    SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes())
-        .map(|der| der.to_vec())
-        .map_err(|_| KeyError::NotPem)
-}
-
-/// Why a text is not a usable public key.
+/// Why a text is not a usable key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// No `-----BEGIN PUBLIC KEY-----` block.
+    /// There is no `-----BEGIN PUBLIC KEY-----` block.
     NotPem,
-    /// A private key, which has no business on a gateway.
+    /// A private key. The gateway only verifies.
     Private,
-    /// A public key, but not one for this algorithm.
+    /// A key of another type than this algorithm takes.
     WrongType(Algorithm),
+    /// A secret that is shorter than the algorithm's hash.
+    ShortSecret(Algorithm),
 }
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        match *self {
             KeyError::NotPem => f.write_str("there is no PEM block \"BEGIN PUBLIC KEY\""),
             KeyError::Private => {
                 f.write_str("this is a private key; the gateway verifies and needs the public key only")
             }
-            KeyError::WrongType(Algorithm::Hs256) => f.write_str("HS256 takes a secret, not a public key"),
-            KeyError::WrongType(Algorithm::Rs256) => {
-                f.write_str("this is not an RSA public key of 2048 to 8192 bits, which RS256 needs")
+            KeyError::WrongType(algorithm) => {
+                let name = algorithm.label();
+                match (algorithm.key_type(), algorithm.curve()) {
+                    (KeyType::Secret, _) => write!(f, "{name} takes a secret, not a public key"),
+                    (_, Some((curve, _))) => {
+                        write!(f, "this is not a public key on the curve {curve}, which {name} needs")
+                    }
+                    (_, None) => {
+                        write!(f, "this is not an RSA public key of 2048 to 8192 bits, which {name} needs")
+                    }
+                }
             }
-            KeyError::WrongType(Algorithm::Es256) => {
-                f.write_str("this is not a public key on the curve P-256, which ES256 needs")
+            KeyError::ShortSecret(algorithm) => {
+                let (name, least) = (algorithm.label(), algorithm.min_secret());
+                write!(f, "the secret is too short for {name}, which needs at least {least} bytes")
             }
         }
     }

@@ -1,59 +1,78 @@
 //! Verification of Approov tokens: is this request from a genuine app?
 //!
-//! Pure: no network, no environment, no log, no clock. A [`Verifier`] is built once from keys and
-//! rules; [`Verifier::verify`] takes what the request presented and the time, and answers with a
-//! [`Verdict`]. The cheap checks come first, and the payload of a token is not even decoded
-//! before its signature has been verified:
+//! This room is pure: no network, no environment, no log, no clock. A [`Verifier`] is built once from
+//! keys and rules. [`Verifier::verify`] takes the headers of a request and the time, and returns a
+//! [`Verdict`]. The cheap checks come first. The payload of a token is decoded only after its
+//! signature has been verified:
 //!
 //! 1. presence, size, status words;
 //! 2. the three segments and the JOSE header (`token`);
-//! 3. the key by `kid` and pinned algorithm, the signature (`keys`);
+//! 3. the key by `kid` and its algorithm, the signature (`keys`, `key_set`);
 //! 4. expiry and the other claims (`claims`);
 //! 5. the binding to other headers (`binding`).
+//!
+//! A route can ask for more: conditions on claims ([`Payload::check`]) and a signature over the
+//! request itself ([`message_signing`]).
 
+mod algorithm;
 mod binding;
 mod claims;
+mod content_digest;
 mod json;
+mod key_set;
 mod keys;
+pub mod message_signing;
+mod payload;
 mod rejection;
 mod secret;
 mod settings;
+mod status;
 mod token;
+mod unverified;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use algorithm::{Algorithm, KeyType};
 pub use binding::{BindingRules, MissingClaim, binding_hash};
 pub use claims::{ClaimRules, RESERVED_CLAIMS};
-pub use keys::{Algorithm, Key, KeyError};
+pub use content_digest::{BodyVerifier, ContentDigest, MalformedDigest};
+pub use key_set::{
+    KeySet, KeySetError, KeySetSource, MAX_KEY_SET, MAX_KEYS, SharedKeySet, SkipReason, SkippedKey,
+};
+pub use keys::{Key, KeyError, Role};
+pub use payload::{ClaimCondition, Demand, Payload, SigningClaims};
 pub use rejection::{Rejection, Rejections};
 pub use secret::{MIN_SECRET_BYTES, Secret, SecretError};
 pub use settings::ApproovSettings;
+pub use status::AppStatus;
+pub use unverified::Unverified;
 
 use claims::Claims;
 use token::{Header, MAX_SIGNATURE, Segments};
 
-/// The longest token accepted unless configured otherwise, in bytes. Tokens with every optional
-/// claim have some 700.
+/// The default limit for the length of a token, in bytes. Tokens with every optional claim have about
+/// 700.
 pub const DEFAULT_MAX_TOKEN_LENGTH: usize = 8 * 1024;
 
-/// What is asked of a token.
+/// What a route asks of a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
     /// Signature, expiry and the other claims.
     #[default]
     Token,
-    /// The same, and that the token is bound to the configured headers.
+    /// All that `Token` asks, and that the token is bound to the configured headers.
     TokenBinding,
 }
 
-/// How often a request carried a header, and its value.
+/// One header of a request: how often it was sent, and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presented<'r> {
-    /// Not at all.
+    /// The request does not have the header.
     Missing,
-    /// Once, with this value.
+    /// The request has the header once, with this value.
     Once(&'r [u8]),
-    /// More than once.
+    /// The request has the header more than once.
     Repeated,
 }
 
@@ -74,7 +93,7 @@ impl<'r> Presented<'r> {
 pub struct UnixTime(f64);
 
 impl UnixTime {
-    /// From the time since the epoch.
+    /// Converts the time since the epoch.
     pub fn since_epoch(elapsed: Duration) -> Self {
         Self(elapsed.as_secs_f64())
     }
@@ -89,27 +108,42 @@ impl UnixTime {
 pub struct Verdict<'r> {
     /// Why the request is not accepted, if it is not.
     pub rejection: Option<Rejection>,
-    /// Of an accepted token, the part that its signature covers: the token itself, whatever the
-    /// spelling of the signature.
-    pub signed: Option<&'r [u8]>,
-    /// Who signed for the request; known once the signature has been verified, also when a later
-    /// check rejects.
+    /// The accepted token, if there is one.
+    pub accepted: Option<Accepted<'r>>,
+    /// Who sent the request. Known as soon as a key verified the signature, also if a later check
+    /// rejects the token.
     pub device: Device,
+}
+
+/// An accepted token.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Accepted<'r> {
+    /// The part of the token that its signature covers. It is the same for every spelling of the
+    /// signature.
+    pub signed: &'r [u8],
+    /// The claims.
+    pub payload: Payload,
+    /// Whether the token has neither a binding hash nor an installation key, as those of Approov's
+    /// failover service, and that is accepted.
+    pub is_failover: bool,
 }
 
 /// What an authentic token tells about its sender. For logs and limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Device {
-    /// The claim `did`, when it is text.
+    /// The claim `did`, if it is text.
     pub id: Option<Box<str>>,
-    /// The claim `arc`, the attestation response code, when it is text.
+    /// The claim `arc`, the attestation response code, if it is text.
     pub response_code: Option<Box<str>>,
 }
 
-/// Verifies tokens against a set of keys and rules.
+/// Verifies tokens with keys and rules.
 #[derive(Debug)]
 pub struct Verifier {
+    /// Keys for tokens of failed attestations are at the end.
     keys: Vec<Key>,
+    key_sets: Vec<Arc<SharedKeySet>>,
+    accepts_failover: bool,
     prefix: Box<[u8]>,
     max_token_length: usize,
     claims: ClaimRules,
@@ -118,9 +152,12 @@ pub struct Verifier {
 
 impl Verifier {
     /// A verifier that accepts a token of any of `keys`, with default rules.
-    pub fn new(keys: Vec<Key>) -> Self {
+    pub fn new(mut keys: Vec<Key>) -> Self {
+        keys.sort_by_key(Key::role);
         Self {
             keys,
+            key_sets: Vec::new(),
+            accepts_failover: false,
             prefix: Box::default(),
             max_token_length: DEFAULT_MAX_TOKEN_LENGTH,
             claims: ClaimRules::default(),
@@ -128,32 +165,44 @@ impl Verifier {
         }
     }
 
-    /// With a scheme word such as `Bearer` that may precede the token, in any case; a token
-    /// without it is taken as well.
+    /// Adds key sets, which may be loaded and replaced later.
+    pub fn with_key_sets(mut self, key_sets: Vec<Arc<SharedKeySet>>) -> Self {
+        self.key_sets = key_sets;
+        self
+    }
+
+    /// Accepts the tokens of Approov's failover service, which have no binding hash and no
+    /// installation key.
+    pub fn with_failover(mut self) -> Self {
+        self.accepts_failover = true;
+        self
+    }
+
+    /// Allows a scheme word such as `Bearer` before the token, in any letter case.
     pub fn with_prefix(mut self, prefix: &str) -> Self {
         self.prefix = prefix.trim().as_bytes().into();
         self
     }
 
-    /// With another limit for the length of a token, in bytes.
+    /// Sets the limit for the length of a token, in bytes.
     pub fn with_max_token_length(mut self, bytes: usize) -> Self {
         self.max_token_length = bytes;
         self
     }
 
-    /// With other demands on the claims.
+    /// Sets the rules for the claims.
     pub fn with_claim_rules(mut self, rules: ClaimRules) -> Self {
         self.claims = rules;
         self
     }
 
-    /// With other rules for token binding.
+    /// Sets the rules for token binding.
     pub fn with_binding_rules(mut self, rules: BindingRules) -> Self {
         self.binding = rules;
         self
     }
 
-    /// The keys, in the order in which they are tried.
+    /// The configured keys without those of key sets, in the order in which they are tried.
     pub fn keys(&self) -> &[Key] {
         &self.keys
     }
@@ -163,8 +212,9 @@ impl Verifier {
         &self.binding.claim
     }
 
-    /// Judges one request: the value of its token header, the values of its bound headers (by
-    /// position in the configured list; asked for only if `strategy` wants them), the time.
+    /// Judges one request by the value of its token header, the values of its bound headers and the
+    /// time. `bound` takes the position in the configured list and is called only for
+    /// [`Strategy::TokenBinding`].
     pub fn verify<'r>(
         &self,
         strategy: Strategy,
@@ -173,8 +223,10 @@ impl Verifier {
         now: UnixTime,
     ) -> Verdict<'r> {
         let mut device = Device::default();
-        let judged = self.judge(strategy, token, bound, now, &mut device);
-        Verdict { rejection: judged.err(), signed: judged.ok(), device }
+        match self.judge(strategy, token, bound, now, &mut device) {
+            Ok(accepted) => Verdict { rejection: None, accepted: Some(accepted), device },
+            Err(rejection) => Verdict { rejection: Some(rejection), accepted: None, device },
+        }
     }
 
     fn judge<'r>(
@@ -184,27 +236,28 @@ impl Verifier {
         bound: impl Fn(usize) -> Presented<'r>,
         now: UnixTime,
         device: &mut Device,
-    ) -> Result<&'r [u8], Rejection> {
+    ) -> Result<Accepted<'r>, Rejection> {
         let token = self.bare_token(token)?;
-        let segments = Segments::split(token).ok_or_else(|| {
-            // Tokens never hold a comma: somebody joined two header lines into one.
-            if token.contains(&b',') { Rejection::RepeatedToken } else { Rejection::MalformedToken }
-        })?;
-        self.check_signature(&segments)?;
+        let segments = Segments::split(token).ok_or_else(|| explain_form(token))?;
+        let role = self.check_signature(&segments)?;
         let payload = token::decode_json(segments.payload)?;
         let claims = Claims::parse(&payload, &self.binding.claim)?;
         *device = Device {
             id: claims.device_id().map(Into::into),
             response_code: claims.response_code().map(Into::into),
         };
+        if role == Role::FailedAttestation {
+            return Err(Rejection::FailedAttestation);
+        }
         self.claims.check(&claims, now)?;
-        if strategy == Strategy::TokenBinding {
+        let is_failover = self.accepts_failover && claims.binding.is_none() && !claims.has_install_key;
+        if strategy == Strategy::TokenBinding && !is_failover {
             self.binding.check(claims.binding.as_ref(), bound)?;
         }
-        Ok(segments.signed)
+        Ok(Accepted { signed: segments.signed, payload: Payload::new(payload), is_failover })
     }
 
-    /// The token without white space and prefix, if the header holds something like one.
+    /// The value of the header without white space and prefix, unless it cannot be a token.
     fn bare_token<'r>(&self, token: Presented<'r>) -> Result<&'r [u8], Rejection> {
         let value = match token {
             Presented::Missing => return Err(Rejection::MissingToken),
@@ -237,41 +290,63 @@ impl Verifier {
         }
     }
 
-    /// Some configured key, chosen by `kid` and pinned to its algorithm, made the signature.
-    fn check_signature(&self, segments: &Segments<'_>) -> Result<(), Rejection> {
+    /// Verifies the signature with the keys that the `kid` selects and that have the `alg` of the
+    /// token. Returns the role of the key that verifies it.
+    fn check_signature(&self, segments: &Segments<'_>) -> Result<Role, Rejection> {
         let header = Header::parse(segments.header)?;
+        let sets: Vec<_> = self.key_sets.iter().map(|set| set.load()).collect();
+        let in_sets = sets.iter().flat_map(|set| set.iter().flat_map(|set| set.keys()));
+        // Keys in sets come first: those of failed attestations are at the end of the others.
+        let keys = in_sets.chain(&self.keys);
+        // A token whose key is not loaded yet says nothing about the client.
+        let is_complete = sets.iter().all(|set| set.is_some());
+        let unless_incomplete = |why| if is_complete { why } else { Rejection::KeysUnavailable };
+
         let kid = header.key_id.as_deref();
-        // A key without an id answers to every kid, unless another key has exactly that one.
-        let named = kid.is_some_and(|kid| self.keys.iter().any(|key| key.id() == Some(kid)));
-        let answers = |key: &&Key| match kid {
+        // A key without an id serves any kid, unless another key has exactly that id.
+        let is_named = kid.is_some_and(|kid| keys.clone().any(|key| key.id() == Some(kid)));
+        let serves = |key: &&Key| match kid {
             None => true,
-            Some(kid) if named => key.id() == Some(kid),
+            Some(kid) if is_named => key.id() == Some(kid),
             Some(_) => key.id().is_none(),
         };
-        if !self.keys.iter().any(|key| answers(&key)) {
-            return Err(Rejection::UnknownKey);
+        let mut serving = keys.filter(serves).peekable();
+        if serving.peek().is_none() {
+            return Err(unless_incomplete(Rejection::UnknownKey));
         }
-        let mut candidates =
-            self.keys.iter().filter(answers).filter(|key| key.algorithm() == header.algorithm).peekable();
+        let mut candidates = serving.filter(|key| key.algorithm() == header.algorithm).peekable();
         if candidates.peek().is_none() {
-            return Err(Rejection::UnsupportedAlgorithm);
+            return Err(unless_incomplete(Rejection::UnsupportedAlgorithm));
         }
         let mut buffer = [0; MAX_SIGNATURE];
         let signature = token::decode_signature(segments.signature, &mut buffer)?;
-        if candidates.any(|key| key.verifies(segments.signed, signature)) {
-            Ok(())
-        } else {
-            Err(Rejection::BadSignature)
-        }
+        candidates
+            .find(|key| key.verifies(segments.signed, signature))
+            .map(Key::role)
+            .ok_or_else(|| unless_incomplete(Rejection::BadSignature))
     }
 }
 
-/// Words such as `NO_APPROOV_SERVICE`, which SDKs send when they could not get a token.
+/// Why a text is not three segments.
+fn explain_form(token: &[u8]) -> Rejection {
+    if AppStatus::of_word(token).is_some() {
+        Rejection::ClientStatus
+    } else if token.contains(&b',') {
+        // A token has no comma: two header lines were joined into one.
+        Rejection::RepeatedToken
+    } else if token::is_encrypted(token) {
+        Rejection::EncryptedToken
+    } else {
+        Rejection::MalformedToken
+    }
+}
+
+/// Whether the value is a word such as `NO_APPROOV_SERVICE`, which SDKs send in place of a token.
 fn is_status_word(value: &[u8]) -> bool {
     value.len() <= 64 && value.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_')
 }
 
-/// Without optional white space (RFC 9110 §5.6.3) on either side.
+/// Removes optional white space (RFC 9110 §5.6.3) on both sides.
 fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;

@@ -7,7 +7,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-/// The fewest bytes a secret may have: the size of the hash (RFC 7518 §3.2).
+/// The fewest bytes of a secret: the size of a SHA-256 hash (RFC 7518 §3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
 
 const ANY_PADDING: GeneralPurposeConfig =
@@ -15,12 +15,11 @@ const ANY_PADDING: GeneralPurposeConfig =
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
 
-/// Fragments of texts that stand where a secret should be (compared in lower case, without `-`
-/// and `_`).
+/// Parts of sample texts, in lower case and without `-`, `_` and spaces.
 const PLACEHOLDERS: [&str; 6] =
     ["placeholder", "changeme", "yoursecret", "secrethere", "base64secret", "yourapproov"];
 
-/// An HMAC secret. It does not print, and its memory is wiped when dropped.
+/// An HMAC secret. `Debug` does not show it, and its memory is wiped when it is dropped.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
@@ -38,21 +37,31 @@ impl Secret {
         if is_placeholder(text) {
             return Err(SecretError::Placeholder);
         }
-        let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
-        let bytes = Zeroizing::new(engine.decode(text).map_err(|_| {
+        if text.contains("-----BEGIN") {
+            return Err(SecretError::Pem);
+        }
+        let bytes = Zeroizing::new(any_base64(text).decode(text).map_err(|_| {
             if text.contains(char::is_whitespace) {
                 SecretError::WhiteSpaceInside
             } else {
                 SecretError::NotBase64
             }
         })?);
+        Self::from_bytes(&bytes)
+    }
+
+    /// A secret from its raw bytes, all of which count.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the secret is too short or one byte repeated.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SecretError> {
         if bytes.len() < MIN_SECRET_BYTES {
             return Err(SecretError::TooShort(bytes.len()));
         }
         if bytes.iter().all(|byte| *byte == bytes[0]) {
             return Err(SecretError::Placeholder);
         }
-        Ok(Self(bytes))
+        Ok(Self(Zeroizing::new(bytes.to_vec())))
     }
 
     /// The raw bytes, for signing and verifying.
@@ -67,6 +76,11 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The decoder for a text of either alphabet, padded or not.
+pub(super) fn any_base64(text: &str) -> &'static GeneralPurpose {
+    if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD }
+}
+
 fn is_placeholder(text: &str) -> bool {
     let plain: String =
         text.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).flat_map(char::to_lowercase).collect();
@@ -76,15 +90,17 @@ fn is_placeholder(text: &str) -> bool {
 /// Why a text is not a usable secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretError {
-    /// Nothing but white space.
+    /// There is no text but white space.
     Empty,
     /// A sample text or one byte repeated.
     Placeholder,
-    /// Characters of neither base64 alphabet, or of both.
+    /// The text has characters outside of base64, or mixes both alphabets.
     NotBase64,
-    /// A line break or blank inside the encoded text.
+    /// White space inside the encoded text.
     WhiteSpaceInside,
-    /// Fewer than [`MIN_SECRET_BYTES`]; the number of bytes found.
+    /// A PEM text: a key of another kind.
+    Pem,
+    /// The secret has fewer than [`MIN_SECRET_BYTES`] bytes: this many.
     TooShort(usize),
 }
 
@@ -97,6 +113,9 @@ impl fmt::Display for SecretError {
             SecretError::WhiteSpaceInside => {
                 f.write_str("the secret has white space inside; write it on one line")
             }
+            SecretError::Pem => f.write_str(
+                "this is a PEM key, not a secret; write it as approov.keys with algorithm: ES256 or RS256 and public_key_file",
+            ),
             SecretError::TooShort(found) => {
                 write!(f, "the secret has {found} bytes; at least {MIN_SECRET_BYTES} are needed")
             }
@@ -136,6 +155,7 @@ mod tests {
             ("c2hvcnQ=", SecretError::TooShort(5)),
             ("approov_base64_secret_here", SecretError::Placeholder),
             ("<your secret>", SecretError::Placeholder),
+            ("-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----", SecretError::Pem),
             ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", SecretError::Placeholder),
             ("k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH-Xk_IAHhVVHszj", SecretError::NotBase64),
             ("k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3f\nIH+Xk+IAHhVVHszj", SecretError::WhiteSpaceInside),

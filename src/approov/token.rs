@@ -1,4 +1,4 @@
-//! A token's outer form: JWS compact serialisation (RFC 7515 §7.1) and the JOSE header.
+//! The outer form of a token: JWS compact serialisation (RFC 7515 §7.1) and the JOSE header.
 
 use std::borrow::Cow;
 
@@ -6,15 +6,16 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::memchr;
 
+use super::Rejection;
+use super::algorithm::Algorithm;
 use super::json::{self, Scalar};
-use super::{Algorithm, Rejection};
 
-/// The longest encoded JOSE header that is looked at; genuine ones have 36 characters, or some
+/// The longest encoded JOSE header that is decoded. Approov's headers have 36 characters, or about
 /// 100 with a `kid`.
 const MAX_HEADER: usize = 1024;
 
 /// The two headers that Approov writes without a `kid`, encoded: `{"alg":"HS256","typ":"JWT"}`
-/// and `{"typ":"JWT","alg":"HS256"}`. Knowing them saves parsing nearly every header.
+/// and `{"typ":"JWT","alg":"HS256"}`. Comparing with them saves the parsing of most headers.
 const PLAIN_HS256: [&[u8]; 2] =
     [b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", b"eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9"];
 
@@ -27,8 +28,17 @@ pub(super) struct Segments<'a> {
     pub signed: &'a [u8],
 }
 
+/// Whether the token has the five segments of a JWE (RFC 7516 §7.1).
+pub(super) fn is_encrypted(token: &[u8]) -> bool {
+    token.iter().filter(|byte| **byte == b'.').count() == 4 && token.iter().all(|byte| is_token_byte(*byte))
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
+}
+
 impl<'a> Segments<'a> {
-    /// Splits at exactly two dots, with something on each side.
+    /// Splits at exactly two dots. `None` if a segment is empty or the dots are not two.
     pub fn split(token: &'a [u8]) -> Option<Self> {
         let first = memchr(b'.', token)?;
         let second = first + 1 + memchr(b'.', &token[first + 1..])?;
@@ -46,7 +56,7 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// What the JOSE header says (RFC 7515 §4). Keys and key locations in it are never used.
+/// The members of the JOSE header that are used (RFC 7515 §4). Keys and key locations are ignored.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header<'a> {
     pub algorithm: Algorithm,
@@ -69,7 +79,7 @@ impl Header<'static> {
             match name {
                 "alg" => algorithm = Some(value),
                 "kid" => key_id = Some(value),
-                // RFC 7515 §4.1.11: an extension that must be understood, and none is.
+                // RFC 7515 §4.1.11: extensions that must be understood. None is implemented.
                 "crit" => return Err(json::Invalid),
                 _ => {}
             }
@@ -82,7 +92,7 @@ impl Header<'static> {
             Some(_) => return Err(Rejection::MalformedToken),
         };
         let algorithm = match algorithm {
-            Some(Scalar::Text(name)) => Algorithm::from_name(&name),
+            Some(Scalar::Text(name)) => name.parse().ok(),
             _ => None,
         };
         let algorithm = algorithm.ok_or(Rejection::UnsupportedAlgorithm)?;
@@ -96,7 +106,7 @@ pub(super) fn decode_json(encoded: &[u8]) -> Result<String, Rejection> {
     String::from_utf8(bytes).map_err(|_| Rejection::MalformedToken)
 }
 
-/// Decodes a signature into `buffer`; one longer than any supported key makes is malformed.
+/// Decodes a signature into `buffer`. A signature that does not fit is malformed.
 pub(super) fn decode_signature<'b>(
     encoded: &[u8],
     buffer: &'b mut [u8; MAX_SIGNATURE],
@@ -105,8 +115,8 @@ pub(super) fn decode_signature<'b>(
     Ok(&buffer[..length])
 }
 
-/// Bytes in the signature of the largest supported key, RSA with 8192 bits, and two more that the
-/// decoder wants as room.
+/// Bytes in the signature of the largest supported key, RSA with 8192 bits, and two more, which the
+/// decoder needs as room.
 pub(super) const MAX_SIGNATURE: usize = 1026;
 
 #[cfg(test)]
@@ -118,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_known_headers_are_what_they_stand_for() {
+    fn the_known_headers_decode_to_plain_hs256() {
         for encoded in PLAIN_HS256 {
             let json = decode_json(encoded).expect("the constant decodes");
             let value: serde_json::Value = serde_json::from_str(&json).expect("the constant is JSON");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::approov::{Algorithm, Key, KeyError, Secret};
+use crate::approov::{Algorithm, Key, KeyType, Secret};
 
 use super::error::{Fault, Located, Location, Report, Reported, quoted};
 use super::named_file::{self, located_path, warn_if_world_readable};
@@ -12,7 +12,7 @@ use super::reader::Value;
 use super::text;
 
 /// What to do about any bad secret.
-pub(super) const SECRET_MEND: &str = "copy it again from the output of `approov secret -get base64`";
+pub(super) const SECRET_MEND: &str = "copy it again from the output of `approov secret -plain -get base64`";
 
 /// An entry of `approov.keys`.
 pub(super) struct KeySection {
@@ -38,21 +38,22 @@ pub(super) struct LoadedKey {
 }
 
 pub(super) enum LoadedMaterial {
-    Secret(Secret),
-    Public(Key),
+    /// The secret itself mints example tokens.
+    Secret(Secret, Box<Key>),
+    Public(Box<Key>),
 }
 
 impl LoadedKey {
     /// A key of the one account secret, without an id.
     pub fn of_account(secret: Secret) -> Self {
-        Self { id: None, material: LoadedMaterial::Secret(secret) }
+        let key = Box::new(Key::hs256(&secret));
+        Self { id: None, material: LoadedMaterial::Secret(secret, key) }
     }
 
     /// The key, ready to verify.
     pub fn into_key(self) -> Key {
         let key = match self.material {
-            LoadedMaterial::Secret(secret) => Key::hs256(&secret),
-            LoadedMaterial::Public(key) => key,
+            LoadedMaterial::Secret(_, key) | LoadedMaterial::Public(key) => *key,
         };
         match self.id {
             Some(id) => key.with_id(id),
@@ -78,24 +79,22 @@ impl KeySection {
             Some(name) => name.parse(algorithm)?.value,
             None => Algorithm::Hs256,
         };
-        let (fitting, mend) = match algorithm {
-            Algorithm::Hs256 => (&SOURCES[..2], "give it secret_base64_file"),
-            Algorithm::Rs256 | Algorithm::Es256 => (&SOURCES[2..], "give it public_key_file"),
+        let (fitting, mend) = match algorithm.key_type() {
+            KeyType::Secret => (&SOURCES[..2], "give it secret_base64_file"),
+            KeyType::Rsa | KeyType::Ec => (&SOURCES[2..], "give it public_key_file"),
         };
         let given: Vec<_> = SOURCES.into_iter().filter(|source| key.find(source).is_some()).collect();
         let source = match given[..] {
             [] => {
-                let message = format!("a key for {} needs {}", algorithm.name(), fitting.join(" or "));
+                let message = format!("a key for {} needs {}", algorithm.label(), fitting.join(" or "));
                 return Err(key.problem(message, mend));
             }
             [source] if fitting.contains(&source) => source,
             [source] => {
-                let message = format!("{} does not go with {source}", algorithm.name());
-                let mend = match algorithm {
-                    Algorithm::Hs256 => "write algorithm: RS256 or ES256, or give it secret_base64_file",
-                    Algorithm::Rs256 | Algorithm::Es256 => {
-                        "give it public_key_file, or write algorithm: HS256"
-                    }
+                let message = format!("{} does not go with {source}", algorithm.label());
+                let mend = match algorithm.key_type() {
+                    KeyType::Secret => "write algorithm: RS256 or ES256, or give it secret_base64_file",
+                    KeyType::Rsa | KeyType::Ec => "give it public_key_file, or write algorithm: HS256",
                 };
                 return Err(key.problem(message, mend));
             }
@@ -132,34 +131,39 @@ impl KeySection {
     /// Reads the files it names and decodes what is in them.
     pub fn load(&self, report: &Report) -> Result<LoadedKey, Reported> {
         let material = match &self.material {
-            Material::Secret(secret) => LoadedMaterial::Secret(secret.clone()),
+            Material::Secret(secret) => self.secret_key(secret.clone(), report)?,
             Material::SecretFile(file) => {
-                LoadedMaterial::Secret(read_secret_file(&file.value, &file.at, report)?)
+                self.secret_key(read_secret_file(&file.value, &file.at, report)?, report)?
             }
-            Material::PublicKey(pem) => LoadedMaterial::Public(self.public_key(&pem.value, &pem.at, report)?),
+            Material::PublicKey(pem) => self.public_key(&pem.value, &pem.at, report)?,
             Material::PublicKeyFile(file) => {
                 let pem = read_small_file(&file.value, &file.at, report)?;
-                LoadedMaterial::Public(self.public_key(&pem, &file.at, report)?)
+                self.public_key(&pem, &file.at, report)?
             }
         };
         let id = self.id.as_ref().map(|id| id.value.as_str().into());
         Ok(LoadedKey { id, material })
     }
 
-    fn public_key(&self, pem: &str, at: &Location, report: &Report) -> Result<Key, Reported> {
-        let key = match self.algorithm {
-            Algorithm::Rs256 => Key::rs256_from_pem(pem),
-            Algorithm::Es256 => Key::es256_from_pem(pem),
-            Algorithm::Hs256 => Err(KeyError::WrongType(Algorithm::Hs256)),
-        };
+    fn secret_key(&self, secret: Secret, report: &Report) -> Result<LoadedMaterial, Reported> {
+        let key = Key::from_secret(self.algorithm, &secret);
+        let mend = "use a longer secret, or algorithm: HS256";
+        let key = key.map_err(|error| report.problem(&self.at, error.to_string(), mend))?;
+        Ok(LoadedMaterial::Secret(secret, Box::new(key)))
+    }
+
+    fn public_key(&self, pem: &str, at: &Location, report: &Report) -> Result<LoadedMaterial, Reported> {
+        let key = Key::from_pem(self.algorithm, pem);
         let mend = "give it a PEM text that begins with -----BEGIN PUBLIC KEY-----";
-        key.map_err(|error| report.problem(at, error.to_string(), mend))
+        let key = key.map_err(|error| report.problem(at, error.to_string(), mend))?;
+        Ok(LoadedMaterial::Public(Box::new(key)))
     }
 }
 
 fn algorithm(name: &str) -> Result<Algorithm, Fault> {
-    Algorithm::from_name(name).ok_or_else(|| {
-        Fault::new(format!("{} is not an algorithm", quoted(name)), "use HS256, RS256 or ES256")
+    name.parse().map_err(|_| {
+        let mend = "use HS256, RS256 or ES256, or their kin with 384 and 512, or PS256, PS384, PS512";
+        Fault::new(format!("{} is not an algorithm", quoted(name)), mend)
     })
 }
 

@@ -39,7 +39,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
-use crate::approov::{ApproovSettings, Secret};
+use crate::approov::{Algorithm, ApproovSettings, Secret};
 use crate::downstream::ListenerSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
@@ -101,8 +101,10 @@ pub fn load_secrets(file: Option<&Path>, environment: &Environment) -> Result<Ve
     let keys = sources(file, environment, &report).and_then(|read| resolve::keys_only(read, &report));
     let (keys, ..) = report.finish(keys)?;
     let secret = |key: LoadedKey| match key.material {
-        LoadedMaterial::Secret(secret) => Some(NamedSecret { id: key.id, secret }),
-        LoadedMaterial::Public(_) => None,
+        LoadedMaterial::Secret(secret, prepared) if prepared.algorithm() == Algorithm::Hs256 => {
+            Some(NamedSecret { id: key.id, secret })
+        }
+        LoadedMaterial::Secret(..) | LoadedMaterial::Public(_) => None,
     };
     Ok(keys.into_iter().filter_map(secret).collect())
 }

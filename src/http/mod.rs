@@ -8,6 +8,7 @@
 //! - [`ChunkedReader`] finds the data and the end of a chunked body.
 //! - [`AnswerReader`] does for the head of an answer what `HeadReader` does for that of a request.
 //! - [`RequestLine`] takes a request line apart.
+//! - [`structured`] parses dictionaries of structured field values.
 //! - `grammar`, `host`, `target` and `framing` hold the rules for single elements.
 
 mod body;
@@ -18,6 +19,7 @@ mod head;
 mod host;
 mod request_line;
 mod response;
+pub mod structured;
 mod target;
 mod websocket;
 

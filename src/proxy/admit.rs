@@ -46,7 +46,7 @@ impl Gateway {
                 );
                 ctx.rejection = verdict.rejection;
                 ctx.device = verdict.device;
-                match (route.policy, verdict.signed) {
+                match (route.policy, verdict.accepted.map(|accepted| accepted.signed)) {
                     (Policy::Observe, signed) => {
                         ctx.verdict = Verdict::Observed;
                         verified = signed;

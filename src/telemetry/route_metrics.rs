@@ -176,7 +176,7 @@ mod tests {
             }
             rejected += 1;
         }
-        assert_eq!(rejected, 18);
+        assert_eq!(rejected, 33);
         let text = text(&registry);
         for rejection in Rejection::ALL {
             let line = format!(

@@ -110,7 +110,7 @@ pub fn summary(settings: &Settings) -> String {
     out.line(format_args!("binding        to {}", bound.join(", ")));
     for key in approov.verifier.keys() {
         let id = key.id().unwrap_or("(without id)");
-        out.line(format_args!("key            {id} {}", key.algorithm().name()));
+        out.line(format_args!("key            {id} {}", key.algorithm().label()));
     }
     for (position, found) in settings.origins.iter().enumerate() {
         out.line(format_args!("origin         {} {}", found.name, origin::url(found)));

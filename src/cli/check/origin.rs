@@ -41,7 +41,7 @@ pub(super) fn time_limits(origin: &Origin) -> String {
 
 fn keys(verifier: &Verifier) -> String {
     let key = |key: &crate::approov::Key| {
-        format!("{} {}", key.id().unwrap_or("(without id)"), key.algorithm().name())
+        format!("{} {}", key.id().unwrap_or("(without id)"), key.algorithm().label())
     };
     format!("keys of its own: {}", verifier.keys().iter().map(key).collect::<Vec<_>>().join(", "))
 }

@@ -58,7 +58,7 @@ pub fn holds(data: &[u8]) {
     let payload = serde_json::to_vec(&claims).expect("what was read can be written");
     let token = signed(PLAIN_HEADER, &payload);
     for setup in setups() {
-        let Verdict { rejection, device, signed } = verdict(setup, &token);
+        let Verdict { rejection, device, accepted } = verdict(setup, &token);
         if rejection == Some(Rejection::OversizedToken) {
             continue;
         }
@@ -66,6 +66,7 @@ pub fn holds(data: &[u8]) {
             && (setup.demands.strategy == Strategy::Token || is_bound(&claims, &[BOUND]));
         assert_eq!(rejection.is_none(), is_good, "{rejection:?}: {token}");
         let covered = token.rsplit_once('.').expect("three segments").0;
+        let signed = accepted.map(|accepted| accepted.signed);
         assert_eq!(signed, is_good.then_some(covered.as_bytes()), "{token}");
         assert_eq!(device.id.as_deref(), claims.get("did").and_then(Value::as_str), "{token}");
         assert_eq!(device.response_code.as_deref(), claims.get("arc").and_then(Value::as_str), "{token}");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use approov_gateway::approov::{BindingRules, ClaimRules, Key, Secret, Strategy, UnixTime, Verifier};
+use approov_gateway::approov::{self, BindingRules, ClaimRules, Key, Secret, Strategy, UnixTime, Verifier};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
@@ -33,12 +33,22 @@ impl JudgedKey {
 
     pub fn rs256(id: Option<&'static str>, pem: &str) -> (Self, Key) {
         let judge = DecodingKey::from_rsa_pem(pem.as_bytes()).expect("a public key");
-        Self::pair(id, Algorithm::RS256, judge, Key::rs256_from_pem(pem).expect("a public key"))
+        Self::pair(
+            id,
+            Algorithm::RS256,
+            judge,
+            Key::from_pem(approov::Algorithm::Rs256, pem).expect("a public key"),
+        )
     }
 
     pub fn es256(id: Option<&'static str>, pem: &str) -> (Self, Key) {
         let judge = DecodingKey::from_ec_pem(pem.as_bytes()).expect("a public key");
-        Self::pair(id, Algorithm::ES256, judge, Key::es256_from_pem(pem).expect("a public key"))
+        Self::pair(
+            id,
+            Algorithm::ES256,
+            judge,
+            Key::from_pem(approov::Algorithm::Es256, pem).expect("a public key"),
+        )
     }
 
     fn pair(id: Option<&'static str>, algorithm: Algorithm, judge: DecodingKey, ours: Key) -> (Self, Key) {

@@ -17,7 +17,7 @@ fn what_decides_knows_no_network_no_environment_no_log_and_no_clock() {
     let parts = [
         // Who a client is, is said in addresses; nothing else of the network is known there.
         ("trusted_proxies", ["crate::closed_set", "super"].as_slice(), ["std::net"].as_slice()),
-        ("approov", &["crate::approov", "crate::closed_set", "super"], &[]),
+        ("approov", &["crate::approov", "crate::http", "crate::closed_set", "super"], &[]),
         ("http", &["crate::http", "super"], &[]),
         ("policy", &["crate::approov", "crate::closed_set", "super"], &[]),
         ("limits", &["crate::limits", "crate::approov", "crate::closed_set", "super"], &[]),

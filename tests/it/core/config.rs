@@ -421,7 +421,7 @@ fn keys_come_from_files_beside_the_configuration() {
     let file = keys("keys");
     let settings = loaded(Some(&file), &[]);
     let keys: Vec<_> =
-        settings.approov.verifier.keys().iter().map(|key| (key.id(), key.algorithm().name())).collect();
+        settings.approov.verifier.keys().iter().map(|key| (key.id(), key.algorithm().label())).collect();
     assert_eq!(keys, [(Some("current"), "HS256"), (Some("team"), "ES256"), (None, "ES256")]);
     let secrets = load_secrets(Some(&file), &environment(&[])).expect("the secrets load");
     assert_eq!(secrets.iter().map(|secret| secret.id.as_deref()).collect::<Vec<_>>(), [Some("current")]);

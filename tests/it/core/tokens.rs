@@ -96,6 +96,15 @@ pub fn ec() -> &'static Pair {
     })
 }
 
+/// A P-384 key pair, made once.
+pub fn ec384() -> &'static Pair {
+    static PAIR: OnceLock<Pair> = OnceLock::new();
+    PAIR.get_or_init(|| {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).expect("a key pair");
+        Pair { private: pair.serialize_pem(), public: pair.public_key_pem() }
+    })
+}
+
 fn pem(label: &str, der: &[u8]) -> String {
     let body = STANDARD.encode(der);
     let lines: Vec<&str> =

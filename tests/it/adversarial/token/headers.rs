@@ -1,7 +1,7 @@
 //! What an attacker may put into a token's header: algorithms, keys, key ids, extensions.
 
 use approov_gateway::approov::Rejection::*;
-use approov_gateway::approov::{Key, Rejection, Verifier};
+use approov_gateway::approov::{Algorithm, Key, Rejection, Verifier};
 
 use crate::core::tokens::{
     Case, PAYLOAD, SECRET, check, ec, encode, hs256, judge, plain, rsa, secret, signed, token, verifier,
@@ -66,8 +66,8 @@ fn a_key_serves_its_own_algorithm_only() {
         format!("{}.{rest}", encode(header))
     };
     let hs = verifier();
-    let rs = Verifier::new(vec![Key::rs256_from_pem(&rsa().public).expect("a key")]);
-    let es = Verifier::new(vec![Key::es256_from_pem(&ec().public).expect("a key")]);
+    let rs = Verifier::new(vec![Key::from_pem(Algorithm::Rs256, &rsa().public).expect("a key")]);
+    let es = Verifier::new(vec![Key::from_pem(Algorithm::Es256, &ec().public).expect("a key")]);
     let all: [(&str, &Verifier, &str, Result<(), Rejection>); 12] = [
         ("HS256 for HS256", &hs, &plain(PAYLOAD), Ok(())),
         ("RS256 for RS256", &rs, &rs256, Ok(())),
@@ -93,8 +93,8 @@ fn a_key_serves_its_own_algorithm_only() {
     }
     let keys = vec![
         Key::hs256(&secret(SECRET)),
-        Key::rs256_from_pem(&rsa().public).expect("a key"),
-        Key::es256_from_pem(&ec().public).expect("a key"),
+        Key::from_pem(Algorithm::Rs256, &rsa().public).expect("a key"),
+        Key::from_pem(Algorithm::Es256, &ec().public).expect("a key"),
     ];
     let mixed = Verifier::new(keys);
     let cases = [
@@ -137,7 +137,7 @@ fn key_id_chooses_among_the_configured_keys_only() {
     let huge = |bytes: usize| kid(&format!("\"{}\"", "k".repeat(bytes)));
     let named = Verifier::new(vec![
         Key::hs256(&secret(SECRET)).with_id("current"),
-        Key::es256_from_pem(&ec().public).expect("a key").with_id("set"),
+        Key::from_pem(Algorithm::Es256, &ec().public).expect("a key").with_id("set"),
     ]);
     let other = secret(b"the secret before, which is of 32 bytes at least");
     let mixed = Verifier::new(vec![Key::hs256(&other).with_id("old"), Key::hs256(&secret(SECRET))]);

@@ -1,0 +1,89 @@
+//! What a token says that no key has verified: a client's words, for logs only.
+
+use super::Presented;
+use super::json::{self, Scalar};
+use super::token;
+use super::trim;
+
+/// Longer payloads are not looked at.
+const MAX_PAYLOAD: usize = 4096;
+
+/// Claims without proof. Approov advises to log them with a refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unverified {
+    /// The claim `arc`, if it looks like an attestation response code.
+    pub response_code: Option<Box<str>>,
+    /// The claim `did`, if it looks like a device id.
+    pub device_id: Option<Box<str>>,
+}
+
+impl Unverified {
+    /// Reads the claims of a refused token. Nothing that a log could not hold gets out: both values
+    /// have a fixed alphabet and at most 24 characters.
+    pub fn of_token(token: Presented<'_>) -> Self {
+        let mut found = Self::default();
+        let Presented::Once(value) = token else { return found };
+        let token = trim(value).rsplit(|byte| matches!(byte, b' ' | b'\t')).next().unwrap_or_default();
+        let Some(segments) = token::Segments::split(token) else { return found };
+        if segments.payload.len() > MAX_PAYLOAD {
+            return found;
+        }
+        let Ok(payload) = token::decode_json(segments.payload) else { return found };
+        let read = json::members(&payload, |name, value| {
+            match (name, value) {
+                ("arc", Scalar::Text(code)) if is_response_code(&code) => {
+                    found.response_code = Some((&*code).into());
+                }
+                ("did", Scalar::Text(id)) if is_device_id(&id) => found.device_id = Some((&*id).into()),
+                _ => {}
+            }
+            Ok(())
+        });
+        if read.is_ok() { found } else { Self::default() }
+    }
+}
+
+/// 10 to 16 characters of base32.
+fn is_response_code(text: &str) -> bool {
+    (10..=16).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'2'..=b'7'))
+}
+
+/// Base64 of 16 bytes. Example ids have stray bits at the end.
+fn is_device_id(text: &str) -> bool {
+    let digits = text.strip_suffix("==").unwrap_or_default();
+    digits.len() == 22 && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    fn of(payload: &str) -> (Option<String>, Option<String>) {
+        let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(payload));
+        let found = Unverified::of_token(Presented::Once(token.as_bytes()));
+        (found.response_code.map(String::from), found.device_id.map(String::from))
+    }
+
+    #[test]
+    fn gives_what_looks_right_and_nothing_else() {
+        let (arc, did) = ("ABCDEFGHIJ", "ExampleApproovTokenDID==");
+        let both = format!(r#"{{"arc":"{arc}","did":"{did}"}}"#);
+        assert_eq!(of(&both), (Some(arc.into()), Some(did.into())));
+        for payload in [
+            r#"{"arc":"abcdefghij","did":"x"}"#.to_owned(),
+            r#"{"arc":"ABCDEFGHI","did":"ExampleApproovTokenDID"}"#.into(),
+            r#"{"arc":"ABCDEFGHIJKLMNOPQ","did":1}"#.into(),
+            r#"{"arc":"ABCDEFGHI1","did":"Example\nApproovTokenID=="}"#.into(),
+            format!(r#"{{"arc":"{arc}","did":"{did}","arc":"{arc}"}}"#),
+            format!(r#"{{"arc":"{arc}","x":"{}"}}"#, "x".repeat(MAX_PAYLOAD)),
+            "[]".into(),
+        ] {
+            assert_eq!(of(&payload), (None, None), "{payload}");
+        }
+        assert_eq!(Unverified::of_token(Presented::Once(b"not a token")), Unverified::default());
+        assert_eq!(Unverified::of_token(Presented::Missing), Unverified::default());
+    }
+}
