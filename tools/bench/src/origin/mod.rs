@@ -1,0 +1,245 @@
+//! The origin behind every gateway and peer: fixed answers, slow answers and hostile ones.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/v1/…` | the same JSON of 270 bytes |
+//! | `/v1/slow` | the same JSON after 100 ms |
+//! | `/v1/seen` | the token header of the request |
+//! | `/v1/large/16k`, `/1m`, `/8m` | that many bytes |
+//! | `/r/CLIENT/NUMBER` | the target; the arrival is counted |
+//! | `/refused/…` | the target; the request should have been refused |
+//! | `/download/N`, `/upload`, `/tunnel` | for upgrades: half a download, an upload, an echo |
+//! | `/hostile/KIND/NUMBER` | see [`hostile`] |
+//! | other | the target |
+
+mod half;
+pub mod hostile;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::rig::Result;
+pub use half::HALF;
+
+/// Requests below this path should have been refused.
+pub const REFUSED: &str = "/refused/";
+
+/// The delay of a slow answer.
+pub const SLOW: Duration = Duration::from_millis(100);
+
+/// The send buffer for large answers. The default of loopback holds megabytes, and a few thousand slow
+/// readers would use up the memory that the kernel has for TCP.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// An origin on a thread of this process.
+pub struct Origin {
+    address: SocketAddr,
+    pub log: Arc<Log>,
+}
+
+/// What arrived at the origin.
+#[derive(Default)]
+pub struct Log {
+    /// Requests that should have been refused.
+    wrongly_arrived: AtomicU64,
+    /// By client: how often each of its requests arrived.
+    arrived: Mutex<HashMap<usize, Vec<u8>>>,
+    /// Downloads with a number below this one may continue.
+    open: watch::Sender<usize>,
+}
+
+impl Origin {
+    pub fn start() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = runtime.block_on(listen())?;
+        let address = listener.local_addr()?;
+        let log = Arc::new(Log::default());
+        let here = log.clone();
+        thread::Builder::new()
+            .name("origin".into())
+            .spawn(move || runtime.block_on(serve(listener, here)))?;
+        Ok(Self { address, log })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Serves in this process until it is killed, and writes the address to standard error.
+pub fn serve_as_process() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = listen().await?;
+        eprintln!("listening on http://{}", listener.local_addr()?);
+        serve(listener, Arc::default()).await;
+        Ok(())
+    })
+}
+
+impl Log {
+    /// Requests that should have been refused.
+    pub fn wrongly_arrived(&self) -> u64 {
+        self.wrongly_arrived.load(Ordering::Relaxed)
+    }
+
+    /// How often each request of this client arrived.
+    pub fn arrived(&self, client: usize) -> Vec<u8> {
+        let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        arrived.get(&client).cloned().unwrap_or_default()
+    }
+
+    /// Lets the download with this number continue.
+    pub fn open(&self, number: usize) {
+        self.open.send_replace(number + 1);
+    }
+
+    fn count(&self, client: usize, number: usize) {
+        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        let arrived = arrived.entry(client).or_default();
+        if arrived.len() <= number {
+            arrived.resize(number + 1, 0);
+        }
+        arrived[number] += 1;
+    }
+}
+
+async fn listen() -> io::Result<TcpListener> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    socket.listen(16_384)
+}
+
+async fn serve(listener: TcpListener, log: Arc<Log>) {
+    let fixed: Arc<[u8]> = answer(&format!("{{\"id\":1,\"text\":\"{}\"}}", "x".repeat(270 - 18))).into();
+    loop {
+        if let Ok((stream, _)) = listener.accept().await {
+            let (fixed, log) = (fixed.clone(), log.clone());
+            tokio::spawn(async move {
+                Conversation { stream, received: Vec::with_capacity(2048), log }.hold(&fixed).await
+            });
+        }
+    }
+}
+
+struct Conversation {
+    stream: TcpStream,
+    received: Vec<u8>,
+    log: Arc<Log>,
+}
+
+impl Conversation {
+    async fn hold(mut self, fixed: &[u8]) -> io::Result<()> {
+        self.stream.set_nodelay(true)?;
+        while let Some((head, target)) = self.request().await? {
+            let parts: Vec<&str> = target.split(['/', '?']).skip(1).collect();
+            match parts[..] {
+                ["v1", "slow", ..] => {
+                    sleep(SLOW).await;
+                    self.stream.write_all(fixed).await?;
+                }
+                ["v1", "seen", ..] => self.say(field(&head, "approov-token").unwrap_or_default()).await?,
+                ["v1", "large", size, ..] => self.large(size).await?,
+                ["v1", ..] => self.stream.write_all(fixed).await?,
+                ["r", client, number] => {
+                    if let (Ok(client), Ok(number)) = (client.parse(), number.parse()) {
+                        self.log.count(client, number);
+                    }
+                    self.say(&target).await?;
+                }
+                ["download", number] => {
+                    let mut open = self.log.open.subscribe();
+                    half::download(&mut self.stream, number.parse().unwrap_or(0), &mut open).await?;
+                }
+                ["tunnel"] => return half::tunnel(&mut self.stream, &head).await,
+                ["hostile", kind, ..] => {
+                    if !hostile::answer(&mut self.stream, kind, &target).await? {
+                        return Ok(());
+                    }
+                }
+                ["refused", ..] => {
+                    self.log.wrongly_arrived.fetch_add(1, Ordering::Relaxed);
+                    self.say(&target).await?;
+                }
+                _ => self.say(&target).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a request with its body; `None` at the end of the connection. Returns head and target.
+    async fn request(&mut self) -> io::Result<Option<(String, String)>> {
+        let end = loop {
+            if let Some(end) = memchr::memmem::find(&self.received, b"\r\n\r\n") {
+                break end + 4;
+            }
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Ok(None);
+            }
+        };
+        let head = String::from_utf8_lossy(&self.received[..end]).into_owned();
+        let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        let length = if head.starts_with("GET ") { None } else { field(&head, "content-length") };
+        let mut left = length.and_then(|length| length.parse().ok()).unwrap_or(0usize);
+        let body = left.min(self.received.len() - end);
+        self.received.drain(..end + body);
+        left -= body;
+        while left > 0 {
+            let mut piece = [0; 8192];
+            let count = self.stream.read(&mut piece[..left.min(8192)]).await?;
+            if count == 0 {
+                return Ok(None);
+            }
+            left -= count;
+        }
+        Ok(Some((head, target)))
+    }
+
+    async fn say(&mut self, body: &str) -> io::Result<()> {
+        self.stream.write_all(&answer(body)).await
+    }
+
+    async fn large(&mut self, size: &str) -> io::Result<()> {
+        let length: usize = match size {
+            "16k" => 16 << 10,
+            "1m" => 1 << 20,
+            _ => 8 << 20,
+        };
+        if length > 1 << 20 {
+            SockRef::from(&self.stream).set_send_buffer_size(SEND_BUFFER)?;
+        }
+        self.stream.write_all(head(length).as_bytes()).await?;
+        let piece = [b'x'; 16 << 10];
+        for _ in 0..length / piece.len() {
+            self.stream.write_all(&piece).await?;
+        }
+        Ok(())
+    }
+}
+
+fn head(length: usize) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
+}
+
+fn answer(body: &str) -> Vec<u8> {
+    (head(body.len()) + body).into_bytes()
+}
+
+/// The value of a header field.
+fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().find_map(|line| {
+        let (of, value) = line.split_once(':')?;
+        of.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}

@@ -1,0 +1,49 @@
+//! Tokens as Approov signs them, with a secret of this tool.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::json;
+
+/// The account's secret. It is text because some peers cannot be configured with other bytes.
+pub const SECRET: &str = "ddxJ5L_Cl-7zjH_vat05JiIGZfFs79h_gL4Qa2Acrg6uE6eBSGOpweBy3-5pPZ2u";
+
+/// The value of the header that every token is bound to.
+pub const AUTHORIZATION: &str = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.user";
+
+/// A day: longer than any run.
+const LIFETIME: u64 = 24 * 3600;
+
+/// The verdict that a token gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Valid,
+    /// Signed with another key.
+    Invalid,
+    /// Past its `exp`.
+    Expired,
+}
+
+/// The secret as the gateway's configuration takes it.
+pub fn secret_base64() -> String {
+    STANDARD.encode(SECRET)
+}
+
+/// Signs a token of one device, bound to [`AUTHORIZATION`].
+pub fn token(kind: Kind, device: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let expiry = if kind == Kind::Expired { now - LIFETIME } else { now + LIFETIME };
+    let claims = json!({
+        "did": STANDARD.encode(u128::from(device).to_be_bytes()),
+        "exp": expiry,
+        "ip": "1.2.3.4",
+        "pay": STANDARD.encode(digest::digest(&digest::SHA256, AUTHORIZATION.as_bytes())),
+    });
+    let header = URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"HS256"}"#);
+    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let secret = if kind == Kind::Invalid { "another key" } else { SECRET };
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}

@@ -1,0 +1,112 @@
+//! Floods of well-formed requests.
+
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_local;
+use tokio::time::sleep;
+
+use super::attack::{Attack, ask, at_rate};
+use super::tally::Outcome;
+use crate::load::{Http1, Request, Ticker, connect};
+use crate::rig::token::{Kind, token};
+
+/// Connections that send wrong signatures.
+const FLOODERS: usize = 64;
+
+/// Requests that are sent in one burst.
+const BURST: usize = 4;
+
+/// Failures from one address: a ban takes 120 within a minute.
+const BELOW_A_BAN: usize = 100;
+
+/// Requests that are each read, verified and refused.
+pub async fn wrong_signatures(attack: Rc<Attack>, rate: u32) {
+    const KIND: &str = "wrong signatures";
+    let Ok(ticker) = Ticker::new(rate.into()) else { return };
+    let due = Rc::new(Semaphore::new(0));
+    for _ in 0..FLOODERS {
+        let (attack, due) = (attack.clone(), due.clone());
+        spawn_local(async move {
+            let request = attack.refused("signature").to_bytes();
+            loop {
+                let mut client = match attack.connect().await {
+                    Ok(stream) => Http1::over(Box::new(stream)),
+                    Err(error) => {
+                        attack.count(KIND, Outcome::of(&error));
+                        sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                };
+                for _ in 0..BELOW_A_BAN {
+                    if let Ok(permit) = due.acquire().await {
+                        permit.forget();
+                    }
+                    let outcome = ask(&mut client, &request).await;
+                    attack.count(KIND, outcome);
+                    if !matches!(outcome, Outcome::Status(_)) {
+                        break;
+                    }
+                }
+            }
+        });
+    }
+    let mut behind = 0;
+    while let Ok(ticks) = ticker.tick().await {
+        // Late requests are sent in small bursts, because a large one would be another attack. Requests
+        // that are a second late are not sent.
+        behind = (behind + ticks as usize).min(rate as usize);
+        let now = behind.min(BURST).min(FLOODERS.saturating_sub(due.available_permits()));
+        due.add_permits(now);
+        behind -= now;
+    }
+}
+
+/// Requests that are accepted, each of another device at another address.
+pub async fn new_keys(attack: Rc<Attack>, rate: u32) {
+    at_rate(rate, |number| {
+        let attack = attack.clone();
+        async move {
+            let token = token(Kind::Valid, (2 << 32) + number as u64);
+            let request = Request::get("/new-key").with("Approov-Token", token);
+            attack.count("new keys", attack.attempt(&request.to_bytes()).await);
+        }
+    })
+    .await;
+}
+
+/// Refused requests from four addresses that are banned for them and continue.
+pub async fn offenders(attack: Rc<Attack>, rate: u32) {
+    at_rate(rate, |number| {
+        let attack = attack.clone();
+        async move {
+            let from = Ipv4Addr::new(127, 2, 0, (number % 4) as u8 + 1);
+            let request = attack.refused("offender").to_bytes();
+            let outcome = match connect(from, attack.gateway).await {
+                Ok(stream) => ask(&mut Http1::over(Box::new(stream)), &request).await,
+                Err(error) => Outcome::of(&error),
+            };
+            attack.count("offenders", outcome);
+        }
+    })
+    .await;
+}
+
+/// Requests to the admin listener: every second one for all metrics.
+pub async fn admin(attack: Rc<Attack>, rate: u32) {
+    at_rate(rate, |number| {
+        let attack = attack.clone();
+        async move {
+            let path = if number % 2 == 0 { "/metrics" } else { "/no-such-path" };
+            let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            let outcome = match connect(attack.address(), attack.admin).await {
+                Ok(stream) => ask(&mut Http1::over(Box::new(stream)), request.as_bytes()).await,
+                Err(error) => Outcome::of(&error),
+            };
+            attack.count("admin requests", outcome);
+        }
+    })
+    .await;
+}

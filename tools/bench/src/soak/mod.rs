@@ -1,0 +1,89 @@
+//! `soak`: honest clients next to hostile ones, over whole processes on loopback.
+//!
+//! The gateway has the first core, the clients and the origin share the others. Honest clients ask in
+//! open loop. Hostile clients come from other addresses of 127.0.0.0/8, so that limits by address work
+//! as on the internet, and they have a lower priority than the honest clients on a shared core.
+//!
+//! A request is lost if it is refused, answered wrongly, or not answered within ten seconds. The command
+//! fails on one lost request, on one refused request at the origin, on memory or descriptors that do not
+//! come back, and on a figure beyond its limit.
+
+mod honest;
+mod hostile;
+mod report;
+mod scenarios;
+mod stage;
+mod watch;
+
+use std::time::Duration;
+use std::{process, thread};
+
+use clap::ValueEnum;
+
+use crate::rig::{Result, gateway, machine};
+
+/// The time that a run may take beyond its plan.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Attack the gateway and count what honest clients lose
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[arg(value_enum, default_value_t)]
+    scenario: Scenario,
+    /// Length of the run in minutes. Default: 10 for `all`, 40 seconds for the others
+    #[arg(long, conflicts_with = "seconds")]
+    minutes: Option<u32>,
+    #[arg(long)]
+    seconds: Option<u32>,
+    /// Honest requests a second. Default: 300 for `all`, 1000 for the others
+    #[arg(long)]
+    rate: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// All attacks at once: no honest request is lost, memory and descriptors come back
+    #[default]
+    All,
+    /// Wrongly signed tokens at ten times the honest rate: p99 at most twice that without
+    Flood,
+    /// 5 000 slow connections: p99 at most 1.2 times that without
+    Slow,
+    /// A connection from a banned address costs at most half of one with a refused request
+    Banned,
+    /// A million addresses with one request each: memory grows by no more than the tables take
+    Keys,
+    /// Answers of a hostile origin: none reaches another client, none that is malformed is passed on
+    Origins,
+    /// A flood of the admin listener: no honest request is lost
+    Admin,
+    /// A reader of the access log that stops: no honest request is lost, and the gateway ends on TERM
+    Log,
+}
+
+impl Arguments {
+    /// The length of the run.
+    fn duration(&self) -> Duration {
+        let default = if self.scenario == Scenario::All { 600 } else { 40 };
+        let seconds = self.minutes.map(|minutes| minutes.saturating_mul(60)).or(self.seconds);
+        Duration::from_secs(seconds.unwrap_or(default).max(1).into())
+    }
+
+    /// Honest requests a second.
+    fn rate(&self) -> u32 {
+        self.rate.unwrap_or(if self.scenario == Scenario::All { 300 } else { 1000 }).max(1)
+    }
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let gateway = gateway::build()?;
+    machine::announce();
+    machine::raise_descriptor_limit()?;
+    let most = arguments.duration() + PATIENCE;
+    thread::spawn(move || {
+        thread::sleep(most);
+        eprintln!("not done after {} s", most.as_secs());
+        process::exit(2);
+    });
+    scenarios::run(arguments, &gateway)
+}

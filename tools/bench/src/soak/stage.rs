@@ -1,0 +1,123 @@
+//! The gateway of a scenario, with its origins and the reader of its log.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::report::Verdict;
+use crate::origin::Origin;
+use crate::rig::Result;
+use crate::rig::cores::Cores;
+use crate::rig::figures::show;
+use crate::rig::folder::Folder;
+use crate::rig::gateway::Gateway;
+use crate::rig::token::secret_base64;
+
+/// The grace period of the gateway, and how much later it may have ended.
+const GRACE: Duration = Duration::from_secs(3);
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// The time for connections to be made or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Stage {
+    pub gateway: Gateway,
+    pub origin: Origin,
+    log_stalls: Arc<AtomicBool>,
+    _hostile_origin: Origin,
+    _folder: Folder,
+}
+
+impl Stage {
+    /// Starts the gateway with the defaults of a public listener, except for:
+    /// - `allow: []`, since this machine is exempt by default and all addresses here are its own;
+    /// - `h2c`, so that clients can speak HTTP/2 without the cost of TLS;
+    /// - one thread, because the gateway has one core;
+    /// - a short grace period, and a route to a hostile origin;
+    /// - what `listener` and `limits` add.
+    pub fn set(binary: &Path, listener: &str, limits: &str) -> Result<Self> {
+        let cores = Cores::assign()?;
+        let (origin, hostile_origin, folder) = (Origin::start()?, Origin::start()?, Folder::new()?);
+        let config = format!(
+            "server: {{ threads: 1, grace_period: {}s }}\n\
+             listeners: [ {{ address: \"127.0.0.1:0\", h2c: true, {listener} }} ]\n\
+             admin: {{ address: \"127.0.0.1:0\" }}\n\
+             approov: {{ keys: [ {{ algorithm: HS256, secret_base64: \"{}\" }} ] }}\n\
+             origins:\n  api: {{ domain: \"http://{}\" }}\n  hostile: {{ domain: \"http://{}\" }}\n\
+             routes:\n  - {{ path: /hostile/, policy: protect, origin: hostile }}\n\
+             \x20 - {{ path: /, policy: protect, origin: api }}\n\
+             limits: {{ allow: [], {limits} }}\n",
+            GRACE.as_secs(),
+            secret_base64(),
+            origin.address(),
+            hostile_origin.address(),
+        );
+        let file = folder.write("gateway.yaml", config)?;
+        let mut gateway = Gateway::start(binary, &file, Some(&cores), Stdio::piped())?;
+        let log_stalls = Arc::new(AtomicBool::new(false));
+        if let Some(mut log) = gateway.process.take_output() {
+            let log_stalls = log_stalls.clone();
+            thread::spawn(move || {
+                let mut lines = vec![0; 64 << 10];
+                loop {
+                    if log_stalls.load(Ordering::Relaxed) {
+                        thread::sleep(Duration::from_millis(10));
+                    } else if !log.read(&mut lines).is_ok_and(|count| count > 0) {
+                        return;
+                    }
+                }
+            });
+        }
+        Ok(Self { gateway, origin, log_stalls, _hostile_origin: hostile_origin, _folder: folder })
+    }
+
+    /// Makes the reader of the access log stop or continue. The reader keeps the pipe open.
+    pub fn stall_log(&self, stalls: bool) {
+        self.log_stalls.store(stalls, Ordering::Relaxed);
+    }
+
+    /// Expects what every scenario promises.
+    pub fn expect_peace(&self, verdict: &mut Verdict) {
+        let wrongly = self.origin.log.wrongly_arrived();
+        verdict.expect(wrongly == 0, format!("{wrongly} refused requests arrived at the origin"));
+        let panics = self.gateway.process.count_lines("panicked");
+        verdict.expect(panics == 0, format!("{panics} requests panicked"));
+    }
+
+    /// Expects that `TERM` ends the gateway while the reader of its log does not read.
+    pub fn expect_end(mut self, verdict: &mut Verdict) -> Result<()> {
+        self.stall_log(true);
+        let start = Instant::now();
+        self.gateway.process.signal(Signal::TERM)?;
+        let has_ended = self.gateway.process.await_exit(GRACE + MARGIN)?.is_some();
+        let (took, most) = (show(start.elapsed()), show(GRACE + MARGIN));
+        verdict.expect(has_ended, format!("with a stalled log, ended {took} after TERM, at most {most}"));
+        Ok(())
+    }
+
+    /// Waits until the number of open connections is as wanted.
+    pub fn await_connections(&self, is_wanted: impl Fn(u64) -> bool) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let open = self.gateway.connections()?;
+            if is_wanted(open) {
+                return Ok(());
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(format!("the gateway still has {open} connections after {PATIENCE:?}").into());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until the memory of the gateway is at rest, and returns it in KiB.
+    pub fn await_rest(&self) -> u64 {
+        self.gateway.process.memory_at_rest_kib(PATIENCE)
+    }
+}
