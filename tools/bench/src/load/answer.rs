@@ -27,26 +27,27 @@ impl Answer {
         self.left = None;
     }
 
-    /// Takes a piece; returns whether the answer is complete.
-    pub fn feed(&mut self, mut piece: &[u8]) -> io::Result<bool> {
+    /// Takes a piece; returns whether the answer is complete. Interim answers (1xx) are skipped.
+    pub fn feed(&mut self, piece: &[u8]) -> io::Result<bool> {
+        let mut body = piece;
         if self.left.is_none() {
             self.head.extend_from_slice(piece);
-            let Some(end) = memchr::memmem::find(&self.head, b"\r\n\r\n") else {
-                return if self.head.len() > MAX_HEAD {
-                    Err(invalid("the head is too large"))
-                } else {
-                    Ok(false)
-                };
+            let end = loop {
+                match memchr::memmem::find(&self.head, b"\r\n\r\n") {
+                    Some(end) if (100..200).contains(&self.status()) => drop(self.head.drain(..end + 4)),
+                    Some(end) => break end,
+                    None if self.head.len() > MAX_HEAD => return Err(invalid("the head is too large")),
+                    None => return Ok(false),
+                }
             };
-            let begun = self.head.len() - (end + 4);
             self.left = Some(self.length(end + 2)?);
-            piece = &piece[piece.len() - begun..];
+            body = &piece[piece.len() - (self.head.len() - (end + 4))..];
             self.head.truncate(end + 2);
         }
         if self.keeps_body {
-            self.body.extend_from_slice(piece);
+            self.body.extend_from_slice(body);
         }
-        let left = self.left.unwrap_or_default().checked_sub(piece.len());
+        let left = self.left.unwrap_or_default().checked_sub(body.len());
         self.left = Some(left.ok_or_else(|| invalid("more bytes than the answer has"))?);
         Ok(left == Some(0))
     }

@@ -13,6 +13,8 @@ pub enum Outcome {
     Status(u16),
     /// Answered with the answer to another request.
     Poisoned,
+    /// Answered with something else than an answer with a length.
+    Unreadable,
     /// The connection was reset or refused.
     Reset,
     /// The connection was closed without a complete answer.
@@ -55,6 +57,7 @@ impl Outcome {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Closed,
             io::ErrorKind::TimedOut => Self::Ignored,
+            io::ErrorKind::InvalidData => Self::Unreadable,
             io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => Self::NotTried,
             _ if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => Self::NotTried,
             _ => Self::Reset,
@@ -67,6 +70,7 @@ impl std::fmt::Display for Outcome {
         match self {
             Self::Status(status) => write!(f, "{status}"),
             Self::Poisoned => f.write_str("poisoned"),
+            Self::Unreadable => f.write_str("unreadable"),
             Self::Reset => f.write_str("reset"),
             Self::Closed => f.write_str("closed"),
             Self::Ignored => f.write_str("ignored"),
