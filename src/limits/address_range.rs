@@ -36,6 +36,16 @@ impl AddressRange {
         }
     }
 
+    /// The first address.
+    pub fn network(self) -> IpAddr {
+        self.network
+    }
+
+    /// The prefix length in bits.
+    pub fn length(self) -> u8 {
+        self.length
+    }
+
     /// The first and the last address.
     pub(super) fn bounds(self) -> Bounds {
         match self.network {

@@ -19,7 +19,7 @@ use super::{Failure, limits, listeners};
 /// Check the configuration without serving.
 ///
 /// Reads the file and the environment as `run` does, with every secret and key they name. Prints
-/// a summary if all is well; otherwise every problem with file, line, key and how to mend it, and
+/// a summary if all is well; otherwise every problem with file, line, key and how to fix it, and
 /// the exit status is 78. Opens no socket and asks no server.
 #[derive(clap::Args, Debug)]
 pub struct Args {

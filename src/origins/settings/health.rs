@@ -18,6 +18,13 @@ pub struct HealthCheck {
     pub unhealthy_threshold: usize,
 }
 
+impl HealthCheck {
+    /// Time from one check to the next, unless configured.
+    pub const INTERVAL: Duration = Duration::from_secs(5);
+    /// Time limit of one check, unless configured.
+    pub const TIMEOUT: Duration = Duration::from_secs(2);
+}
+
 /// The kind of a health check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckKind {

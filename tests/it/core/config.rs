@@ -66,8 +66,16 @@ fn environment_of(file: &Path) -> Environment {
     Environment::from_pairs(lines.map(|line| line.split_once('=').expect("NAME=value")))
 }
 
-/// Compares with the text file beside `file`; an absent one is an empty text.
+/// Compares with the text file next to `file`; an absent file is an empty text. `UPDATE=1` writes the
+/// file instead.
 fn assert_told(file: &Path, told: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(
+            file.with_extension("txt"),
+            if told.is_empty() { String::new() } else { format!("{told}\n") },
+        )
+        .expect("a golden file");
+    }
     let expected = fs::read_to_string(file.with_extension("txt")).unwrap_or_default();
     assert_eq!(told, expected.trim_end(), "\n{} tells:\n{told}\n", file.display());
 }
@@ -246,7 +254,7 @@ fn a_list_with_many_bad_lines_tells_the_first() {
     assert!(told.lines().last().is_some_and(|line| line.contains("list:12: there are more lines")), "{told}");
     written(&folder, "list", b"\xff\n");
     let told = refused(Some(&folder.join("gateway.yaml")), &[WITH_SECRET]);
-    assert!(told.contains("limits.deny_files[0]: ") && told.contains("is no text"), "{told}");
+    assert!(told.contains("limits.deny_files[0]: ") && told.contains("is not UTF-8"), "{told}");
 }
 
 #[test]
@@ -446,7 +454,7 @@ fn a_secret_file_serves_as_the_variable_does() {
         (&b""[..], "the secret is empty"),
         (b"c2hvcnQ=", "5 bytes"),
         (b"\xff\xfe\x00", "something other than a short text"),
-        (&[b'A'; 70_000], "something other than a short text"),
+        (&[b'A'; 70_000], "is larger than 64KiB"),
     ] {
         written(&folder, "secret", content);
         let told = refused(None, &[variable, WITH_DOMAIN]);
@@ -806,7 +814,7 @@ proptest! {
                 prop_assert!(!problems.as_slice().is_empty());
                 let last = text.lines().count().max(1);
                 for problem in problems.as_slice() {
-                    prop_assert!(!problem.message.is_empty() && !problem.mend.is_empty());
+                    prop_assert!(!problem.message.is_empty() && !problem.hint.is_empty());
                     if let approov_gateway::config::Place::File(_, Some(line)) = &problem.place {
                         prop_assert!((1..=last).contains(line), "{line} of {last}: {problem}");
                     }

@@ -1,0 +1,308 @@
+//! Kinds of values: how a value is read, what it looks like, and how a default is written.
+//!
+//! Kinds that are not specific to a domain are here; durations, sizes, host names and the like are in
+//! `values`.
+
+use std::ops::RangeInclusive;
+
+use super::quote::quoted;
+use super::report::{Fault, Located, Reported};
+use super::shape::Shape;
+use super::value::{Value, digits, is_name, word};
+
+/// How the value of a key is read and described.
+pub trait Kind {
+    /// What the file's value becomes.
+    type Value;
+
+    /// Reads a value, or reports what is wrong with it.
+    fn read(&self, value: &Value<'_>) -> Result<Self::Value, Reported>;
+
+    /// The shape for schema and reference page.
+    fn shape(&self) -> Shape;
+
+    /// The value as a file writes it; `None` if it has no short form.
+    fn show(&self, _value: &Self::Value) -> Option<String> {
+        None
+    }
+}
+
+/// `true` or `false`.
+pub struct Boolean;
+
+pub fn boolean() -> Boolean {
+    Boolean
+}
+
+impl Kind for Boolean {
+    type Value = bool;
+
+    fn read(&self, value: &Value<'_>) -> Result<bool, Reported> {
+        value.boolean()
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Boolean
+    }
+
+    fn show(&self, value: &bool) -> Option<String> {
+        Some(value.to_string())
+    }
+}
+
+/// A whole number in a range.
+pub struct Number<T>(RangeInclusive<T>);
+
+pub fn number<T>(range: RangeInclusive<T>) -> Number<T> {
+    Number(range)
+}
+
+impl<T: Copy + TryFrom<u64> + TryInto<u64>> Number<T> {
+    fn limits(&self) -> (u64, u64) {
+        let limit = |value: T| value.try_into().unwrap_or(u64::MAX);
+        (limit(*self.0.start()), limit(*self.0.end()))
+    }
+}
+
+impl<T: Copy + TryFrom<u64> + TryInto<u64>> Kind for Number<T> {
+    type Value = T;
+
+    fn read(&self, value: &Value<'_>) -> Result<T, Reported> {
+        let (least, most) = self.limits();
+        value.number(|text| whole_number(text, least..=most))
+    }
+
+    fn shape(&self) -> Shape {
+        let (least, most) = self.limits();
+        Shape::Number(least, most)
+    }
+
+    fn show(&self, value: &T) -> Option<String> {
+        Some((*value).try_into().unwrap_or(u64::MAX).to_string())
+    }
+}
+
+/// A whole number in a range.
+pub fn whole_number<T: TryFrom<u64>>(text: &str, range: RangeInclusive<u64>) -> Result<T, Fault> {
+    let number = digits(text).filter(|number| range.contains(number));
+    number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
+        let (least, most) = range.into_inner();
+        let message = format!("{} is not a whole number from {least} to {most}", quoted(text));
+        Fault::new(message, "write one in that range")
+    })
+}
+
+/// Text that a function turns into a value.
+pub struct Text<T> {
+    parse: fn(&str) -> Result<T, Fault>,
+    show: Option<fn(&T) -> String>,
+    what: &'static str,
+    pattern: Option<&'static str>,
+}
+
+/// Text that `parse` understands. `what` says what the text is, such as `host name`.
+pub fn text<T>(what: &'static str, parse: fn(&str) -> Result<T, Fault>) -> Text<T> {
+    Text { parse, show: None, what, pattern: None }
+}
+
+impl<T> Text<T> {
+    /// Writes values with `show`, so that defaults can be shown.
+    pub fn shown(self, show: fn(&T) -> String) -> Self {
+        Self { show: Some(show), ..self }
+    }
+
+    /// Adds a regular expression for editors.
+    pub fn pattern(self, pattern: &'static str) -> Self {
+        Self { pattern: Some(pattern), ..self }
+    }
+}
+
+impl<T> Kind for Text<T> {
+    type Value = T;
+
+    fn read(&self, value: &Value<'_>) -> Result<T, Reported> {
+        value.parse(self.parse)
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Text { what: self.what.to_owned(), pattern: self.pattern }
+    }
+
+    fn show(&self, value: &T) -> Option<String> {
+        self.show.map(|show| show(value))
+    }
+}
+
+/// One of a few words, each with its value.
+pub struct Words<T, const N: usize>([(&'static str, T); N]);
+
+pub fn words<T, const N: usize>(words: [(&'static str, T); N]) -> Words<T, N> {
+    Words(words)
+}
+
+impl<T: Copy + PartialEq, const N: usize> Kind for Words<T, N> {
+    type Value = T;
+
+    fn read(&self, value: &Value<'_>) -> Result<T, Reported> {
+        value.parse(|text| word(text, &self.0))
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Words(self.0.iter().map(|(name, _)| *name).collect())
+    }
+
+    fn show(&self, value: &T) -> Option<String> {
+        self.0.iter().find(|(_, known)| known == value).map(|(name, _)| (*name).to_owned())
+    }
+}
+
+/// The entries of a list. Entries that cannot be used are still counted.
+pub type Entries<T> = Vec<Result<Located<T>, Reported>>;
+
+/// The entries that can be used.
+pub fn usable<T>(entries: Entries<T>) -> impl Iterator<Item = T> {
+    entries.into_iter().flatten().map(|entry| entry.value)
+}
+
+/// A list of values of one kind.
+pub struct List<K> {
+    of: K,
+    if_empty: Option<&'static str>,
+}
+
+pub fn list<K: Kind>(of: K) -> List<K> {
+    List { of, if_empty: None }
+}
+
+impl<K> List<K> {
+    /// Reports an empty list, with this hint.
+    pub fn not_empty(self, hint: &'static str) -> Self {
+        Self { if_empty: Some(hint), ..self }
+    }
+}
+
+impl<K: Kind> Kind for List<K> {
+    type Value = Entries<K::Value>;
+
+    fn read(&self, value: &Value<'_>) -> Result<Self::Value, Reported> {
+        let entries = value.list()?;
+        if let (true, Some(hint)) = (value.is_empty_list(), self.if_empty) {
+            return Err(value.problem("the list is empty", hint));
+        }
+        Ok(entries.iter().map(|entry| Ok(entry.located(self.of.read(entry)?))).collect())
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::List { of: Box::new(self.of.shape()), may_be_empty: self.if_empty.is_none() }
+    }
+
+    fn show(&self, entries: &Self::Value) -> Option<String> {
+        let entries: Option<Vec<_>> =
+            entries.iter().map(|entry| self.of.show(&entry.as_ref().ok()?.value)).collect();
+        Some(format!("[{}]", entries?.join(", ")))
+    }
+}
+
+/// A mapping whose keys are names that the operator chooses.
+pub struct Named<K> {
+    what: &'static str,
+    of: K,
+}
+
+/// A mapping from names to values. `what` is named, such as `an origin`.
+pub fn named<K: Kind>(what: &'static str, of: K) -> Named<K> {
+    Named { what, of }
+}
+
+impl<K: Kind> Kind for Named<K> {
+    type Value = Vec<(String, Result<Located<K::Value>, Reported>)>;
+
+    fn read(&self, value: &Value<'_>) -> Result<Self::Value, Reported> {
+        let entry = |(name, value): (&str, Value<'_>)| {
+            if !is_name(name) {
+                let message = format!("this is not a name for {}", self.what);
+                value.problem(message, "write 1 to 32 letters, digits, -, _ or .");
+            }
+            (name.to_owned(), self.of.read(&value).map(|read| value.located(read)))
+        };
+        Ok(value.entries()?.into_iter().map(entry).collect())
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Named(Box::new(self.of.shape()))
+    }
+}
+
+/// A word in place of a value.
+pub struct WordOr<K> {
+    word: &'static str,
+    of: K,
+}
+
+/// `None` for `word`, or a value of the kind `of`.
+pub fn word_or<K: Kind>(word: &'static str, of: K) -> WordOr<K> {
+    WordOr { word, of }
+}
+
+impl<K: Kind> Kind for WordOr<K> {
+    type Value = Option<K::Value>;
+
+    fn read(&self, value: &Value<'_>) -> Result<Self::Value, Reported> {
+        if value.is_word(self.word) { Ok(None) } else { self.of.read(value).map(Some) }
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Either(vec![Shape::Words(vec![self.word]), self.of.shape()])
+    }
+}
+
+/// A kind that a section makes for one key.
+pub struct Custom<T, R> {
+    read: R,
+    shape: fn() -> Shape,
+    show: Option<fn(&T) -> String>,
+}
+
+/// A kind with its own `read` and `shape`.
+pub fn custom<T, R: Fn(&Value<'_>) -> Result<T, Reported>>(read: R, shape: fn() -> Shape) -> Custom<T, R> {
+    Custom { read, shape, show: None }
+}
+
+impl<T, R> Custom<T, R> {
+    /// Writes values with `show`, so that defaults can be shown.
+    pub fn shown(self, show: fn(&T) -> String) -> Self {
+        Self { show: Some(show), ..self }
+    }
+}
+
+impl<T, R: Fn(&Value<'_>) -> Result<T, Reported>> Kind for Custom<T, R> {
+    type Value = T;
+
+    fn read(&self, value: &Value<'_>) -> Result<T, Reported> {
+        (self.read)(value)
+    }
+
+    fn shape(&self) -> Shape {
+        (self.shape)()
+    }
+
+    fn show(&self, value: &T) -> Option<String> {
+        self.show.map(|show| show(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_have_bounds() {
+        assert_eq!(whole_number("8", 1..=8), Ok(8_u16));
+        let mut cases = 0;
+        for text in ["0", "9", "+4", "-1", "4.0", "", "1e1", "99999999999999999999", "0x4"] {
+            assert!(whole_number::<u16>(text, 1..=8).is_err(), "{text}");
+            cases += 1;
+        }
+        assert_eq!(cases, 9);
+    }
+}

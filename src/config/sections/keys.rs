@@ -1,0 +1,195 @@
+//! Keys that verify tokens: from a secret or a PEM text, in the configuration or in a file.
+
+use std::path::{Path, PathBuf};
+
+use crate::approov::{Algorithm, Key, KeyType, Secret};
+use crate::config::document::{
+    Entries, Fault, Kind, Located, Location, Report, Reported, Section, Shape, Value, Written, nested,
+    quoted, section, text, words,
+};
+use crate::config::values::{file, printable, read_small_file, warn_if_world_readable};
+
+/// The hint for a secret that cannot be used.
+pub const SECRET_HINT: &str = "copy it again from the output of `approov secret -plain -get base64`";
+
+section! {
+    /// One key.
+    struct KeySection {
+        /// The `kid` that tokens name; each id once. Default: none, which any `kid` meets.
+        id: Written<String> = text("name", printable),
+        /// The algorithm of the key. The `alg` of a token never changes it. Default: `HS256`.
+        algorithm: Written<Algorithm> = words(Algorithm::ALL.map(|algorithm| (algorithm.label(), algorithm))),
+        /// For HS algorithms: the secret in base64 or base64url. Then protect this file.
+        secret_base64: Written<Secret> = text("base64", secret),
+        /// For HS algorithms: a file with the secret in base64 or base64url, which only the gateway may read.
+        secret_base64_file: Written<PathBuf> = file(),
+        /// For RS, PS and ES algorithms: the public key as a PEM text.
+        public_key: Written<String> = text("PEM text", |pem| Ok(pem.to_owned())),
+        /// For RS, PS and ES algorithms: a file with a PEM `PUBLIC KEY`.
+        public_key_file: Written<PathBuf> = file(),
+    }
+}
+
+/// A key whose secret or PEM text has been read.
+pub struct LoadedKey {
+    /// The `kid`; `None` if the key has none.
+    pub id: Option<Box<str>>,
+    /// The secret or public key.
+    pub material: LoadedMaterial,
+}
+
+/// What a key verifies with.
+pub enum LoadedMaterial {
+    /// A secret, which also mints example tokens, with its key.
+    Secret(Secret, Box<Key>),
+    /// A public key.
+    Public(Box<Key>),
+}
+
+impl LoadedKey {
+    /// The key of the account secret, without an id.
+    pub fn of_account(secret: Secret) -> Self {
+        let key = Box::new(Key::hs256(&secret));
+        Self { id: None, material: LoadedMaterial::Secret(secret, key) }
+    }
+
+    /// The key, ready to verify.
+    pub fn into_key(self) -> Key {
+        let key = match self.material {
+            LoadedMaterial::Secret(_, key) | LoadedMaterial::Public(key) => *key,
+        };
+        match self.id {
+            Some(id) => key.with_id(id),
+            None => key,
+        }
+    }
+}
+
+/// Reads the files of all keys. `config` is the configuration file, which may hold secrets.
+pub fn load_keys(
+    keys: Entries<CheckedKey>,
+    config: Option<&Path>,
+    report: &Report,
+) -> Result<Vec<LoadedKey>, Reported> {
+    let mut ids: Vec<String> = Vec::new();
+    // Every key first, so that every problem is reported.
+    let load = |key: Result<Located<CheckedKey>, Reported>| {
+        let Located { value: CheckedKey { key, algorithm }, at } = key?;
+        if let Some(Located { value: id, at }) = key.id.get() {
+            if ids.contains(id) {
+                let message = format!("the id {} is already that of another key", quoted(id));
+                report.problem(at, message, "give each key its own kid");
+            }
+            ids.push(id.clone());
+        }
+        if let (true, Some(config)) = (key.secret_base64.is_written(), config) {
+            warn_if_world_readable(config, &at, report);
+        }
+        key.load(algorithm, &at, report)
+    };
+    let loaded: Vec<_> = keys.into_iter().map(load).collect();
+    loaded.into_iter().collect()
+}
+
+/// A key with exactly one material, which fits its algorithm.
+pub struct CheckedKey {
+    key: KeySection,
+    algorithm: Algorithm,
+}
+
+/// The kind of a key.
+pub struct KeyKind;
+
+impl Kind for KeyKind {
+    type Value = CheckedKey;
+
+    fn read(&self, value: &Value<'_>) -> Result<CheckedKey, Reported> {
+        let key = nested::<KeySection>().read(value)?;
+        let algorithm = match &key.algorithm {
+            Written::Absent => Algorithm::Hs256,
+            Written::Good(algorithm) => algorithm.value,
+            Written::Bad => return Err(Reported),
+        };
+        let sources = [
+            ("secret_base64", key.secret_base64.is_written()),
+            ("secret_base64_file", key.secret_base64_file.is_written()),
+            ("public_key", key.public_key.is_written()),
+            ("public_key_file", key.public_key_file.is_written()),
+        ];
+        let given: Vec<_> = sources.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        let (name, is_symmetric) = (algorithm.label(), algorithm.key_type() == KeyType::Secret);
+        let (fitting, file) = if is_symmetric {
+            (["secret_base64", "secret_base64_file"], "secret_base64_file")
+        } else {
+            (["public_key", "public_key_file"], "public_key_file")
+        };
+        match given[..] {
+            [source] if fitting.contains(&source) => Ok(CheckedKey { key, algorithm }),
+            [source] => {
+                let message = format!("{name} does not go with {source}");
+                let hint = if is_symmetric {
+                    "write algorithm: RS256 or ES256, or give it secret_base64_file"
+                } else {
+                    "give it public_key_file, or write algorithm: HS256"
+                };
+                Err(value.problem(message, hint))
+            }
+            [] => {
+                let message = format!("a key for {name} needs {}", fitting.join(" or "));
+                Err(value.problem(message, format!("give it {file}")))
+            }
+            _ => {
+                let message = format!("the key is given more than once: {}", given.join(", "));
+                Err(value.problem(message, "keep one of them"))
+            }
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Section(KeySection::specs())
+    }
+}
+
+impl KeySection {
+    /// Reads the file of the material. `at` is the place of the whole entry.
+    fn load(self, algorithm: Algorithm, at: &Location, report: &Report) -> Result<LoadedKey, Reported> {
+        let secret_key = |secret: Secret| {
+            let key = Key::from_secret(algorithm, &secret).map_err(|error| {
+                report.problem(at, error.to_string(), "use a longer secret, or algorithm: HS256")
+            })?;
+            Ok(LoadedMaterial::Secret(secret, Box::new(key)))
+        };
+        let public_key = |pem: &str, at: &Location| {
+            let key = Key::from_pem(algorithm, pem).map_err(|error| {
+                let hint = "give it a PEM text that begins with -----BEGIN PUBLIC KEY-----";
+                report.problem(at, error.to_string(), hint)
+            })?;
+            Ok(LoadedMaterial::Public(Box::new(key)))
+        };
+        let material = if let Some(secret) = self.secret_base64.checked()? {
+            secret_key(secret.value)
+        } else if let Some(file) = self.secret_base64_file.checked()? {
+            secret_key(read_secret_file(&file, report)?)
+        } else if let Some(pem) = self.public_key.checked()? {
+            public_key(&pem.value, &pem.at)
+        } else if let Some(file) = self.public_key_file.checked()? {
+            public_key(&read_small_file(&file, report)?, &file.at)
+        } else {
+            Err(Reported)
+        };
+        Ok(LoadedKey { id: self.id.value().map(Into::into), material: material? })
+    }
+}
+
+fn secret(text: &str) -> Result<Secret, Fault> {
+    Secret::from_base64(text).map_err(|error| Fault::new(error.to_string(), SECRET_HINT))
+}
+
+/// The secret in a file that holds nothing else.
+pub fn read_secret_file(file: &Located<PathBuf>, report: &Report) -> Result<Secret, Reported> {
+    let text = read_small_file(file, report)?;
+    let Located { value: path, at } = file;
+    warn_if_world_readable(path, at, report);
+    Secret::from_base64(&text)
+        .map_err(|error| report.problem(at, format!("{}: {error}", path.display()), SECRET_HINT))
+}

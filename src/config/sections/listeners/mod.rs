@@ -1,0 +1,228 @@
+//! `listeners` and `admin`: where clients and operators connect.
+//!
+//! - `tls`, `certificates`, `client_certificates`: TLS of a listener;
+//! - `proxies`: the proxies in front of a listener;
+//! - `hsts`: Strict-Transport-Security.
+
+mod certificates;
+mod client_certificates;
+mod hsts;
+mod proxies;
+mod tls;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::config::document::{
+    Entries, Located, Location, Report, Reported, Written, boolean, nested, required, section,
+};
+use crate::config::values::listen_address;
+use crate::downstream::{Hsts, ListenerSettings};
+use crate::policy::Route;
+
+use hsts::HstsKind;
+use proxies::ProxiesSection;
+use tls::TlsSection;
+
+const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8788);
+
+section! {
+    /// One public listener.
+    pub struct ListenerSection {
+        /// IP address and port. `127.0.0.1` is reached from this machine only, `0.0.0.0` and `[::]`
+        /// from everywhere.
+        pub address: Located<SocketAddr> =
+            required(listen_address(), "write one such as address: 127.0.0.1:8787"),
+        /// Whether HTTP/2 in clear text is accepted from clients that start with it. It is meant for
+        /// a proxy in front of the gateway; apps and browsers use HTTP/2 over TLS only.
+        h2c: Written<bool> = boolean(),
+        /// TLS of this listener. Certificates, keys and lists are read again at a reload.
+        tls: Written<TlsSection> = nested::<TlsSection>(),
+        /// The proxies in front of this listener, such as a load balancer. Default: none, and the
+        /// peer of the connection is the client, whatever it sends.
+        trusted_proxies: Written<ProxiesSection> = nested::<ProxiesSection>(),
+        /// Whether requests without TLS are redirected to `https://`, same host and path.
+        redirect_to_https: Written<bool> = boolean(),
+        /// `Strict-Transport-Security` (RFC 6797) in answers. Default: none.
+        hsts: Written<Hsts> = HstsKind,
+    }
+}
+
+section! {
+    /// The admin listener, with health and metrics. Only operators may reach it.
+    pub struct AdminSection {
+        /// IP address and port. (`GATEWAY_ADMIN_LISTEN`)
+        address: Written<SocketAddr> = listen_address(),
+    }
+}
+
+impl ListenerSection {
+    fn plain(address: Located<SocketAddr>) -> Self {
+        Self {
+            address,
+            h2c: Written::Absent,
+            tls: Written::Absent,
+            trusted_proxies: Written::Absent,
+            redirect_to_https: Written::Absent,
+            hsts: Written::Absent,
+        }
+    }
+
+    /// Whether clients are asked for certificates. True if the file is wrong about it.
+    pub fn asks_for_certificates(&self) -> bool {
+        match &self.tls {
+            Written::Absent => false,
+            Written::Bad => true,
+            Written::Good(tls) => tls.value.asks_for_certificates(),
+        }
+    }
+
+    /// The settings, with the files read that the entry names.
+    fn load(self, routes: &[Route], report: &Report) -> Result<ListenerSettings, Reported> {
+        let (has_tls, has_proxies) = (self.tls.is_written(), self.trusted_proxies.is_written());
+        let (h2c, redirect, hsts) =
+            (self.h2c.located(), self.redirect_to_https.located(), self.hsts.located());
+        if let (true, Some(Located { value: true, at })) = (has_tls, &redirect) {
+            let hint = "set it on the listener without tls, and remove it here";
+            report.problem(at, "nothing comes to this listener without TLS", hint);
+        }
+        if let (false, false, Some(Located { at, .. })) = (has_tls, has_proxies, &hsts) {
+            let hint = "set it on the listener with tls, or name the trusted_proxies that speak TLS";
+            report.problem(at, "nothing comes to this listener with TLS (RFC 6797 §7.2)", hint);
+        }
+        if let (true, Some(Located { value: true, at })) = (has_tls, &h2c) {
+            let hint = "remove it; with TLS clients get HTTP/2 as tls.alpn says";
+            report.problem(at, "nothing comes to this listener in clear text", hint);
+        }
+        let loaded = self.tls.checked()?.map(|tls| tls.value.load(routes, report)).transpose()?;
+        let proxies = self.trusted_proxies.checked()?.map(|proxies| proxies.value.resolve()).transpose()?;
+        let (tls, tls_files) = loaded.map_or((None, Vec::new()), |loaded| (Some(loaded.tls), loaded.files));
+        Ok(ListenerSettings {
+            address: self.address.value,
+            h2c: h2c.is_some_and(|h2c| h2c.value),
+            tls,
+            tls_files,
+            trusted_proxies: proxies,
+            redirect_to_https: redirect.is_some_and(|redirect| redirect.value),
+            hsts: hsts.map(|hsts| hsts.value),
+        })
+    }
+}
+
+/// The public listeners. No two of them take the same socket.
+pub fn listeners(
+    sections: Written<Entries<ListenerSection>>,
+    variable: Option<Result<Located<SocketAddr>, Reported>>,
+    report: &Report,
+) -> Vec<ListenerSection> {
+    let listeners: Vec<_> = match (variable, sections) {
+        (Some(variable), sections) => {
+            if let (Ok(Located { at, .. }), Some(sections)) = (&variable, sections.get()) {
+                warn_of_lost_tls(&sections.value, at, report);
+            }
+            variable.into_iter().map(ListenerSection::plain).collect()
+        }
+        (None, Written::Good(sections)) => {
+            sections.value.into_iter().flatten().map(|section| section.value).collect()
+        }
+        (None, Written::Bad) => Vec::new(),
+        (None, Written::Absent) => {
+            let address = Located { value: DEFAULT_LISTENER, at: Location::nowhere() };
+            vec![ListenerSection::plain(address)]
+        }
+    };
+    for (index, ListenerSection { address, .. }) in listeners.iter().enumerate() {
+        let other = listeners[..index].iter().find(|other| collide(other.address.value, address.value));
+        if let Some(ListenerSection { address: other, .. }) = other {
+            let message = format!("{} is already taken by {}", address.value, other.at.name());
+            report.problem(&address.at, message, "choose another port, or remove one of them");
+        }
+    }
+    listeners
+}
+
+/// Warns of a variable that replaces listeners with TLS.
+fn warn_of_lost_tls(sections: &Entries<ListenerSection>, variable: &Location, report: &Report) {
+    if sections.iter().flatten().any(|section| section.value.tls.is_written()) {
+        let message = "it replaces listeners of the file that speak TLS, and speaks none itself";
+        report.warning(variable, message, "unset it, or make sure that something before it speaks TLS");
+    }
+}
+
+/// The settings of all listeners, with the files read that they name.
+pub fn load(
+    sections: Vec<ListenerSection>,
+    routes: &[Route],
+    report: &Report,
+) -> Result<Vec<ListenerSettings>, Reported> {
+    // Every listener first, so that every problem is reported.
+    let loaded: Vec<_> = sections.into_iter().map(|section| section.load(routes, report)).collect();
+    loaded.into_iter().collect()
+}
+
+/// The address of the admin listener.
+pub fn admin(
+    section: AdminSection,
+    variable: Option<Result<Located<SocketAddr>, Reported>>,
+    listeners: &[Located<SocketAddr>],
+    report: &Report,
+) -> Result<SocketAddr, Reported> {
+    let default = || Located { value: DEFAULT_ADMIN, at: Location::nowhere() };
+    let admin = match variable {
+        Some(variable) => variable?,
+        None => section.address.checked()?.unwrap_or_else(default),
+    };
+    if let Some(listener) = listeners.iter().find(|listener| collide(listener.value, admin.value)) {
+        // The place of the address that was written.
+        let at = if admin.at == Location::nowhere() { &listener.at } else { &admin.at };
+        let message = format!("the admin listener {} collides with a public listener", admin.value);
+        report.problem(
+            at,
+            message,
+            "choose another port for one of them (admin.address, GATEWAY_ADMIN_LISTEN)",
+        );
+    }
+    if !admin.value.ip().is_loopback() {
+        let message = format!("the admin listener {} is open to the network", admin.value);
+        report.warning(&admin.at, message, "make sure that only operators reach it, or use 127.0.0.1");
+    }
+    Ok(admin.value)
+}
+
+/// Whether two sockets cannot listen at the same time.
+pub fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_host = match (one.ip(), other.ip()) {
+        (one, other) if one == other => true,
+        // `[::]` takes IPv4, too.
+        (IpAddr::V6(any), _) | (_, IpAddr::V6(any)) if any.is_unspecified() => true,
+        (one @ IpAddr::V4(_), other @ IpAddr::V4(_)) => one.is_unspecified() || other.is_unspecified(),
+        (IpAddr::V4(_) | IpAddr::V6(_), _) => false,
+    };
+    one.port() != 0 && one.port() == other.port() && same_host
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_collide_where_binding_the_second_would_fail() {
+        let mut cases = 0;
+        for (one, other, expected) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("[::1]:80", "0.0.0.0:80", false),
+            ("[::1]:80", "[::]:80", true),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+        ] {
+            let (one, other) = (one.parse().expect(one), other.parse().expect(other));
+            assert_eq!(collide(one, other), expected, "{one} {other}");
+            assert_eq!(collide(other, one), expected, "{other} {one}");
+            cases += 1;
+        }
+        assert_eq!(cases, 8);
+    }
+}

@@ -1,0 +1,142 @@
+//! The sections of the configuration file: each topic declares its keys and resolves itself.
+
+mod approov;
+mod certificate_condition;
+mod identity;
+mod keys;
+mod limits;
+mod listeners;
+mod log;
+mod origins;
+mod rejection;
+mod routes;
+mod server;
+mod user;
+
+use std::path::PathBuf;
+
+use super::document::{
+    Entries, Location, Mapping, Report, Reported, Section, Written, always, list, named, nested, section,
+};
+use super::environment::Overrides;
+use super::settings::{Admin, RejectionAnswer, Settings};
+use crate::approov::ApproovSettings;
+
+pub use approov::{STRATEGIES, binding_claim, strategy_name};
+pub use keys::{LoadedKey, LoadedMaterial, SECRET_HINT, read_secret_file};
+pub use server::THREADS;
+
+use approov::{ApproovSection, Verification, usual_keys};
+use limits::LimitsSection;
+use listeners::{AdminSection, ListenerSection};
+use log::LogSection;
+use origins::{OriginSection, OriginSections};
+use routes::{RouteSection, Surroundings};
+use server::ServerSection;
+
+section! {
+    /// The configuration file.
+    pub struct File {
+        /// The process.
+        server: ServerSection = always::<ServerSection>(),
+        /// Where clients connect. Default: `127.0.0.1:8787`. (`GATEWAY_LISTEN` replaces the whole list.)
+        listeners: Written<Entries<ListenerSection>> = list(nested::<ListenerSection>())
+            .not_empty("write one, or remove the key for 127.0.0.1:8787"),
+        /// The admin listener, with health and metrics. It asks for no password: keep clients away.
+        /// Default: `127.0.0.1:8788`.
+        admin: AdminSection = always::<AdminSection>(),
+        /// Which tokens are accepted, and what they are bound to.
+        approov: ApproovSection = always::<ApproovSection>(),
+        /// The answer to refused requests. It is the same for every reason, so it tells an attacker
+        /// nothing.
+        rejection: RejectionAnswer = always::<RejectionAnswer>(),
+        /// The protected APIs, each under a name that you choose for logs and metrics.
+        origins: Written<OriginSections> = named("an origin", nested::<OriginSection>()),
+        /// Which policy a request meets: that of the first route whose conditions all hold. If routes
+        /// are written and none matches, the answer is 404. Default: one route that protects every
+        /// path.
+        routes: Written<Entries<RouteSection>> = list(nested::<RouteSection>())
+            .not_empty("write a route, or remove the key to protect every path"),
+        /// How much is admitted. The defaults are safe for a public listener.
+        limits: LimitsSection = always::<LimitsSection>(),
+        /// The access log.
+        log: LogSection = always::<LogSection>(),
+    }
+}
+
+/// What was read, and the file as a whole for problems without a line.
+pub struct Sources {
+    pub path: Option<PathBuf>,
+    pub whole: Location,
+    pub file: File,
+    pub overrides: Overrides,
+}
+
+impl File {
+    /// The file that nothing is written in.
+    pub fn empty(report: &Report) -> Result<Self, Reported> {
+        Self::read(&Mapping::empty(Location::nowhere(), report))
+    }
+}
+
+/// All settings.
+pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported> {
+    let Sources { path, whole, file, overrides } = sources;
+    let config = path.as_deref();
+    let strategy = overrides.strategy.or(file.approov.strategy.get().map(|strategy| strategy.value));
+    let mut origins = origins::origins(file.origins, overrides.domain, &whole, report);
+    let of_origins: Vec<_> = origins.iter_mut().map(|origin| origin.approov.take()).collect();
+    let needs_usual_keys = of_origins.iter().any(Option::is_none);
+    let names: Vec<&str> = origins.iter().map(|origin| origin.name.as_str()).collect();
+    let listeners = listeners::listeners(file.listeners, overrides.listen, report);
+    let asks_for_certificates = listeners.iter().any(ListenerSection::asks_for_certificates);
+    let around =
+        Surroundings { strategy: strategy.unwrap_or_default(), origins: &names, asks_for_certificates };
+    let (routes, of_routes) = routes::routes(file.routes, &around, &whole, report);
+    let limits = file.limits.resolve(of_routes, report);
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
+    let admin = listeners::admin(file.admin, overrides.admin, &addresses, report);
+    let server = file.server.resolve(overrides.threads, overrides.runtime_folder, &addresses, report);
+    let log = file.log.resolve(report);
+    let mut approov = file.approov;
+    let keys = std::mem::take(&mut approov.keys);
+    let keys = usual_keys(keys, overrides.secret, needs_usual_keys, config, &whole, report);
+    let own_rules: Vec<_> = of_origins
+        .into_iter()
+        .map(|own| own.map(|own| own?.value.load(config, report)).transpose())
+        .collect();
+    let own_rules = own_rules.into_iter().collect::<Result<Vec<_>, _>>();
+    let verification = Verification::new(approov, overrides.token);
+    verification.check_binding(routes.routes(), report);
+    origins::check_loops(&origins, &addresses, report);
+    origins::check_secret_headers(&origins, &verification.verified_headers(), report);
+    let listeners = listeners::load(listeners, routes.routes(), report);
+    Ok(Settings {
+        file: path,
+        server: server?,
+        listeners: listeners?,
+        admin: Admin { address: admin? },
+        approov: verification.resolve(keys?, own_rules?),
+        rejection: file.rejection,
+        origins: origins.into_iter().map(|named| Ok(named.origin?.value)).collect::<Result<_, _>>()?,
+        routes,
+        limits: limits?,
+        log,
+        warnings: Vec::new(),
+        files: Vec::new(),
+    })
+}
+
+/// The keys for origins without their own.
+pub fn keys_only(sources: Sources, report: &Report) -> Result<Vec<LoadedKey>, Reported> {
+    let Sources { path, whole, file, overrides } = sources;
+    usual_keys(file.approov.keys, overrides.secret, true, path.as_deref(), &whole, report)
+}
+
+/// The settings that concern tokens.
+pub fn approov_only(sources: Sources, report: &Report) -> Result<ApproovSettings, Reported> {
+    let Sources { path, whole, mut file, overrides } = sources;
+    let keys = std::mem::take(&mut file.approov.keys);
+    let keys = usual_keys(keys, overrides.secret, true, path.as_deref(), &whole, report)?;
+    Ok(Verification::new(file.approov, overrides.token).resolve(keys, Vec::new()))
+}

@@ -1,0 +1,46 @@
+//! `rejection`: the answer to refused requests.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+
+use crate::config::document::{Kind, Reported, Shape, Value, number, section, text};
+use crate::config::settings::RejectionAnswer;
+use crate::config::values::media_type;
+
+section! {
+    settings RejectionAnswer(keys) {
+        /// The status.
+        status = ClientError,
+        /// The media type of the body.
+        content_type = text("media type", media_type).shown(shown),
+        /// The body.
+        body = text("text", |body| Ok(Bytes::copy_from_slice(body.as_bytes()))).shown(body_text),
+    }
+}
+
+fn shown(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+fn body_text(body: &Bytes) -> String {
+    format!("{:?}", String::from_utf8_lossy(body))
+}
+
+/// A status that tells the client of its own mistake.
+struct ClientError;
+
+impl Kind for ClientError {
+    type Value = StatusCode;
+
+    fn read(&self, value: &Value<'_>) -> Result<StatusCode, Reported> {
+        StatusCode::from_u16(number(400..=499).read(value)?).map_err(|_| Reported)
+    }
+
+    fn shape(&self) -> Shape {
+        number(400_u16..=499).shape()
+    }
+
+    fn show(&self, status: &StatusCode) -> Option<String> {
+        Some(status.as_str().to_owned())
+    }
+}

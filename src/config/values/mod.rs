@@ -1,0 +1,19 @@
+//! Kinds of values that the sections share, and the texts they are written as.
+
+mod address;
+mod duration;
+mod file;
+mod host;
+mod http;
+mod rate;
+mod size;
+mod text;
+
+pub use address::{address_range, listen_address, parse_listen_address, range_fault};
+pub use duration::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, duration, show_duration};
+pub use file::{file, read_file, read_small_file, shown, warn_if_world_readable};
+pub use host::{Domain, domain, host_and_port, host_name, server_name};
+pub use http::{check_path, header_name, media_type, method, route_path, statuses};
+pub use rate::{rate, show_rate};
+pub use size::{KIB, MIB, show_size, size};
+pub use text::printable;
