@@ -136,15 +136,12 @@ mod tests {
     #[test]
     fn reads_both_alphabets_with_and_without_padding_and_any_byte() {
         let bytes: Vec<u8> = (0..=255).chain([0x0a]).collect();
-        let mut texts = 0;
         for engine in [&STANDARD, &URL_SAFE] {
             let padded = engine.encode(&bytes);
             for text in [padded.clone(), padded.trim_end_matches('=').into(), format!(" {padded}\n")] {
                 assert_eq!(decoded(&text).as_ref(), Ok(&bytes), "{text}");
-                texts += 1;
             }
         }
-        assert_eq!(texts, 6);
     }
 
     #[test]

@@ -234,7 +234,6 @@ mod tests {
 
     #[test]
     fn names_the_variable_and_never_its_secret() {
-        let mut cases = 0;
         for (name, value, expected) in [
             (SECRET, "c2hvcnQ=", "APPROOV_SECRET_BASE64: the secret has 5 bytes"),
             (SECRET, "", "APPROOV_SECRET_BASE64: it is set but empty; give it a value, or unset it"),
@@ -262,9 +261,7 @@ mod tests {
             let found = problems(&[(name, value)]);
             assert!(found.len() == 1 && found[0].starts_with(expected), "{name}={value}: {found:?}");
             assert!(!found[0].contains(GOOD) && !found[0].contains("c2hvcnQ"), "{found:?}");
-            cases += 1;
         }
-        assert_eq!(cases, 14);
     }
 
     #[test]
@@ -280,15 +277,12 @@ mod tests {
     #[test]
     fn bytes_that_are_not_text_are_a_problem() {
         use std::os::unix::ffi::OsStringExt;
-        let mut cases = 0;
         for name in VARIABLES.into_iter().filter(|name| ![SECRET_FILE, CONFIG].contains(name)) {
             let report = Report::default();
             Environment::from_pairs([(name, OsString::from_vec(vec![0xff, b'a']))]).overrides(&report);
             let problems = report.finish(Ok(())).expect_err(name).to_string();
             assert_eq!(problems, format!("{name}: it is not UTF-8; write it as UTF-8"));
-            cases += 1;
         }
-        assert_eq!(cases, 9);
     }
 
     #[test]

@@ -190,7 +190,6 @@ mod tests {
 
     #[test]
     fn tells_where_the_head_ends_and_what_follows() {
-        let mut cases = 0;
         for (head, body) in [
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Body::Length(0)),
             ("GET /a?b=%20{}|\\^ HTTP/1.1\r\nX: \t caf\u{e9}\t\r\nHOST:[::1]:80\r\n\r\n", Body::Length(0)),
@@ -203,15 +202,12 @@ mod tests {
             let expected = Ok(Some(Head { length: head.len(), body, has_upgrade: false }));
             assert_eq!(read(with_more.as_bytes()), expected, "{head}");
             assert_eq!(read(&head.as_bytes()[..head.len() - 1]), Ok(None), "{head}");
-            cases += 1;
         }
-        assert_eq!(cases, 6);
     }
 
     #[test]
     fn refuses_what_could_be_read_in_two_ways() {
         let line = "GET / HTTP/1.1\r\nHost: a\r\n";
-        let mut cases = 0;
         for head in [
             "GET / HTTP/1.1\nHost: a\r\n\r\n".to_owned(),
             format!("{line}X: y\n\r\n"),
@@ -268,9 +264,7 @@ mod tests {
             format!("{line}Transfer-Encoding: identity\r\n\r\n"),
         ] {
             assert_eq!(read(head.as_bytes()), Err(HeadFault::Malformed), "{head:?}");
-            cases += 1;
         }
-        assert!(cases > 30);
     }
 
     #[test]

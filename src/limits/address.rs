@@ -82,7 +82,6 @@ mod tests {
 
     #[test]
     fn one_client_has_one_key() {
-        let mut cases = 0;
         for (one, other, length, same) in [
             ("192.0.2.1", "192.0.2.1", 64, true),
             ("192.0.2.1", "192.0.2.2", 64, false),
@@ -100,14 +99,11 @@ mod tests {
                 AddressKey::new(text.parse().expect(text), Ipv6Prefix::new(length).expect("a length"))
             };
             assert_eq!(key(one) == key(other), same, "{one} {other} /{length}");
-            cases += 1;
         }
-        assert_eq!(cases, 11);
     }
 
     #[test]
     fn a_key_tells_its_addresses() {
-        let mut cases = 0;
         for (text, length, range) in [
             ("192.0.2.1", 64, "192.0.2.1"),
             ("::ffff:192.0.2.1", 48, "192.0.2.1"),
@@ -120,9 +116,7 @@ mod tests {
             let prefix = Ipv6Prefix::new(length).expect("a length");
             let key = AddressKey::new(text.parse().expect(text), prefix);
             assert_eq!(key.range(prefix).to_string(), range, "{text}");
-            cases += 1;
         }
-        assert_eq!(cases, 7);
     }
 
     #[test]

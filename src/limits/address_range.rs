@@ -124,7 +124,6 @@ mod tests {
 
     #[test]
     fn reads_addresses_and_networks_and_prints_them_in_one_way() {
-        let mut cases = 0;
         for (text, shown) in [
             ("192.0.2.1", "192.0.2.1"),
             ("192.0.2.1/32", "192.0.2.1"),
@@ -139,15 +138,12 @@ mod tests {
             ("::/64", "::/64"),
         ] {
             assert_eq!(text.parse::<AddressRange>().map(|range| range.to_string()), Ok(shown.to_owned()));
-            cases += 1;
         }
-        assert_eq!(cases, 11);
     }
 
     #[test]
     fn tells_what_is_wrong_with_a_text() {
         use AddressRangeError::{BadLength, NotAnAddress};
-        let mut cases = 0;
         for (text, error) in [
             ("", NotAnAddress),
             ("10.0.0", NotAnAddress),
@@ -169,9 +165,7 @@ mod tests {
             ("2001:db8::/256", BadLength),
         ] {
             assert_eq!(text.parse::<AddressRange>(), Err(error), "{text}");
-            cases += 1;
         }
-        assert_eq!(cases, 18);
         for (text, meant) in [("10.1.2.3/8", "10.0.0.0/8"), ("2001:db8::1/32", "2001:db8::/32")] {
             let meant = meant.parse().expect(meant);
             assert_eq!(text.parse::<AddressRange>(), Err(AddressRangeError::HostBits(meant)), "{text}");

@@ -91,7 +91,6 @@ mod tests {
         let uris = |list: &[&str]| CertificateCondition { uris: texts(list), ..any() };
         let emails = |list: &[&str]| CertificateCondition { emails: texts(list), ..any() };
         let sha256 = |byte| CertificateCondition { fingerprints: vec![[byte; 32]], ..any() };
-        let mut cases = 0;
         for (condition, expected) in [
             (any(), true),
             (subjects(&["CN=till 7,O=Example"]), true),
@@ -120,9 +119,7 @@ mod tests {
         ] {
             assert_eq!(condition.takes(Some(shown)), expected, "{condition:?}");
             assert!(!condition.takes(None), "{condition:?}");
-            cases += 1;
         }
-        assert_eq!(cases, 23);
     }
 
     fn condition() -> impl Strategy<Value = CertificateCondition> {

@@ -158,7 +158,6 @@ mod tests {
                 .collect(),
             ..route(path)
         };
-        let mut cases = 0;
         for (earlier, later, expected) in [
             (with("/", &[], &[]), with("/v1", &["GET"], &["a"]), true),
             (with("/v1/", &[], &[]), with("/v1/a/", &[], &[]), true),
@@ -176,9 +175,7 @@ mod tests {
             let message = format!("{earlier:?} {later:?}");
             let covering = RouteTable::new(vec![earlier, later]).covering(1);
             assert_eq!(covering, expected.then_some(0), "{message}");
-            cases += 1;
         }
-        assert_eq!(cases, 12);
     }
 
     fn certified(route: Route, dns_names: &[&str]) -> Route {
@@ -223,7 +220,6 @@ mod tests {
     fn what_a_certificate_keeps_out_is_followed_to_the_route_that_takes_it_in() {
         let deny = |path| Route { policy: Policy::Deny, ..route(path) };
         let get = |path| Route { methods: vec!["GET".into()], ..route(path) };
-        let mut cases = 0;
         for (rest, expected) in [
             (vec![], None),
             (vec![route("/")], Some(1)),
@@ -237,9 +233,7 @@ mod tests {
         ] {
             let table = RouteTable::new([vec![certified(route("/admin/"), &["a"])], rest].concat());
             assert_eq!(table.falling_through(0), expected, "{:?}", table.routes());
-            cases += 1;
         }
-        assert_eq!(cases, 8);
         assert_eq!(RouteTable::new(vec![route("/v1/"), route("/")]).falling_through(0), None);
     }
 

@@ -169,14 +169,11 @@ mod tests {
         let route = Routes::new(&registry).expect("names are unique").find("/v1/", Policy::Protect);
         assert_eq!(text(&registry), "", "nothing before the first request");
         route.record(Verdict::Accepted, None, Duration::from_millis(3));
-        let mut rejected = 0;
         for rejection in Rejection::ALL {
             for _ in 0..=rejection as usize {
                 route.record(Verdict::Rejected, Some(rejection), Duration::ZERO);
             }
-            rejected += 1;
         }
-        assert_eq!(rejected, 33);
         let text = text(&registry);
         for rejection in Rejection::ALL {
             let line = format!(

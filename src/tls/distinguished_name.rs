@@ -190,7 +190,6 @@ mod tests {
 
     #[test]
     fn no_value_looks_like_another_part() {
-        let mut cases = 0;
         for (value, expected) in [
             ("a,O=b", "CN=a\\,O\\=b"),
             ("a+O=b", "CN=a\\+O\\=b"),
@@ -206,14 +205,11 @@ mod tests {
             ("", "CN="),
         ] {
             assert_eq!(shown(&[&[attribute(CN, UTF8, value.as_bytes())]]), expected, "{value}");
-            cases += 1;
         }
-        assert_eq!(cases, 12);
     }
 
     #[test]
     fn a_name_that_others_write_becomes_the_same_text() {
-        let mut cases = 0;
         for (name, expected) in [
             ("CN=till 7,O=Example", Some("CN=till 7,O=Example")),
             ("cn=till 7,emailaddress=a@b.c", Some("CN=till 7,emailAddress=a@b.c")),
@@ -249,9 +245,7 @@ mod tests {
             ("CN=#", None),
         ] {
             assert_eq!(canonical(name).as_deref(), expected, "{name}");
-            cases += 1;
         }
-        assert_eq!(cases, 31);
     }
 
     proptest! {

@@ -59,7 +59,6 @@ mod tests {
         for (index, name) in known.iter().enumerate() {
             names.add(name, index);
         }
-        let mut cases = 0;
         for (asked, expected) in [
             ("example.com", Some(0)),
             ("Example.COM.", Some(0)),
@@ -79,9 +78,7 @@ mod tests {
             (".", None),
         ] {
             assert_eq!(names.find(asked).map(|found| found[0]), expected, "{asked}");
-            cases += 1;
         }
-        assert_eq!(cases, 16);
     }
 
     #[test]

@@ -176,7 +176,6 @@ mod tests {
 
     #[test]
     fn the_last_hop_that_is_no_trusted_proxy_is_the_client() {
-        let mut cases = 0;
         for (peer, values, expected) in [
             ("10.1.1.1", &["203.0.113.9"][..], "203.0.113.9"),
             ("10.1.1.1", &["1.1.1.1, 203.0.113.9"], "203.0.113.9"),
@@ -203,9 +202,7 @@ mod tests {
         ] {
             let found = client(ClientAddressSource::XForwardedFor, peer, values);
             assert_eq!(found, ip(expected), "{peer} {values:?}");
-            cases += 1;
         }
-        assert_eq!(cases, 19);
     }
 
     #[test]
@@ -238,7 +235,6 @@ mod tests {
 
     #[test]
     fn takes_no_odd_spelling_for_an_address() {
-        let mut cases = 0;
         for text in [
             "",
             "1.2.3",
@@ -262,10 +258,8 @@ mod tests {
             "\u{ff11}.2.3.4",
         ] {
             assert_eq!(address(text.as_bytes()), None, "{text}");
-            cases += 1;
         }
         assert_eq!(address(b"\xff\xfe"), None);
-        assert_eq!(cases, 20);
     }
 
     #[test]

@@ -175,7 +175,6 @@ mod tests {
     #[test]
     fn what_is_not_usable_is_passed_over() {
         let endpoints = endpoints(&[1, 1, 1]);
-        let mut cases = 0;
         for balance in Balance::ALL.map(|(_, balance)| balance) {
             for turn in 0..6 {
                 let only = |endpoint: &Arc<Endpoint>| Arc::ptr_eq(endpoint, &endpoints.list[1]);
@@ -183,10 +182,8 @@ mod tests {
                 assert_eq!(position(&endpoints, found), 1, "{balance:?} {turn}");
                 let none = endpoints.choose(balance, turn, Requester::default(), |_| false);
                 assert!(none.is_none(), "{balance:?}");
-                cases += 1;
             }
         }
-        assert_eq!(cases, 24);
     }
 
     #[test]

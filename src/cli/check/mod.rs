@@ -364,7 +364,6 @@ access log     json, on standard output
     #[test]
     fn explains_what_a_request_meets() {
         let settings = settings();
-        let mut cases = 0;
         for (method, url, expected) in [
             ("GET", "/health?x=/v1/", "route     /health (number 1 of 4: GET|HEAD /health)"),
             ("GET", "/health", "policy    open: forward without verifying"),
@@ -393,9 +392,7 @@ access log     json, on standard output
         ] {
             let text = explain(&settings, method, url, None).expect(url);
             assert!(text.contains(expected), "{method} {url}: {text}");
-            cases += 1;
         }
-        assert_eq!(cases, 16);
     }
 
     #[test]

@@ -298,11 +298,8 @@ mod tests {
     #[test]
     fn whole_numbers_have_bounds() {
         assert_eq!(whole_number("8", 1..=8), Ok(8_u16));
-        let mut cases = 0;
         for text in ["0", "9", "+4", "-1", "4.0", "", "1e1", "99999999999999999999", "0x4"] {
             assert!(whole_number::<u16>(text, 1..=8).is_err(), "{text}");
-            cases += 1;
         }
-        assert_eq!(cases, 9);
     }
 }

@@ -264,7 +264,6 @@ mod tests {
     #[test]
     fn stops_at_bad_syntax_a_second_document_and_great_depth() {
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
-        let mut cases = 0;
         for (text, part) in [
             ("a: [1\nb: 2\n", "this is not YAML"),
             ("a: 1\n---\nb: 2\n", "f:3: a second document"),
@@ -273,8 +272,6 @@ mod tests {
             let (tree, problems) = read(text);
             assert!(tree.is_none(), "{text}");
             assert!(problems.len() == 1 && problems[0].contains(part), "{problems:?}");
-            cases += 1;
         }
-        assert_eq!(cases, 3);
     }
 }

@@ -139,7 +139,6 @@ mod tests {
         expected[31] = 0xaf;
         assert_eq!(fingerprint(&plain), Ok(expected));
         assert_eq!(fingerprint(&("00:".repeat(31) + "AF")), Ok(expected));
-        let mut cases = 0;
         for text in [
             "",
             "00",
@@ -150,8 +149,6 @@ mod tests {
             &":".repeat(95),
         ] {
             assert!(fingerprint(text).is_err(), "{text}");
-            cases += 1;
         }
-        assert_eq!(cases, 7);
     }
 }

@@ -78,7 +78,6 @@ mod tests {
         let expected = User { name: None, uid: 4_000_000_001, gid: 4_000_000_002 };
         assert_eq!(resolved(Some("4000000001"), Some("4000000002")), Ok(Some(expected)));
         assert_eq!(resolved(None, None), Ok(None));
-        let mut cases = 0;
         for (user, group, told) in [
             (
                 Some("4000000001"),
@@ -93,8 +92,6 @@ mod tests {
         ] {
             let problems = resolved(user, group).expect_err(told);
             assert!(problems.starts_with(told), "{user:?} {group:?}: {problems}");
-            cases += 1;
         }
-        assert_eq!(cases, 6);
     }
 }

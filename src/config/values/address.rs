@@ -88,7 +88,6 @@ mod tests {
     #[test]
     fn ranges_have_no_host_bits() {
         assert_eq!(address_range("10.0.0.0/8").map(|range| range.to_string()), Ok("10.0.0.0/8".to_owned()));
-        let mut cases = 0;
         for (text, hint) in [
             ("10.0.0.1/8", "write 10.0.0.0/8, or the address"),
             ("2001:db8::1/32", "write 2001:db8::/32, or the address"),
@@ -101,8 +100,6 @@ mod tests {
         ] {
             let fault = address_range(text).expect_err(text);
             assert!(fault.hint.contains(hint), "{text}: {fault:?}");
-            cases += 1;
         }
-        assert_eq!(cases, 8);
     }
 }

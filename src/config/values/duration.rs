@@ -90,14 +90,12 @@ mod tests {
 
     #[test]
     fn durations_have_a_unit_and_print_as_written() {
-        let mut cases = 0;
         for (text, milliseconds) in
             [("500ms", 500), ("0s", 0), ("30s", 30_000), ("2m", 120_000), ("1h", 3_600_000)]
         {
             let found = any_duration(text).expect(text);
             assert_eq!(found, Duration::from_millis(milliseconds), "{text}");
             assert_eq!(show_duration(found), text);
-            cases += 1;
         }
         for (text, hint) in [
             ("30", "write 30s"),
@@ -114,8 +112,6 @@ mod tests {
         ] {
             let fault = any_duration(text).expect_err(text);
             assert!(fault.hint.contains(hint), "{text}: {fault:?}");
-            cases += 1;
         }
-        assert_eq!(cases, 16);
     }
 }

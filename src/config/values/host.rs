@@ -138,7 +138,6 @@ mod tests {
 
     #[test]
     fn reads_hosts_ports_and_schemes() {
-        let mut cases = 0;
         for (text, host, port, tls, authority) in [
             ("api.example.com", "api.example.com", 443, true, "api.example.com"),
             ("API.Example.com:443", "api.example.com", 443, true, "api.example.com"),
@@ -152,15 +151,12 @@ mod tests {
         ] {
             let authority = HeaderValue::from_static(authority);
             assert_eq!(domain(text), Ok(Domain { host: host.into(), port, tls, authority }), "{text}");
-            cases += 1;
         }
-        assert_eq!(cases, 9);
     }
 
     #[test]
     fn says_what_is_wrong() {
         let long = "a".repeat(64);
-        let mut cases = 0;
         for (text, part) in [
             ("", "missing"),
             ("https://", "missing"),
@@ -204,8 +200,6 @@ mod tests {
             let whole = format!("{}; {}", fault.message, fault.hint);
             assert!(whole.contains(part), "{text}: {whole}");
             assert!(!whole.contains("password"), "{whole}");
-            cases += 1;
         }
-        assert!(cases > 30);
     }
 }

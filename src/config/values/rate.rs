@@ -66,12 +66,10 @@ mod tests {
 
     #[test]
     fn rates_have_a_period_and_print_as_written() {
-        let mut cases = 0;
         for (text, requests, seconds) in [("50/s", 50, 1), ("10/m", 10, 60), ("1000000/h", 1_000_000, 3600)] {
             let found = parse(text).expect(text);
             assert_eq!((found.requests.get(), found.per.as_secs()), (requests, seconds));
             assert_eq!(show_rate(found), text);
-            cases += 1;
         }
         for (text, part) in [
             ("50", "is not a rate"),
@@ -87,8 +85,6 @@ mod tests {
         ] {
             let fault = parse(text).expect_err(text);
             assert!(fault.message.contains(part), "{text}: {fault:?}");
-            cases += 1;
         }
-        assert_eq!(cases, 13);
     }
 }

@@ -66,13 +66,11 @@ mod tests {
 
     #[test]
     fn sizes_have_binary_units_and_print_as_written() {
-        let mut cases = 0;
         for (text, bytes) in
             [("0", 0), ("512", 512), ("16KiB", 16_384), ("10MiB", 10_485_760), ("1GiB", 1_073_741_824)]
         {
             assert_eq!(parse(text, 0..=u64::MAX), Ok(bytes));
             assert_eq!(show_size(bytes), text);
-            cases += 1;
         }
         assert_eq!(show_size(1025), "1025");
         for (text, part) in [
@@ -89,8 +87,6 @@ mod tests {
         ] {
             let fault = parse(text, 0..=KIB * KIB).expect_err(text);
             assert!(fault.message.contains(part), "{text}: {fault:?}");
-            cases += 1;
         }
-        assert_eq!(cases, 15);
     }
 }

@@ -177,7 +177,6 @@ mod tests {
 
     #[test]
     fn retry_after_is_never_too_early() {
-        let mut cases = 0;
         for (requests, per, seconds) in [
             (10, SECOND, 1),
             (1, SECOND, 1),
@@ -192,9 +191,7 @@ mod tests {
             assert_eq!((refused.admitted, refused.retry_after()), (false, seconds), "{requests} {per:?}");
             let later = at(1).after(Duration::from_secs(seconds));
             assert!(quota.ask(&mut full_at, later).admitted, "{requests} {per:?}");
-            cases += 1;
         }
-        assert_eq!(cases, 6);
     }
 
     #[test]

@@ -112,7 +112,6 @@ mod tests {
 
     #[test]
     fn windows_are_whole_seconds_and_at_least_one() {
-        let mut cases = 0;
         for (requests, per, burst, policy) in [
             (1_000_000, 1, 1, "\"address\";q=1;w=1"),
             (5, 60, 5, "\"address\";q=5;w=60"),
@@ -120,9 +119,7 @@ mod tests {
             (7, 1, 7, "\"address\";q=7;w=1"),
         ] {
             assert_eq!(limit(requests, per, burst).policy(), policy);
-            cases += 1;
         }
-        assert_eq!(cases, 4);
     }
 
     #[test]

@@ -53,12 +53,9 @@ mod tests {
 
     #[test]
     fn keys_arrive_as_they_were() {
-        let mut cases = 0;
         for keys in [&[][..], &[7], &[1; 73], &[0xff; MAX_KEYS]] {
             assert_eq!(*disclose(enclose(keys).expect("a pipe")).expect("keys"), keys);
-            cases += 1;
         }
-        assert_eq!(cases, 4);
         assert!(enclose(&[0; MAX_KEYS + 1]).is_err());
     }
 

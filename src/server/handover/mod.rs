@@ -157,7 +157,6 @@ mod tests {
     fn a_running_process_that_has_no_keys_or_other_things_hands_over_all_the_same() {
         let folder = Folder::new("other-keys");
         let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
-        let mut cases = 0;
         for attached in
             [None, Some(OwnedFd::from(std::net::TcpListener::bind("127.0.0.1:0").expect("binds")))]
         {
@@ -173,9 +172,7 @@ mod tests {
             assert_eq!(received.predecessor.ready(|| false).expect("go"), None);
             stream.write_all(b"yours\n").expect("said");
             received.predecessor.accepting(|| false).expect("yours");
-            cases += 1;
         }
-        assert_eq!(cases, 2);
     }
 
     #[test]

@@ -84,7 +84,6 @@ mod tests {
             "[2020:2020:2020:2020:2020:2020:2020:2020]:1",
             "[2121:2121:2121:2121:2121:2121:2121:2121]:2",
         );
-        let mut cases = 0;
         for (command, family, block, endpoints) in [
             (0x21, 0x11, &IPV4[..], over_v4),
             (0x21, 0x11, &with_tlvs, over_v4),
@@ -109,9 +108,7 @@ mod tests {
             for part in 0..bytes.len() {
                 assert_eq!(parse(&bytes[..part]), Ok(None), "{command:x} {family:x} {part}");
             }
-            cases += 1;
         }
-        assert_eq!(cases, 15);
     }
 
     #[test]

@@ -69,7 +69,6 @@ mod tests {
         let longest = "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff \
                        ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n";
         assert_eq!(longest.len(), MAX_LINE);
-        let mut cases = 0;
         for (line, endpoints) in [
             ("PROXY TCP4 203.0.113.9 10.0.0.1 4711 443\r\n", told("203.0.113.9:4711", "10.0.0.1:443")),
             ("PROXY TCP4 255.255.255.255 0.0.0.0 65535 0\r\n", told("255.255.255.255:65535", "0.0.0.0:0")),
@@ -86,14 +85,11 @@ mod tests {
             for part in 0..line.len() {
                 assert_eq!(parse(&line.as_bytes()[..part]), Ok(None), "{:?}", &line[..part]);
             }
-            cases += 1;
         }
-        assert_eq!(cases, 8);
     }
 
     #[test]
     fn refuses_lines_that_are_not_exactly_so() {
-        let mut cases = 0;
         for (line, malformed) in [
             ("GET / HTTP/1.1\r\n", Malformed::Signature),
             ("PROX TCP4", Malformed::Signature),
@@ -126,9 +122,7 @@ mod tests {
             ("PROXY TCP4 1.1.1.1 1.1.1.1  1\r\n", Malformed::Address),
         ] {
             assert_eq!(parse(line.as_bytes()), Err(malformed), "{line:?}");
-            cases += 1;
         }
-        assert_eq!(cases, 29);
         let endless = format!("PROXY UNKNOWN {}", "x".repeat(MAX_LINE));
         assert_eq!(parse(endless.as_bytes()), Err(Malformed::Line));
         // A CRLF that ends one byte too late.

@@ -1,10 +1,10 @@
 //! Too many connections, and too much under way at once.
 
-use super::{configured, honest, hostile, limited, refused};
+use super::{configured, get, hostile, limited, refused};
 use crate::harness::{
-    Client, Exchange, Gate, Gateway, Http2Client, Message, Origin, Setup, Then, config_before, eventually,
+    Client, Exchange, Folder, Gate, Gateway, Http2Client, Message, Origin, Setup, Then, config_before,
+    eventually,
 };
-use crate::lifecycle::Place;
 use crate::lifecycle::reload::reload;
 
 /// Whether a connection from 127.0.0.`host` is served.
@@ -14,7 +14,7 @@ fn is_served(gateway: &Gateway, host: u8) -> bool {
 
 /// It has been accepted, and is being served.
 fn served(client: &mut Client) -> bool {
-    client.try_send(honest("/x").bytes()).is_ok() && client.try_response_to("GET").is_ok()
+    client.try_send(get("/x").bytes()).is_ok() && client.try_response_to("GET").is_ok()
 }
 
 #[test]
@@ -22,20 +22,20 @@ fn new_connections_of_one_address_have_a_rate() {
     let origin = Origin::new();
     let gateway = limited(&origin, "connections: { rate: 1/m, burst: 3 }");
     let mut kept = gateway.connect_from(2);
-    assert_eq!(kept.ask(&honest("/x")).status, 200);
+    assert_eq!(kept.ask(&get("/x")).status, 200);
     for _ in 0..2 {
-        assert_eq!(gateway.connect_from(2).ask(&honest("/x")).status, 200);
+        assert_eq!(gateway.connect_from(2).ask(&get("/x")).status, 200);
     }
     for _ in 0..3 {
         if let Ok(mut client) = gateway.try_connect_from(2) {
-            let _ = client.try_send(honest("/x").bytes());
+            let _ = client.try_send(get("/x").bytes());
             client.assert_closed();
         }
     }
     assert_eq!((refused(&gateway, "connections_rate"), origin.count("/x")), (3.0, 3));
     // What is open goes on, and nobody else is concerned.
-    assert_eq!(kept.ask(&honest("/x")).status, 200);
-    assert_eq!(gateway.connect_from(3).ask(&honest("/x")).status, 200);
+    assert_eq!(kept.ask(&get("/x")).status, 200);
+    assert_eq!(gateway.connect_from(3).ask(&get("/x")).status, 200);
 }
 
 #[test]
@@ -109,19 +109,19 @@ fn when_much_is_under_way_unverified_requests_are_shed_first_and_then_all() {
          routes: [ { path: /slow/open, policy: open }, { path: /open, policy: open }, { path: / } ]\n",
     );
     let mut slow =
-        [(gateway.connect(), Message::get("/slow/open")), (gateway.connect(), honest("/slow/verified"))];
+        [(gateway.connect(), Message::get("/slow/open")), (gateway.connect(), get("/slow/verified"))];
     for (index, (client, message)) in slow.iter_mut().enumerate() {
         client.send(message.bytes());
         origin.wait_until("a slow request", |record| record.requests.len() == index + 1);
     }
     let answer = gateway.ask(&Message::get("/open"));
     assert_eq!((answer.status, answer.values("retry-after"), answer.text().as_str()), (503, vec!["1"], "{}"));
-    assert_eq!(gateway.ask(&honest("/x")).status, 200, "the reserve is for the verified");
+    assert_eq!(gateway.ask(&get("/x")).status, 200, "the reserve is for the verified");
     assert_eq!(gateway.ask(&hostile("/x")).status, 401, "and a refusal needs no room");
-    let (mut third, message) = (gateway.connect(), honest("/slow/third"));
+    let (mut third, message) = (gateway.connect(), get("/slow/third"));
     third.send(message.bytes());
     origin.wait_until("the third", |record| record.requests.len() == 4);
-    for message in [honest("/x"), hostile("/x"), Message::get("/open")] {
+    for message in [get("/x"), hostile("/x"), Message::get("/open")] {
         assert_eq!(gateway.ask(&message).status, 503, "full");
     }
     let causes = ["in_flight_reserve", "in_flight_total"].map(|cause| refused(&gateway, cause));
@@ -143,15 +143,15 @@ fn an_address_has_so_many_requests_under_way() {
     let origin = gated(&gate);
     let gateway = limited(&origin, "requests: { per_address: 2 }");
     let mut client = Http2Client::connect(gateway.address());
-    let slow = [1, 2].map(|number| client.send(&honest(&format!("/slow/{number}"))));
+    let slow = [1, 2].map(|number| client.send(&get(&format!("/slow/{number}"))));
     origin.wait_until("both", |record| record.requests.len() == 2);
-    assert_eq!(client.ask(&honest("/x")).status, 503);
-    assert_eq!(gateway.connect_from(2).ask(&honest("/x")).status, 200);
+    assert_eq!(client.ask(&get("/x")).status, 503);
+    assert_eq!(gateway.connect_from(2).ask(&get("/x")).status, 200);
     gate.open();
     for pending in slow {
         assert_eq!(client.response(pending).status, 200);
     }
-    assert_eq!(client.ask(&honest("/x")).status, 200);
+    assert_eq!(client.ask(&get("/x")).status, 200);
     assert_eq!(refused(&gateway, "in_flight_address"), 1.0);
 }
 
@@ -167,7 +167,7 @@ fn a_tunnel_is_not_under_way_for_ever() {
     });
     let gateway = limited(&origin, "requests: { in_flight: 1, reserve: 0 }");
     let mut tunnel = gateway.connect();
-    let handshake = honest("/tunnel").websocket();
+    let handshake = get("/tunnel").websocket();
     tunnel.send(handshake.bytes());
     assert_eq!(tunnel.head().status, 101);
     tunnel.send("ping");
@@ -182,13 +182,13 @@ fn a_connection_has_so_many_requests_and_says_so_at_the_last() {
     let origin = Origin::new();
     let gateway = limited(&origin, "connections: { requests: 3 }");
     let mut client = gateway.connect();
-    let answers: Vec<_> = (0..3).map(|_| client.ask(&honest("/x"))).collect();
+    let answers: Vec<_> = (0..3).map(|_| client.ask(&get("/x"))).collect();
     assert!(answers.iter().all(|answer| answer.status == 200));
     assert_ne!(answers[1].values("connection"), ["close"]);
     assert_eq!(answers[2].values("connection"), ["close"]);
     client.assert_closed();
     let mut client = Http2Client::connect(gateway.address());
-    let statuses: Vec<_> = (0..3).map(|_| client.ask(&honest("/y")).status).collect();
+    let statuses: Vec<_> = (0..3).map(|_| client.ask(&get("/y")).status).collect();
     assert_eq!(statuses, [200; 3]);
     client.wait_for_end().expect("told to go, without an error");
 }
@@ -199,7 +199,7 @@ fn a_connection_lasts_so_long_and_ends_behind_an_answer() {
     let gateway = limited(&origin, "connections: { age: 1s }");
     let mut client = gateway.connect();
     eventually("the last answer", || {
-        let answer = client.ask(&honest("/x"));
+        let answer = client.ask(&get("/x"));
         assert_eq!(answer.status, 200);
         (answer.values("connection") == ["close"]).then_some(())
     });
@@ -209,30 +209,30 @@ fn a_connection_lasts_so_long_and_ends_behind_an_answer() {
 
 #[test]
 fn a_denied_range_has_no_connection_and_lists_change_with_a_reload() {
-    let (origin, place) = (Origin::new(), Place::new());
-    place.write("deny.list", "# known for nothing good\n127.0.0.2\n127.0.0.4/31\n");
-    let list = place.config(&origin, "limits: { allow: [127.0.0.5], deny_files: [deny.list] }\n");
-    let gateway = place.start(&list);
+    let (origin, folder) = (Origin::new(), Folder::new());
+    folder.write("deny.list", "# known for nothing good\n127.0.0.2\n127.0.0.4/31\n");
+    let list = folder.config(&origin, "limits: { allow: [127.0.0.5], deny_files: [deny.list] }\n");
+    let gateway = folder.start(&list);
     let denied = |host: u8| !is_served(&gateway, host);
     assert_eq!([2, 3, 4, 5].map(denied), [true, false, true, false], "an allowed one is never denied");
     assert_eq!(refused(&gateway, "denied_address"), 2.0);
     let mut kept = gateway.connect_from(3);
-    assert_eq!(kept.ask(&honest("/x")).status, 200);
-    place.write("deny.list", "127.0.0.3\n");
+    assert_eq!(kept.ask(&get("/x")).status, 200);
+    folder.write("deny.list", "127.0.0.3\n");
     reload(&gateway, 2);
     assert_eq!([2, 3, 4].map(denied), [false, true, false]);
-    let answer = kept.ask(&honest("/x"));
+    let answer = kept.ask(&get("/x"));
     assert_eq!((answer.status, answer.values("connection")), (403, vec!["close"]));
     kept.assert_closed();
 }
 
 #[test]
 fn a_hundred_thousand_ranges_from_a_file_are_loaded_and_asked() {
-    let (origin, place) = (Origin::new(), Place::new());
+    let (origin, folder) = (Origin::new(), Folder::new());
     let ranges: String = (0..100_000_u32)
         .map(|number| format!("{}/31\n", std::net::Ipv4Addr::from((10 << 24) | (number * 4))))
         .collect();
-    place.write("deny.list", &format!("{ranges}127.0.0.2\n"));
-    let gateway = place.start(&place.config(&origin, "limits: { allow: [], deny_files: [deny.list] }\n"));
+    folder.write("deny.list", format!("{ranges}127.0.0.2\n"));
+    let gateway = folder.start(&folder.config(&origin, "limits: { allow: [], deny_files: [deny.list] }\n"));
     assert!(!is_served(&gateway, 2) && is_served(&gateway, 3));
 }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use super::{configured, honest, limited};
+use super::{configured, get, limited};
 use crate::harness::{Client, Exchange, Gate, Gateway, Http2Client, Message, Origin, Then, latin1, tokens};
 
 const DATA: u8 = 0;
@@ -313,7 +313,6 @@ fn a_body_that_is_not_as_long_as_it_says_never_arrives_whole() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: []");
     let token = tokens::valid();
-    let mut tried = 0;
     for (declared, sent) in [("10", 5), ("5", 10), ("0", 1)] {
         let mut fields = fields(&token);
         fields[0] = (":method", "POST");
@@ -323,9 +322,7 @@ fn a_body_that_is_not_as_long_as_it_says_never_arrives_whole() {
         frames.send(frame(DATA, END_STREAM, 1, vec![b'x'; sent]));
         let _ = frames.end(1);
         gateway.assert_serves(&origin);
-        tried += 1;
     }
-    assert_eq!(tried, 3);
     for request in origin.requests() {
         let declared: usize =
             request.values("content-length").first().map_or(0, |length| length.parse().unwrap());
@@ -373,7 +370,6 @@ fn floods_of_frames_are_borne() {
     let block = block(fields(&token));
     let begun = frame(HEADERS, END_STREAM, 1, &block);
     let open = frame(HEADERS, END_HEADERS, 1, &block);
-    let mut tried = 0;
     for (what, start, piece) in [
         ("continuations that end never", &begun, frame(CONTINUATION, 0, 1, [0, 1, b'x', 1, b'y'])),
         ("empty continuations", &begun, frame(CONTINUATION, 0, 1, [])),
@@ -385,9 +381,7 @@ fn floods_of_frames_are_borne() {
         ("unknown frames", &Vec::new(), frame(0xfa, 0, 0, [0; 100])),
     ] {
         assert_bears(what, &gateway, &origin, start, &piece.repeat(1000), 64);
-        tried += 1;
     }
-    assert_eq!(tried, 8);
 }
 
 #[test]
@@ -478,6 +472,6 @@ fn a_grpc_call_that_is_none_is_refused_like_any_other() {
     let malformed = client.ask(&Message::new("POST", "/a/../b").field("content-type", "application/grpc"));
     assert_eq!((malformed.status, malformed.values("grpc-status")), (200, vec!["16"]));
     assert_eq!(client.ask(&call.token(&tokens::expired())).values("grpc-status"), ["16"]);
-    assert_eq!(client.ask(&honest("/x")).status, 200);
+    assert_eq!(client.ask(&get("/x")).status, 200);
     assert_eq!(origin.targets(), ["/x"]);
 }

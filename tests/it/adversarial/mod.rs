@@ -25,7 +25,7 @@ mod sizes;
 mod slowness;
 mod token;
 
-use crate::harness::{Gateway, Message, Origin, Setup, config_before, tokens};
+use crate::harness::{Gateway, Message, Origin, Setup, config_before, get, tokens};
 
 /// A gateway that takes this machine for one of the world's, with these limits. Its listener speaks
 /// HTTP/2 as well.
@@ -38,10 +38,6 @@ fn configured(origin: &Origin, rest: &str) -> Gateway {
     let listeners = "listeners: [ { address: \"127.0.0.1:0\", h2c: true } ]\n";
     let config = config_before(origin, &format!("{listeners}{rest}"));
     Setup::bare().without("GATEWAY_LISTEN").config(&config).start()
-}
-
-fn honest(target: &str) -> Message {
-    Message::get(target).token(&tokens::valid())
 }
 
 fn hostile(target: &str) -> Message {

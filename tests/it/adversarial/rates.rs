@@ -1,8 +1,9 @@
 //! Floods of requests: what one client, device or token does is not paid by another.
 
-use super::{configured, device, honest, hostile, limited, refused};
-use crate::harness::{Client, Gateway, Http2Client, Message, Origin, Response, Setup, config_before, tokens};
-use crate::lifecycle::Place;
+use super::{configured, device, get, hostile, limited, refused};
+use crate::harness::{
+    Client, Folder, Gateway, Http2Client, Message, Origin, Response, Setup, config_before, tokens,
+};
 use crate::lifecycle::reload::reload;
 
 /// How the requests of a flood were answered: `ok` times 200, then `limited` times 429.
@@ -40,7 +41,7 @@ fn what_is_no_request_meets_the_limits_by_address() {
         (&entry["approov.limit"], &entry["approov.limit_name"]),
         (&"rate_address".into(), &"address".into())
     );
-    assert_eq!(gateway.connect_from(3).ask(&honest("/x")).status, 200);
+    assert_eq!(gateway.connect_from(3).ask(&get("/x")).status, 200);
     assert_eq!(origin.targets(), ["/x"]);
 }
 
@@ -49,12 +50,12 @@ fn an_address_that_asks_too_often_is_told_so_and_nobody_else() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: address, rate: 3/h } ]");
     let mut client = gateway.connect_from(2);
-    let statuses: Vec<_> = (0..3).map(|_| client.ask(&honest("/x")).status).collect();
+    let statuses: Vec<_> = (0..3).map(|_| client.ask(&get("/x")).status).collect();
     assert_eq!(statuses, [200; 3]);
     for forged in ["203.0.113.1", "203.0.113.2"] {
         let message = ["X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "Forwarded"]
             .iter()
-            .fold(honest("/x"), |message, name| message.field(name, forged));
+            .fold(get("/x"), |message, name| message.field(name, forged));
         let answer = client.ask(&message);
         assert_eq!((answer.status, answer.text().as_str()), (429, "{}"), "on the same connection");
         assert_eq!(answer.values("ratelimit-policy"), ["\"address\";q=3;w=3600"]);
@@ -66,7 +67,7 @@ fn an_address_that_asks_too_often_is_told_so_and_nobody_else() {
         assert!((1100..=1200).contains(&seconds), "{seconds}");
     }
     assert_eq!(gateway.connect_from(2).ask(&hostile("/x")).status, 429, "whatever its token");
-    assert_eq!(gateway.connect_from(3).ask(&honest("/x")).status, 200);
+    assert_eq!(gateway.connect_from(3).ask(&get("/x")).status, 200);
     gateway.assert_serves(&origin);
     assert_eq!(origin.count("/x"), 4);
     assert_eq!(refused(&gateway, "rate_address"), 3.0);
@@ -86,7 +87,7 @@ fn ipv6_clients_are_told_apart_by_their_network() {
     let limits = "limits: { ipv6_prefix: 64, rate: [ { by: address, rate: 1/h } ] }\n";
     let config = config_before(&origin, &format!("{listeners}{limits}"));
     let gateway = Setup::bare().without("GATEWAY_LISTEN").config(&config).start();
-    let ask = |client: &str| gateway.ask(&honest("/x").field("X-Forwarded-For", client)).status;
+    let ask = |client: &str| gateway.ask(&get("/x").field("X-Forwarded-For", client)).status;
     assert_eq!(ask("2001:db8:0:1::1"), 200);
     assert_eq!(ask("2001:db8:0:1:ffff::2"), 429, "the same network");
     assert_eq!(ask("2001:db8:0:2::1"), 200, "another one");
@@ -144,7 +145,7 @@ fn routes_origins_and_the_total_have_limits_of_their_own() {
          \x20 - { path: /open/, policy: open }\n\
          \x20 - { path: / }\n",
     );
-    let ask = |target: &str| gateway.ask(&honest(target));
+    let ask = |target: &str| gateway.ask(&get(target));
     let answer = assert_flood(|| ask("/login"), 1, 2);
     assert_eq!(answer.values("ratelimit-policy"), ["\"login\";q=1;w=3600"]);
     let answer = assert_flood(|| ask("/x"), 5, 2);
@@ -161,7 +162,7 @@ fn routes_origins_and_the_total_have_limits_of_their_own() {
 fn a_limit_that_observes_refuses_nobody_and_is_seen() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: address, rate: 1/h, observe: true } ]");
-    let answer = assert_flood(|| gateway.ask(&honest("/x")), 3, 0);
+    let answer = assert_flood(|| gateway.ask(&get("/x")), 3, 0);
     assert_eq!(answer.values("ratelimit"), [""; 0]);
     assert_eq!((origin.count("/x"), refused(&gateway, "rate_address")), (3, 0.0));
     let labels = [("cause", "rate_address"), ("outcome", "observed")];
@@ -190,17 +191,17 @@ fn clients_hear_what_is_left_where_that_is_wanted() {
 
 #[test]
 fn a_reload_fills_no_bucket() {
-    let (origin, place) = (Origin::new(), Place::new());
-    let config = |rate: &str| place.config(&origin, &format!("limits: {{ allow: [], rate: [ {rate} ] }}\n"));
+    let (origin, folder) = (Origin::new(), Folder::new());
+    let config = |rate: &str| folder.config(&origin, &format!("limits: {{ allow: [], rate: [ {rate} ] }}\n"));
     let address = "{ by: address, rate: 1/h }";
-    let gateway = place.start(&config(address));
-    assert_flood(|| gateway.ask(&honest("/x")), 1, 1);
-    place.write("gateway.yaml", &config(&format!("{{ by: device, rate: 100/h }}, {address}")));
+    let gateway = folder.start(&config(address));
+    assert_flood(|| gateway.ask(&get("/x")), 1, 1);
+    folder.write("gateway.yaml", config(&format!("{{ by: device, rate: 100/h }}, {address}")));
     reload(&gateway, 2);
-    assert_eq!(gateway.ask(&honest("/x")).status, 429);
-    place.write("gateway.yaml", &config(""));
+    assert_eq!(gateway.ask(&get("/x")).status, 429);
+    folder.write("gateway.yaml", config(""));
     reload(&gateway, 3);
-    assert_eq!(gateway.ask(&honest("/x")).status, 200);
+    assert_eq!(gateway.ask(&get("/x")).status, 200);
 }
 
 #[test]
@@ -208,11 +209,11 @@ fn a_grpc_client_that_asks_too_often_is_told_in_its_own_words() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: address, rate: 1/h } ]");
     let mut client = Http2Client::connect(gateway.address());
-    assert_eq!(client.ask(&honest("/x")).status, 200);
+    assert_eq!(client.ask(&get("/x")).status, 200);
     let call = Message::new("POST", "/posts.Posts/List").field("content-type", "application/grpc");
     let answer = client.ask(&call);
     assert_eq!((answer.status, answer.values("grpc-status")), (200, vec!["8"]), "RESOURCE_EXHAUSTED");
-    assert_eq!(client.ask(&honest("/x")).status, 429, "and others in theirs");
+    assert_eq!(client.ask(&get("/x")).status, 429, "and others in theirs");
 }
 
 #[test]

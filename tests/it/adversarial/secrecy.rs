@@ -98,14 +98,11 @@ fn no_credential_is_logged_or_counted_at_the_most_talkative_level() {
         tokens::wrongly_signed(),
         format!("{}!", tokens::valid()),
     ];
-    let mut sent = 0;
     for token in &tokens {
         for bytes in attacks(token) {
             attack(&gateway, &bytes);
-            sent += 1;
         }
     }
-    assert_eq!(sent, 36 * tokens.len());
     let honest = Message::get("/honest").token(&tokens[0]).field("Authorization", AUTHORIZATION);
     assert_eq!(gateway.ask(&honest.field("X-Last", "1")).status, 200);
     let metrics = gateway.metrics().text;
@@ -194,13 +191,11 @@ fn a_failing_request_tells_the_client_nothing_of_the_inside() {
     let origin = failing();
     let gateway = gateway_before(&origin);
     let port = origin.port().to_string();
-    let mut seen = 0;
     for target in ["/reset", "/garbage", "/echo"] {
         let response = gateway.ask(&Message::get(target).token(&tokens::valid()));
         assert_eq!((response.status, response.text().as_str()), (502, "{}"), "{target}");
         assert!(!response.undated().contains(&port), "{}", response.undated());
         assert!(!response.undated().to_lowercase().contains("pingora"), "{}", response.undated());
-        seen += 1;
     }
     for bytes in
         ["garbage\r\n\r\n", "GET /\0 HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"]
@@ -210,9 +205,7 @@ fn a_failing_request_tells_the_client_nothing_of_the_inside() {
         let response = client.response();
         assert_eq!(response.status, 400, "{bytes:?}");
         assert!(matches!(response.text().as_str(), "" | "{}"), "{}", response.text());
-        seen += 1;
     }
-    assert_eq!(seen, 6);
     eventually("an entry for each failure", || {
         (gateway.entries().iter().filter(|entry| entry["http.response.status_code"] == 502).count() == 3)
             .then_some(())

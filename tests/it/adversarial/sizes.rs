@@ -1,6 +1,6 @@
 //! Too much of anything: header, fields, target, token, body.
 
-use super::{configured, honest, limited, refused};
+use super::{configured, get, limited, refused};
 use crate::harness::{Gateway, Http2Client, Message, Origin, Response, tokens};
 
 const SMALL: &str =
@@ -19,12 +19,11 @@ fn statuses(answers: &[Response; 2]) -> [u16; 2] {
 fn what_is_as_large_as_it_may_be_is_served_and_one_more_is_not() {
     let origin = Origin::new();
     let gateway = limited(&origin, SMALL);
-    let mut tried = 0;
     for (what, fits, exceeds, status, cause) in [
         (
             "target",
-            honest(&format!("/{}", "x".repeat(1023))),
-            honest(&format!("/{}", "x".repeat(1024))),
+            get(&format!("/{}", "x".repeat(1023))),
+            get(&format!("/{}", "x".repeat(1024))),
             414,
             "target_size",
         ),
@@ -41,13 +40,11 @@ fn what_is_as_large_as_it_may_be_is_served_and_one_more_is_not() {
         assert_eq!(origin.requests().len(), before.0, "{what}: nothing reaches the origin");
         assert_eq!(refused(&gateway, cause), before.1 + 2.0, "{what}");
         gateway.assert_serves(&origin);
-        tried += 1;
     }
-    assert_eq!(tried, 3);
 }
 
 fn with_fields(count: usize) -> Message {
-    (0..count).fold(honest("/fields"), |message, number| message.field(&format!("x-{number}"), "1"))
+    (0..count).fold(get("/fields"), |message, number| message.field(&format!("x-{number}"), "1"))
 }
 
 fn post(length: usize) -> Message {
@@ -58,7 +55,7 @@ fn post(length: usize) -> Message {
 fn a_header_that_is_too_long_as_a_whole_is_refused() {
     let origin = Origin::new();
     let gateway = limited(&origin, SMALL);
-    let large = honest("/x").field("x-large", &"x".repeat(5000));
+    let large = get("/x").field("x-large", &"x".repeat(5000));
     assert_eq!(gateway.ask(&large).status, 431);
     // Over HTTP/2 the library that reads frames answers, since it must not keep what is too much.
     let mut client = Http2Client::connect(gateway.address());
@@ -82,19 +79,17 @@ fn a_header_that_is_too_long_as_a_whole_is_refused() {
 fn a_token_of_64_kib_and_headers_of_a_megabyte_or_a_thousand_fields_are_refused_by_default() {
     let origin = Origin::new();
     let gateway = crate::harness::gateway_before(&origin);
-    let mut tried = 0;
     for message in [
         Message::get("/").token(&"x".repeat(64 * 1024)),
         Message::get("/").token(&"x".repeat(9000)),
-        honest("/").field("x", &"x".repeat(1 << 20)),
-        (0..1000).fold(honest("/"), |message, number| message.field(&format!("x-{number}"), "1")),
+        get("/").field("x", &"x".repeat(1 << 20)),
+        (0..1000).fold(get("/"), |message, number| message.field(&format!("x-{number}"), "1")),
     ] {
         let mut client = gateway.connect();
         let _ = client.try_send(message.bytes());
         assert!((400..500).contains(&client.response().status));
-        tried += 1;
     }
-    assert_eq!((tried, origin.bytes()), (4, 0));
+    assert_eq!(origin.bytes(), 0);
     gateway.assert_serves(&origin);
 }
 
@@ -119,7 +114,7 @@ fn a_body_without_end_is_cut_off_and_never_arrives_whole() {
     let mut pending = http2.begin(&Message::new("POST", "/endless").token(&tokens::valid()), false);
     http2.send_body(&mut pending, &vec![b'x'; 60_000], false);
     assert_eq!(http2.response(pending).status, 413);
-    assert_eq!(http2.ask(&honest("/x")).status, 200, "the connection is kept");
+    assert_eq!(http2.ask(&get("/x")).status, 200, "the connection is kept");
     let received: Vec<_> = origin
         .requests()
         .into_iter()
@@ -149,7 +144,7 @@ fn a_route_has_bodies_of_its_own_length() {
     };
     assert_eq!([ask("/photos", 1 << 20), ask("/photos", (1 << 20) + 1)], [200, 413]);
     assert_eq!([ask("/x", 100), ask("/x", 101)], [200, 413]);
-    assert_eq!([ask("/none", 1), gateway.ask(&honest("/none")).status], [413, 200]);
+    assert_eq!([ask("/none", 1), gateway.ask(&get("/none")).status], [413, 200]);
 }
 
 #[test]

@@ -3,11 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{honest, hostile, limited, refused};
-use crate::gateway::tls::{Folder, Identity};
-use crate::harness::tls::Authority;
+use super::{get, hostile, limited, refused};
+use crate::harness::tls::{Authority, Identity};
 use crate::harness::{
-    Client, Gateway, Http2Client, Message, Origin, Setup, Then, config_before, eventually, tokens,
+    Client, Folder, Gateway, Http2Client, Message, Origin, Setup, Then, config_before, eventually, tokens,
 };
 
 /// One second for everything.
@@ -50,7 +49,7 @@ fn who_says_nothing_is_dropped_without_a_word() {
     // Before a first request, between two, and in the middle of the preface of HTTP/2.
     let mut silent = gateway.connect();
     let mut kept = gateway.connect();
-    assert_eq!(kept.ask(&honest("/x")).status, 200);
+    assert_eq!(kept.ask(&get("/x")).status, 200);
     let mut preface = gateway.connect();
     preface.send("PRI * HTTP/2.0\r\n");
     silent.assert_closed();
@@ -58,7 +57,7 @@ fn who_says_nothing_is_dropped_without_a_word() {
     // What is none is a request of HTTP/1, and not a good one.
     assert_eq!(preface.response().status, 400);
     let mut http2 = Http2Client::connect(gateway.address());
-    assert_eq!(http2.ask(&honest("/x")).status, 200);
+    assert_eq!(http2.ask(&get("/x")).status, 200);
     http2.wait_for_end().expect("told to go, without an error");
     gateway.assert_serves(&origin);
 }
@@ -119,11 +118,11 @@ fn a_slow_body_over_http_2_ends_its_stream_alone() {
     // The connection is busy with others.
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(3) {
-        assert_eq!(client.ask(&honest("/other")).status, 200);
+        assert_eq!(client.ask(&get("/other")).status, 200);
     }
     let error = client.try_response(silent).expect_err("its stream is reset");
     assert!(error.is_reset(), "{error}");
-    assert_eq!(client.ask(&honest("/other")).status, 200);
+    assert_eq!(client.ask(&get("/other")).status, 200);
     let entry = gateway.wait_for_entry(|entry| entry["url.path"] == "/silent");
     assert_eq!(
         (&entry["error.type"], &entry["approov.limit"], entry.get("http.response.status_code")),
@@ -149,9 +148,9 @@ fn a_reader_that_never_reads_holds_nothing_for_long() {
     let origin = endless();
     let gateway = limited(&origin, SHORT);
     let mut client = gateway.connect();
-    client.send(honest("/endless").bytes());
+    client.send(get("/endless").bytes());
     let mut http2 = Http2Client::connect(gateway.address());
-    let pending = http2.send(&honest("/endless"));
+    let pending = http2.send(&get("/endless"));
     origin.wait_until("both", |record| record.requests.len() == 2);
     origin.wait_until("the gateway's leaving", |record| record.ended >= 2);
     gateway.wait_for_count("approov_gateway_limited_total", &[("cause", "write_time")], 2.0);

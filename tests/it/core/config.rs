@@ -17,6 +17,8 @@ use approov_gateway::origins::{Balance, Capacity, CheckKind, Keepalive, OriginHt
 use approov_gateway::policy::{PathPattern, Policy};
 use proptest::prelude::*;
 
+use crate::harness::Folder;
+
 /// Published in Approov's examples.
 const SECRET: &str = "k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH+Xk+IAHhVVHszjDzeGobzN";
 const WITH_SECRET: (&str, &str) = ("APPROOV_SECRET_BASE64", SECRET);
@@ -35,19 +37,6 @@ fn refused(file: Option<&Path>, pairs: &[(&str, &str)]) -> String {
         Ok(settings) => panic!("{file:?} {pairs:?} loaded: {settings:?}"),
         Err(problems) => problems.to_string(),
     }
-}
-
-/// A folder of its own for one test's files.
-fn folder(test: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("config-{test}"));
-    fs::create_dir_all(&folder).expect("a folder for temporary files");
-    folder
-}
-
-fn written(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
-    let path = folder.join(name);
-    fs::write(&path, text).expect("a temporary file");
-    path
 }
 
 /// The YAML files in a folder of `tests/config`, relative to the crate, as messages show them.
@@ -235,25 +224,25 @@ fn the_limits_of_a_listener_that_anybody_can_reach_need_no_file() {
 #[test]
 fn limits_can_be_switched_off() {
     let text = "origins: { a: { domain: a.example } }\nlimits: { rate: [], offenders: off, allow: [] }\n";
-    let limits = loaded(Some(&written(&folder("no-limits"), "gateway.yaml", text)), &[WITH_SECRET]).limits;
+    let limits = loaded(Some(&Folder::new().write("gateway.yaml", text)), &[WITH_SECRET]).limits;
     assert_eq!((limits.rates.len(), limits.offenders), (0, None));
     assert!(limits.allow.is_empty());
 }
 
 #[test]
 fn a_list_with_many_bad_lines_tells_the_first() {
-    let folder = folder("bad-list");
-    written(&folder, "list", "192.0.2.1\n".to_owned() + &"x\n".repeat(1000));
+    let folder = Folder::new();
+    folder.write("list", "192.0.2.1\n".to_owned() + &"x\n".repeat(1000));
     let text = "origins: { a: { domain: a.example } }\nlimits: { deny_files: [list] }\n";
-    let told = refused(Some(&written(&folder, "gateway.yaml", text)), &[WITH_SECRET]);
+    let told = refused(Some(&folder.write("gateway.yaml", text)), &[WITH_SECRET]);
     assert_eq!(told.lines().count(), 11, "{told}");
     assert!(
         told.lines().next().is_some_and(|line| line.contains("list:2: `x` is not an IP address")),
         "{told}"
     );
     assert!(told.lines().last().is_some_and(|line| line.contains("list:12: there are more lines")), "{told}");
-    written(&folder, "list", b"\xff\n");
-    let told = refused(Some(&folder.join("gateway.yaml")), &[WITH_SECRET]);
+    folder.write("list", b"\xff\n");
+    let told = refused(Some(&folder.path("gateway.yaml")), &[WITH_SECRET]);
     assert!(told.contains("limits.deny_files[0]: ") && told.contains("is not UTF-8"), "{told}");
 }
 
@@ -366,7 +355,8 @@ fn the_environment_overrides_the_file() {
 fn a_variable_that_replaces_listeners_with_tls_is_told() {
     let tls = "tls: { certificates: [ { certificate_file: own.pem, private_key_file: own.key } ] }";
     let text = format!("listeners: [ {{ address: \"127.0.0.1:8443\", {tls} }} ]\n");
-    let file = written(&folder("replaced-tls"), "gateway.yaml", text);
+    let folder = Folder::new();
+    let file = folder.write("gateway.yaml", text);
     let settings = loaded(Some(&file), &[WITH_SECRET, WITH_DOMAIN, ("GATEWAY_LISTEN", "127.0.0.1:1")]);
     assert!(settings.listeners[0].tls.is_none());
     assert_eq!(
@@ -409,11 +399,10 @@ fn the_token_header_cannot_be_the_header_it_is_bound_to() {
 }
 
 /// Files with a key of each kind, and a configuration that names them.
-fn keys(test: &str) -> PathBuf {
-    let folder = folder(test);
-    written(&folder, "secret", format!("{SECRET}\n"));
+fn keys(folder: &Folder) -> PathBuf {
+    folder.write("secret", format!("{SECRET}\n"));
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key pair");
-    written(&folder, "es256.pem", pair.public_key_pem());
+    folder.write("es256.pem", pair.public_key_pem());
     let pem = pair.public_key_pem().replace('\n', "\n        ");
     let text = format!(
         "origins: {{ api: {{ domain: api.example.com }} }}\n\
@@ -421,12 +410,13 @@ fn keys(test: &str) -> PathBuf {
          - {{ id: team, algorithm: ES256, public_key_file: es256.pem }}\n    \
          - algorithm: ES256\n      public_key: |\n        {pem}\n"
     );
-    written(&folder, "gateway.yaml", text)
+    folder.write("gateway.yaml", text)
 }
 
 #[test]
 fn keys_come_from_files_beside_the_configuration() {
-    let file = keys("keys");
+    let folder = Folder::new();
+    let file = keys(&folder);
     let settings = loaded(Some(&file), &[]);
     let keys: Vec<_> =
         settings.approov.verifier.keys().iter().map(|key| (key.id(), key.algorithm().label())).collect();
@@ -437,7 +427,8 @@ fn keys_come_from_files_beside_the_configuration() {
 
 #[test]
 fn the_secret_of_the_environment_replaces_all_keys() {
-    let file = keys("replaced");
+    let folder = Folder::new();
+    let file = keys(&folder);
     let settings = loaded(Some(&file), &[WITH_SECRET]);
     let keys: Vec<_> = settings.approov.verifier.keys().iter().map(|key| key.id()).collect();
     assert_eq!(keys, [None]);
@@ -445,8 +436,8 @@ fn the_secret_of_the_environment_replaces_all_keys() {
 
 #[test]
 fn a_secret_file_serves_as_the_variable_does() {
-    let folder = folder("secret-file");
-    let secret = written(&folder, "secret", format!("\n {SECRET} \r\n"));
+    let folder = Folder::new();
+    let secret = folder.write("secret", format!("\n {SECRET} \r\n"));
     let path = secret.to_str().expect("a path that is text");
     let variable = ("APPROOV_SECRET_BASE64_FILE", path);
     assert_eq!(loaded(None, &[variable, WITH_DOMAIN]).approov.verifier.keys().len(), 1);
@@ -456,7 +447,7 @@ fn a_secret_file_serves_as_the_variable_does() {
         (b"\xff\xfe\x00", "something other than a short text"),
         (&[b'A'; 70_000], "is larger than 64KiB"),
     ] {
-        written(&folder, "secret", content);
+        folder.write("secret", content);
         let told = refused(None, &[variable, WITH_DOMAIN]);
         assert!(told.starts_with("APPROOV_SECRET_BASE64_FILE: ") && told.contains(part), "{told}");
     }
@@ -466,12 +457,12 @@ fn a_secret_file_serves_as_the_variable_does() {
 #[test]
 fn warns_of_secrets_that_everybody_can_read() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = folder("permissions");
-    let secret = written(&folder, "secret", SECRET);
+    let folder = Folder::new();
+    let secret = folder.write("secret", SECRET);
     let text = format!(
         "approov: {{ keys: [ {{ secret_base64: {SECRET} }} ] }}\norigins: {{ a: {{ domain: a.example }} }}\n"
     );
-    let inline = written(&folder, "inline.yaml", text);
+    let inline = folder.write("inline.yaml", text);
     let path = secret.to_str().expect("a path that is text");
     for (mode, warnings) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
         for file in [&secret, &inline] {
@@ -495,17 +486,16 @@ fn commands_that_need_no_origin_ask_for_none() {
 
 #[test]
 fn settings_and_problems_never_show_a_secret() {
-    let folder = folder("no-secret");
+    let folder = Folder::new();
     let good = format!(
         "approov: {{ keys: [ {{ id: a, secret_base64: {SECRET} }} ] }}\norigins: {{ a: {{ domain: a.example }} }}\n"
     );
-    let file = written(&folder, "good.yaml", &good);
+    let file = folder.write("good.yaml", &good);
     let shown = format!("{:#?}", loaded(Some(&file), &[]));
     assert!(shown.contains("\"a\"") && !shown.contains(SECRET), "{shown}");
     let secrets = load_secrets(Some(&file), &environment(&[])).expect("the secret loads");
     assert!(!format!("{secrets:?}").contains(SECRET));
     // The secret where something else belongs, or under a key that does not exist.
-    let mut cases = 0;
     for text in [
         format!("approov: {{ keys: [ {{ secret: {SECRET} }} ] }}"),
         format!("approov: {{ keys: [ {{ secret_base64:{SECRET} }} ] }}"),
@@ -525,11 +515,9 @@ fn settings_and_problems_never_show_a_secret() {
         format!("log: {{ access: {SECRET} }}"),
         format!("{SECRET}: 1\n{SECRET}: 2"),
     ] {
-        let told = refused(Some(&written(&folder, "bad.yaml", &text)), &[]);
+        let told = refused(Some(&folder.write("bad.yaml", &text)), &[]);
         assert!(!told.contains(SECRET), "{text}\n{told}");
-        cases += 1;
     }
-    assert_eq!(cases, 17);
 }
 
 #[test]
@@ -576,43 +564,39 @@ fn the_sample_file_shows_the_defaults() {
 #[test]
 fn every_key_of_the_sample_can_be_uncommented() {
     let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
-    let mut cases = 0;
     for key in ["pid_file", "upgrade_sock", "issuers", "audiences", "deny"] {
         let line = format!("  # {key}: ");
         assert!(text.contains(&line), "{key}");
-        let file =
-            written(&folder("uncommented"), "gateway.yaml", text.replace(&line, &format!("  {key}: ")));
+        let file = Folder::new().write("gateway.yaml", text.replace(&line, &format!("  {key}: ")));
         loaded(Some(&file), &[WITH_SECRET]);
-        cases += 1;
     }
     // The group only with its user.
     let both = text.replace("  # user: ", "  user: ").replace("  # group: ", "  group: ");
-    let file = written(&folder("uncommented"), "gateway.yaml", both);
+    let folder = Folder::new();
+    let file = folder.write("gateway.yaml", both);
     assert!(loaded(Some(&file), &[WITH_SECRET]).server.user.is_some());
-    assert_eq!(cases, 5);
 }
 
 /// A certificate authority, a certificate of it with its key, and secrets.
-fn origin_files(folder: &Path) {
+fn origin_files(folder: &Folder) {
     let key = rcgen::KeyPair::generate().expect("a key");
     let certificate =
         rcgen::CertificateParams::new([]).expect("parameters").self_signed(&key).expect("signed");
-    written(folder, "ca.pem", certificate.pem());
-    written(folder, "gateway.pem", certificate.pem());
-    written(folder, "gateway-key.pem", key.serialize_pem());
-    written(folder, "origin-secret", "the secret that the origin knows\n".replace(' ', "-"));
-    written(folder, "origin-secret-next", "the-secret-that-it-will-know");
-    written(folder, "shop-secret", SECRET);
+    folder.write("ca.pem", certificate.pem());
+    folder.write("gateway.pem", certificate.pem());
+    folder.write("gateway-key.pem", key.serialize_pem());
+    folder.write("origin-secret", "the secret that the origin knows\n".replace(' ', "-"));
+    folder.write("origin-secret-next", "the-secret-that-it-will-know");
+    folder.write("shop-secret", SECRET);
 }
 
 #[test]
 fn every_key_of_the_samples_origin_can_be_uncommented() {
-    let folder = folder("uncommented-origin");
+    let folder = Folder::new();
     origin_files(&folder);
     let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
     let keys = "addresses balance http http2 tls secret_header approov first_byte_timeout total_timeout \
                 health_check ejection retries max_in_flight queue queue_timeout";
-    let mut cases = 0;
     let mut whole = text.clone();
     for key in keys.split(' ') {
         let line = format!("\n    # {key}: ");
@@ -623,12 +607,10 @@ fn every_key_of_the_samples_origin_can_be_uncommented() {
             whole = uncommented(&whole);
         }
         if !key.starts_with("queue") {
-            loaded(Some(&written(&folder, "gateway.yaml", uncommented(&text))), &[WITH_SECRET]);
+            loaded(Some(&folder.write("gateway.yaml", uncommented(&text))), &[WITH_SECRET]);
         }
-        cases += 1;
     }
-    assert_eq!(cases, 15);
-    let settings = loaded(Some(&written(&folder, "gateway.yaml", whole)), &[WITH_SECRET]);
+    let settings = loaded(Some(&folder.write("gateway.yaml", whole)), &[WITH_SECRET]);
     let origin = &settings.origins[0];
     let addresses: Vec<_> =
         origin.addresses.iter().map(|address| format!("{} {}", address.target, address.weight)).collect();
@@ -654,30 +636,29 @@ fn every_key_of_the_samples_origin_can_be_uncommented() {
 
 #[test]
 fn files_of_an_origin_that_do_not_fit_are_told_so() {
-    let folder = folder("origin-files");
+    let folder = Folder::new();
     origin_files(&folder);
     let other = rcgen::KeyPair::generate().expect("a key");
-    written(&folder, "other-key.pem", other.serialize_pem());
-    written(&folder, "short", "too-short");
-    written(&folder, "blanks", "two words are no value of a secret");
+    folder.write("other-key.pem", other.serialize_pem());
+    folder.write("short", "too-short");
+    folder.write("blanks", "two words are no value of a secret");
     let old = {
         let key = rcgen::KeyPair::generate().expect("a key");
         let mut params = rcgen::CertificateParams::new([]).expect("parameters");
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
-        written(&folder, "old-key.pem", key.serialize_pem());
+        folder.write("old-key.pem", key.serialize_pem());
         params.self_signed(&key).expect("signed").pem()
     };
-    written(&folder, "old.pem", old);
+    folder.write("old.pem", old);
     let file = |origin: &str| {
         let text = format!("origins: {{ a: {{ domain: a.example, {origin} }} }}\n");
-        written(&folder, "gateway.yaml", text)
+        folder.write("gateway.yaml", text)
     };
     let identity = |certificate: &str, key: &str| {
         format!(
             "tls: {{ client_certificate: {{ certificate_file: {certificate}, private_key_file: {key} }} }}"
         )
     };
-    let mut cases = 0;
     for (origin, told) in [
         ("tls: { ca_file: shop-secret }", "it has no certificate"),
         ("tls: { ca_file: missing.pem }", "cannot be read"),
@@ -702,9 +683,7 @@ fn files_of_an_origin_that_do_not_fit_are_told_so() {
         let text = refused(Some(&file(origin)), &[WITH_SECRET]);
         assert!(text.contains(told), "{origin}: {text}");
         assert!(!text.contains("too-short"), "{text}");
-        cases += 1;
     }
-    assert_eq!(cases, 16);
     let same = "secret_header: { name: X-S, value_file: origin-secret, next_value_file: origin-secret }";
     let warnings = lines(&loaded(Some(&file(same)), &[WITH_SECRET]).warnings);
     assert!(warnings.contains("the rotation is over"), "{warnings}");
@@ -712,17 +691,17 @@ fn files_of_an_origin_that_do_not_fit_are_told_so() {
 
 #[test]
 fn where_every_origin_has_keys_of_its_own_no_others_are_needed() {
-    let folder = folder("own-keys");
+    let folder = Folder::new();
     origin_files(&folder);
     let own = "approov: { keys: [ { secret_base64_file: shop-secret } ] }";
     let one = format!("origins: {{ a: {{ domain: a.example, {own} }} }}\n");
-    let settings = loaded(Some(&written(&folder, "one.yaml", &one)), &[]);
+    let settings = loaded(Some(&folder.write("one.yaml", &one)), &[]);
     assert!(settings.approov.verifier.keys().is_empty());
     let two = format!(
         "origins: {{ a: {{ domain: a.example, {own} }}, b: {{ domain: b.example }} }}\n\
          routes: [ {{ path: /a/, origin: a }}, {{ path: /b/, origin: b }} ]\n"
     );
-    let told = refused(Some(&written(&folder, "two.yaml", &two)), &[]);
+    let told = refused(Some(&folder.write("two.yaml", &two)), &[]);
     assert!(told.contains("there is no key to verify tokens with"), "{told}");
 }
 
@@ -731,13 +710,14 @@ fn where_every_origin_has_keys_of_its_own_no_others_are_needed() {
 #[test]
 fn the_listeners_of_the_sample_can_be_uncommented() {
     let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
+    let folder = Folder::new();
     let uncommented = |from: &str, to: &str| {
         let (before, rest) = text.split_once(from).expect(from);
         let end = rest.find(to).expect(to);
         let lines = format!("{from}{}", &rest[..end]);
         let lines: String = lines.lines().map(|line| line.replacen("# ", "", 1) + "\n").collect();
         let text = format!("{before}{lines}{}", &rest[end..]);
-        written(&folder("uncommented-listeners"), "gateway.yaml", text)
+        folder.write("gateway.yaml", text)
     };
     let settings = loaded(Some(&uncommented("    # trusted_proxies:", "\n  # One with TLS")), &[WITH_SECRET]);
     assert_eq!(settings.listeners[0].trusted_proxies.as_ref().map(|proxies| proxies.ranges().len()), Some(2));
@@ -750,17 +730,17 @@ fn the_listeners_of_the_sample_can_be_uncommented() {
 
 #[test]
 fn a_file_that_is_no_text_is_told_so() {
-    let folder = folder("no-text");
-    let file = written(&folder, "latin1.yaml", b"log: {}\n# caf\xe9\n");
+    let folder = Folder::new();
+    let file = folder.write("latin1.yaml", b"log: {}\n# caf\xe9\n");
     assert!(refused(Some(&file), &[]).contains("latin1.yaml:2: this line is not UTF-8"));
-    let file = written(&folder, "large.yaml", vec![b'#'; 4 * 1024 * 1024 + 1]);
+    let file = folder.write("large.yaml", vec![b'#'; 4 * 1024 * 1024 + 1]);
     assert!(refused(Some(&file), &[]).contains("larger than 4 MiB"));
-    assert!(refused(Some(&folder), &[]).contains("cannot be read"));
+    assert!(refused(Some(folder.as_ref()), &[]).contains("cannot be read"));
 }
 
 #[test]
 fn ten_thousand_routes_load_and_are_told_what_never_matches() {
-    let folder = folder("many-routes");
+    let folder = Folder::new();
     let mut text = String::from("routes:\n");
     for number in 0..10_000 {
         let condition = "methods: [GET, HEAD, POST], hosts: [shop.example.com, \"*.shop.example.com\"]";
@@ -769,7 +749,7 @@ fn ten_thousand_routes_load_and_are_told_what_never_matches() {
         );
     }
     text += "  - { path: /a/77/things/x, methods: [GET], hosts: [a.shop.example.com] }\n";
-    let settings = loaded(Some(&written(&folder, "routes.yaml", text)), &[WITH_SECRET, WITH_DOMAIN]);
+    let settings = loaded(Some(&folder.write("routes.yaml", text)), &[WITH_SECRET, WITH_DOMAIN]);
     let find = |host: &str, path: &str| {
         let found =
             settings.routes.find("GET", host.as_bytes(), path.as_bytes(), None).expect("a plain path");
@@ -807,7 +787,8 @@ proptest! {
             text.splice(start..end, put.chars());
         }
         let text: String = text.into_iter().collect();
-        let file = written(&folder("damaged"), "gateway.yaml", &text);
+        let folder = Folder::new();
+        let file = folder.write("gateway.yaml", &text);
         match load(Some(&file), &environment(&[WITH_SECRET])) {
             Ok(settings) => prop_assert!(!settings.listeners.is_empty() && !settings.origins.is_empty()),
             Err(problems) => {
@@ -827,7 +808,8 @@ proptest! {
     fn truncated_files_never_panic(part in 0.0..1.0f64) {
         let text = sample();
         let end = text.floor_char_boundary((part * text.len() as f64) as usize);
-        let file = written(&folder("truncated"), "gateway.yaml", &text[..end]);
+        let folder = Folder::new();
+        let file = folder.write("gateway.yaml", &text[..end]);
         // Either outcome is fine: many beginnings of the file are whole files.
         if let Err(problems) = load(Some(&file), &environment(&[WITH_SECRET])) {
             prop_assert!(!problems.to_string().is_empty());

@@ -120,7 +120,6 @@ fn secret_problems_name_their_place_and_not_the_secret() {
 fn inspection_tells_everything_but_the_signature() {
     let token = minted(&Request { kid: Some("k1".into()), ..Request::default() });
     let signature = token.rsplit('.').next().expect("a signature");
-    let mut seen = 0;
     for text in [
         token.clone(),
         format!("  {token}\n"),
@@ -142,9 +141,7 @@ fn inspection_tells_everything_but_the_signature() {
         for start in 0..signature.len() - 6 {
             assert!(!report.contains(&signature[start..start + 6]), "a part of the signature in {report}");
         }
-        seen += 1;
     }
-    assert_eq!(seen, 5);
 }
 
 #[test]

@@ -116,13 +116,10 @@ fn pem(label: &str, der: &[u8]) -> String {
 pub type Case = (&'static str, String, Result<(), Rejection>);
 
 #[track_caller]
-pub fn check(verifier: &Verifier, cases: impl IntoIterator<Item = Case>, count: usize) {
-    let mut checked = 0;
+pub fn check(verifier: &Verifier, cases: impl IntoIterator<Item = Case>) {
     for (name, token, expected) in cases {
         assert_eq!(judge(verifier, &token), expected, "{name}: {token:.200}");
-        checked += 1;
     }
-    assert_eq!(checked, count, "the number of cases");
 }
 
 /// Claims that pass.

@@ -1,6 +1,7 @@
-//! Approov's published tokens: the verdict here is the one its own integrations give.
+//! Approov's published tokens get the verdict that Approov's own integrations give.
+//!
+//! `tests/vectors/README.md` names the sources.
 
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use approov_gateway::approov::{
@@ -22,18 +23,9 @@ struct Vector {
     strategy: Option<String>,
 }
 
-/// The published tokens, or `None` where the checkout has none beside it; CI must have them.
-fn vectors() -> Option<Vec<Vector>> {
-    let folder = std::env::var_os("APPROOV_VECTORS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors"), PathBuf::from);
-    let file = folder.join("approov-tokens.json");
-    if !file.exists() {
-        assert!(std::env::var_os("CI").is_none(), "no {}; set APPROOV_VECTORS", file.display());
-        println!("skipped: no {}; set APPROOV_VECTORS", file.display());
-        return None;
-    }
-    let text = std::fs::read_to_string(&file).expect("the file of vectors is readable");
-    Some(serde_json::from_str(&text).expect("the file of vectors is JSON"))
+fn vectors() -> Vec<Vector> {
+    let text = include_str!("../../vectors/approov-tokens.json");
+    serde_json::from_str(text).expect("the vectors are JSON")
 }
 
 impl Vector {
@@ -47,7 +39,7 @@ impl Vector {
             .with_binding_rules(BindingRules { headers, ..BindingRules::default() })
     }
 
-    /// The bound values; the file gives several of them already concatenated.
+    /// The values of the bound headers. The file has several values already concatenated.
     fn bound(&self) -> Vec<Presented<'_>> {
         let value = self.binding_value.as_deref();
         let several = self.binding_header.as_deref().is_some_and(|names| names.contains(','));
@@ -72,7 +64,7 @@ impl Vector {
 
 #[test]
 fn published_tokens_get_the_published_verdict() {
-    let Some(vectors) = vectors() else { return };
+    let vectors = vectors();
     let (mut accepted, mut rejected) = (0, 0);
     for (index, vector) in vectors.iter().enumerate() {
         let strategy = match vector.strategy.as_deref() {
@@ -99,8 +91,8 @@ fn published_tokens_get_the_published_verdict() {
 }
 
 #[test]
-fn published_tokens_that_hang_on_a_policy_follow_that_policy() {
-    let Some(vectors) = vectors() else { return };
+fn published_tokens_with_several_right_verdicts_follow_the_configuration() {
+    let vectors = vectors();
     let mut decided = 0;
     for (index, vector) in vectors.iter().enumerate().filter(|(_, vector)| vector.strategy.is_none()) {
         let context = format!("vector {index}: {} ({})", vector.source, vector.note);
@@ -124,8 +116,7 @@ fn published_tokens_that_hang_on_a_policy_follow_that_policy() {
     assert_eq!(decided, 9);
 }
 
-/// What the claims alone say about a token whose role was not published; another library judges
-/// the signature.
+/// The verdict of the `jsonwebtoken` library, for tokens whose expected verdict was not published.
 fn by_its_claims(vector: &Vector) -> Result<(), Rejection> {
     let token = vector.token.as_deref().expect("a token");
     let secret = Secret::from_base64(vector.secret_base64.as_deref().expect("a secret")).expect("usable");

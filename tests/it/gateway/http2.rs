@@ -3,17 +3,13 @@
 use std::net::SocketAddr;
 
 use crate::harness::{
-    Client, Gateway, Http2Client, Message, Origin, Setup, config_before, eventually, latin1, tokens,
+    Client, Gateway, Http2Client, Message, Origin, Setup, config_before, eventually, get, latin1, tokens,
 };
 
 /// A gateway whose listener speaks HTTP/2 in clear text.
 fn gateway_with_h2c(origin: &Origin) -> Gateway {
     let config = config_before(origin, "listeners: [ { address: \"127.0.0.1:0\", h2c: true } ]\n");
     Setup::bare().without("GATEWAY_LISTEN").config(&config).start()
-}
-
-fn get(target: &str) -> Message {
-    Message::get(target).token(&tokens::valid())
 }
 
 #[test]

@@ -3,12 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Exchange, Gateway, Message, Origin, Setup, Then, config_before, gateway_before, tokens,
+    Exchange, Gateway, Message, Origin, Setup, Then, config_before, gateway_before, get, tokens,
 };
-
-fn get(target: &str) -> Message {
-    Message::get(target).token(&tokens::valid())
-}
 
 /// A gateway that waits 300 ms for an origin.
 fn impatient(origin: &Origin) -> Gateway {

@@ -3,15 +3,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc;
 
-use crate::harness::{Message, Origin, Setup, Then, gateway_before, tokens};
-
-fn get(target: &str) -> Message {
-    Message::get(target).token(&tokens::valid())
-}
-
-fn post(target: &str, body: impl Into<Vec<u8>>) -> Message {
-    Message::post(target, body).token(&tokens::valid())
-}
+use crate::harness::{Message, Origin, Setup, Then, gateway_before, get, post, tokens};
 
 #[test]
 fn forwards_path_and_query_byte_for_byte() {

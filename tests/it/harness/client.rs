@@ -1,4 +1,4 @@
-//! A client that sends the bytes it is told to, and reads with a deadline.
+//! A client that sends any bytes and reads with a deadline.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -7,153 +7,12 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-
 use socket2::{Domain, Socket, Type};
 
-use super::DEADLINE;
-use super::wire::{Framing, Wire, framing, latin1, split_head, values};
+use super::wire::{Framing, Wire, framing, latin1};
+use super::{DEADLINE, Message, Response};
 
-/// A request in the making.
-#[derive(Clone, Debug)]
-pub struct Message {
-    method: String,
-    target: String,
-    host: Option<String>,
-    fields: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Message {
-    /// A request without a body, to the host `gateway.test`.
-    pub fn new(method: &str, target: &str) -> Self {
-        Self {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            host: Some("gateway.test".to_owned()),
-            fields: Vec::new(),
-            body: Vec::new(),
-        }
-    }
-
-    pub fn get(target: &str) -> Self {
-        Self::new("GET", target)
-    }
-
-    /// A POST with a Content-Length.
-    pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self::new("POST", target).body(body)
-    }
-
-    pub fn host(mut self, host: &str) -> Self {
-        self.host = Some(host.to_owned());
-        self
-    }
-
-    pub fn field(mut self, name: &str, value: &str) -> Self {
-        self.fields.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// With a token in the usual header.
-    pub fn token(self, token: &str) -> Self {
-        self.field("Approov-Token", token)
-    }
-
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
-        let length = self.body.len().to_string();
-        self.field("Content-Length", &length)
-    }
-
-    pub fn method(&self) -> &str {
-        &self.method
-    }
-
-    pub fn body_bytes(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// The header as HTTP/2 has it.
-    pub fn to_http2(&self) -> http::Request<()> {
-        let host = self.host.as_deref().unwrap_or_default();
-        let mut request = http::Request::builder()
-            .version(http::Version::HTTP_2)
-            .method(self.method.as_str())
-            .uri(format!("http://{host}{}", self.target));
-        for (name, value) in &self.fields {
-            request = request.header(name, value);
-        }
-        request.body(()).unwrap()
-    }
-
-    /// What goes over the wire.
-    pub fn bytes(&self) -> Vec<u8> {
-        let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
-        if let Some(host) = &self.host {
-            text += &format!("Host: {host}\r\n");
-        }
-        for (name, value) in &self.fields {
-            text += &format!("{name}: {value}\r\n");
-        }
-        text += "\r\n";
-        [text.as_bytes(), &self.body].concat()
-    }
-}
-
-/// An answer, whole.
-#[derive(Clone, Debug)]
-pub struct Response {
-    /// The head as it came.
-    pub head: Vec<u8>,
-    pub status: u16,
-    pub fields: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    pub trailers: Vec<(String, String)>,
-}
-
-impl Response {
-    fn from_head(head: Vec<u8>) -> Self {
-        let (line, fields) = split_head(&head);
-        let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("no status line of HTTP/1.1: {line:?}"));
-        Self { head, status, fields, body: Vec::new(), trailers: Vec::new() }
-    }
-
-    /// An answer of HTTP/2; its head is written as HTTP/1 would.
-    pub fn from_http2(head: &http::response::Parts, body: Vec<u8>, trailers: http::HeaderMap) -> Self {
-        let list = |fields: &http::HeaderMap| -> Vec<(String, String)> {
-            fields.iter().map(|(name, value)| (name.to_string(), latin1(value.as_bytes()))).collect()
-        };
-        let fields = list(&head.headers);
-        let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        Self {
-            head: format!("HTTP/2 {}\r\n{lines}\r\n", head.status.as_str()).into_bytes(),
-            status: head.status.as_u16(),
-            fields,
-            body,
-            trailers: list(&trailers),
-        }
-    }
-
-    /// The values of a field, in order.
-    pub fn values(&self, name: &str) -> Vec<&str> {
-        values(&self.fields, name)
-    }
-
-    pub fn text(&self) -> String {
-        latin1(&self.body)
-    }
-
-    /// Head and body without the line `Date`, which differs from second to second.
-    pub fn undated(&self) -> String {
-        let head = latin1(&self.head);
-        let lines =
-            head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("date:"));
-        lines.collect::<String>() + &self.text()
-    }
-}
-
-/// What a connection goes over.
+/// The stream below a connection.
 enum Link {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
@@ -194,7 +53,7 @@ impl Client {
         Self { wire: Wire::new(Link::Plain(connect(address))) }
     }
 
-    /// From another address of the loopback interface, 127.0.0.`host`, which may not be welcome.
+    /// Connects from 127.0.0.`host`, which the gateway may refuse.
     pub fn try_connect_from(host: u8, address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into())?;
@@ -202,7 +61,7 @@ impl Client {
         Ok(Self { wire: Wire::new(Link::Plain(with_deadlines(socket.into()))) })
     }
 
-    /// Over TLS, once the handshake is done; `before` is sent ahead of it.
+    /// Connects and completes the TLS handshake. `before` is sent ahead of the handshake.
     pub fn try_connect_tls(
         address: SocketAddr,
         config: Arc<ClientConfig>,
@@ -219,7 +78,7 @@ impl Client {
         Ok(Self { wire: Wire::new(Link::Tls(Box::new(tls))) })
     }
 
-    /// What the handshake settled.
+    /// The TLS session.
     pub fn tls(&self) -> &ClientConnection {
         match &self.wire.stream {
             Link::Plain(_) => panic!("this connection has no TLS"),
@@ -227,17 +86,17 @@ impl Client {
         }
     }
 
-    /// Sends these bytes as they are.
+    /// Sends these bytes unchanged.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).unwrap();
     }
 
-    /// As [`Client::send`], where the gateway may have closed already.
+    /// Sends these bytes on a connection that the gateway may have closed.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.wire.send(bytes.as_ref())
     }
 
-    /// Sends a request and reads the answer, 1xx left out.
+    /// Sends a request and reads the final answer, without interim answers (1xx).
     pub fn ask(&mut self, message: &Message) -> Response {
         self.send(message.bytes());
         loop {
@@ -248,14 +107,14 @@ impl Client {
         }
     }
 
-    /// Reads one answer to anything but HEAD; 1xx count.
+    /// Reads one answer, which may be an interim one (1xx), to a request other than HEAD.
     pub fn response(&mut self) -> Response {
         self.response_to("GET")
     }
 
-    /// Reads one answer; that to HEAD has no body.
+    /// Reads one answer to a request with this method: the answer to HEAD has no body.
     pub fn response_to(&mut self, method: &str) -> Response {
-        self.try_response_to(method).unwrap_or_else(|error| panic!("no whole response: {error}"))
+        self.try_response_to(method).unwrap_or_else(|error| panic!("no complete answer: {error}"))
     }
 
     pub fn try_response_to(&mut self, method: &str) -> io::Result<Response> {
@@ -279,7 +138,7 @@ impl Client {
 
     /// Reads the head of one answer.
     pub fn head(&mut self) -> Response {
-        self.try_head().unwrap_or_else(|error| panic!("no response: {error}"))
+        self.try_head().unwrap_or_else(|error| panic!("no answer: {error}"))
     }
 
     fn try_head(&mut self) -> io::Result<Response> {
@@ -311,7 +170,7 @@ impl Client {
         self.wire.skip(count).unwrap();
     }
 
-    /// Everything until the gateway closes, cleanly or with a reset.
+    /// Reads until the gateway closes the connection, with or without a reset.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut read = Vec::new();
         loop {
@@ -324,7 +183,7 @@ impl Client {
         }
     }
 
-    /// Everything until the gateway closes, or until it has sent something that begins so.
+    /// Reads until the bytes begin with `beginning`, or the gateway closes the connection.
     pub fn read_until(&mut self, beginning: &str) -> Vec<u8> {
         let mut read = Vec::new();
         while !read.starts_with(beginning.as_bytes()) {
@@ -338,26 +197,26 @@ impl Client {
         read
     }
 
-    /// The gateway has closed, or does so now, and sends nothing more.
+    /// Asserts that the gateway closes the connection and sends nothing more.
     pub fn assert_closed(&mut self) {
         let rest = self.read_to_end();
-        assert!(rest.is_empty(), "more came: {:?}", latin1(&rest));
+        assert!(rest.is_empty(), "the gateway sent more: {:?}", latin1(&rest));
     }
 
-    /// Whether anything has come, or comes within this time; also the end of the connection.
+    /// Whether the gateway sends anything or closes the connection within this time.
     pub fn has_answer(&self, within: Duration) -> bool {
-        let Link::Plain(stream) = &self.wire.stream else { panic!("not over TLS") };
+        let Link::Plain(stream) = &self.wire.stream else { panic!("this connection has TLS") };
         stream.set_read_timeout(Some(within)).unwrap();
         let found = stream.peek(&mut [0]);
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         !found.is_err_and(|error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
     }
 
-    /// Sends nothing more, and goes on reading.
+    /// Closes the sending direction only.
     pub fn finish_sending(&self) {
         match &self.wire.stream {
             Link::Plain(stream) => stream.shutdown(Shutdown::Write).unwrap(),
-            Link::Tls(_) => panic!("not over TLS"),
+            Link::Tls(_) => panic!("this connection has TLS"),
         }
     }
 }

@@ -1,10 +1,11 @@
-//! A point that an origin does not pass before the test says so.
+//! A point at which an origin waits for the test.
 
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::DEADLINE;
 
-/// Holds up an origin until the test says so.
+/// Closed at first. The origin calls [`Gate::pass`], which waits until the test calls
+/// [`Gate::open`].
 #[derive(Clone, Default)]
 pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -14,6 +15,8 @@ impl Gate {
         self.0.1.notify_all();
     }
 
+    /// # Panics
+    /// If the gate is still closed after [`DEADLINE`].
     pub fn pass(&self) {
         let open = self.0.0.lock().unwrap();
         let (open, _) = self.0.1.wait_timeout_while(open, DEADLINE, |open| !*open).unwrap();

@@ -1,4 +1,4 @@
-//! A client that speaks HTTP/2, by a library that others wrote.
+//! An HTTP/2 client, based on the `h2` library.
 
 use std::net::SocketAddr;
 
@@ -12,26 +12,26 @@ use tokio::task::JoinHandle;
 
 use super::{DEADLINE, Message, Response};
 
-/// A connection to the gateway. Its frames move on a thread of their own.
+/// A connection to the gateway. A thread of its own sends and receives the frames.
 pub struct Http2Client {
     runtime: Runtime,
     sender: SendRequest<Bytes>,
     connection: Option<JoinHandle<Result<(), h2::Error>>>,
 }
 
-/// A request that has been sent, at least its header.
+/// A request of which at least the head has been sent.
 pub struct Pending {
     response: ResponseFuture,
     pub body: SendStream<Bytes>,
 }
 
 impl Http2Client {
-    /// In clear text, without asking first.
+    /// Connects in clear text, with prior knowledge (RFC 9113 §3.3).
     pub fn connect(address: SocketAddr) -> Self {
         Self::connect_with(address, &Builder::new())
     }
 
-    /// With settings of the client's own.
+    /// Connects in clear text with these client settings.
     pub fn connect_with(address: SocketAddr, settings: &Builder) -> Self {
         let runtime = runtime();
         let stream = runtime.block_on(async { TcpStream::connect(address).await.unwrap() });
@@ -39,7 +39,7 @@ impl Http2Client {
         Self::shake_hands(runtime, stream, settings)
     }
 
-    /// Over a stream that is connected already.
+    /// Uses a stream that is connected already.
     pub fn over(runtime: Runtime, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         Self::shake_hands(runtime, stream, &Builder::new())
     }
@@ -54,7 +54,7 @@ impl Http2Client {
         Self { runtime, sender, connection }
     }
 
-    /// Sends a request without its body.
+    /// Sends the head of a request. `is_whole` says that there is no body.
     pub fn begin(&mut self, message: &Message, is_whole: bool) -> Pending {
         let request = message.to_http2();
         let sender = self.sender.clone();
@@ -65,23 +65,23 @@ impl Http2Client {
         Pending { response, body }
     }
 
-    /// Sends a whole request.
+    /// Sends a complete request.
     pub fn send(&mut self, message: &Message) -> Pending {
         let body = message.body_bytes();
         let mut pending = self.begin(message, body.is_empty());
         if !body.is_empty() {
-            // A refusal may have come already, and ended the stream.
+            // The gateway may have refused the request and ended the stream.
             let _ = pending.body.send_data(Bytes::copy_from_slice(body), true);
         }
         pending
     }
 
-    /// Sends a part of a body, as the gateway makes room for it.
+    /// Sends a part of a body, as flow control permits.
     pub fn send_body(&mut self, pending: &mut Pending, body: &[u8], is_last: bool) {
         pending.body.send_data(Bytes::copy_from_slice(body), is_last).unwrap();
     }
 
-    /// Sends so many requests and resets each at once; the error if the connection has ended.
+    /// Sends `count` requests and resets each at once. Returns the error if the connection ended.
     pub fn send_and_reset(&mut self, message: &Message, count: usize) -> Option<h2::Error> {
         let sender = self.sender.clone();
         self.runtime
@@ -97,9 +97,9 @@ impl Http2Client {
             .err()
     }
 
-    /// The answer, whole.
+    /// Reads the complete answer.
     pub fn response(&self, pending: Pending) -> Response {
-        self.try_response(pending).unwrap_or_else(|error| panic!("no whole response: {error}"))
+        self.try_response(pending).unwrap_or_else(|error| panic!("no complete answer: {error}"))
     }
 
     pub fn try_response(&self, pending: Pending) -> Result<Response, h2::Error> {
@@ -119,18 +119,18 @@ impl Http2Client {
 
     /// Waits until the gateway has closed the connection.
     pub fn wait_for_end(&mut self) -> Result<(), h2::Error> {
-        let connection = self.connection.take().expect("it has not ended before");
+        let connection = self.connection.take().expect("the connection is open");
         self.runtime.block_on(within(connection)).unwrap()
     }
 }
 
-/// A thread for frames.
+/// A runtime with one thread.
 pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.expect("it takes too long")
+    tokio::time::timeout(DEADLINE, future).await.expect("an answer before the deadline")
 }
 
 async fn read(mut body: RecvStream) -> Result<(Vec<u8>, http::HeaderMap), h2::Error> {

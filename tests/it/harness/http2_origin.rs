@@ -1,4 +1,4 @@
-//! An origin that speaks HTTP/2, by a library that others wrote.
+//! An HTTP/2 origin, based on the `h2` library.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -16,17 +16,17 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{eventually, http2};
 
-/// A request as it arrived.
+/// A request as it arrived at the origin.
 #[derive(Clone, Debug)]
 pub struct Http2Request {
     pub head: Request<()>,
-    /// The body, as soon as it has ended.
+    /// The part of the body that has arrived.
     pub body: Vec<u8>,
     pub trailers: Option<HeaderMap>,
 }
 
 impl Http2Request {
-    /// The values of a field, in order.
+    /// The values of a field, in the order of arrival.
     pub fn values(&self, name: &str) -> Vec<&str> {
         self.head.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
     }
@@ -38,8 +38,10 @@ struct Record {
     connections: usize,
 }
 
-/// A server on a port of the loopback interface. It echoes bodies and ends with trailers; requests
-/// to `/held` wait until they are let go, the first to `/refused` is refused as not begun.
+/// A server on a free port of the loopback interface. It sends each body back, with trailers.
+///
+/// Requests to `/held` wait for [`Http2Origin::let_go`]. If the very first request is to
+/// `/refused`, its stream is reset with REFUSED_STREAM.
 pub struct Http2Origin {
     address: SocketAddr,
     has_tls: bool,
@@ -53,12 +55,12 @@ struct Shared {
 }
 
 impl Http2Origin {
-    /// In clear text.
+    /// Listens in clear text.
     pub fn new() -> Self {
         Self::serve(None)
     }
 
-    /// Over TLS; its name is `localhost`.
+    /// Speaks TLS as `localhost`.
     pub fn with_tls(config: &Arc<ServerConfig>) -> Self {
         let mut config = (**config).clone();
         config.alpn_protocols = vec![b"h2".to_vec()];
@@ -91,7 +93,7 @@ impl Http2Origin {
         Self { address, has_tls, shared, _runtime: runtime }
     }
 
-    /// What `domain` has to be.
+    /// The value for `domain`.
     pub fn url(&self) -> String {
         match self.has_tls {
             true => format!("https://localhost:{}", self.address.port()),
@@ -104,17 +106,17 @@ impl Http2Origin {
         self.shared.record.lock().unwrap().requests.clone()
     }
 
-    /// Connections on which HTTP/2 was agreed on.
+    /// Number of connections that completed the HTTP/2 handshake.
     pub fn connections(&self) -> usize {
         self.shared.record.lock().unwrap().connections
     }
 
-    /// Waits for so many requests.
+    /// Waits until `count` requests have arrived.
     pub fn wait_for(&self, count: usize) {
         eventually("requests at the origin", || (self.requests().len() >= count).then_some(()));
     }
 
-    /// Answers so many requests to `/held`.
+    /// Lets the origin answer `count` requests to `/held`.
     pub fn let_go(&self, count: usize) {
         self.shared.held.add_permits(count);
     }

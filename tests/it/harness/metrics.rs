@@ -1,11 +1,11 @@
-//! The text format of Prometheus, read back.
+//! A reader of Prometheus' text format.
 
-/// What `/metrics` said at one moment.
+/// One answer of `/metrics`.
 pub struct Metrics {
     pub text: String,
 }
 
-/// One line of it.
+/// One series and its value.
 #[derive(Debug)]
 pub struct Sample<'m> {
     pub name: &'m str,
@@ -14,7 +14,7 @@ pub struct Sample<'m> {
 }
 
 impl Metrics {
-    /// The sum of all samples of this name that carry these labels.
+    /// The sum of all samples that have this name and at least these labels.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.samples()
             .filter(|sample| sample.name == name)
@@ -23,7 +23,6 @@ impl Metrics {
             .sum()
     }
 
-    /// Every sample.
     pub fn samples(&self) -> impl Iterator<Item = Sample<'_>> {
         self.text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
             let (series, value) = line.rsplit_once(' ').expect("a sample has a value");

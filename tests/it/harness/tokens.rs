@@ -1,4 +1,4 @@
-//! Tokens as Approov's service would sign them, and as attackers would.
+//! Tokens as Approov signs them, and forged ones.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,31 +8,31 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// The account secret of the gateways under test.
+/// The account secret of every gateway under test.
 pub const SECRET_BASE64: &str =
     "RiybM2q0gjARYFyHvcHNe9qwQgAg3xuIAY6zbB5K4AGXt4ujlp7b7j8Ux5qMrXT9unuZe2W/P2izUmhQh4sTzQ==";
 
-/// A token that an attested app would send.
+/// The token of an attested app.
 pub fn valid() -> String {
     with_claims(json!({ "exp": in_seconds(3600), "did": "ExampleApproovTokenDID==", "arc": "0123456789" }))
 }
 
-/// A token that was good until an hour ago.
+/// A token that expired an hour ago.
 pub fn expired() -> String {
     with_claims(json!({ "exp": in_seconds(-3600), "did": "ExampleApproovTokenDID==" }))
 }
 
-/// A token as an app that failed attestation gets it: well-formed, signed with another key.
+/// The token of an app that failed attestation: well-formed, signed with another key.
 pub fn wrongly_signed() -> String {
     signed_with(&[7; 64], &json!({ "exp": in_seconds(3600) }))
 }
 
-/// A token that is bound to these header values, concatenated.
+/// A token that is bound to the concatenated values of the bound headers.
 pub fn bound_to(values: &str) -> String {
     with_claims(json!({ "exp": in_seconds(3600), "pay": STANDARD.encode(Sha256::digest(values)) }))
 }
 
-/// A well-signed token with these claims.
+/// A correctly signed token with these claims.
 pub fn with_claims(claims: Value) -> String {
     signed_with(&secret(), &claims)
 }
@@ -42,7 +42,7 @@ pub fn signed_with(secret: &[u8], claims: &Value) -> String {
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret)).unwrap()
 }
 
-/// A token with any header, its signature made with HS256 and the account secret.
+/// A token with any header, signed with HS256 and the account secret.
 pub fn with_header(header: &Value, claims: &Value) -> String {
     let signed = format!("{}.{}", segment(header), segment(claims));
     let key = EncodingKey::from_secret(&secret());
@@ -50,7 +50,7 @@ pub fn with_header(header: &Value, claims: &Value) -> String {
     format!("{signed}.{signature}")
 }
 
-/// The moment so many seconds from now, as `exp` has it.
+/// The time in `seconds` from now, in seconds since 1970.
 pub fn in_seconds(seconds: i64) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     i64::try_from(now).unwrap() + seconds

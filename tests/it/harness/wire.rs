@@ -1,13 +1,13 @@
-//! HTTP/1.1 as bytes, read the same way on both sides.
+//! A reader of HTTP/1.1 for clients and origins.
 
 use std::io::{self, Read, Write};
 
-/// Each byte as the character of the same number, so that nothing is lost and text compares.
+/// Bytes as text, one character for each byte, so that no byte is lost.
 pub fn latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
-/// A stream with what was read ahead of it.
+/// A stream and the bytes that were read from it and not used yet.
 pub struct Wire<S> {
     pub stream: S,
     ahead: Vec<u8>,
@@ -23,12 +23,12 @@ impl<S: Read + Write> Wire<S> {
         self.stream.flush()
     }
 
-    /// What was read and not yet taken.
+    /// The bytes that were read and not used yet.
     pub fn ahead(&self) -> &[u8] {
         &self.ahead
     }
 
-    /// Everything up to and including the first empty line; nothing if the peer has closed instead.
+    /// Reads up to and including the first empty line. `None` if the peer has closed the connection.
     pub fn head(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             if let Some(at) = self.ahead.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -40,7 +40,7 @@ impl<S: Read + Write> Wire<S> {
         }
     }
 
-    /// Up to `most` bytes, as they come; none at the end.
+    /// Reads up to `most` bytes. Empty at the end of the stream.
     pub fn some(&mut self, most: usize) -> io::Result<Vec<u8>> {
         if self.ahead.is_empty() {
             self.fill()?;
@@ -57,7 +57,7 @@ impl<S: Read + Write> Wire<S> {
         Ok(self.take(count))
     }
 
-    /// Reads `count` bytes without keeping them.
+    /// Reads and drops `count` bytes.
     pub fn skip(&mut self, mut count: u64) -> io::Result<()> {
         let most = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         count -= self.take(self.ahead.len().min(most(count))).len() as u64;
@@ -77,7 +77,8 @@ impl<S: Read + Write> Wire<S> {
         Ok(self.take(self.ahead.len()))
     }
 
-    /// The data of one chunk; nothing behind the last, whose trailers are added to `trailers`.
+    /// Reads the data of one chunk. After the last chunk it adds the trailers to `trailers` and returns
+    /// `None`.
     pub fn chunk(&mut self, trailers: &mut Vec<(String, String)>) -> io::Result<Option<Vec<u8>>> {
         let line = self.line()?;
         let digits = line.split(';').next().unwrap_or_default();
@@ -89,7 +90,7 @@ impl<S: Read + Write> Wire<S> {
                 b"\r\n" => Ok(Some(data)),
                 other => Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    format!("{:?} behind a chunk", latin1(other)),
+                    format!("{:?} after a chunk", latin1(other)),
                 )),
             };
         }
@@ -130,10 +131,10 @@ impl<S: Read + Write> Wire<S> {
 }
 
 fn cut(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, format!("the peer closed within {what}"))
+    io::Error::new(io::ErrorKind::UnexpectedEof, format!("the peer closed the connection within {what}"))
 }
 
-/// The first line of a head and its fields, in order.
+/// The first line of a head, and the fields in the order of arrival.
 pub fn split_head(head: &[u8]) -> (String, Vec<(String, String)>) {
     let text = latin1(head);
     let mut lines = text.trim_end_matches("\r\n").split("\r\n");
@@ -146,7 +147,7 @@ fn split_field(line: &str) -> (String, String) {
     (name.to_owned(), value.trim().to_owned())
 }
 
-/// The values of a field, in order.
+/// The values of a field, in the order of arrival.
 pub fn values<'h>(fields: &'h [(String, String)], name: &str) -> Vec<&'h str> {
     fields
         .iter()
@@ -155,7 +156,7 @@ pub fn values<'h>(fields: &'h [(String, String)], name: &str) -> Vec<&'h str> {
         .collect()
 }
 
-/// How the length of a body is told.
+/// How the length of a body is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     Length(u64),
@@ -163,7 +164,7 @@ pub enum Framing {
     Close,
 }
 
-/// As the fields say; without a word about it, `otherwise`.
+/// The framing that the fields give, or else `otherwise`.
 pub fn framing(fields: &[(String, String)], otherwise: Framing) -> Framing {
     if values(fields, "transfer-encoding").iter().any(|value| value.eq_ignore_ascii_case("chunked")) {
         return Framing::Chunked;

@@ -1,43 +1,35 @@
-//! `reload` and `upgrade`, as commands beside a running gateway.
+//! The commands `reload` and `upgrade` with a running gateway.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::harness::{Gateway, Message, Origin, Setup, config_before, tokens};
+use crate::harness::{Folder, Gateway, Origin, Setup, config_before, get};
 
-/// A gateway with a private folder for its files.
+/// A gateway whose configuration and pid file are in a folder.
 struct Running {
     gateway: Gateway,
     origin: Origin,
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Running {
     fn start() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("approov-gateway-commands-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        let origin = Origin::new();
-        let config = folder.join("gateway.yaml");
-        fs::write(&config, configuration(&origin, "")).unwrap();
-        let gateway = Setup::bare().env("GATEWAY_CONFIG", &config.to_string_lossy()).start();
+        let (folder, origin) = (Folder::new(), Origin::new());
+        let config = folder.write("gateway.yaml", configuration(&origin, ""));
+        let gateway = Setup::bare().env("GATEWAY_CONFIG", config.to_str().unwrap()).start();
         Self { gateway, origin, folder }
     }
 
     fn configure(&self, rest: &str) {
-        fs::write(self.folder.join("gateway.yaml"), configuration(&self.origin, rest)).unwrap();
+        self.folder.write("gateway.yaml", configuration(&self.origin, rest));
     }
 
-    /// Runs a command against it, in an environment that names its real ports.
+    /// Runs a command in an environment that has the gateway's real ports.
     fn command(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_approov-gateway"))
             .args(arguments)
             .env_clear()
-            .env("GATEWAY_CONFIG", self.folder.join("gateway.yaml"))
+            .env("GATEWAY_CONFIG", self.folder.path("gateway.yaml"))
             .env("GATEWAY_LISTEN", self.gateway.address().to_string())
             .env("GATEWAY_ADMIN_LISTEN", self.gateway.admin_address().to_string())
             .env("GATEWAY_THREADS", "1")
@@ -45,21 +37,20 @@ impl Running {
             .unwrap()
     }
 
-    /// The process that the pid file names.
+    /// The process id in the pid file.
     fn pid(&self) -> i32 {
-        fs::read_to_string(self.folder.join("run/pid")).unwrap().trim().parse().unwrap()
+        fs::read_to_string(self.folder.path("run/pid")).unwrap().trim().parse().unwrap()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The successor is nobody's child here.
-        if let Ok(pid) = fs::read_to_string(self.folder.join("run/pid"))
+        // The successor is not a child of this process.
+        if let Ok(pid) = fs::read_to_string(self.folder.path("run/pid"))
             && let Some(pid) = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw)
         {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -102,13 +93,13 @@ fn reload_sends_nothing_while_the_configuration_has_a_problem() {
 fn reload_and_upgrade_recognise_a_stale_pid_file() {
     let running = Running::start();
     // No process has the largest number that fits.
-    fs::write(running.folder.join("run/pid"), "2147483647\n").unwrap();
+    fs::write(running.folder.path("run/pid"), "2147483647\n").unwrap();
     for command in ["reload", "upgrade"] {
         let output = running.command(&[command]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(text(&output).contains("stale"), "{output:?}");
     }
-    fs::remove_file(running.folder.join("run/pid")).unwrap();
+    fs::remove_file(running.folder.path("run/pid")).unwrap();
 }
 
 #[test]
@@ -123,7 +114,7 @@ fn upgrade_replaces_the_process_and_a_dry_run_does_not() {
     let status = running.gateway.wait_for_exit();
     assert_eq!(status.code(), Some(0));
     assert_eq!(running.gateway.ask(&get("/x")).status, 200);
-    assert!(!running.folder.join("run/upgrade.sock").exists());
+    assert!(!running.folder.path("run/upgrade.sock").exists());
 }
 
 #[test]
@@ -136,15 +127,11 @@ fn upgrade_to_a_binary_that_fails_leaves_the_old_process_serving() {
         assert!(text(&output).contains("nothing was changed"), "{output:?}");
     }
     // It says that it takes the configuration, and then ends.
-    let liar = running.folder.join("liar");
+    let liar = running.folder.path("liar");
     fs::write(&liar, "#!/bin/sh\ntest \"$1\" = check\n").unwrap();
     fs::set_permissions(&liar, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let output = running.command(&["upgrade", "--binary", &liar.to_string_lossy()]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(text(&output).contains("serves on"), "{output:?}");
     assert_eq!((running.pid(), running.gateway.ask(&get("/x")).status), (old, 200));
-}
-
-fn get(target: &str) -> Message {
-    Message::get(target).token(&tokens::valid())
 }

@@ -5,8 +5,7 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Place, is_root, is_there};
-use crate::harness::{Gateway, Message, Origin, Setup, eventually, tokens};
+use crate::harness::{Folder, Gateway, Message, Origin, Setup, eventually, has_program, is_root, tokens};
 
 /// The processes whose parent is `pid`.
 fn children(pid: i32) -> Vec<i32> {
@@ -15,8 +14,8 @@ fn children(pid: i32) -> Vec<i32> {
 }
 
 /// A gateway in a process namespace of its own, and its number outside of that.
-fn contained(place: &Place, setup: Setup) -> (Gateway, i32) {
-    let binary = place.path("binary");
+fn contained(folder: &Folder, setup: Setup) -> (Gateway, i32) {
+    let binary = folder.path("binary");
     let built = env!("CARGO_BIN_EXE_approov-gateway");
     fs::hard_link(built, &binary).or_else(|_| fs::copy(built, &binary).map(drop)).unwrap();
     let user = ["setpriv", "--reuid=54321", "--regid=54322", "--clear-groups"];
@@ -37,19 +36,18 @@ fn signal(pid: i32, signal: Signal) {
 
 #[test]
 fn serves_reaps_and_ends_as_the_first_process_of_a_container() {
-    let needs = ["unshare", "nsenter", "setpriv"];
-    if !is_root("the container") || !needs.iter().all(|program| is_there(program, "the container")) {
+    if !is_root() || !["unshare", "nsenter", "setpriv"].into_iter().all(has_program) {
         return;
     }
-    let (place, origin) = (Place::new(), Origin::new());
-    fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let run = place.path("run");
-    let config = place
+    let (folder, origin) = (Folder::new(), Origin::new());
+    folder.share(0o777);
+    let run = folder.path("run");
+    let config = folder
         .config(&origin, "")
-        .replace(&place.path("pid").display().to_string(), &run.join("pid").display().to_string())
-        .replace(&place.path("sock").display().to_string(), &run.join("sock").display().to_string());
-    place.write("gateway.yaml", &config);
-    let (mut gateway, inner) = contained(&place, place.setup("gateway.yaml", &["run"]));
+        .replace(&folder.path("pid").display().to_string(), &run.join("pid").display().to_string())
+        .replace(&folder.path("sock").display().to_string(), &run.join("sock").display().to_string());
+    folder.write("gateway.yaml", &config);
+    let (mut gateway, inner) = contained(&folder, folder.setup("gateway.yaml", &["run"]));
     gateway.assert_serves(&origin);
     assert_eq!(gateway.version()["pid"], 1);
     gateway.wait_for_entry(|entry| entry["url.path"] == "/honest");
@@ -67,11 +65,11 @@ fn serves_reaps_and_ends_as_the_first_process_of_a_container() {
     // Its end would be the container's, and the successor's with it.
     signal(inner, Signal::QUIT);
     gateway.wait_for_message("SIGQUIT: this is process 1");
-    place.write("next.yaml", &place.config_like(&gateway, &origin, "").replace("/pid,", "/run/pid,"));
+    folder.write("next.yaml", folder.config_like(&gateway, &origin, "").replace("/pid,", "/run/pid,"));
     let upgrade = Command::new("nsenter")
         .arg(&namespace)
         .args([env!("CARGO_BIN_EXE_approov-gateway"), "upgrade", "-c"])
-        .arg(place.path("next.yaml"))
+        .arg(folder.path("next.yaml"))
         .output()
         .unwrap();
     assert_eq!(upgrade.status.code(), Some(1), "{upgrade:?}");

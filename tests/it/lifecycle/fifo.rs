@@ -5,9 +5,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use super::Place;
 use super::reload::{fail_to_reload, next_secret_base64, next_token, reload};
-use crate::harness::{Message, Origin, Setup, eventually, tokens};
+use crate::harness::{Folder, Message, Origin, Setup, eventually, tokens};
 
 fn make_fifo(path: &Path) {
     let _ = fs::remove_file(path);
@@ -16,22 +15,22 @@ fn make_fifo(path: &Path) {
 
 #[test]
 fn fifo_in_place_of_a_named_file_is_refused_and_reloading_goes_on() {
-    let (place, origin) = (Place::new(), Origin::new());
-    place.write("secret", tokens::SECRET_BASE64);
-    let secret = place.path("secret");
-    let config = place.config(&origin, "").replace(
+    let (folder, origin) = (Folder::new(), Origin::new());
+    folder.write("secret", tokens::SECRET_BASE64);
+    let secret = folder.path("secret");
+    let config = folder.config(&origin, "").replace(
         &format!("secret_base64: \"{}\"", tokens::SECRET_BASE64),
         &format!("secret_base64_file: {}", secret.display()),
     );
     for watch in [false, true] {
-        place.write("secret", tokens::SECRET_BASE64);
-        let gateway = place.start(&config.replace("threads: 2", &format!("threads: 2, watch: {watch}")));
+        folder.write("secret", tokens::SECRET_BASE64);
+        let gateway = folder.start(&config.replace("threads: 2", &format!("threads: 2, watch: {watch}")));
         make_fifo(&secret);
         let problems = fail_to_reload(&gateway);
         assert!(problems.iter().any(|problem| problem.contains("not a regular file")), "{problems:?}");
         gateway.assert_serves(&origin);
         fs::remove_file(&secret).unwrap();
-        place.write("secret", &next_secret_base64());
+        folder.write("secret", next_secret_base64());
         if watch {
             eventually("the watched file to be loaded", || {
                 (gateway.version()["config_generation"] == 2).then_some(())
@@ -46,10 +45,10 @@ fn fifo_in_place_of_a_named_file_is_refused_and_reloading_goes_on() {
 
 #[test]
 fn fifo_in_place_of_the_configuration_file_is_refused_by_every_command() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let config = place.config(&origin, "");
-    let gateway = place.start(&config);
-    let path = place.path("gateway.yaml");
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let config = folder.config(&origin, "");
+    let gateway = folder.start(&config);
+    let path = folder.path("gateway.yaml");
     make_fifo(&path);
     for command in ["check", "reload", "upgrade", "run"] {
         let exit = Setup::bare().arguments(&[command, "-c", path.to_str().unwrap()]).run_to_exit();
@@ -59,20 +58,20 @@ fn fifo_in_place_of_the_configuration_file_is_refused_by_every_command() {
     let problems = fail_to_reload(&gateway);
     assert!(problems[0].contains("not a regular file"), "{problems:?}");
     fs::remove_file(&path).unwrap();
-    place.write("gateway.yaml", &config);
+    folder.write("gateway.yaml", &config);
     reload(&gateway, 2);
 }
 
 #[test]
 fn fifo_without_a_reader_as_access_log_is_refused() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let gateway = place.start(&place.config(&origin, ""));
-    make_fifo(&place.path("log"));
-    let log = format!("log: {{ access_file: {} }}\n", place.path("log").display());
-    place.write("gateway.yaml", &place.config(&origin, &log));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let gateway = folder.start(&folder.config(&origin, ""));
+    make_fifo(&folder.path("log"));
+    let log = format!("log: {{ access_file: {} }}\n", folder.path("log").display());
+    folder.write("gateway.yaml", folder.config(&origin, &log));
     let problems = fail_to_reload(&gateway);
     assert!(problems[0].contains("log.access_file"), "{problems:?}");
-    place.write("gateway.yaml", &place.config(&origin, ""));
+    folder.write("gateway.yaml", folder.config(&origin, ""));
     reload(&gateway, 2);
     gateway.assert_serves(&origin);
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Gate, Place, assert_echoes, begin_download, end_download, gated};
-use crate::harness::{DEADLINE, Gateway, Origin, eventually};
+use super::{assert_echoes, begin_download, end_download, gated};
+use crate::harness::{DEADLINE, Folder, Gate, Gateway, Origin, eventually};
 
 const REFUSED: &str = "SIGQUIT: no successor took the sockets";
 const RETIRED: &str = "a successor accepts connections";
@@ -14,8 +14,9 @@ fn count(gateway: &Gateway, text: &str) -> usize {
 }
 
 /// What lies in the folder.
-fn files(place: &Place) -> Vec<String> {
-    let entries = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+fn files(folder: &Folder) -> Vec<String> {
+    let entries =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut files: Vec<String> = entries.collect();
     files.sort();
     files
@@ -23,8 +24,8 @@ fn files(place: &Place) -> Vec<String> {
 
 #[test]
 fn a_successor_may_be_killed_at_any_moment_of_the_handover() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let mut old = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let mut old = folder.start(&folder.config(&origin, ""));
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
     println!("seed {seed}");
     let mut random = seed;
@@ -32,7 +33,7 @@ fn a_successor_may_be_killed_at_any_moment_of_the_handover() {
     for _ in 0..24 {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let delay = Duration::from_micros(u64::from(random >> 8) % 60_000);
-        let mut new = place.successor(&old, &origin);
+        let mut new = folder.successor(&old, &origin);
         let before = count(&old, REFUSED);
         old.signal("QUIT");
         std::thread::sleep(delay);
@@ -46,14 +47,14 @@ fn a_successor_may_be_killed_at_any_moment_of_the_handover() {
             // It had taken over before it was killed: nobody is left, and that is the test's doing.
             retired += 1;
             assert_eq!(old.wait_for_exit().code(), Some(0));
-            old = place.setup("next.yaml", &["run"]).start();
+            old = folder.setup("next.yaml", &["run"]).start();
             continue;
         }
         refused += 1;
         old.assert_serves(&origin);
-        assert_eq!(place.pid(), old.pid());
+        assert_eq!(folder.pid(), old.pid());
         eventually("nothing to be left", || {
-            (files(&place) == ["gateway.yaml", "next.yaml", "pid"]).then_some(())
+            (files(&folder) == ["gateway.yaml", "next.yaml", "pid"]).then_some(())
         });
     }
     println!("{refused} killed on the way, {retired} after it");
@@ -63,9 +64,9 @@ fn a_successor_may_be_killed_at_any_moment_of_the_handover() {
 
 #[test]
 fn a_successor_that_is_too_late_leaves_everything_to_the_old_one() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let old = place.start(&place.config(&origin, ""));
-    let mut late = place.successor(&old, &origin);
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let old = folder.start(&folder.config(&origin, ""));
+    let mut late = folder.successor(&old, &origin);
     late.signal("STOP");
     old.signal("QUIT");
     // As long as the old one waits for it.
@@ -76,42 +77,39 @@ fn a_successor_that_is_too_late_leaves_everything_to_the_old_one() {
     late.wait_for_message("it did not wait any longer and serves on");
     assert!(!String::from_utf8_lossy(&late.stderr()).contains("listening on"));
     old.assert_serves(&origin);
-    assert_eq!(place.pid(), old.pid());
-    assert_eq!(files(&place), ["gateway.yaml", "next.yaml", "pid"]);
+    assert_eq!(folder.pid(), old.pid());
+    assert_eq!(files(&folder), ["gateway.yaml", "next.yaml", "pid"]);
 }
 
 #[test]
 fn a_successor_that_cannot_begin_is_never_noticed() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let old = place.start(&place.config(&origin, ""));
-    let like = place.config_like(&old, &origin, "");
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let old = folder.start(&folder.config(&origin, ""));
+    let like = folder.config_like(&old, &origin, "");
     let missing = like.replace(
         &format!("secret_base64: \"{}\"", crate::harness::tokens::SECRET_BASE64),
         "secret_base64_file: /nonexistent/secret",
     );
     // A folder that is none: root may write to any other.
     let no_folder = like.replace("/sock ", "/gateway.yaml/sock ");
-    let mut cases = 0;
     for (config, status, told) in [
         (missing, 78, "/nonexistent/secret cannot be read"),
         (no_folder, 1, "gateway.yaml/sock: "),
         (like.replace("threads: 2", "threads: two"), 78, "server.threads"),
     ] {
-        place.write("next.yaml", &config);
-        let exit = place.setup("next.yaml", &["run", "--upgrade"]).run_to_exit();
+        folder.write("next.yaml", &config);
+        let exit = folder.setup("next.yaml", &["run", "--upgrade"]).run_to_exit();
         assert_eq!(exit.status.code(), Some(status), "{}", exit.stderr);
         assert!(exit.stderr.contains(told), "{told}: {}", exit.stderr);
-        let upgrade = place.setup("next.yaml", &["upgrade"]).run_to_exit();
+        let upgrade = folder.setup("next.yaml", &["upgrade"]).run_to_exit();
         assert_ne!(upgrade.status.code(), Some(0), "{}", upgrade.stdout);
         old.assert_serves(&origin);
-        cases += 1;
     }
-    assert_eq!(cases, 3);
     // What `upgrade` starts logs where the old one does.
     let log = String::from_utf8(old.stderr()).unwrap();
     assert!(!log.contains("SIGQUIT") && !log.contains("draining"), "{log}");
     assert_eq!(
-        (place.pid(), files(&place)),
+        (folder.pid(), files(&folder)),
         (old.pid(), vec!["gateway.yaml".into(), "next.yaml".into(), "pid".into()])
     );
 }
@@ -119,13 +117,13 @@ fn a_successor_that_cannot_begin_is_never_noticed() {
 #[test]
 fn the_end_of_the_old_one_in_the_middle_of_a_handover_takes_the_offer_back() {
     let gate = Gate::default();
-    let (place, origin) = (Place::new(), gated(&gate));
-    let mut old = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), gated(&gate));
+    let mut old = folder.start(&folder.config(&origin, ""));
     let download = begin_download(old.address());
-    let mut new = place.successor(&old, &origin);
+    let mut new = folder.successor(&old, &origin);
     new.signal("STOP");
     old.signal("QUIT");
-    eventually("the offer", || is_connected(&place).then_some(()));
+    eventually("the offer", || is_connected(&folder).then_some(()));
     old.signal("TERM");
     old.wait_for_message("SIGTERM: draining");
     new.signal("CONT");
@@ -136,37 +134,37 @@ fn the_end_of_the_old_one_in_the_middle_of_a_handover_takes_the_offer_back() {
 }
 
 /// Whether somebody has connected to the upgrade socket, accepted or not.
-fn is_connected(place: &Place) -> bool {
+fn is_connected(folder: &Folder) -> bool {
     let sockets = fs::read_to_string("/proc/net/unix").unwrap();
-    let path = place.path("sock").display().to_string();
+    let path = folder.path("sock").display().to_string();
     sockets.lines().filter(|line| line.ends_with(&path)).count() > 1
 }
 
 #[test]
 fn a_reload_that_takes_for_ever_holds_up_neither_requests_nor_the_end() {
     let gate = Gate::default();
-    let (place, origin) = (Place::new(), gated(&gate));
-    let mut gateway = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), gated(&gate));
+    let mut gateway = folder.start(&folder.config(&origin, ""));
     // Nobody writes into the pipe, so that reading the secret never begins.
-    let pipe = place.path("pipe");
+    let pipe = folder.path("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let config = place.config(&origin, "");
+    let config = folder.config(&origin, "");
     let secret = format!("secret_base64: \"{}\"", crate::harness::tokens::SECRET_BASE64);
-    place.write("gateway.yaml", &config.replace(&secret, &format!("secret_base64_file: {}", pipe.display())));
+    folder.write("gateway.yaml", config.replace(&secret, &format!("secret_base64_file: {}", pipe.display())));
     gateway.signal("HUP");
     gateway.wait_for_message("SIGHUP: reloading the configuration");
     let mut client = gateway.connect();
     for number in 0..20 {
         assert_echoes(&mut client, &format!("/{number}"));
     }
-    let mut new = place.successor(&gateway, &origin);
+    let mut new = folder.successor(&gateway, &origin);
     gateway.signal("QUIT");
     new.wait_until_listening();
     drop(client);
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
     assert_echoes(&mut new.connect(), "/new");
     let start = Instant::now();
-    place.write("next.yaml", &config.replace(&secret, &format!("secret_base64_file: {}", pipe.display())));
+    folder.write("next.yaml", config.replace(&secret, &format!("secret_base64_file: {}", pipe.display())));
     new.signal("HUP");
     new.wait_for_message("SIGHUP: reloading the configuration");
     new.signal("TERM");

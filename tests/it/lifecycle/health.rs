@@ -2,8 +2,8 @@
 
 use std::process::{Command, Output};
 
-use super::{Gate, gated, get};
-use crate::harness::{Gateway, Origin, eventually, gateway_before, tokens};
+use super::gated;
+use crate::harness::{Gate, Gateway, Origin, eventually, gateway_before, get, tokens};
 
 fn health(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_approov-gateway"));

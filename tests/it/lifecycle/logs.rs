@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 
 use super::reload::{fail_to_reload, reload};
-use super::{Gate, Place, begin_download, end_download, gated};
-use crate::harness::{Client, Message, Origin, eventually, tokens};
+use super::{begin_download, end_download, gated};
+use crate::harness::{Client, Folder, Gate, Origin, eventually, get};
 
-impl Place {
+impl Folder {
     /// The paths in a log of the name, in order; nothing where there is none.
     fn logged(&self, name: &str) -> Vec<String> {
         let text = fs::read_to_string(self.path(name)).unwrap_or_default();
@@ -23,14 +23,10 @@ impl Place {
     }
 }
 
-fn get(target: &str) -> Message {
-    Message::get(target).token(&tokens::valid())
-}
-
 #[test]
 fn a_log_that_is_moved_away_is_opened_again_and_no_line_is_lost() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let mut gateway = place.start(&place.config_logging(&origin, "log"));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let mut gateway = folder.start(&folder.config_logging(&origin, "log"));
     let (address, is_over) = (gateway.address(), AtomicBool::new(false));
     let rotations = 5;
     let asked = std::thread::scope(|scope| {
@@ -48,10 +44,10 @@ fn a_log_that_is_moved_away_is_opened_again_and_no_line_is_lost() {
             })
             .collect();
         for rotation in 0..rotations {
-            eventually("lines", || (!place.logged("log").is_empty()).then_some(()));
-            fs::rename(place.path("log"), place.path(&format!("log.{rotation}"))).unwrap();
+            eventually("lines", || (!folder.logged("log").is_empty()).then_some(()));
+            fs::rename(folder.path("log"), folder.path(&format!("log.{rotation}"))).unwrap();
             gateway.signal("USR1");
-            eventually("a new file", || place.path("log").exists().then_some(()));
+            eventually("a new file", || folder.path("log").exists().then_some(()));
         }
         is_over.store(true, Ordering::Relaxed);
         clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<String>>()
@@ -60,7 +56,7 @@ fn a_log_that_is_moved_away_is_opened_again_and_no_line_is_lost() {
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
     let moved = (0..rotations).map(|rotation| format!("log.{rotation}"));
     let mut logged: Vec<String> =
-        moved.chain(["log".to_owned()]).flat_map(|name| place.logged(&name)).collect();
+        moved.chain(["log".to_owned()]).flat_map(|name| folder.logged(&name)).collect();
     let mut asked = asked;
     logged.sort();
     asked.sort();
@@ -71,56 +67,56 @@ fn a_log_that_is_moved_away_is_opened_again_and_no_line_is_lost() {
 
 #[test]
 fn a_log_that_cannot_be_opened_again_goes_on_where_it_was() {
-    let (place, origin) = (Place::new(), Origin::new());
-    fs::create_dir(place.path("logs")).unwrap();
-    let gateway = place.start(&place.config_logging(&origin, "logs/log"));
-    fs::rename(place.path("logs"), place.path("elsewhere")).unwrap();
+    let (folder, origin) = (Folder::new(), Origin::new());
+    fs::create_dir(folder.path("logs")).unwrap();
+    let gateway = folder.start(&folder.config_logging(&origin, "logs/log"));
+    fs::rename(folder.path("logs"), folder.path("elsewhere")).unwrap();
     gateway.signal("USR1");
     gateway.wait_for_message("SIGUSR1: the access log stays where it was");
     assert_eq!(gateway.ask(&get("/after")).status, 200);
-    eventually("the line", || (place.logged("elsewhere/log") == ["/after"]).then_some(()));
+    eventually("the line", || (folder.logged("elsewhere/log") == ["/after"]).then_some(()));
 }
 
 #[test]
 fn a_log_is_opened_again_while_draining_too() {
     let gate = Gate::default();
-    let (place, origin) = (Place::new(), gated(&gate));
-    let mut gateway = place.start(&place.config_logging(&origin, "log"));
+    let (folder, origin) = (Folder::new(), gated(&gate));
+    let mut gateway = folder.start(&folder.config_logging(&origin, "log"));
     let download = begin_download(gateway.address());
     gateway.signal("TERM");
     gateway.wait_for_message("SIGTERM: draining");
-    fs::rename(place.path("log"), place.path("log.0")).unwrap();
+    fs::rename(folder.path("log"), folder.path("log.0")).unwrap();
     gateway.signal("USR1");
     gateway.wait_for_message("SIGUSR1: reopened");
     gate.open();
     end_download(download);
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
-    assert_eq!((place.logged("log.0"), place.logged("log")), (vec![], vec!["/download".to_owned()]));
+    assert_eq!((folder.logged("log.0"), folder.logged("log")), (vec![], vec!["/download".to_owned()]));
 }
 
 #[test]
 fn a_reload_moves_the_log_or_says_why_it_cannot() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let gateway = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let gateway = folder.start(&folder.config(&origin, ""));
     let ask = |target: &str| assert_eq!(gateway.ask(&get(target)).status, 200);
     ask("/on-output");
     gateway.wait_for_entry(|entry| entry["url.path"] == "/on-output");
-    place.write("gateway.yaml", &place.config_logging(&origin, "one"));
+    folder.write("gateway.yaml", folder.config_logging(&origin, "one"));
     reload(&gateway, 2);
     ask("/in-one");
-    eventually("the line", || (place.logged("one") == ["/in-one"]).then_some(()));
-    place.write("gateway.yaml", &place.config_logging(&origin, "nowhere/two"));
+    eventually("the line", || (folder.logged("one") == ["/in-one"]).then_some(()));
+    folder.write("gateway.yaml", folder.config_logging(&origin, "nowhere/two"));
     let problems = fail_to_reload(&gateway).join("\n");
     assert!(problems.contains("log.access_file") && problems.contains("nowhere/two"), "{problems}");
     ask("/in-one-still");
-    eventually("the line", || (place.logged("one").len() == 2).then_some(()));
-    place.write("gateway.yaml", &place.config(&origin, "log: { access: off }\n"));
+    eventually("the line", || (folder.logged("one").len() == 2).then_some(()));
+    folder.write("gateway.yaml", folder.config(&origin, "log: { access: off }\n"));
     reload(&gateway, 3);
     ask("/nowhere");
-    place.write("gateway.yaml", &place.config_logging(&origin, "two"));
+    folder.write("gateway.yaml", folder.config_logging(&origin, "two"));
     reload(&gateway, 4);
     ask("/in-two");
-    eventually("the line", || (place.logged("two") == ["/in-two"]).then_some(()));
-    assert_eq!(place.logged("one"), ["/in-one", "/in-one-still"]);
+    eventually("the line", || (folder.logged("two") == ["/in-two"]).then_some(()));
+    assert_eq!(folder.logged("one"), ["/in-one", "/in-one-still"]);
     assert_eq!(gateway.entries().len(), 1);
 }

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{Gate, Place, assert_echoes, gated, get};
-use crate::harness::{DEADLINE, Gateway, Message, Origin, eventually, tokens};
+use super::{assert_echoes, gated};
+use crate::harness::{DEADLINE, Folder, Gate, Gateway, Message, Origin, eventually, get, tokens};
 
 const NEXT_SECRET: &[u8; 64] = b"another secret that nobody knows, of sixty-four characters, hm.!";
 
@@ -42,8 +42,8 @@ pub(super) fn fail_to_reload(gateway: &Gateway) -> Vec<String> {
 
 #[test]
 fn keys_routes_and_rejection_change_under_an_open_connection() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let gateway = place.start(&place.config(&origin, "rejection: { status: 401 }\n"));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let gateway = folder.start(&folder.config(&origin, "rejection: { status: 401 }\n"));
     assert_eq!(gateway.version()["config_generation"], 1);
     let mut client = gateway.connect();
     let old = Message::get("/v1/x").token(&tokens::valid());
@@ -54,7 +54,7 @@ fn keys_routes_and_rejection_change_under_an_open_connection() {
     let rest = "rejection: { status: 403, content_type: text/plain, body: no }\n\
                 routes:\n  - { path: /open, policy: open, origin: api }\n  \
                 - { path: /v1/, policy: protect, origin: api }\n";
-    place.write("gateway.yaml", &with_next_secret(&place.config(&origin, rest)));
+    folder.write("gateway.yaml", with_next_secret(&folder.config(&origin, rest)));
     reload(&gateway, 2);
     assert_eq!(client.ask(&new).status, 200);
     let refused = client.ask(&old);
@@ -70,13 +70,13 @@ fn keys_routes_and_rejection_change_under_an_open_connection() {
 #[test]
 fn a_request_under_way_keeps_the_configuration_it_began_with() {
     let gate = Gate::default();
-    let (place, origin, other) = (Place::new(), gated(&gate), Origin::new());
-    let gateway = place.start(&place.config(&origin, ""));
+    let (folder, origin, other) = (Folder::new(), gated(&gate), Origin::new());
+    let gateway = folder.start(&folder.config(&origin, ""));
     let mut client = gateway.connect();
     client.send(get("/slow").bytes());
     origin.wait_until("the slow request", |record| record.requests.len() == 1);
     let rest = "routes: [ { name: renamed, path: /, policy: protect, origin: api } ]\n";
-    place.write("gateway.yaml", &with_next_secret(&place.config(&other, rest)));
+    folder.write("gateway.yaml", with_next_secret(&folder.config(&other, rest)));
     reload(&gateway, 2);
     assert_eq!(gateway.ask(&Message::get("/new").token(&next_token())).text(), "hello");
     gate.open();
@@ -93,16 +93,16 @@ fn a_request_under_way_keeps_the_configuration_it_began_with() {
 
 #[test]
 fn a_bad_file_changes_nothing_and_is_told_everywhere() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let config = place.config(&origin, "");
-    let gateway = place.start(&config);
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let config = folder.config(&origin, "");
+    let gateway = folder.start(&config);
     let gauge =
         |name| gateway.metrics().sum(&format!("approov_gateway_config_last_reload_success{name}"), &[]);
     let (success, taken_at) = (|| gauge(""), || gauge("_timestamp_seconds"));
     let first_taken_at = taken_at();
     assert!(success() == 1.0 && first_taken_at > 1.6e9);
     gateway.assert_serves(&origin);
-    place.write("gateway.yaml", &format!("{}rejection: {{ statsu: 403 }}\n", with_next_secret(&config)));
+    folder.write("gateway.yaml", format!("{}rejection: {{ statsu: 403 }}\n", with_next_secret(&config)));
     let line = config.lines().count() + 1;
     let problems = fail_to_reload(&gateway).join("\n");
     for told in [format!("gateway.yaml:{line}"), "statsu".into(), "status".into()] {
@@ -115,11 +115,11 @@ fn a_bad_file_changes_nothing_and_is_told_everywhere() {
     assert_eq!((reloads("failure"), reloads("success")), (1.0, 1.0));
     assert_eq!((success(), taken_at()), (0.0, first_taken_at));
     gateway.assert_serves(&origin);
-    std::fs::remove_file(place.path("gateway.yaml")).unwrap();
+    std::fs::remove_file(folder.path("gateway.yaml")).unwrap();
     gateway.signal("HUP");
     gateway.wait_for_count("approov_gateway_config_reloads_total", &[("result", "failure")], 2.0);
     gateway.assert_serves(&origin);
-    place.write("gateway.yaml", &config);
+    folder.write("gateway.yaml", &config);
     reload(&gateway, 2);
     assert!(success() == 1.0 && taken_at() > first_taken_at);
     gateway.assert_serves(&origin);
@@ -128,19 +128,19 @@ fn a_bad_file_changes_nothing_and_is_told_everywhere() {
 
 #[test]
 fn the_file_of_a_secret_is_read_again() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let config = place.config(&origin, "").replace(
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let config = folder.config(&origin, "").replace(
         &format!("secret_base64: \"{}\"", tokens::SECRET_BASE64),
-        &format!("secret_base64_file: {}", place.path("secret").display()),
+        &format!("secret_base64_file: {}", folder.path("secret").display()),
     );
-    place.write("secret", tokens::SECRET_BASE64);
-    let gateway = place.start(&config);
+    folder.write("secret", tokens::SECRET_BASE64);
+    let gateway = folder.start(&config);
     gateway.assert_serves(&origin);
-    place.write("secret", "no base64!");
+    folder.write("secret", "no base64!");
     let problems = fail_to_reload(&gateway).join("\n");
     assert!(problems.contains("secret_base64_file") && !problems.contains("no base64!"), "{problems}");
     gateway.assert_serves(&origin);
-    place.write("secret", &STANDARD.encode(NEXT_SECRET));
+    folder.write("secret", STANDARD.encode(NEXT_SECRET));
     reload(&gateway, 2);
     assert_eq!(gateway.ask(&get("/")).status, 401);
     assert_eq!(gateway.ask(&Message::get("/new").token(&next_token())).status, 200);
@@ -149,15 +149,15 @@ fn the_file_of_a_secret_is_read_again() {
 
 #[test]
 fn what_cannot_change_is_told_by_name_and_the_rest_changes() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let config = place.config(&origin, "");
-    let gateway = place.start(&config);
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let config = folder.config(&origin, "");
+    let gateway = folder.start(&config);
     let config = config
         .replace("threads: 2", "threads: 3, user: 54321, group: 54322")
         .replacen("127.0.0.1:0", "127.0.0.1:1", 1)
         .replace("\"127.0.0.1:0\"", "\"127.0.0.2:0\"")
         .replace("/pid,", "/other-pid,");
-    place.write("gateway.yaml", &with_next_secret(&config));
+    folder.write("gateway.yaml", with_next_secret(&config));
     reload(&gateway, 2);
     for key in ["server.threads", "server.pid_file", "server.user", "listeners", "admin.address"] {
         gateway.wait_for_message(&format!("{key} cannot change while running"));
@@ -165,19 +165,19 @@ fn what_cannot_change_is_told_by_name_and_the_rest_changes() {
     let stderr = String::from_utf8(gateway.stderr()).unwrap();
     assert!(!stderr.contains("server.upgrade_sock cannot"), "{stderr}");
     assert_eq!(gateway.ask(&Message::get("/new").token(&next_token())).status, 200);
-    assert_eq!(place.pid(), gateway.pid());
+    assert_eq!(folder.pid(), gateway.pid());
 }
 
 #[test]
 fn many_reloads_at_once_end_with_the_last_file() {
     let gate = Gate::default();
-    let (place, origin) = (Place::new(), gated(&gate));
-    let config = place.config(&origin, "");
-    let gateway = place.start(&config);
+    let (folder, origin) = (Folder::new(), gated(&gate));
+    let config = folder.config(&origin, "");
+    let gateway = folder.start(&config);
     let mut client = gateway.connect();
     for round in 0..30 {
         let is_last = round == 29;
-        place.write("gateway.yaml", &if is_last { with_next_secret(&config) } else { config.clone() });
+        folder.write("gateway.yaml", &if is_last { with_next_secret(&config) } else { config.clone() });
         gateway.signal("HUP");
         if !is_last {
             // Signals come together: the last file may be in force already at this point, never half.

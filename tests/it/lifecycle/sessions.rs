@@ -14,42 +14,41 @@ use rustix::net::{
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind};
 
-use super::{Place, get};
-use crate::gateway::tls::{Identity, wire};
-use crate::harness::tls::Authority;
-use crate::harness::{Client, Gateway, Origin};
+use crate::gateway::tls::wire;
+use crate::harness::tls::{Authority, Identity};
+use crate::harness::{Client, Folder, Gateway, Origin, get};
 
 const NAME: &str = "api.example.com";
 const HANDSHAKES: &str = "approov_gateway_tls_handshakes_total";
 
 /// A place with a certificate, and the configuration of a listener that shows it.
 struct Edge {
-    place: Place,
+    folder: Folder,
     authority: Authority,
     origin: Origin,
 }
 
 impl Edge {
     fn new() -> Self {
-        let (place, authority, origin) = (Place::new(), Authority::new(), Origin::new());
+        let (folder, authority, origin) = (Folder::new(), Authority::new(), Origin::new());
         let own = Identity::new(&authority, &[NAME]);
-        place.write("own.pem", &own.chain);
-        place.write("own.key", &own.key);
-        Self { place, authority, origin }
+        folder.write("own.pem", &own.chain);
+        folder.write("own.key", &own.key);
+        Self { folder, authority, origin }
     }
 
     fn config(&self, more_tls: &str) -> String {
         let certificates = "certificates: [ { certificate_file: own.pem, private_key_file: own.key } ]";
         let tls = format!("{{ address: \"127.0.0.1:0\", tls: {{ {certificates}{more_tls} }} }}");
-        self.place.config(&self.origin, "").replacen("{ address: \"127.0.0.1:0\" }", &tls, 1)
+        self.folder.config(&self.origin, "").replacen("{ address: \"127.0.0.1:0\" }", &tls, 1)
     }
 
     /// Another process with this configuration takes over from `old`.
     fn upgrade(&self, old: &mut Gateway, config: &str) -> Gateway {
         let config = config.replacen("127.0.0.1:0", &old.address().to_string(), 1);
         let config = config.replacen("127.0.0.1:0", &old.admin_address().to_string(), 1);
-        self.place.write("next.yaml", &config);
-        let mut new = self.place.setup("next.yaml", &["run", "--upgrade"]).launch();
+        self.folder.write("next.yaml", &config);
+        let mut new = self.folder.setup("next.yaml", &["run", "--upgrade"]).launch();
         new.wait_for_message("waiting for the sockets of the running process");
         old.signal("QUIT");
         new.wait_until_listening();
@@ -74,7 +73,7 @@ fn a_session_from_before_an_upgrade_is_resumed_after_it() {
     let edge = Edge::new();
     let config = edge.config("");
     let clients = edge.clients();
-    let mut running = edge.place.start(&config);
+    let mut running = edge.folder.start(&config);
     for client in &clients {
         assert_eq!(kind(&running, client), HandshakeKind::Full);
     }
@@ -101,9 +100,9 @@ fn with_ticket_keys_of_a_file_an_upgrade_changes_nothing() {
     let edge = Edge::new();
     let mut bytes = [0; 80];
     aws_lc_rs::rand::fill(&mut bytes).unwrap();
-    std::fs::write(edge.place.path("ticket.key"), bytes).unwrap();
+    std::fs::write(edge.folder.path("ticket.key"), bytes).unwrap();
     let (shared, own) = (edge.config(", ticket_keys: [ticket.key]"), edge.config(""));
-    let mut running = edge.place.start(&shared);
+    let mut running = edge.folder.start(&shared);
     let clients = edge.clients();
     for client in &clients {
         assert_eq!(kind(&running, client), HandshakeKind::Full);
@@ -126,8 +125,8 @@ fn with_ticket_keys_of_a_file_an_upgrade_changes_nothing() {
 #[test]
 fn a_successor_that_asks_for_certificates_resumes_no_session_from_before() {
     let edge = Edge::new();
-    edge.place.write("clients.pem", &Authority::named("clients").pem);
-    let mut running = edge.place.start(&edge.config(""));
+    edge.folder.write("clients.pem", &Authority::named("clients").pem);
+    let mut running = edge.folder.start(&edge.config(""));
     let clients = edge.clients();
     for client in &clients {
         assert_eq!(kind(&running, client), HandshakeKind::Full);
@@ -143,18 +142,18 @@ fn a_successor_that_asks_for_certificates_resumes_no_session_from_before() {
 fn a_predecessor_without_keys_to_hand_over_is_succeeded_all_the_same() {
     let edge = Edge::new();
     let config = edge.config("");
-    let mut old = edge.place.start(&config);
+    let mut old = edge.folder.start(&config);
     let clients = edge.clients();
     assert_eq!(kind(&old, &clients[0]), HandshakeKind::Full);
     // What passes both ways is passed on here, but for what is attached to the words.
-    let successor_s = edge.place.path("next.sock");
+    let successor_s = edge.folder.path("next.sock");
     let next =
-        config.replace(&edge.place.path("sock").display().to_string(), &successor_s.display().to_string());
+        config.replace(&edge.folder.path("sock").display().to_string(), &successor_s.display().to_string());
     let next = next.replacen("127.0.0.1:0", &old.address().to_string(), 1);
-    edge.place.write("next.yaml", &next.replacen("127.0.0.1:0", &old.admin_address().to_string(), 1));
-    let mut new = edge.place.setup("next.yaml", &["run", "--upgrade"]).launch();
+    edge.folder.write("next.yaml", next.replacen("127.0.0.1:0", &old.admin_address().to_string(), 1));
+    let mut new = edge.folder.setup("next.yaml", &["run", "--upgrade"]).launch();
     new.wait_for_message("waiting for the sockets of the running process");
-    let waiting = UnixListener::bind(edge.place.path("sock")).unwrap();
+    let waiting = UnixListener::bind(edge.folder.path("sock")).unwrap();
     old.signal("QUIT");
     let (mut from_old, _) = waiting.accept().unwrap();
     let mut to_new = UnixStream::connect(successor_s).unwrap();
@@ -179,9 +178,9 @@ fn a_predecessor_without_keys_to_hand_over_is_succeeded_all_the_same() {
 #[test]
 fn the_keys_pass_to_the_successor_alone_and_into_no_log() {
     let edge = Edge::new();
-    edge.place.write("gateway.yaml", &edge.config(""));
-    let old = edge.place.setup("gateway.yaml", &["run"]).env("RUST_LOG", "trace").start();
-    let waiting = UnixListener::bind(edge.place.path("sock")).unwrap();
+    edge.folder.write("gateway.yaml", edge.config(""));
+    let old = edge.folder.setup("gateway.yaml", &["run"]).env("RUST_LOG", "trace").start();
+    let waiting = UnixListener::bind(edge.folder.path("sock")).unwrap();
     old.signal("QUIT");
     let (mut successor, _) = waiting.accept().unwrap();
     let (_, sockets) = receive(&successor, 256);

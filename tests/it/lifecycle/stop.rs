@@ -5,8 +5,10 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use super::{Gate, Place, assert_echoes, begin_download, end_download, gated, get};
-use crate::harness::{Client, DEADLINE, Message, Origin, Setup, eventually, gateway_before};
+use super::{assert_echoes, begin_download, end_download, gated};
+use crate::harness::{
+    Client, DEADLINE, Folder, Gate, Message, Origin, Setup, eventually, gateway_before, get,
+};
 
 /// How long an idle gateway may take to end.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -67,15 +69,15 @@ fn what_is_in_flight_ends_and_connections_are_told_to_close() {
 
 #[test]
 fn the_grace_period_ends_what_does_not_end() {
-    let (place, origin) = (Place::new(), gated(&Gate::default()));
-    let config = place.config(&origin, "").replace("threads: 2", "threads: 2, grace_period: 300ms");
-    let mut gateway = place.start(&config);
+    let (folder, origin) = (Folder::new(), gated(&Gate::default()));
+    let config = folder.config(&origin, "").replace("threads: 2", "threads: 2, grace_period: 300ms");
+    let mut gateway = folder.start(&config);
     let mut download = begin_download(gateway.address());
     gateway.signal("TERM");
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
     gateway.wait_for_message("1 requests were not finished in time");
     download.assert_closed();
-    assert!(!place.path("pid").exists());
+    assert!(!folder.path("pid").exists());
 }
 
 #[test]
@@ -131,8 +133,8 @@ fn other_signals_end_nothing_not_even_while_draining() {
 
 #[test]
 fn the_service_manager_is_told() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let path = place.path("notify");
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let path = folder.path("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     let next = || {

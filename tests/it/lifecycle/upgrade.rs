@@ -6,17 +6,15 @@ use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{
-    Gate, Place, assert_echoes, assert_tunnel, begin_download, begin_tunnel, end_download, gated, get,
-};
-use crate::harness::{Client, DEADLINE, Gateway, Message, Origin, eventually, tokens};
+use super::{assert_echoes, assert_tunnel, begin_download, begin_tunnel, end_download, gated};
+use crate::harness::{Client, DEADLINE, Folder, Gate, Gateway, Message, Origin, eventually, get, tokens};
 
 const WAITING: &str = "waiting for the sockets of the running process";
 
-impl Place {
+impl Folder {
     /// Starts a successor of `gateway`, and waits until it waits.
     pub(super) fn successor(&self, gateway: &Gateway, origin: &Origin) -> Gateway {
-        self.write("next.yaml", &self.config_like(gateway, origin, ""));
+        self.write("next.yaml", self.config_like(gateway, origin, ""));
         let successor = self.setup("next.yaml", &["run", "--upgrade"]).launch();
         successor.wait_for_message(WAITING);
         successor
@@ -73,8 +71,8 @@ impl Drop for Stop<'_> {
 #[test]
 fn nothing_is_refused_reset_lost_or_doubled() {
     let gate = Gate::default();
-    let (place, origin) = (Place::new(), gated(&gate));
-    let mut old = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), gated(&gate));
+    let mut old = folder.start(&folder.config(&origin, ""));
     let address = old.address();
     let load = Load::default();
     let (asked, new) = std::thread::scope(|scope| {
@@ -96,14 +94,14 @@ fn nothing_is_refused_reset_lost_or_doubled() {
         let mut thinking = Client::connect(address);
         assert_echoes(&mut thinking, "/thinking");
 
-        let mut new = place.successor(&old, &origin);
+        let mut new = folder.successor(&old, &origin);
         load.wait_for_more(50);
-        assert_eq!(place.pid(), old.pid());
+        assert_eq!(folder.pid(), old.pid());
         old.signal("QUIT");
         new.wait_until_listening();
         old.wait_for_message("a successor accepts connections");
         assert_eq!((new.address(), new.admin_address()), (old.address(), old.admin_address()));
-        assert_eq!(place.pid(), new.pid());
+        assert_eq!(folder.pid(), new.pid());
         eventually("the new one to answer operators", || (new.version()["pid"] == new.pid()).then_some(()));
         load.wait_for_more(200);
 
@@ -133,17 +131,17 @@ fn nothing_is_refused_reset_lost_or_doubled() {
         assert_eq!(at_origin.remove(target), Some(1), "{target}");
     }
     assert!(at_origin.is_empty(), "nobody asked for {at_origin:?}");
-    assert_eq!(place.pid(), new.pid());
-    assert!(!place.path("sock").exists());
+    assert_eq!(folder.pid(), new.pid());
+    assert!(!folder.path("sock").exists());
 }
 
 #[test]
 fn a_client_may_think_for_longer_than_the_handover_takes() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let mut old = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let mut old = folder.start(&folder.config(&origin, ""));
     let mut thinking = old.connect();
     assert_eq!(thinking.ask(&get("/before")).status, 200);
-    let mut new = place.successor(&old, &origin);
+    let mut new = folder.successor(&old, &origin);
     old.signal("QUIT");
     new.wait_until_listening();
     // Time is what this is about: nothing else could be waited for.
@@ -156,14 +154,14 @@ fn a_client_may_think_for_longer_than_the_handover_takes() {
 
 #[test]
 fn one_upgrade_after_another() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let mut running = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let mut running = folder.start(&folder.config(&origin, ""));
     for _ in 0..3 {
-        let mut next = place.successor(&running, &origin);
+        let mut next = folder.successor(&running, &origin);
         running.signal("QUIT");
         next.wait_until_listening();
         assert_eq!(running.wait_for_exit().code(), Some(0));
-        assert_eq!(place.pid(), next.pid());
+        assert_eq!(folder.pid(), next.pid());
         next.assert_serves(&origin);
         running = next;
     }
@@ -171,13 +169,13 @@ fn one_upgrade_after_another() {
 
 #[test]
 fn a_successor_may_listen_elsewhere_too() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let mut old = place.start(&place.config(&origin, ""));
-    let config = place
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let mut old = folder.start(&folder.config(&origin, ""));
+    let config = folder
         .config_like(&old, &origin, "")
         .replace("listeners: [ ", "listeners: [ { address: \"127.0.0.2:0\" }, ");
-    place.write("next.yaml", &config);
-    let mut new = place.setup("next.yaml", &["run", "--upgrade"]).launch();
+    folder.write("next.yaml", &config);
+    let mut new = folder.setup("next.yaml", &["run", "--upgrade"]).launch();
     new.wait_for_message(WAITING);
     old.signal("QUIT");
     new.wait_until_listening();
@@ -188,22 +186,22 @@ fn a_successor_may_listen_elsewhere_too() {
 
 #[test]
 fn without_a_successor_it_serves_on() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let gateway = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let gateway = folder.start(&folder.config(&origin, ""));
     gateway.signal("QUIT");
     gateway.wait_for_message("SIGQUIT: no successor took the sockets");
     gateway.assert_serves(&origin);
     // A stale socket: the file is there, and nobody listens.
-    drop(UnixListener::bind(place.path("sock")).unwrap());
+    drop(UnixListener::bind(folder.path("sock")).unwrap());
     gateway.signal("QUIT");
     gateway.wait_for_log(|_, stderr| {
         String::from_utf8_lossy(stderr).matches("SIGQUIT: no successor took the sockets").count() == 2
     });
     gateway.assert_serves(&origin);
-    assert_eq!(place.pid(), gateway.pid());
+    assert_eq!(folder.pid(), gateway.pid());
     // It is no obstacle to one that does come.
     let mut gateway = gateway;
-    let mut new = place.successor(&gateway, &origin);
+    let mut new = folder.successor(&gateway, &origin);
     gateway.signal("QUIT");
     new.wait_until_listening();
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
@@ -212,17 +210,17 @@ fn without_a_successor_it_serves_on() {
 
 #[test]
 fn a_successor_that_is_killed_leaves_the_old_one_serving() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let mut old = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let mut old = folder.start(&folder.config(&origin, ""));
     // Before it binds anything, or after; and while it waits.
-    place.write("next.yaml", &place.config_like(&old, &origin, ""));
-    place.setup("next.yaml", &["run", "--upgrade"]).launch().signal("KILL");
-    place.successor(&old, &origin).signal("KILL");
+    folder.write("next.yaml", folder.config_like(&old, &origin, ""));
+    folder.setup("next.yaml", &["run", "--upgrade"]).launch().signal("KILL");
+    folder.successor(&old, &origin).signal("KILL");
     old.signal("QUIT");
     old.wait_for_message("SIGQUIT: no successor took the sockets");
     old.assert_serves(&origin);
     // Anywhere between taking the sockets and accepting: stopped there, then killed.
-    let taken = place.successor(&old, &origin);
+    let taken = folder.successor(&old, &origin);
     taken.signal("STOP");
     old.signal("QUIT");
     for _ in 0..20 {
@@ -233,68 +231,68 @@ fn a_successor_that_is_killed_leaves_the_old_one_serving() {
         String::from_utf8_lossy(stderr).matches("SIGQUIT: no successor took the sockets").count() == 2
     });
     old.assert_serves(&origin);
-    assert_eq!(place.pid(), old.pid());
-    let mut new = place.successor(&old, &origin);
+    assert_eq!(folder.pid(), old.pid());
+    let mut new = folder.successor(&old, &origin);
     old.signal("QUIT");
     new.wait_until_listening();
     assert_eq!(old.wait_for_exit().code(), Some(0));
     new.assert_serves(&origin);
-    assert_eq!(place.pid(), new.pid());
+    assert_eq!(folder.pid(), new.pid());
 }
 
 #[test]
 fn a_successor_that_has_written_its_pid_and_dies_leaves_the_old_ones() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let old = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let old = folder.start(&folder.config(&origin, ""));
     // What a successor does, up to the moment before it would say that it accepts.
-    let socket = UnixListener::bind(place.path("sock")).unwrap();
+    let socket = UnixListener::bind(folder.path("sock")).unwrap();
     old.signal("QUIT");
     let (connection, _) = socket.accept().unwrap();
-    place.write("pid", "1\n");
+    folder.write("pid", "1\n");
     drop(connection);
     old.wait_for_message("SIGQUIT: no successor took the sockets");
-    eventually("the pid file", || (place.pid() == old.pid()).then_some(()));
+    eventually("the pid file", || (folder.pid() == old.pid()).then_some(()));
     old.assert_serves(&origin);
 }
 
 #[test]
 fn a_successor_with_a_bad_configuration_is_never_noticed() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let old = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let old = folder.start(&folder.config(&origin, ""));
     let before = old.stderr();
-    place.write("next.yaml", &place.config_like(&old, &origin, "rejection: { statsu: 403 }\n"));
-    let exit = place.setup("next.yaml", &["run", "--upgrade"]).run_to_exit();
+    folder.write("next.yaml", folder.config_like(&old, &origin, "rejection: { statsu: 403 }\n"));
+    let exit = folder.setup("next.yaml", &["run", "--upgrade"]).run_to_exit();
     assert_eq!(exit.status.code(), Some(78), "{}", exit.stderr);
     assert!(exit.stderr.contains("statsu"), "{}", exit.stderr);
     old.assert_serves(&origin);
     assert_eq!(old.stderr(), before);
-    assert_eq!(place.pid(), old.pid());
+    assert_eq!(folder.pid(), old.pid());
 }
 
 #[test]
 fn a_successor_that_cannot_listen_leaves_the_old_one_serving() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let old = place.start(&place.config(&origin, ""));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let old = folder.start(&folder.config(&origin, ""));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = place.config_like(&old, &origin, "");
+    let config = folder.config_like(&old, &origin, "");
     let address = taken.local_addr().unwrap();
     let config = config.replace("listeners: [ ", &format!("listeners: [ {{ address: \"{address}\" }}, "));
-    place.write("next.yaml", &config);
-    let mut new = place.setup("next.yaml", &["run", "--upgrade"]).launch();
+    folder.write("next.yaml", &config);
+    let mut new = folder.setup("next.yaml", &["run", "--upgrade"]).launch();
     new.wait_for_message(WAITING);
     old.signal("QUIT");
     assert_eq!(new.wait_for_exit().code(), Some(1));
     old.wait_for_message("SIGQUIT: no successor took the sockets");
     old.assert_serves(&origin);
-    assert_eq!(place.pid(), old.pid());
+    assert_eq!(folder.pid(), old.pid());
 }
 
 #[test]
 fn a_successor_that_hangs_holds_up_nothing_but_itself() {
     let gate = Gate::default();
-    let (place, origin) = (Place::new(), gated(&gate));
-    let mut old = place.start(&place.config(&origin, ""));
-    let hanging = UnixListener::bind(place.path("sock")).unwrap();
+    let (folder, origin) = (Folder::new(), gated(&gate));
+    let mut old = folder.start(&folder.config(&origin, ""));
+    let hanging = UnixListener::bind(folder.path("sock")).unwrap();
     old.signal("QUIT");
     let (_connection, _) = hanging.accept().unwrap();
     let mut kept = old.connect();
@@ -316,10 +314,10 @@ fn a_successor_that_hangs_holds_up_nothing_but_itself() {
 
 #[test]
 fn a_successor_waits_for_its_turn_and_can_be_stopped() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let old = place.start(&place.config(&origin, ""));
-    let mut waiting = place.successor(&old, &origin);
-    let second = place.setup("next.yaml", &["run", "--upgrade"]).run_to_exit();
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let old = folder.start(&folder.config(&origin, ""));
+    let mut waiting = folder.successor(&old, &origin);
+    let second = folder.setup("next.yaml", &["run", "--upgrade"]).run_to_exit();
     assert_eq!(second.status.code(), Some(1));
     assert!(second.stderr.contains("another successor is waiting there"), "{}", second.stderr);
     let start = Instant::now();
@@ -327,5 +325,5 @@ fn a_successor_waits_for_its_turn_and_can_be_stopped() {
     waiting.wait_for_exit();
     assert!(start.elapsed() < DEADLINE / 4, "{:?}", start.elapsed());
     old.assert_serves(&origin);
-    assert_eq!(place.pid(), old.pid());
+    assert_eq!(folder.pid(), old.pid());
 }

@@ -1,20 +1,19 @@
 //! `server.user`: root's rights are given up once the ports are bound. Root alone can try.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, chown};
 
 use super::reload::reload;
-use super::{Place, is_root, is_there};
-use crate::harness::{Gateway, Message, Origin, Setup, tokens};
+use crate::harness::{Folder, Gateway, Message, Origin, Setup, has_program, is_root, tokens};
 
 /// A user and a group that no system knows.
 const USER: u32 = 54_321;
 const GROUP: u32 = 54_322;
 
-impl Place {
+impl Folder {
     /// A configuration for that user, with the secret in a file and a listener below port 1024.
     fn config_for_user(&self, origin: &Origin) -> String {
-        fs::set_permissions(self, fs::Permissions::from_mode(0o755)).unwrap();
+        self.share(0o755);
         self.write("secret", tokens::SECRET_BASE64);
         self.give("secret", GROUP, 0o640);
         let run = self.path("run");
@@ -31,7 +30,7 @@ impl Place {
 
     fn give(&self, name: &str, group: u32, mode: u32) {
         chown(self.path(name), Some(0), Some(group)).unwrap();
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        self.set_mode(name, mode);
     }
 
     /// To be started by that user, who may not reach the binary where it was built.
@@ -74,26 +73,26 @@ fn assert_is_users(gateway: &Gateway) {
 
 #[test]
 fn rights_are_given_up_behind_a_low_port_and_an_upgrade_keeps_it() {
-    if !is_root("server.user") || !is_there("setpriv", "server.user") {
+    if !is_root() || !has_program("setpriv") {
         return;
     }
-    let (place, origin) = (Place::new(), Origin::new());
-    let config = place.config_for_user(&origin);
-    let mut gateway = place.start(&config);
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let config = folder.config_for_user(&origin);
+    let mut gateway = folder.start(&config);
     assert!(gateway.address().port() == 81);
     assert_is_users(&gateway);
     gateway.wait_for_message(&format!("running as {USER}:{GROUP}"));
-    assert_eq!(fs::metadata(place.path("run")).unwrap().uid(), USER);
+    assert_eq!(fs::metadata(folder.path("run")).unwrap().uid(), USER);
     gateway.assert_serves(&origin);
     reload(&gateway, 2);
     // A successor of root's, and one of that user's, which could not bind the port.
     let next = config.replacen("127.0.0.1:0", &gateway.admin_address().to_string(), 1);
-    place.write("next.yaml", &next);
+    folder.write("next.yaml", &next);
     for is_users in [false, true] {
         let arguments = ["run", "--upgrade"];
         let setup = match is_users {
-            false => place.setup("next.yaml", &arguments),
-            true => place.setup_as_user("next.yaml", &arguments),
+            false => folder.setup("next.yaml", &arguments),
+            true => folder.setup_as_user("next.yaml", &arguments),
         };
         let mut new = setup.launch();
         new.wait_for_message("waiting for the sockets");
@@ -102,29 +101,29 @@ fn rights_are_given_up_behind_a_low_port_and_an_upgrade_keeps_it() {
         assert_eq!(gateway.wait_for_exit().code(), Some(0));
         assert_is_users(&new);
         new.assert_serves(&origin);
-        assert_eq!(fs::read_to_string(place.path("run/pid")).unwrap(), format!("{}\n", new.pid()));
+        assert_eq!(fs::read_to_string(folder.path("run/pid")).unwrap(), format!("{}\n", new.pid()));
         gateway = new;
     }
     gateway.signal("TERM");
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
-    assert_eq!(fs::read_dir(place.path("run")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(folder.path("run")).unwrap().count(), 0);
 }
 
 #[test]
 fn the_upgrade_command_of_root_hears_the_successor_of_the_user() {
-    if !is_root("upgrade with server.user") {
+    if !is_root() {
         return;
     }
-    let (place, origin) = (Place::new(), Origin::new());
-    let config = place.config_for_user(&origin);
-    let mut gateway = place.start(&config);
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let config = folder.config_for_user(&origin);
+    let mut gateway = folder.start(&config);
     let next = config.replacen("127.0.0.1:0", &gateway.admin_address().to_string(), 1);
-    place.write("next.yaml", &next);
-    let exit = place.setup("next.yaml", &["upgrade"]).run_to_exit();
+    folder.write("next.yaml", &next);
+    let exit = folder.setup("next.yaml", &["upgrade"]).run_to_exit();
     assert_eq!(exit.status.code(), Some(0), "{}{}", exit.stdout, exit.stderr);
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
     gateway.assert_serves(&origin);
-    let pid: i32 = fs::read_to_string(place.path("run/pid")).unwrap().trim().parse().unwrap();
+    let pid: i32 = fs::read_to_string(folder.path("run/pid")).unwrap().trim().parse().unwrap();
     rustix::process::kill_process(
         rustix::process::Pid::from_raw(pid).unwrap(),
         rustix::process::Signal::KILL,
@@ -134,18 +133,18 @@ fn the_upgrade_command_of_root_hears_the_successor_of_the_user() {
 
 #[test]
 fn what_the_user_cannot_read_stops_check_and_start() {
-    if !is_root("server.user and a secret of root's") {
+    if !is_root() {
         return;
     }
-    let (place, origin) = (Place::new(), Origin::new());
-    place.write("gateway.yaml", &place.config_for_user(&origin));
-    let checked = place.setup("gateway.yaml", &["check"]).run_to_exit();
+    let (folder, origin) = (Folder::new(), Origin::new());
+    folder.write("gateway.yaml", folder.config_for_user(&origin));
+    let checked = folder.setup("gateway.yaml", &["check"]).run_to_exit();
     assert_eq!(checked.status.code(), Some(0), "{}", checked.stderr);
     let told = format!("user           {USER}:{GROUP}, once it listens; which may read every file\n");
     assert!(checked.stdout.contains(&told), "{}", checked.stdout);
-    place.give("secret", 0, 0o600);
+    folder.give("secret", 0, 0o600);
     for command in ["check", "run"] {
-        let exit = place.setup("gateway.yaml", &[command]).run_to_exit();
+        let exit = folder.setup("gateway.yaml", &[command]).run_to_exit();
         assert_eq!(exit.status.code(), Some(78), "{command}: {}", exit.stderr);
         let told = format!("as the user {USER}:{GROUP}, that a reload");
         assert!(exit.stderr.contains(&told), "{command}: {}", exit.stderr);
@@ -155,13 +154,13 @@ fn what_the_user_cannot_read_stops_check_and_start() {
 
 #[test]
 fn a_folder_where_the_user_cannot_write_stops_the_start() {
-    if !is_root("server.user and a folder of root's") {
+    if !is_root() {
         return;
     }
-    let (place, origin) = (Place::new(), Origin::new());
-    place.write("gateway.yaml", &place.config_for_user(&origin));
-    fs::create_dir(place.path("run")).unwrap();
-    let exit = place.setup("gateway.yaml", &["run"]).run_to_exit();
+    let (folder, origin) = (Folder::new(), Origin::new());
+    folder.write("gateway.yaml", folder.config_for_user(&origin));
+    fs::create_dir(folder.path("run")).unwrap();
+    let exit = folder.setup("gateway.yaml", &["run"]).run_to_exit();
     assert_eq!(exit.status.code(), Some(1), "{}", exit.stderr);
     let told = format!("is root's, and user {USER} cannot write there; chown it to that user");
     assert!(exit.stderr.contains(&told), "{}", exit.stderr);
@@ -169,18 +168,18 @@ fn a_folder_where_the_user_cannot_write_stops_the_start() {
 
 #[test]
 fn nobody_but_root_can_become_another_user() {
-    if !is_root("server.user of another user's process") || !is_there("setpriv", "server.user") {
+    if !is_root() || !has_program("setpriv") {
         return;
     }
-    let (place, origin) = (Place::new(), Origin::new());
+    let (folder, origin) = (Folder::new(), Origin::new());
     // Without files of its own, and on any port.
-    let config = place.config_for_user(&origin).replace(":81\"", ":0\"");
+    let config = folder.config_for_user(&origin).replace(":81\"", ":0\"");
     let (server, rest) = config.split_once('\n').unwrap();
     let (identity, _) = server.split_once(", pid_file").unwrap();
     let config = format!("{identity} }}\n{rest}");
     let other = config.replace(&format!("user: {USER}"), &format!("user: {}", USER + 1));
-    place.write("gateway.yaml", &other);
-    let exit = place.setup_as_user("gateway.yaml", &["run"]).run_to_exit();
+    folder.write("gateway.yaml", &other);
+    let exit = folder.setup_as_user("gateway.yaml", &["run"]).run_to_exit();
     assert_eq!(exit.status.code(), Some(1), "{}", exit.stderr);
     assert!(
         exit.stderr.contains("only a process that is started as root can change its user"),
@@ -188,8 +187,8 @@ fn nobody_but_root_can_become_another_user() {
         exit.stderr
     );
     // It is that user already.
-    place.write("gateway.yaml", &config);
-    let gateway = place.setup_as_user("gateway.yaml", &["run"]).start();
+    folder.write("gateway.yaml", &config);
+    let gateway = folder.setup_as_user("gateway.yaml", &["run"]).start();
     assert_is_users(&gateway);
     assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
 }

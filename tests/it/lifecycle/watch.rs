@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::Place;
 use super::reload::{next_token, with_next_secret};
-use crate::harness::{Gateway, Message, Origin, eventually, tokens};
+use crate::harness::{Folder, Gateway, Message, Origin, eventually, tokens};
 
 fn watched(config: &str) -> String {
     config.replace("threads: 2", "threads: 2, watch: true")
@@ -22,34 +21,34 @@ fn wait_for_generation(gateway: &Gateway, generation: u64) {
 
 #[test]
 fn a_change_is_taken_whatever_way_it_is_made() {
-    let (place, origin) = (Place::new(), Origin::new());
+    let (folder, origin) = (Folder::new(), Origin::new());
     // As Kubernetes mounts a volume: the file leads through a link that is swapped.
-    for (folder, secret) in [("first", tokens::SECRET_BASE64), ("second", "not base64!")] {
-        fs::create_dir(place.path(folder)).unwrap();
-        place.write(&format!("{folder}/secret"), secret);
+    for (name, secret) in [("first", tokens::SECRET_BASE64), ("second", "not base64!")] {
+        fs::create_dir(folder.path(name)).unwrap();
+        folder.write(&format!("{name}/secret"), secret);
     }
-    symlink("first", place.path("data")).unwrap();
-    symlink("data/secret", place.path("secret")).unwrap();
-    let config = watched(&place.config(&origin, "")).replace(
+    symlink("first", folder.path("data")).unwrap();
+    symlink("data/secret", folder.path("secret")).unwrap();
+    let config = watched(&folder.config(&origin, "")).replace(
         &format!("secret_base64: \"{}\"", tokens::SECRET_BASE64),
-        &format!("secret_base64_file: {}", place.path("secret").display()),
+        &format!("secret_base64_file: {}", folder.path("secret").display()),
     );
-    let gateway = place.start(&config);
+    let gateway = folder.start(&config);
     assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
     // Written over.
-    place.write("gateway.yaml", &format!("{config}rejection: {{ status: 403 }}\n"));
+    folder.write("gateway.yaml", format!("{config}rejection: {{ status: 403 }}\n"));
     wait_for_generation(&gateway, 2);
     assert_eq!(gateway.ask(&Message::get("/")).status, 403);
     gateway.wait_for_message("files have changed: reloading the configuration");
     // Another renamed over it.
-    place.write("new.yaml", &format!("{config}rejection: {{ status: 404 }}\n"));
-    fs::rename(place.path("new.yaml"), place.path("gateway.yaml")).unwrap();
+    folder.write("new.yaml", format!("{config}rejection: {{ status: 404 }}\n"));
+    fs::rename(folder.path("new.yaml"), folder.path("gateway.yaml")).unwrap();
     wait_for_generation(&gateway, 3);
     assert_eq!(gateway.ask(&Message::get("/")).status, 404);
     // The link swapped, to something that is refused.
-    let swap = |folder: &str| {
-        symlink(folder, place.path("data.new")).unwrap();
-        fs::rename(place.path("data.new"), place.path("data")).unwrap();
+    let swap = |target: &str| {
+        symlink(target, folder.path("data.new")).unwrap();
+        fs::rename(folder.path("data.new"), folder.path("data")).unwrap();
     };
     swap("second");
     let refused = eventually("the refusal", || match &gateway.version()["config_refused"] {
@@ -59,40 +58,40 @@ fn a_change_is_taken_whatever_way_it_is_made() {
     assert!(refused.contains("secret_base64_file"), "{refused}");
     assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
     // The file that was refused is watched as well.
-    place.write("second/secret", &with_next_secret(tokens::SECRET_BASE64));
+    folder.write("second/secret", with_next_secret(tokens::SECRET_BASE64));
     wait_for_generation(&gateway, 4);
     assert_eq!(gateway.ask(&Message::get("/").token(&next_token())).status, 200);
 }
 
 #[test]
 fn what_is_still_being_written_is_left_alone() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let config = watched(&place.config(&origin, ""));
-    let gateway = place.start(&config);
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let config = watched(&folder.config(&origin, ""));
+    let gateway = folder.start(&config);
     let start = Instant::now();
     for round in 0.. {
-        place.write("gateway.yaml", &format!("{config}rejection: {{ half: {round}\n"));
+        folder.write("gateway.yaml", format!("{config}rejection: {{ half: {round}\n"));
         if start.elapsed() > Duration::from_millis(3200) {
             break;
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    place.write("gateway.yaml", &format!("{config}rejection: {{ status: 403 }}\n"));
+    folder.write("gateway.yaml", format!("{config}rejection: {{ status: 403 }}\n"));
     wait_for_generation(&gateway, 2);
     assert_eq!(gateway.metrics().sum("approov_gateway_config_reloads_total", &[("result", "failure")]), 0.0);
 }
 
 #[test]
 fn nothing_is_watched_unless_asked_for() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let config = place.config(&origin, "");
-    let gateway = place.start(&config);
-    place.write("gateway.yaml", &format!("{config}rejection: {{ status: 403 }}\n"));
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let config = folder.config(&origin, "");
+    let gateway = folder.start(&config);
+    folder.write("gateway.yaml", format!("{config}rejection: {{ status: 403 }}\n"));
     std::thread::sleep(Duration::from_millis(3200));
     assert_eq!(gateway.version()["config_generation"], 1);
     // A reload can ask for it, and take it back.
-    place.write("gateway.yaml", &watched(&config));
+    folder.write("gateway.yaml", watched(&config));
     super::reload::reload(&gateway, 2);
-    place.write("gateway.yaml", &config);
+    folder.write("gateway.yaml", &config);
     wait_for_generation(&gateway, 3);
 }

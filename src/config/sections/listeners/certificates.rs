@@ -106,7 +106,6 @@ mod tests {
 
     #[test]
     fn a_route_serves_a_name_if_some_request_for_it_can_take_it() {
-        let mut cases = 0;
         for (hosts, policy, name, expected) in [
             (&[][..], Policy::Protect, "api.example.com", true),
             (&[], Policy::Deny, "api.example.com", false),
@@ -137,8 +136,6 @@ mod tests {
                 origin: 0,
             };
             assert_eq!(serves(&route, name), expected, "{hosts:?} {name}");
-            cases += 1;
         }
-        assert_eq!(cases, 13);
     }
 }

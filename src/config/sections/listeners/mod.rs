@@ -207,7 +207,6 @@ mod tests {
 
     #[test]
     fn sockets_collide_where_binding_the_second_would_fail() {
-        let mut cases = 0;
         for (one, other, expected) in [
             ("127.0.0.1:80", "127.0.0.1:80", true),
             ("127.0.0.1:80", "127.0.0.1:81", false),
@@ -221,8 +220,6 @@ mod tests {
             let (one, other) = (one.parse().expect(one), other.parse().expect(other));
             assert_eq!(collide(one, other), expected, "{one} {other}");
             assert_eq!(collide(other, one), expected, "{other} {one}");
-            cases += 1;
         }
-        assert_eq!(cases, 8);
     }
 }

@@ -86,15 +86,15 @@ fn forwarding_fields_of_a_client_never_reach_the_origin() {
         assert_eq!(gateway.ask(&one).status, 200, "{name}");
         assert_true_forwarding(&origin.requests().pop().unwrap());
     }
-    let mut together = 0;
-    for names in names.chunks(80) {
+    let batches = names.chunks(80);
+    let expected = names.len() + batches.len();
+    for names in batches {
         let message = Message::get("/").token(&tokens::valid());
         let message = names.iter().fold(message, |message, name| message.field(name, FORGED));
         assert_eq!(gateway.ask(&message).status, 200);
         assert_true_forwarding(&origin.requests().pop().unwrap());
-        together += 1;
     }
-    assert_eq!(origin.requests().len(), names.len() + together);
+    assert_eq!(origin.requests().len(), expected);
 }
 
 #[test]

@@ -71,8 +71,9 @@ fn an_upgrade_with_a_wrongly_signed_token_is_refused_and_bytes_behind_it_are_no_
 fn other_protocols_than_websocket_are_never_offered_to_the_origin() {
     let origin = willing();
     let gateway = gateway_before(&origin);
-    let mut tried = 0;
-    for protocol in PROTOCOLS.into_iter().filter(|protocol| !protocol.eq_ignore_ascii_case("websocket")) {
+    let others: Vec<_> =
+        PROTOCOLS.into_iter().filter(|protocol| !protocol.eq_ignore_ascii_case("websocket")).collect();
+    for protocol in &others {
         let mut client = gateway.connect();
         let lines = format!(
             "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
@@ -83,9 +84,8 @@ fn other_protocols_than_websocket_are_never_offered_to_the_origin() {
         let request = origin.requests().pop().unwrap();
         assert!(!request.has("upgrade") && !request.has("http2-settings"), "{}", latin1(&request.head));
         assert!(!latin1(&request.head).to_ascii_lowercase().contains("upgrade"), "{}", latin1(&request.head));
-        tried += 1;
     }
-    assert_eq!((tried, origin.count("/chat")), (7, 7));
+    assert_eq!(origin.count("/chat"), others.len());
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn expiry_must_be_a_number_ahead() {
     .into_iter()
     .map(|(payload, expected)| (payload, plain(payload), expected))
     .collect();
-    check(&verifier(), cases, 41);
+    check(&verifier(), cases);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn leeway_moves_both_edges_and_nothing_else() {
     .into_iter()
     .map(|(payload, expected)| (payload, plain(payload), expected))
     .collect();
-    check(&lenient, cases, 7);
+    check(&lenient, cases);
 }
 
 #[test]
@@ -102,6 +102,6 @@ fn issuer_and_audience_are_held_against_the_lists() {
         ("an object", claims(iss, r#","aud":{"api.example.com":1}"#), Err(WrongAudience)),
         ("a nested list", claims(iss, r#","aud":[["api.example.com"]]"#), Err(WrongAudience)),
     ];
-    check(&verifier, cases, 16);
+    check(&verifier, cases);
     assert_eq!(judge(&crate::core::tokens::verifier(), claims(r#","iss":5"#, r#","aud":[]"#)), Ok(()));
 }

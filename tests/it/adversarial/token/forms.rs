@@ -105,7 +105,7 @@ fn segments_have_one_spelling() {
         ("a full-width dot", good.replacen('.', "\u{ff0e}", 1), Err(MalformedToken)),
         ("percent-encoded dots", good.replace('.', "%2E"), Err(MalformedToken)),
     ];
-    check(&verifier(), cases, 42);
+    check(&verifier(), cases);
     // A changed payload is not even decoded: the signature speaks first.
     assert_eq!(judge(&verifier(), spaced(first.len() + 3, " ")), Err(BadSignature));
     assert_eq!(judge(&verifier(), [0xff, 0xfe, b'.', 0x80, b'.', 0xc3]), Err(MalformedToken));
@@ -149,7 +149,7 @@ fn payload_must_be_one_flat_object_with_unique_names() {
     .into_iter()
     .map(|(name, payload, expected)| (name, plain(payload), expected))
     .collect();
-    check(&verifier(), cases, 23);
+    check(&verifier(), cases);
     for bytes in [&b"{\"exp\":2000000060,\"did\":\"\xff\"}"[..], b"\xff\xfe{\x00}\x00", b"\x80"] {
         assert_eq!(judge(&verifier(), plain(bytes)), Err(MalformedToken), "{bytes:?}");
     }
@@ -174,7 +174,7 @@ fn status_words_prefixes_and_joined_tokens_are_told_apart() {
         ("a word joined with it", format!("NO_NETWORK, {good}"), Err(MalformedToken)),
         ("words joined", "NO_NETWORK, NO_NETWORK".into(), Err(RepeatedToken)),
     ];
-    check(&verifier(), cases, 14);
+    check(&verifier(), cases);
     let cases: [Case; 12] = [
         ("the prefix", format!("Bearer {good}"), Ok(())),
         ("in lower case", format!("bearer {good}"), Ok(())),
@@ -189,7 +189,7 @@ fn status_words_prefixes_and_joined_tokens_are_told_apart() {
         ("a status word", "Bearer NO_NETWORK".into(), Err(ClientStatus)),
         ("with a line feed", format!("Bearer\n{good}"), Err(MalformedToken)),
     ];
-    check(&verifier().with_prefix("Bearer"), cases, 12);
+    check(&verifier().with_prefix("Bearer"), cases);
     for (presented, expected) in [(Presented::Missing, MissingToken), (Presented::Repeated, RepeatedToken)] {
         let verdict = verifier().verify(Strategy::Token, presented, |_| Presented::Missing, now());
         assert_eq!(verdict.rejection, Some(expected));
@@ -206,12 +206,12 @@ fn length_is_limited_before_anything_is_read() {
         ("with blanks around", format!(" {good} "), Ok(())),
         ("one longer", format!("{good}A"), Err(OversizedToken)),
     ];
-    check(&exact, cases, 3);
+    check(&exact, cases);
     let cases: [Case; 4] = [
         ("large", padded(6000), Ok(())),
         ("too large", padded(6200), Err(OversizedToken)),
         ("64 KiB", padded(48 * 1024), Err(OversizedToken)),
         ("64 KiB of a status word", "A".repeat(65536), Err(OversizedToken)),
     ];
-    check(&verifier(), cases, 4);
+    check(&verifier(), cases);
 }

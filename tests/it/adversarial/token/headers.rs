@@ -39,7 +39,7 @@ fn only_the_algorithm_of_the_key_is_taken() {
             Err(MalformedToken),
         ),
     ];
-    check(&verifier(), cases, 19);
+    check(&verifier(), cases);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_key_serves_its_own_algorithm_only() {
         ("ES256", es256, Ok(())),
         ("the public key as secret", confused(rsa()), Err(BadSignature)),
     ];
-    check(&mixed, cases, 4);
+    check(&mixed, cases);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn nothing_in_the_header_brings_a_key_or_a_meaning() {
         ("x5c and x5u", header(r#"{"alg":"HS256","x5c":["AA=="],"x5u":"http://127.0.0.1:1/"}"#), Ok(())),
         ("not an object", header(r#"["HS256"]"#), Err(MalformedToken)),
     ];
-    check(&verifier(), cases, 13);
+    check(&verifier(), cases);
 }
 
 #[test]
@@ -158,14 +158,14 @@ fn key_id_chooses_among_the_configured_keys_only() {
         ("long", huge(700), Err(UnknownKey)),
         ("huge", huge(5000), Err(MalformedToken)),
     ];
-    check(&named, cases, 15);
+    check(&named, cases);
     let cases: [Case; 4] = [
         ("a key without id answers to any kid", kid(r#""0001""#), Ok(())),
         ("and to none", plain(PAYLOAD), Ok(())),
         ("but not to that of another key", kid(r#""old""#), Err(BadSignature)),
         ("repeated", header(r#"{"alg":"HS256","kid":"a","kid":"a"}"#), Err(MalformedToken)),
     ];
-    check(&mixed, cases, 4);
+    check(&mixed, cases);
 }
 
 #[test]

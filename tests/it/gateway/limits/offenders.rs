@@ -191,13 +191,10 @@ fn a_reload_keeps_the_bans_of_rules_that_stay() {
 
 #[test]
 fn memory_is_what_was_stated() {
-    let mut tried = 0;
     for keys in [1, 7, 1000, 65_536] {
         let bytes = offenders(OffenderRules { keys, ..RULES }, "").bytes();
         assert!(bytes <= keys * 55 + 384, "{keys} keys take {bytes} bytes");
-        tried += 1;
     }
-    assert_eq!(tried, 4);
 }
 
 /// Doors change hands while they are read: nobody is taken for another.

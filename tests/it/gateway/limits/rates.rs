@@ -224,14 +224,11 @@ fn a_flood_that_fits_the_time_disturbs_nobody() {
 
 #[test]
 fn memory_is_what_was_stated() {
-    let mut tried = 0;
     for keys in [1, 7, 1000, 65_536, 1_000_000] {
         let limiter = Limiter::new(Limit { keys, ..limit(By::Address, 1, SECOND, 1) });
         let bytes = limiter.limits.rules()[0].table().expect("by address").bytes();
         assert!(bytes <= keys * 256 / 15 + 256, "{keys} keys take {bytes} bytes");
-        tried += 1;
     }
-    assert_eq!(tried, 5);
 }
 
 #[test]

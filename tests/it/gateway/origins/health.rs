@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Reloadable, at, config, counted, gateway, get, saying};
-use crate::gateway::tls::Folder;
-use crate::harness::{Origin, eventually};
+use crate::harness::{Folder, Origin, eventually};
 
 const LABEL: (&str, &str) = ("origin", "api");
 const HEALTHY: &str = "approov_gateway_upstream_healthy_addresses";

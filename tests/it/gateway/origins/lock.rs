@@ -9,9 +9,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 
 use super::{Reloadable, config, counted, get};
-use crate::gateway::tls::{Folder, Identity};
-use crate::harness::tls::Authority;
-use crate::harness::{Gateway, Message, Origin, Setup, Then, tokens};
+use crate::harness::tls::{Authority, Identity};
+use crate::harness::{Folder, Gateway, Message, Origin, Setup, Then, tokens};
 
 /// A server for `localhost` that takes nobody without a certificate of `clients`.
 pub fn demanding(servers: &Authority, clients: &Authority) -> Arc<ServerConfig> {
@@ -207,7 +206,6 @@ fn only_the_gateway_says_the_secret() {
     let config = with_secret(&secret, &open, ", next_value_file: next");
     let running = Reloadable::start(&folder, &config);
     let expected = [format!("x-origin-secret: {FIRST}"), format!("x-origin-secret-next: {SECOND}")];
-    let mut cases = 0;
     for (name, value) in [
         ("X-Unrelated", "x"),
         ("X-Origin-Secret", FIRST),
@@ -233,10 +231,8 @@ fn only_the_gateway_says_the_secret() {
                 "/" => assert_eq!((secrets(origin), fields), (expected.to_vec(), 2), "{name}: {value}"),
                 _ => assert_eq!(fields, 0, "{name}: {value}"),
             }
-            cases += 1;
         }
     }
-    assert_eq!(cases, 18);
     let (stdout, stderr) = (running.gateway.stdout(), running.gateway.stderr());
     for text in [&stdout, &stderr, &running.gateway.metrics().text.into_bytes()] {
         let text = String::from_utf8_lossy(text);

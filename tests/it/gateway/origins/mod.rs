@@ -16,12 +16,7 @@ mod unix_sockets;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::gateway::tls::Folder;
-use crate::harness::{Gateway, Message, Origin, Setup, Then, tokens};
-
-fn get(target: &str) -> Message {
-    Message::get(target).token(&tokens::valid())
-}
+use crate::harness::{Folder, Gateway, Message, Origin, Setup, Then, get, tokens};
 
 fn post(target: &str) -> Message {
     Message::post(target, "body").token(&tokens::valid())

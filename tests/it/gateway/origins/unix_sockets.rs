@@ -1,32 +1,18 @@
-//! Origins at unix sockets.
+//! Origins on unix sockets.
 
 use super::{gateway, get, post};
-use crate::harness::Origin;
-
-/// A path that is short enough for a socket, gone with the test.
-struct SocketPath(std::path::PathBuf);
-
-impl SocketPath {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("approov-it-{}-{name}.sock", std::process::id())))
-    }
-}
-
-impl Drop for SocketPath {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
+use crate::harness::{Folder, Origin};
 
 #[test]
 fn requests_go_over_a_unix_socket_and_its_connection_is_kept() {
-    let path = SocketPath::new("kept");
-    let origin = Origin::at_path(&path.0, |exchange| {
+    let folder = Folder::new();
+    let path = folder.path("origin.sock");
+    let origin = Origin::at_path(&path, |exchange| {
         exchange.body()?;
         exchange.answer("200 OK", "hello")
     });
     let gateway =
-        gateway(&format!("domain: \"http://unix.test\", addresses: [ \"unix:{}\" ]", path.0.display()));
+        gateway(&format!("domain: \"http://unix.test\", addresses: [ \"unix:{}\" ]", path.display()));
     for _ in 0..3 {
         assert_eq!(gateway.ask(&get("/")).text(), "hello");
         assert_eq!(gateway.ask(&post("/")).text(), "hello");
@@ -38,8 +24,9 @@ fn requests_go_over_a_unix_socket_and_its_connection_is_kept() {
 
 #[test]
 fn a_socket_that_is_not_there_is_502_and_another_address_takes_over() {
-    let path = SocketPath::new("missing");
-    let address = format!("unix:{}", path.0.display());
+    let folder = Folder::new();
+    let path = folder.path("missing.sock");
+    let address = format!("unix:{}", path.display());
     let gateway_before_nothing =
         gateway(&format!("domain: \"http://unix.test\", addresses: [ \"{address}\" ]"));
     assert_eq!(gateway_before_nothing.ask(&get("/")).status, 502);

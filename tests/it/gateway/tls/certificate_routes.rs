@@ -11,9 +11,9 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind};
 
 use super::Identity;
-use super::serving::{Edge, NAME, connect, get, http2};
+use super::serving::{Edge, NAME, connect, http2};
 use crate::harness::tls::Authority;
-use crate::harness::{Client, Gateway, Message, Setup, eventually, tokens};
+use crate::harness::{Client, Gateway, Message, Setup, eventually, get, tokens};
 
 const ROUTES: &str = "routes:
   - { name: till, path: /tills/, client_certificate: { subject: [\"CN=till 7,O=Example\\\\, Inc.\"] } }
@@ -87,7 +87,6 @@ fn a_route_takes_the_certificates_that_it_names_and_no_others() {
     let shop = Shop::new();
     let (seven, eight) = (shop.device(7), shop.device(8));
     let gateway = shop.start(&with_fingerprint_of(&seven));
-    let mut cases = 0;
     for (path, by_seven, by_eight, by_none) in [
         ("/tills/x", 200, 401, 401),
         ("/partners/x", 200, 200, 200),
@@ -103,10 +102,8 @@ fn a_route_takes_the_certificates_that_it_names_and_no_others() {
             assert_eq!(response.status, expected, "{path}");
             let arrived = shop.edge.origin.requests().len() - before;
             assert_eq!(arrived, usize::from(expected == 200), "{path}");
-            cases += 1;
         }
     }
-    assert_eq!(cases, 21);
     for (route, policy, verdict, count) in [
         ("till", "protect", "accepted", 1.0),
         ("no-till", "deny", "denied", 2.0),

@@ -107,7 +107,6 @@ fn each_mode_admits_whom_it_says() {
     let listener = Listener::new();
     let known = device(&listener.clients, 7);
     let unknown = device(&Authority::named("clients"), 7);
-    let mut cases = 0;
     for (mode, none, good, bad) in
         [("off", true, true, true), ("optional", true, true, false), ("required", false, true, false)]
     {
@@ -116,11 +115,9 @@ fn each_mode_admits_whom_it_says() {
             for version in VERSIONS {
                 let client = listener.client(identity).version(version).build();
                 assert_eq!(admits(connect(&server, &client, NAME)), expected, "{mode} {version:?}");
-                cases += 1;
             }
         }
     }
-    assert_eq!(cases, 18);
 }
 
 #[test]
@@ -196,14 +193,12 @@ fn a_ticket_opens_no_door_where_a_certificate_is_asked_for() {
     let optional = server("mode: optional, ca_file: clients.pem");
     let required = server("mode: required, ca_file: clients.pem");
     let listed = server("mode: required, ca_file: clients.pem, crl_file: clients.crl");
-    let mut cases = 0;
     for version in VERSIONS {
         for first in [&plain, &optional] {
             let client = listener.client(None).version(version).build();
             assert_eq!(kind_at(first, &client), Some(HandshakeKind::Full));
             assert_eq!(kind_at(first, &client), Some(HandshakeKind::Resumed));
             assert_eq!(kind_at(&required, &client), None);
-            cases += 1;
         }
         // With a certificate the door opens, by a handshake of its own.
         let known = device(&listener.clients, 7);
@@ -217,9 +212,7 @@ fn a_ticket_opens_no_door_where_a_certificate_is_asked_for() {
         let relisted = server("mode: required, ca_file: clients.pem, crl_file: clients.crl");
         assert_eq!(kind_at(&relisted, &client), None);
         listener.write_list(&[], SystemTime::now() + Duration::from_secs(3600));
-        cases += 1;
     }
-    assert_eq!(cases, 6);
 }
 
 #[test]
@@ -239,7 +232,6 @@ fn authorities_and_lists_that_cannot_be_used_are_told() {
     let key = Identity::new(&listener.clients, &[]).key;
     let garbage = super::pem("CERTIFICATE", b"garbage");
     let bad_list = super::pem("X509 CRL", b"garbage");
-    let mut cases = 0;
     for (authorities, list, expected) in [
         (&*key, None, "ca_file: ca: it has no certificate; give it PEM texts"),
         (&garbage, None, "ca_file: ca: its certificate 1 cannot be read; copy"),
@@ -256,7 +248,5 @@ fn authorities_and_lists_that_cannot_be_used_are_told() {
         let told = listener.folder.load(&listener.with(&section), "").map(|_| ()).unwrap_err();
         let expected = format!("gateway.yaml:1: listeners[0].tls.client_certificates.{expected}");
         assert!(told.starts_with(&expected) && told.lines().count() == 1, "{told}");
-        cases += 1;
     }
-    assert_eq!(cases, 5);
 }

@@ -19,7 +19,6 @@ fn the_server_name_chooses_the_certificate() {
     ];
     let server = folder.server(&certificates(&list), &tickets());
     let client = Client::credulous().build();
-    let mut cases = 0;
     for (name, expected) in [
         ("api.example.com", "api.example.com"),
         ("API.Example.Com", "api.example.com"),
@@ -32,9 +31,7 @@ fn the_server_name_chooses_the_certificate() {
         ("127.0.0.1", "default.example"),
     ] {
         assert_eq!(connect(&server, &client, name).client().names()[0], expected, "{name}");
-        cases += 1;
     }
-    assert_eq!(cases, 8);
     let nameless = Client::credulous().without_server_name().build();
     assert_eq!(connect(&server, &nameless, "api.example.com").client().names(), ["default.example"]);
     // Verified as any client does.
@@ -69,7 +66,6 @@ fn serves_every_kind_of_key_to_clients_that_know_it() {
         ("Ed25519", Identity::of(&authority, &names, &PKCS_ED25519)),
         ("RSA 2048", Identity::with_key(&authority, &names, rsa_key(), |_| {})),
     ];
-    let mut cases = 0;
     for (kind, identity) in kinds {
         let folder = Folder::new();
         let server = folder.server(&certificates(&[folder.identity("own", &identity)]), &tickets());
@@ -78,10 +74,8 @@ fn serves_every_kind_of_key_to_clients_that_know_it() {
             let end = connect(&server, &client, "api.example.com").client();
             let certificate = approov_gateway::tls::Certificate::from_der(&end.peer[0]).unwrap();
             assert_eq!((&*certificate.key, end.version), (kind, version.version));
-            cases += 1;
         }
     }
-    assert_eq!(cases, 8);
 }
 
 #[test]
@@ -93,7 +87,6 @@ fn one_name_with_two_kinds_of_key_serves_each_client_the_kind_it_knows() {
         folder.identity("rsa", &Identity::with_key(&authority, &names, rsa_key(), |_| {})),
     ];
     let server = folder.server(&certificates(&list), &tickets());
-    let mut cases = 0;
     for (suites, name, expected) in [
         ("ECDHE_ECDSA", "api.example.com", "ECDSA P-256"),
         ("ECDHE_RSA", "api.example.com", "RSA 2048"),
@@ -104,9 +97,7 @@ fn one_name_with_two_kinds_of_key_serves_each_client_the_kind_it_knows() {
         let end = connect(&server, &client, name).client();
         let certificate = approov_gateway::tls::Certificate::from_der(&end.peer[0]).unwrap();
         assert_eq!(&*certificate.key, expected, "{suites} {name}");
-        cases += 1;
     }
-    assert_eq!(cases, 4);
 }
 
 #[test]
@@ -131,7 +122,6 @@ fn http_2_goes_first_unless_configured_otherwise() {
     let default = folder.server(&list, &tickets());
     let old_first = folder.server(&format!("{list}, alpn: [http/1.1, h2]"), &tickets());
     let old_only = folder.server(&format!("{list}, alpn: [http/1.1]"), &tickets());
-    let mut cases = 0;
     for (server, offered, expected) in [
         (&default, &["http/1.1", "h2"][..], Some("h2")),
         (&default, &["http/1.1"], Some("http/1.1")),
@@ -143,9 +133,7 @@ fn http_2_goes_first_unless_configured_otherwise() {
         let client = Client::trusting(&authority).alpn(offered).build();
         let end = connect(server, &client, "api.example.com").client();
         assert_eq!(end.alpn.as_deref(), expected, "{offered:?}");
-        cases += 1;
     }
-    assert_eq!(cases, 6);
     let client = Client::trusting(&authority).alpn(&["h2"]).build();
     assert!(connect(&old_only, &client, "api.example.com").client.is_err());
 }
@@ -155,7 +143,6 @@ fn clients_that_know_the_hybrid_group_get_it_and_others_get_theirs() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let list = [folder.identity("own", &Identity::new(&authority, &["api.example.com"]))];
     let server = folder.server(&certificates(&list), &tickets());
-    let mut cases = 0;
     for (groups, expected, kind) in [
         (
             &[NamedGroup::X25519MLKEM768, NamedGroup::X25519][..],
@@ -177,9 +164,7 @@ fn clients_that_know_the_hybrid_group_get_it_and_others_get_theirs() {
         let client = Client::trusting(&authority).groups(groups).build();
         let end = connect(&server, &client, "api.example.com").client();
         assert_eq!((end.group, end.kind), (Some(expected), kind), "{groups:?}");
-        cases += 1;
     }
-    assert_eq!(cases, 7);
     let default = connect(&server, &Client::trusting(&authority).build(), "api.example.com").client();
     assert_eq!(default.group, Some(NamedGroup::X25519MLKEM768));
 }

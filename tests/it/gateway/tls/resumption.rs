@@ -36,15 +36,12 @@ fn a_client_that_comes_back_resumes_again_and_again() {
     let authority = Authority::new();
     let (folder, tls) = listener(&authority);
     let server = folder.server(&tls, &tickets());
-    let mut clients = 0;
-    for client in self::clients(&authority) {
+    for client in clients(&authority) {
         assert_eq!(kind(&server, &client), HandshakeKind::Full);
         for _ in 0..5 {
             assert_eq!(kind(&server, &client), HandshakeKind::Resumed);
         }
-        clients += 1;
     }
-    assert_eq!(clients, 2);
 }
 
 /// How many connections a client resumes with the tickets of one handshake.
@@ -65,15 +62,12 @@ fn one_handshake_gives_as_many_tickets_as_a_client_opens_connections_at_a_time()
     let server = folder.server(&tls, &tickets());
     let client = || Arc::unwrap_or_clone(Client::trusting(&authority).version(&TLS13).build());
     assert_eq!(resumptions(&server, client()), 2);
-    let mut cases = 0;
     for (asked, given) in [(0, 0), (1, 1), (3, 3), (200, 4)] {
         let mut client = client();
         client.send_ticket_request =
             Some(TicketRequest { new_session_count: asked, resumption_count: asked });
         assert_eq!(resumptions(&server, client), given, "{asked} asked for");
-        cases += 1;
     }
-    assert_eq!(cases, 4);
 }
 
 #[test]
@@ -137,7 +131,6 @@ fn processes_with_the_same_ticket_keys_resume_each_other_s_sessions_while_keys_r
         folder.write(name, bytes);
     }
     let server = |keys: &str| folder.server(&format!("{tls}, ticket_keys: [{keys}]"), &tickets());
-    let mut cases = 0;
     for (first, second, expected) in [
         ("old", "old", HandshakeKind::Resumed),
         ("old", "new, old", HandshakeKind::Resumed),
@@ -149,10 +142,8 @@ fn processes_with_the_same_ticket_keys_resume_each_other_s_sessions_while_keys_r
         for client in clients(&authority) {
             assert_eq!(kind(&server(first), &client), HandshakeKind::Full);
             assert_eq!(kind(&server(second), &client), expected, "[{first}] then [{second}]");
-            cases += 1;
         }
     }
-    assert_eq!(cases, 12);
 }
 
 #[test]

@@ -1,12 +1,8 @@
 //! Behind other proxies: who may speak for a client, and where.
 
-use crate::harness::{Client, Gateway, Message, Origin, Setup, config_before, tokens};
+use crate::harness::{Client, Gateway, Origin, Setup, config_before, get};
 
 use super::serving::Edge;
-
-fn get(target: &str) -> Message {
-    Message::get(target).token(&tokens::valid())
-}
 
 fn gateway(origin: &Origin, trusted: &str) -> Gateway {
     let listener = format!(
