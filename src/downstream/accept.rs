@@ -81,13 +81,13 @@ async fn serve(mut open: Open, socket: TcpStream, connection: Connection, stop: 
     };
     let worker = &open.worker;
     let connection = Arc::new(connection);
-    let write_limit = worker.bounds().time.write;
-    let mut stream = match ClientStream::new(transport, ahead, connection.clone(), write_limit) {
+    let time = worker.bounds().time;
+    let mut stream = match ClientStream::new(transport, ahead, connection.clone(), time.write) {
         Ok(stream) => Box::new(stream),
         Err(error) => return log::error!("a connection cannot be served: {error}"),
     };
     if is_http2 || connection.listener.h2c && http2::begins(worker, &mut stream).await {
-        stream.becomes_http2();
+        stream.becomes_http2(time.header);
         http2::serve(worker, stream, &connection, &stop).await;
     } else {
         http1::serve(worker, stream, &connection, &stop).await;

@@ -17,10 +17,8 @@ use tokio::time::{Instant, interval_at, timeout};
 use super::stream::ClientStream;
 use super::{BodyWatch, Worker};
 use crate::admission::ProtocolLimits as Bounds;
+use crate::http::PREFACE;
 use crate::proxy::Connection;
-
-/// What a client begins an HTTP/2 connection with (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Streams at a time. A client that needs more opens another connection.
 const STREAMS: u32 = 100;

@@ -13,6 +13,7 @@ mod accept;
 mod body_watch;
 mod deadline;
 mod greeting;
+mod head_watch;
 mod http1;
 mod http2;
 mod listener;

@@ -22,6 +22,7 @@ use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
+use super::head_watch::HeadWatch;
 use super::pace::Pace;
 use super::stall::Stall;
 use super::transport::Transport;
@@ -58,6 +59,8 @@ pub struct ClientStream {
     body: BodyReader,
     /// The body is not a body: nothing more of it is handed on.
     is_malformed: bool,
+    /// Set for HTTP/2.
+    heads: Option<Box<HeadWatch>>,
     pace: Pace,
     stall: Stall,
     /// For which the client may take nothing of what is sent.
@@ -93,6 +96,7 @@ impl ClientStream {
             ahead,
             body: BodyReader::Length(0),
             is_malformed: false,
+            heads: None,
             pace: Pace::default(),
             stall: Stall::default(),
             write_limit,
@@ -122,9 +126,11 @@ impl ClientStream {
         }
     }
 
-    /// From now on its bytes are frames, not requests one after another.
-    pub(super) fn becomes_http2(&mut self) {
+    /// From now on its bytes are frames, not requests one after another. The head of a request may take as
+    /// long as `head_limit`.
+    pub(super) fn becomes_http2(&mut self, head_limit: Duration) {
         self.body = BodyReader::Endless;
+        self.heads = Some(Box::new(HeadWatch::new(head_limit)));
     }
 
     /// Whether the request in hand asked for another protocol, was answered in this one, and has
@@ -347,10 +353,16 @@ impl AsyncRead for ClientStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.body.is_done() && !self.connection.is_tunnel() {
-            self.poll_leaving(context)
-        } else {
-            self.poll_body(context, buffer)
+            return self.poll_leaving(context);
         }
+        let start = buffer.filled().len();
+        let read = self.poll_body(context, buffer);
+        match (&mut self.heads, &read) {
+            (Some(heads), Poll::Ready(Ok(()))) => heads.read(&buffer.filled()[start..]),
+            (Some(heads), Poll::Pending) => return heads.poll_too_late(context),
+            _ => {}
+        }
+        read
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod body;
 mod chunked;
+mod frames;
 mod framing;
 mod grammar;
 mod head;
@@ -25,6 +26,7 @@ mod websocket;
 
 pub use body::BodyReader;
 pub use chunked::{BadChunk, ChunkedReader, Part};
+pub use frames::{Frames, PREFACE};
 pub use framing::{Body, content_length};
 pub use grammar::{is_field_value, is_token, trim_blanks};
 pub use head::{Head, HeadFault, HeadLimits, HeadReader};

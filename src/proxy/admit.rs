@@ -111,7 +111,7 @@ fn oversize(request: &RequestHeader, limits: &HeadLimits) -> Option<Cause> {
 
 /// The position of the route, or the answer where none is to be taken.
 fn find_route(request: &RequestHeader, ctx: &RequestContext) -> Result<usize, Answer> {
-    extract::refuse_malformed(request, &ctx.snapshot.binding_headers)?;
+    extract::refuse_malformed(request, &ctx.snapshot.binding_headers, ctx.tls().is_some())?;
     if ctx.is_to_be_redirected() {
         return Err(Answer::Redirect);
     }

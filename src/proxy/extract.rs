@@ -20,18 +20,35 @@ pub(super) enum Unfit {
 
 /// Refuses what is malformed, ambiguous or not wanted. The head of an HTTP/1 request has been judged
 /// as bytes before ([`crate::downstream`]); of HTTP/2 there are only fields.
-pub(super) fn refuse_malformed(request: &RequestHeader, guarded: &[HeaderName]) -> Result<(), Unfit> {
+pub(super) fn refuse_malformed(
+    request: &RequestHeader,
+    guarded: &[HeaderName],
+    has_tls: bool,
+) -> Result<(), Unfit> {
     if request.method == Method::TRACE || request.method == Method::CONNECT {
         // TRACE echoes what only the origin should see; CONNECT is for another kind of proxy.
         return Err(Unfit::Method);
     }
     let is_fine = match request.version {
         Version::HTTP_2 => {
-            is_origin_form(request.raw_path()) && is_host(host(request)) && has_plain_length(request)
+            is_origin_form(request.raw_path())
+                && is_host(host(request))
+                && has_plain_length(request)
+                && fits_scheme(request, has_tls)
         }
         _ => !nominates(request, guarded),
     };
     if is_fine { Ok(()) } else { Err(Unfit::Form) }
+}
+
+/// Whether `:scheme` is that of the connection (RFC 9113 §8.3.1). In clear text `https` fits as well: a
+/// proxy in front may have taken the TLS off.
+fn fits_scheme(request: &RequestHeader, has_tls: bool) -> bool {
+    match request.uri.scheme_str() {
+        Some("https") | None => true,
+        Some("http") => !has_tls,
+        Some(_) => false,
+    }
 }
 
 /// At most one length, in plain digits.

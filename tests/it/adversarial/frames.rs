@@ -475,3 +475,69 @@ fn a_grpc_call_that_is_none_is_refused_like_any_other() {
     assert_eq!(client.ask(&get("/x")).status, 200);
     assert_eq!(origin.targets(), ["/x"]);
 }
+
+#[test]
+fn a_scheme_that_is_not_that_of_the_connection_is_refused() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: []");
+    let token = tokens::valid();
+    let with_scheme = |scheme: &'static str| {
+        let mut fields = fields(&token);
+        fields[1] = (":scheme", scheme);
+        let mut frames = Frames::open(&gateway);
+        frames.send(request(1, &fields));
+        frames.end(1)
+    };
+    for scheme in ["ftp", "javascript", "httpx", "h2", "ws", "x", "h%74tp", ""] {
+        let _ = with_scheme(scheme);
+        gateway.assert_serves(&origin);
+        assert_eq!(origin.count("/attack"), 0, "{scheme}");
+    }
+    for scheme in ["http", "https"] {
+        assert_eq!(with_scheme(scheme), End::Answered, "{scheme}");
+    }
+    assert_eq!(origin.count("/attack"), 2);
+}
+
+#[test]
+fn a_head_that_comes_in_drips_of_frames_is_not_waited_for() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "time: { header: 1s }");
+    let begun = frame(HEADERS, END_STREAM, 1, block([(":method", "GET")]));
+    let cases: [(&str, &[u8], &[u8]); 4] = [
+        ("no end of the head", &begun, &[]),
+        ("half a frame", &begun[..12], &[]),
+        ("half the beginning of a frame", &begun[..4], &[]),
+        ("continuations", &begun, &frame(CONTINUATION, 0, 1, block([("x", "y")]))),
+    ];
+    for (what, start, drip) in cases {
+        let mut frames = Frames::open(&gateway);
+        // The settings of the gateway, so that nothing but the head is waited for.
+        assert!(frames.next().is_some());
+        frames.send(start);
+        let began = Instant::now();
+        while !drip.is_empty() && frames.send(drip) && began.elapsed() < Duration::from_secs(10) {
+            // Being slow is what is tested.
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        while frames.next().is_some() {}
+        let elapsed = began.elapsed();
+        assert!((1..8).contains(&elapsed.as_secs()), "{what}: ended after {elapsed:?}");
+        gateway.assert_serves(&origin);
+    }
+    assert_eq!(origin.count("/attack"), 0);
+}
+
+#[test]
+fn a_connection_that_is_silent_between_heads_is_kept() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "time: { header: 1s }");
+    let token = tokens::valid();
+    let mut frames = Frames::open(&gateway);
+    for number in 0..2 {
+        assert!(frames.is_answered(2 * number + 1, &fields(&token)));
+        // Silence is what is tested.
+        std::thread::sleep(Duration::from_millis(1500));
+    }
+    assert!(frames.is_answered(5, &fields(&token)));
+}

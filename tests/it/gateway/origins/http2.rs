@@ -46,6 +46,7 @@ fn a_call_and_its_trailers_pass_from_end_to_end() {
     );
     assert_eq!(request.values("te"), ["trailers"]);
     assert_eq!(request.values("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(request.values("x-forwarded-host"), ["gateway.test"]);
     assert!(request.values("approov-token").is_empty());
     assert_eq!(request.body, b"\0\0\0\0\x05hello");
 }
