@@ -5,6 +5,8 @@
 //! that was written independently of it: another library, or the same thing said naively.
 
 pub mod address_list;
+pub mod answer;
+pub mod chunked;
 pub mod claims;
 pub mod client_address;
 pub mod config;
@@ -20,8 +22,10 @@ pub mod token;
 pub type Property = fn(&[u8]);
 
 /// Every property, under the name of its target and of its folder in `corpus/`.
-pub const PROPERTIES: [(&str, Property); 9] = [
+pub const PROPERTIES: [(&str, Property); 11] = [
     ("address_list", address_list::holds),
+    ("answer", answer::holds),
+    ("chunked", chunked::holds),
     ("claims", claims::holds),
     ("client_address", client_address::holds),
     ("config", config::holds),

@@ -1,0 +1,77 @@
+//! Any bytes as a chunked body: judged alike however they come in, and an accepted body means to
+//! `httparse` and a naive reader what it meant to the judge.
+
+use approov_gateway::http::{BadChunk, BodyReader, ChunkedReader, Part};
+
+/// The data of a body and the number of bytes behind it; `None` if the body is not complete.
+type Read = Result<Option<(Vec<u8>, usize)>, BadChunk>;
+
+/// See the module.
+///
+/// # Panics
+/// When it does not hold.
+pub fn holds(data: &[u8]) {
+    let request = read(ChunkedReader::of_request(), data, usize::MAX);
+    let answer = read(ChunkedReader::of_answer(), data, usize::MAX);
+    for size in [1, 2, 7, 64] {
+        assert_eq!(request, read(ChunkedReader::of_request(), data, size), "{size} bytes at a time");
+        assert_eq!(answer, read(ChunkedReader::of_answer(), data, size), "{size} bytes at a time");
+    }
+    if request.is_ok() {
+        assert_eq!(request, answer, "an answer may have all that a request may have");
+    }
+    if let Ok(Some((body, rest))) = &answer {
+        let framed = &data[..data.len() - rest];
+        assert_eq!(naive(framed).as_ref(), Some(body), "{}", framed.escape_ascii());
+        let (count, judged) = BodyReader::Chunked(ChunkedReader::of_answer()).count(data);
+        assert_eq!((count, judged), (framed.len(), Ok(())));
+    }
+}
+
+fn read(mut reader: ChunkedReader, data: &[u8], size: usize) -> Read {
+    let (mut at, mut body) = (0, Vec::new());
+    while at < data.len() {
+        let end = at.saturating_add(size).min(data.len());
+        let part = reader.next(&data[at..end])?;
+        assert!(at + part.length() <= end);
+        if let Part::Data(length) = part {
+            body.extend_from_slice(&data[at..at + length]);
+        }
+        at += part.length();
+        if reader.is_done() {
+            assert!(matches!(part, Part::End(_)));
+            return Ok(Some((body, data.len() - at)));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a whole body with whole lines, and sizes as `httparse` has them.
+fn naive(mut framed: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let httparse::Status::Complete((behind, size)) = httparse::parse_chunk_size(framed).ok()? else {
+            return None;
+        };
+        let line = &framed[..behind];
+        assert!(line.ends_with(b"\r\n"));
+        assert_eq!(line.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count(), 2);
+        framed = &framed[behind..];
+        if size == 0 {
+            break;
+        }
+        let (data, rest) = framed.split_at_checked(usize::try_from(size).ok()?)?;
+        body.extend_from_slice(data);
+        framed = rest.strip_prefix(b"\r\n")?;
+    }
+    while framed != b"\r\n" {
+        let end = framed.windows(2).position(|pair| pair == b"\r\n")?;
+        let (line, rest) = framed.split_at(end);
+        let mut fields = [httparse::EMPTY_HEADER; 2];
+        let section = [line, b"\r\n\r\n"].concat();
+        let parsed = httparse::parse_headers(&section, &mut fields).expect("a trailer that httparse reads");
+        assert!(matches!(parsed, httparse::Status::Complete((_, [_]))), "{}", line.escape_ascii());
+        framed = &rest[2..];
+    }
+    Some(body)
+}
