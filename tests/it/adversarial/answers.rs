@@ -29,7 +29,7 @@ fn answering(bytes: String) -> Origin {
 }
 
 #[test]
-fn heads_with_two_readings_are_502() {
+fn ambiguous_answer_heads_are_502() {
     let ok = "HTTP/1.1 200 OK\r\n";
     let heads = [
         format!("{ok}Content-Length: 2, 2\r\n\r\nok"),
@@ -141,7 +141,7 @@ fn sends_a_second_answer(sent: &Arc<AtomicUsize>) -> impl Fn(&mut Exchange<'_>) 
 }
 
 #[test]
-fn a_late_second_answer_is_never_given_to_the_next_client() {
+fn a_late_second_answer_does_not_reach_the_next_client() {
     let sent = Arc::new(AtomicUsize::new(0));
     let plain = Origin::scripted(sends_a_second_answer(&sent));
     let gateway = gateway_before(&plain);
@@ -159,7 +159,7 @@ fn a_late_second_answer_is_never_given_to_the_next_client() {
 }
 
 #[test]
-fn a_late_second_answer_over_tls_is_never_given_to_the_next_client() {
+fn a_late_second_answer_over_tls_does_not_reach_the_next_client() {
     let sent = Arc::new(AtomicUsize::new(0));
     let authority = Authority::new();
     let certificate = authority.server_named("localhost");
@@ -176,7 +176,7 @@ fn a_late_second_answer_over_tls_is_never_given_to_the_next_client() {
 }
 
 #[test]
-fn a_second_answer_right_behind_the_first_is_counted_and_given_to_nobody() {
+fn a_second_answer_right_after_the_first_is_counted_and_dropped() {
     let origin = answering(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{EVIL}"));
     let gateway = gateway_before(&origin);
     for round in 1..=5 {
@@ -187,7 +187,7 @@ fn a_second_answer_right_behind_the_first_is_counted_and_given_to_nobody() {
 }
 
 #[test]
-fn what_an_origin_sent_before_it_died_reaches_the_client_and_the_log_tells_so() {
+fn bytes_sent_before_an_origin_dies_reach_the_client_and_the_log() {
     for reset in [false, true] {
         let origin = Origin::troubled(move |exchange| {
             exchange.body()?;

@@ -1,4 +1,4 @@
-//! Too many connections, and too much under way at once.
+//! Limits on connections and on requests in progress.
 
 use super::{configured, get, hostile, limited, refused};
 use crate::harness::{
@@ -12,13 +12,13 @@ fn is_served(gateway: &Gateway, host: u8) -> bool {
     gateway.try_connect_from(host).is_ok_and(|mut client| served(&mut client))
 }
 
-/// It has been accepted, and is being served.
+/// Whether a request on this connection is answered.
 fn served(client: &mut Client) -> bool {
     client.try_send(get("/x").bytes()).is_ok() && client.try_response_to("GET").is_ok()
 }
 
 #[test]
-fn new_connections_of_one_address_have_a_rate() {
+fn new_connections_of_an_address_are_rate_limited() {
     let origin = Origin::new();
     let gateway = limited(&origin, "connections: { rate: 1/m, burst: 3 }");
     let mut kept = gateway.connect_from(2);
@@ -33,29 +33,29 @@ fn new_connections_of_one_address_have_a_rate() {
         }
     }
     assert_eq!((refused(&gateway, "connections_rate"), origin.count("/x")), (3.0, 3));
-    // What is open goes on, and nobody else is concerned.
+    // Open connections and other addresses are not affected.
     assert_eq!(kept.ask(&get("/x")).status, 200);
     assert_eq!(gateway.connect_from(3).ask(&get("/x")).status, 200);
 }
 
 #[test]
-fn an_address_has_so_many_connections_and_others_have_theirs() {
+fn open_connections_of_an_address_are_limited() {
     let origin = Origin::new();
     let gateway = limited(&origin, "connections: { per_address: 2 }");
     let mut held = [2, 2].map(|host| gateway.connect_from(host));
     assert!(held.iter_mut().all(served));
-    assert!(!is_served(&gateway, 2), "the third");
+    assert!(!is_served(&gateway, 2), "the third connection");
     assert_eq!(refused(&gateway, "connections_address"), 1.0);
     let mut others = [3, 3].map(|host| gateway.connect_from(host));
     assert!(others.iter_mut().all(served));
     let [first, _second] = held;
     drop(first);
-    eventually("room again", || is_served(&gateway, 2).then_some(()));
+    eventually("a free place", || is_served(&gateway, 2).then_some(()));
     gateway.assert_serves(&origin);
 }
 
 #[test]
-fn there_are_so_many_connections_in_all_and_a_request_in_hand_is_served() {
+fn the_total_of_connections_is_limited_and_open_ones_are_served() {
     let origin = Origin::new();
     let gateway = limited(&origin, "connections: { total: 3 }");
     let mut held = [2, 3, 4].map(|host| gateway.connect_from(host));
@@ -65,11 +65,11 @@ fn there_are_so_many_connections_in_all_and_a_request_in_hand_is_served() {
     assert_eq!(refused(&gateway, "connections_total"), 1.0);
     assert_eq!(gateway.metrics().sum("approov_gateway_connections", &[]), 3.0);
     drop(held);
-    eventually("room again", || is_served(&gateway, 1).then_some(()));
+    eventually("a free place", || is_served(&gateway, 1).then_some(()));
 }
 
 #[test]
-fn listeners_have_their_own_share() {
+fn connections_of_each_listener_are_limited() {
     let origin = Origin::new();
     let listeners = "listeners: [ { address: \"127.0.0.1:0\" }, { address: \"127.0.0.2:0\" } ]\n\
                      limits: { allow: [], connections: { total: 10, per_listener: 1 } }\n";
@@ -100,7 +100,7 @@ fn gated(gate: &Gate) -> Origin {
 }
 
 #[test]
-fn when_much_is_under_way_unverified_requests_are_shed_first_and_then_all() {
+fn under_load_unverified_requests_are_refused_first() {
     let gate = Gate::default();
     let origin = gated(&gate);
     let gateway = configured(
@@ -116,8 +116,8 @@ fn when_much_is_under_way_unverified_requests_are_shed_first_and_then_all() {
     }
     let answer = gateway.ask(&Message::get("/open"));
     assert_eq!((answer.status, answer.values("retry-after"), answer.text().as_str()), (503, vec!["1"], "{}"));
-    assert_eq!(gateway.ask(&get("/x")).status, 200, "the reserve is for the verified");
-    assert_eq!(gateway.ask(&hostile("/x")).status, 401, "and a refusal needs no room");
+    assert_eq!(gateway.ask(&get("/x")).status, 200, "the reserve is for verified requests");
+    assert_eq!(gateway.ask(&hostile("/x")).status, 401, "a refusal does not count as a request in progress");
     let (mut third, message) = (gateway.connect(), get("/slow/third"));
     third.send(message.bytes());
     origin.wait_until("the third", |record| record.requests.len() == 4);
@@ -131,14 +131,14 @@ fn when_much_is_under_way_unverified_requests_are_shed_first_and_then_all() {
     assert_eq!(entry["http.response.status_code"], 503);
     gate.open();
     for client in slow.iter_mut().map(|(client, _)| client).chain([&mut third]) {
-        assert_eq!(client.response().status, 200, "what was begun is finished");
+        assert_eq!(client.response().status, 200, "requests in progress are finished");
     }
     gateway.assert_serves(&origin);
     assert_eq!(origin.count("/open"), 0);
 }
 
 #[test]
-fn an_address_has_so_many_requests_under_way() {
+fn concurrent_requests_of_an_address_are_limited() {
     let gate = Gate::default();
     let origin = gated(&gate);
     let gateway = limited(&origin, "requests: { per_address: 2 }");
@@ -156,7 +156,7 @@ fn an_address_has_so_many_requests_under_way() {
 }
 
 #[test]
-fn a_tunnel_is_not_under_way_for_ever() {
+fn a_tunnel_does_not_count_as_a_request_in_progress() {
     let origin = Origin::scripted(|exchange| {
         exchange.body()?;
         if exchange.request.target != "/tunnel" {
@@ -178,7 +178,7 @@ fn a_tunnel_is_not_under_way_for_ever() {
 }
 
 #[test]
-fn a_connection_has_so_many_requests_and_says_so_at_the_last() {
+fn requests_on_a_connection_are_limited_and_the_last_answer_says_close() {
     let origin = Origin::new();
     let gateway = limited(&origin, "connections: { requests: 3 }");
     let mut client = gateway.connect();
@@ -190,11 +190,11 @@ fn a_connection_has_so_many_requests_and_says_so_at_the_last() {
     let mut client = Http2Client::connect(gateway.address());
     let statuses: Vec<_> = (0..3).map(|_| client.ask(&get("/y")).status).collect();
     assert_eq!(statuses, [200; 3]);
-    client.wait_for_end().expect("told to go, without an error");
+    client.wait_for_end().expect("a GOAWAY without an error");
 }
 
 #[test]
-fn a_connection_lasts_so_long_and_ends_behind_an_answer() {
+fn a_connection_that_is_too_old_ends_after_an_answer() {
     let origin = Origin::new();
     let gateway = limited(&origin, "connections: { age: 1s }");
     let mut client = gateway.connect();
@@ -208,13 +208,13 @@ fn a_connection_lasts_so_long_and_ends_behind_an_answer() {
 }
 
 #[test]
-fn a_denied_range_has_no_connection_and_lists_change_with_a_reload() {
+fn connections_from_a_denied_range_are_refused_and_a_reload_changes_the_list() {
     let (origin, folder) = (Origin::new(), Folder::new());
     folder.write("deny.list", "# known for nothing good\n127.0.0.2\n127.0.0.4/31\n");
     let list = folder.config(&origin, "limits: { allow: [127.0.0.5], deny_files: [deny.list] }\n");
     let gateway = folder.start(&list);
     let denied = |host: u8| !is_served(&gateway, host);
-    assert_eq!([2, 3, 4, 5].map(denied), [true, false, true, false], "an allowed one is never denied");
+    assert_eq!([2, 3, 4, 5].map(denied), [true, false, true, false], "an allowed address is never denied");
     assert_eq!(refused(&gateway, "denied_address"), 2.0);
     let mut kept = gateway.connect_from(3);
     assert_eq!(kept.ask(&get("/x")).status, 200);
@@ -227,7 +227,7 @@ fn a_denied_range_has_no_connection_and_lists_change_with_a_reload() {
 }
 
 #[test]
-fn a_hundred_thousand_ranges_from_a_file_are_loaded_and_asked() {
+fn a_hundred_thousand_ranges_are_loaded_from_a_file() {
     let (origin, folder) = (Origin::new(), Folder::new());
     let ranges: String = (0..100_000_u32)
         .map(|number| format!("{}/31\n", std::net::Ipv4Addr::from((10 << 24) | (number * 4))))

@@ -1,4 +1,4 @@
-//! HTTP/2 frame by frame: what no well-behaved library would send.
+//! HTTP/2 frames that a well-behaved library does not send.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8>
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A block of fields, each a literal that is not indexed (RFC 7541 §6.2.2).
+/// A field block in which each field is a literal without indexing (RFC 7541 §6.2.2).
 fn block<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -57,7 +57,7 @@ fn length(length: usize, block: &mut Vec<u8>) {
     block.push(u8::try_from(rest).unwrap());
 }
 
-/// The fields of an honest request, which reaches the origin if nothing is wrong with it.
+/// The fields of an honest request.
 fn fields(token: &str) -> Vec<(&str, &str)> {
     vec![
         (":method", "GET"),
@@ -72,13 +72,13 @@ fn request(stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, block(fields.iter().copied()))
 }
 
-/// What became of a connection.
+/// How a stream or its connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum End {
-    /// A header came on the stream.
+    /// The gateway sent HEADERS on the stream.
     Answered,
     Reset,
-    /// GOAWAY, or the end of the connection.
+    /// The gateway sent GOAWAY or closed the connection.
     SentAway,
 }
 
@@ -94,12 +94,12 @@ impl Frames {
         Self { client }
     }
 
-    /// Sends as much as is taken: the gateway may have closed already.
+    /// Sends bytes. Returns `false` if the gateway has closed the connection.
     fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.client.try_send(bytes).is_ok()
     }
 
-    /// Sends a request and waits for its answer, whatever else is said.
+    /// Sends a request and waits for its answer; ignores all other frames.
     fn is_answered(&mut self, stream: u32, fields: &[(&str, &str)]) -> bool {
         self.send(request(stream, fields))
             && loop {
@@ -111,7 +111,7 @@ impl Frames {
             }
     }
 
-    /// Reads a frame: its kind and its stream; none at the end of the connection.
+    /// Reads a frame. Returns its type and stream, or `None` at the end of the connection.
     fn next(&mut self) -> Option<(u8, u32)> {
         let head = self.client.try_exactly(9).ok()?;
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
@@ -119,7 +119,7 @@ impl Frames {
         Some((head[3], u32::from_be_bytes(head[5..9].try_into().unwrap())))
     }
 
-    /// Reads until something final is said of a stream.
+    /// Reads until the stream or the connection ends.
     fn end(&mut self, stream: u32) -> End {
         loop {
             match self.next() {
@@ -132,8 +132,8 @@ impl Frames {
     }
 }
 
-/// What is sent ends in one of the ways that may be, nothing reaches the origin, and the next honest
-/// request is served. Tells of all that fail at once.
+/// Asserts for each case that nothing reaches the origin and that the next honest request is served.
+/// Reports all failing cases at once.
 fn assert_refused(cases: Vec<(String, Vec<u8>)>) {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: []");
@@ -143,7 +143,7 @@ fn assert_refused(cases: Vec<(String, Vec<u8>)>) {
         let before = origin.bytes();
         let mut frames = Frames::open(&gateway);
         frames.send(&bytes);
-        // Whatever was let pass is followed by something that is not.
+        // DATA on stream 0 is a connection error, so that the gateway answers in any case.
         frames.send(frame(DATA, 0, 0, []));
         let end = frames.end(1);
         if origin.bytes() > before {
@@ -156,17 +156,17 @@ fn assert_refused(cases: Vec<(String, Vec<u8>)>) {
 }
 
 #[test]
-fn frames_by_hand_are_a_request_if_nothing_is_wrong_with_them() {
+fn well_formed_hand_made_frames_are_a_request() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: []");
     let token = tokens::valid();
     let mut frames = Frames::open(&gateway);
-    // An unknown kind of frame is ignored (RFC 9113 §5.5).
+    // Frames of unknown types are ignored (RFC 9113 §5.5).
     frames.send(frame(0xfa, 0xff, 0, b"what?"));
     frames.send(request(1, &fields(&token)));
     assert_eq!(frames.end(1), End::Answered);
     assert_eq!(origin.targets(), ["/attack"]);
-    // In pieces, with padding and a priority.
+    // The head is sent in several frames, with padding and a priority.
     let block = block(fields(&token));
     let (head, tail) = block.split_at(20);
     let padded = [&[3], &[0, 0, 0, 0, 9][..], head, &[0; 3]].concat();
@@ -177,7 +177,7 @@ fn frames_by_hand_are_a_request_if_nothing_is_wrong_with_them() {
 }
 
 #[test]
-fn fields_that_no_request_has_are_refused() {
+fn fields_that_are_illegal_in_http_2_are_refused() {
     let token = tokens::valid();
     let without =
         |name: &str| -> Vec<_> { fields(&token).into_iter().filter(|(other, _)| *other != name).collect() };
@@ -309,7 +309,7 @@ fn frames_that_break_the_rules_are_refused() {
 }
 
 #[test]
-fn a_body_that_is_not_as_long_as_it_says_never_arrives_whole() {
+fn a_body_that_contradicts_its_content_length_never_completes_at_the_origin() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: []");
     let token = tokens::valid();
@@ -334,12 +334,12 @@ fn a_body_that_is_not_as_long_as_it_says_never_arrives_whole() {
     }
 }
 
-/// Nothing that is sent makes the gateway grow by more than this.
+/// Limit for the growth of the gateway's memory.
 const GROWTH: u64 = 32 * 1024 * 1024;
 
-/// Sends a flood, in portions, until it has been sent or the gateway has had enough; honest requests
-/// are served beside it, and the gateway does not grow.
-fn assert_bears(
+/// Sends a flood in portions, until its end or until the gateway closes the connection. Asserts that
+/// honest requests are served meanwhile and that the gateway's memory does not grow.
+fn assert_withstands(
     what: &str,
     gateway: &Gateway,
     origin: &Origin,
@@ -363,7 +363,7 @@ fn assert_bears(
 }
 
 #[test]
-fn floods_of_frames_are_borne() {
+fn floods_of_frames_do_not_stop_honest_requests() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: []");
     let token = tokens::valid();
@@ -380,16 +380,16 @@ fn floods_of_frames_are_borne() {
         ("empty data", &open, frame(DATA, 0, 1, [])),
         ("unknown frames", &Vec::new(), frame(0xfa, 0, 0, [0; 100])),
     ] {
-        assert_bears(what, &gateway, &origin, start, &piece.repeat(1000), 64);
+        assert_withstands(what, &gateway, &origin, start, &piece.repeat(1000), 64);
     }
 }
 
 #[test]
-fn a_header_that_unfolds_to_many_times_its_size_is_not_unfolded() {
+fn a_compressed_head_is_not_expanded_beyond_its_limit() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: []");
     let token = tokens::valid();
-    // A field of 4000 bytes goes into the table once, and is then named by one byte each time.
+    // A field of 4000 bytes is put into the table once and then referenced by one byte each time.
     let mut bomb = block(fields(&token));
     bomb.extend([0x40, 1, b'x']);
     length(4000, &mut bomb);
@@ -422,7 +422,7 @@ fn streams_beyond_the_cap_are_refused_and_the_others_answered() {
     for number in 0..101 {
         frames.send(request(number * 2 + 1, &fields(&token)));
     }
-    assert_eq!(frames.end(201), End::Reset, "the hundred and first");
+    assert_eq!(frames.end(201), End::Reset, "stream 101");
     origin.wait_until("a hundred", |record| record.requests.len() == 100);
     gateway.assert_serves(&origin);
     gate.open();
@@ -430,7 +430,7 @@ fn streams_beyond_the_cap_are_refused_and_the_others_answered() {
 }
 
 #[test]
-fn windows_of_nothing_hold_nothing_for_long() {
+fn streams_with_an_empty_window_time_out() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [], time: { write: 1s, idle: 2s }");
     let token = tokens::valid();
@@ -447,12 +447,12 @@ fn windows_of_nothing_hold_nothing_for_long() {
 }
 
 #[test]
-fn who_does_not_take_note_of_the_end_is_cut_off() {
+fn a_client_that_ignores_goaway_is_disconnected() {
     let origin = Origin::new();
     let limits = "rate: [], connections: { requests: 5 }, time: { header: 1s }";
     let gateway = limited(&origin, limits);
     let token = tokens::valid();
-    // A client by hand: it never answers a PING, so that no GOAWAY is the last.
+    // This client does not answer PING, so that the gateway cannot finish its graceful shutdown.
     let mut frames = Frames::open(&gateway);
     let start = Instant::now();
     let long = Duration::from_secs(10);
@@ -464,7 +464,7 @@ fn who_does_not_take_note_of_the_end_is_cut_off() {
 }
 
 #[test]
-fn a_grpc_call_that_is_none_is_refused_like_any_other() {
+fn a_malformed_grpc_call_is_refused_like_any_other_request() {
     let origin = Origin::new();
     let gateway = configured(&origin, "");
     let mut client = Http2Client::connect(gateway.address());

@@ -1,18 +1,18 @@
-//! What is tried against the gateway, by kind. "Refused" means a 4xx and not one byte at the origin,
-//! and the next honest request is served.
+//! Attacks on the gateway, by kind. "Refused" means that the answer is 4xx, that not one byte reaches
+//! the origin, and that the next honest request is served.
 //!
 //! | kind | where |
 //! |---|---|
 //! | upgrades, smuggling, paths, forged fields, methods, hosts | `http` |
-//! | the same by frames of HTTP/2, and what only frames can do | `frames` |
-//! | slow senders, slow readers, silence | `slowness` |
-//! | too much of anything | `sizes` |
-//! | floods: by address, device, token; of connections; of failures | `rates`, `connections`, `offenders` |
+//! | the same in HTTP/2 frames, and attacks that need frames | `frames` |
+//! | slow senders, slow readers, silent clients | `slowness` |
+//! | heads, fields, targets, tokens and bodies that are too large | `sizes` |
+//! | floods of requests, connections and failures | `rates`, `connections`, `offenders` |
 //! | the token: algorithms, claims, segments, payloads, key ids, binding | `token` |
-//! | origins that answer oddly, late, or to nobody | `answers` |
+//! | origins with malformed, late or unsolicited answers | `answers` |
 //!
-//! Origins that fail are in `origin_failures` and `origins`, broken reloads and successors in
-//! `lifecycle`, what logs hold in `secrecy`.
+//! Failing origins are tested in `gateway::origin_failures` and `gateway::origins`, broken reloads and
+//! successors in `lifecycle`, the content of logs in `secrecy`.
 
 mod answers;
 mod connections;
@@ -27,13 +27,13 @@ mod token;
 
 use crate::harness::{Gateway, Message, Origin, Setup, config_before, get, tokens};
 
-/// A gateway that takes this machine for one of the world's, with these limits. Its listener speaks
-/// HTTP/2 as well.
+/// A gateway with these limits, which apply to the loopback addresses of the tests too. Its listener
+/// speaks HTTP/1 and HTTP/2 in clear text.
 fn limited(origin: &Origin, limits: &str) -> Gateway {
     configured(origin, &format!("limits: {{ allow: [], {limits} }}\n"))
 }
 
-/// The same with any configuration.
+/// A gateway with this configuration. Its listener speaks HTTP/1 and HTTP/2 in clear text.
 fn configured(origin: &Origin, rest: &str) -> Gateway {
     let listeners = "listeners: [ { address: \"127.0.0.1:0\", h2c: true } ]\n";
     let config = config_before(origin, &format!("{listeners}{rest}"));
@@ -44,12 +44,12 @@ fn hostile(target: &str) -> Message {
     Message::get(target).token(&tokens::wrongly_signed())
 }
 
-/// A token of this device.
+/// A valid token with this device id.
 fn device(id: &str) -> String {
     tokens::with_claims(serde_json::json!({ "exp": tokens::in_seconds(3600), "did": id }))
 }
 
-/// How often a limit of this kind has refused.
+/// How many requests or connections this limit has refused.
 fn refused(gateway: &Gateway, cause: &str) -> f64 {
     let labels = [("cause", cause), ("outcome", "refused")];
     gateway.metrics().sum("approov_gateway_limited_total", &labels)

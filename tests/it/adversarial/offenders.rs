@@ -1,4 +1,4 @@
-//! Addresses whose requests keep failing verification.
+//! Bans of addresses whose requests keep failing verification.
 
 use super::{configured, get, hostile, limited, refused};
 use crate::harness::{
@@ -8,7 +8,7 @@ use crate::lifecycle::reload::reload;
 
 const THREE: &str = "offenders: { failures: 3, within: 1h, ban: 1h, max_ban: 2h }";
 
-/// A connection from 127.0.0.`host` is reset before anything is read from it.
+/// Asserts that a connection from 127.0.0.`host` is closed without an answer.
 fn assert_banned(gateway: &Gateway, host: u8) {
     let before = refused(gateway, "banned_address");
     if let Ok(mut client) = gateway.try_connect_from(host) {
@@ -18,7 +18,7 @@ fn assert_banned(gateway: &Gateway, host: u8) {
     assert_eq!(refused(gateway, "banned_address"), before + 1.0);
 }
 
-/// A gateway that trusts this machine as its proxy; `more` says how that is told.
+/// A gateway that trusts 127.0.0.1 as a proxy. `more` configures how the proxy names the client.
 fn behind_proxy(origin: &Origin, more: &str) -> Gateway {
     let proxies = format!("trusted_proxies: {{ ranges: [127.0.0.1]{more} }}");
     let listeners = format!("listeners: [ {{ address: \"127.0.0.1:0\", {proxies} }} ]\n");
@@ -44,7 +44,7 @@ fn forgive(gateway: &Gateway, whom: &str) -> serde_json::Value {
 }
 
 #[test]
-fn who_keeps_failing_is_refused_at_the_connection_until_forgiven() {
+fn an_address_that_keeps_failing_is_banned_until_an_operator_lifts_the_ban() {
     let origin = Origin::new();
     let gateway = limited(&origin, THREE);
     let mut kept = gateway.connect_from(2);
@@ -53,14 +53,14 @@ fn who_keeps_failing_is_refused_at_the_connection_until_forgiven() {
     fail(&mut client, 3);
     client.assert_closed();
     assert_banned(&gateway, 2);
-    // What the address had open ends with its next request.
+    // Open connections of the address end with their next request.
     let answer = kept.ask(&get("/x"));
     assert_eq!((answer.status, answer.values("connection")), (429, vec!["close"]));
     assert!(
         answer.values("retry-after")[0].parse::<u32>().is_ok_and(|seconds| (3500..=3601).contains(&seconds))
     );
     kept.assert_closed();
-    // Nobody else is concerned.
+    // Other addresses are not affected.
     assert_eq!(gateway.connect_from(3).ask(&get("/x")).status, 200);
     gateway.assert_serves(&origin);
     assert_eq!(origin.count("/x"), 2);
@@ -84,7 +84,7 @@ fn who_keeps_failing_is_refused_at_the_connection_until_forgiven() {
 }
 
 #[test]
-fn failures_that_genuine_apps_have_too_ban_nobody() {
+fn failures_that_genuine_apps_have_too_do_not_ban() {
     let origin = Origin::new();
     let gateway = limited(&origin, THREE);
     let mut client = gateway.connect_from(2);
@@ -96,7 +96,7 @@ fn failures_that_genuine_apps_have_too_ban_nobody() {
     }
     assert_eq!(client.ask(&get("/x")).status, 200);
     assert_eq!(offenders(&gateway)["offenders"], serde_json::json!([]));
-    // Where they are to count, they do.
+    // These failures count if the configuration says so.
     let reasons = "offenders: { failures: 3, reasons: [missing_token], within: 1h, ban: 1h, max_ban: 2h }";
     let gateway = limited(&origin, reasons);
     let mut client = gateway.connect_from(2);
@@ -135,7 +135,7 @@ fn a_private_network_is_never_banned() {
 }
 
 #[test]
-fn the_page_of_offenders_takes_addresses_only() {
+fn the_offenders_page_accepts_addresses_only() {
     let origin = Origin::new();
     let gateway = limited(&origin, THREE);
     let ask = |method: &str, path: &str| {
@@ -152,7 +152,7 @@ fn the_page_of_offenders_takes_addresses_only() {
 }
 
 #[test]
-fn a_tampered_phone_among_honest_ones_bans_nobody() {
+fn one_tampered_phone_does_not_ban_honest_ones_at_the_same_address() {
     let origin = Origin::new();
     let gateway = limited(&origin, THREE);
     let mut client = gateway.connect_from(2);
@@ -166,7 +166,7 @@ fn a_tampered_phone_among_honest_ones_bans_nobody() {
 }
 
 #[test]
-fn an_allowed_range_is_never_banned_and_counts_for_no_limit() {
+fn an_allowed_range_is_never_banned_and_not_limited() {
     let origin = Origin::new();
     let limits =
         format!("limits: {{ allow: [127.0.0.2], {THREE}, rate: [ {{ by: address, rate: 1/h }} ] }}\n");
@@ -178,7 +178,7 @@ fn an_allowed_range_is_never_banned_and_counts_for_no_limit() {
 }
 
 #[test]
-fn what_is_only_observed_bans_nobody() {
+fn observed_failures_do_not_ban() {
     let origin = Origin::new();
     let gateway = configured(
         &origin,
@@ -190,7 +190,7 @@ fn what_is_only_observed_bans_nobody() {
 }
 
 #[test]
-fn behind_a_proxy_the_client_is_banned_and_the_proxy_never() {
+fn behind_a_proxy_the_client_is_banned_and_not_the_proxy() {
     let origin = Origin::new();
     let gateway = behind_proxy(&origin, "");
     let mut proxy = gateway.connect();
@@ -202,10 +202,10 @@ fn behind_a_proxy_the_client_is_banned_and_the_proxy_never() {
         let answer = proxy.ask(&from(get("/x"), "203.0.113.7"));
         assert_eq!(answer.status, 429, "the connection is the proxy's, and is kept");
     }
-    // What a client writes there itself stands before what the proxy adds.
+    // The client's own value stands before the value that the proxy adds.
     assert_eq!(proxy.ask(&from(get("/x"), "203.0.113.8, 203.0.113.7")).status, 429);
     assert_eq!(proxy.ask(&from(get("/x"), "203.0.113.7, 203.0.113.8")).status, 200);
-    // The proxy speaks for itself, or says nothing that is an address.
+    // Without a client address, or with an unusable one, the address is the proxy's.
     for _ in 0..5 {
         assert_eq!(proxy.ask(&hostile("/")).status, 401);
         assert_eq!(proxy.ask(&from(hostile("/"), "unknown")).status, 401);
@@ -215,7 +215,7 @@ fn behind_a_proxy_the_client_is_banned_and_the_proxy_never() {
 }
 
 #[test]
-fn a_banned_client_behind_a_proxy_header_has_no_connection() {
+fn a_banned_client_named_by_a_proxy_header_is_disconnected() {
     let origin = Origin::new();
     let gateway = behind_proxy(&origin, ", client_address: proxy-protocol");
     let connect = |client: &str| {
@@ -234,14 +234,14 @@ fn a_banned_client_behind_a_proxy_header_has_no_connection() {
 }
 
 #[test]
-fn a_banned_client_of_http_2_is_sent_away() {
+fn a_banned_http_2_client_is_disconnected() {
     let origin = Origin::new();
     let gateway = limited(&origin, THREE);
     let mut client = Http2Client::connect(gateway.address());
     let pending: Vec<_> = (0..3).map(|_| client.send(&hostile("/"))).collect();
     let statuses: Vec<_> = pending.into_iter().map(|pending| client.response(pending).status).collect();
     assert_eq!(statuses, [401; 3]);
-    // The next stream ends the connection.
+    // The gateway closes the connection at the next stream.
     let pending = client.send(&get("/x"));
     assert!(client.try_response(pending).is_err());
     client.wait_for_end().expect_err("sent away");
@@ -262,7 +262,7 @@ fn bans_end_and_survive_a_reload() {
         client.try_send(get("/x").bytes()).ok()?;
         client.try_response_to("GET").ok().filter(|answer| answer.status == 200).map(drop)
     });
-    // The second lasts twice as long, and is known to another configuration.
+    // The second ban lasts twice as long, and survives a reload.
     fail(&mut gateway.connect_from(2), 3);
     assert_banned(&gateway, 2);
     folder.write("gateway.yaml", config("rejection: { status: 403 }\n"));

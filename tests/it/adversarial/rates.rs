@@ -1,4 +1,4 @@
-//! Floods of requests: what one client, device or token does is not paid by another.
+//! Floods of requests: one client, device or token cannot use up the rate of another.
 
 use super::{configured, device, get, hostile, limited, refused};
 use crate::harness::{
@@ -6,12 +6,13 @@ use crate::harness::{
 };
 use crate::lifecycle::reload::reload;
 
-/// How the requests of a flood were answered: `ok` times 200, then `limited` times 429.
+/// Asserts that a flood gets `ok` answers with 200 and then `limited` answers with 429. Returns the
+/// last answer.
 fn assert_flood(ask: impl Fn() -> Response, ok: usize, limited: usize) -> Response {
     let answers: Vec<_> = (0..ok + limited).map(|_| ask()).collect();
     let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [vec![200; ok], vec![429; limited]].concat());
-    answers.into_iter().next_back().expect("there was at least one")
+    answers.into_iter().next_back().expect("at least one answer")
 }
 
 fn with(token: &str) -> Message {
@@ -19,7 +20,7 @@ fn with(token: &str) -> Message {
 }
 
 #[test]
-fn what_is_no_request_meets_the_limits_by_address() {
+fn malformed_requests_count_towards_the_limits_by_address() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: address, rate: 1/m, burst: 3 } ]");
     let answers = (0..5).map(|_| {
@@ -46,7 +47,7 @@ fn what_is_no_request_meets_the_limits_by_address() {
 }
 
 #[test]
-fn an_address_that_asks_too_often_is_told_so_and_nobody_else() {
+fn an_address_over_its_rate_gets_429_and_others_do_not() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: address, rate: 3/h } ]");
     let mut client = gateway.connect_from(2);
@@ -66,7 +67,7 @@ fn an_address_that_asks_too_often_is_told_so_and_nobody_else() {
         let seconds: u32 = answer.values("retry-after")[0].parse().expect("seconds");
         assert!((1100..=1200).contains(&seconds), "{seconds}");
     }
-    assert_eq!(gateway.connect_from(2).ask(&hostile("/x")).status, 429, "whatever its token");
+    assert_eq!(gateway.connect_from(2).ask(&hostile("/x")).status, 429, "with any token");
     assert_eq!(gateway.connect_from(3).ask(&get("/x")).status, 200);
     gateway.assert_serves(&origin);
     assert_eq!(origin.count("/x"), 4);
@@ -81,7 +82,7 @@ fn an_address_that_asks_too_often_is_told_so_and_nobody_else() {
 }
 
 #[test]
-fn ipv6_clients_are_told_apart_by_their_network() {
+fn ipv6_clients_are_distinguished_by_their_network() {
     let origin = Origin::new();
     let listeners = "listeners: [ { address: \"127.0.0.1:0\", trusted_proxies: { ranges: [127.0.0.1] } } ]\n";
     let limits = "limits: { ipv6_prefix: 64, rate: [ { by: address, rate: 1/h } ] }\n";
@@ -90,23 +91,23 @@ fn ipv6_clients_are_told_apart_by_their_network() {
     let ask = |client: &str| gateway.ask(&get("/x").field("X-Forwarded-For", client)).status;
     assert_eq!(ask("2001:db8:0:1::1"), 200);
     assert_eq!(ask("2001:db8:0:1:ffff::2"), 429, "the same network");
-    assert_eq!(ask("2001:db8:0:2::1"), 200, "another one");
+    assert_eq!(ask("2001:db8:0:2::1"), 200, "another network");
     assert_eq!(ask("192.0.2.1"), 200);
     assert_eq!(ask("::ffff:192.0.2.1"), 429, "the same address");
 }
 
 #[test]
-fn a_device_that_asks_too_often_leaves_the_others_served_and_strangers_cannot_use_it_up() {
+fn a_device_over_its_rate_does_not_affect_others_and_forged_tokens_do_not_count() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: device, rate: 2/h } ]");
     let (one, other) = (device("one"), device("two"));
-    // Not verified, so not that device.
+    // A forged token does not count for the device that it names.
     let forged = format!("{}x", &one[..one.len() - 1]);
     let unsigned: Vec<_> = (0..10).map(|_| gateway.ask(&with(&forged)).status).collect();
     assert_eq!(unsigned, [401; 10]);
     let answer = assert_flood(|| gateway.ask(&with(&one)), 2, 3);
     assert_eq!(answer.values("ratelimit-policy"), ["\"device\";q=2;w=3600"]);
-    // Another token of the same device is the same device.
+    // Another token of the same device counts for the same device.
     assert_eq!(gateway.ask(&with(&device("one"))).status, 429);
     assert_flood(|| gateway.ask(&with(&other)), 2, 1);
     assert_eq!((origin.requests().len(), refused(&gateway, "rate_device")), (4, 5.0));
@@ -115,7 +116,7 @@ fn a_device_that_asks_too_often_leaves_the_others_served_and_strangers_cannot_us
 }
 
 #[test]
-fn whoever_names_no_device_is_told_apart_by_the_token() {
+fn clients_without_a_device_id_are_distinguished_by_their_token() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: device, rate: 1/h } ]");
     let token = |ttl| tokens::with_claims(serde_json::json!({ "exp": tokens::in_seconds(ttl) }));
@@ -125,7 +126,7 @@ fn whoever_names_no_device_is_told_apart_by_the_token() {
 }
 
 #[test]
-fn a_token_is_counted_whatever_its_spelling() {
+fn a_token_with_surrounding_spaces_is_the_same_token() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: token, rate: 2/h } ]");
     let token = device("one");
@@ -135,7 +136,7 @@ fn a_token_is_counted_whatever_its_spelling() {
 }
 
 #[test]
-fn routes_origins_and_the_total_have_limits_of_their_own() {
+fn routes_origins_and_the_total_have_their_own_limits() {
     let origin = Origin::new();
     let gateway = configured(
         &origin,
@@ -150,16 +151,16 @@ fn routes_origins_and_the_total_have_limits_of_their_own() {
     assert_eq!(answer.values("ratelimit-policy"), ["\"login\";q=1;w=3600"]);
     let answer = assert_flood(|| ask("/x"), 5, 2);
     assert_eq!(answer.values("ratelimit-policy"), ["\"route\";q=5;w=3600"]);
-    // The origin has been asked by all routes together.
+    // The origin's limit counts the requests of all routes.
     let answer = assert_flood(|| gateway.ask(&Message::get("/open/x")), 1, 1);
     assert_eq!(answer.values("ratelimit-policy"), ["\"origin\";q=7;w=3600"]);
-    // And all of these have passed the total first.
+    // The total has counted all requests above.
     let last = ask("/y");
     assert_eq!((last.status, last.values("ratelimit-policy")), (429, vec!["\"total\";q=12;w=3600"]));
 }
 
 #[test]
-fn a_limit_that_observes_refuses_nobody_and_is_seen() {
+fn an_observing_limit_refuses_nothing_and_is_counted() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: address, rate: 1/h, observe: true } ]");
     let answer = assert_flood(|| gateway.ask(&get("/x")), 3, 0);
@@ -175,7 +176,7 @@ fn a_limit_that_observes_refuses_nobody_and_is_seen() {
 }
 
 #[test]
-fn clients_hear_what_is_left_where_that_is_wanted() {
+fn rate_fields_report_what_is_left_if_enabled() {
     let origin = Origin::new();
     let gateway = limited(
         &origin,
@@ -185,12 +186,12 @@ fn clients_hear_what_is_left_where_that_is_wanted() {
         let answer = gateway.ask(&with(&device("one")));
         (answer.status, answer.values("ratelimit")[0].split(";t=").next().map(str::to_owned))
     };
-    assert_eq!(left(), (200, Some("\"device\";r=2".into())), "the one of which least is left");
+    assert_eq!(left(), (200, Some("\"device\";r=2".into())), "the limit with the fewest requests left");
     assert_eq!(left(), (200, Some("\"device\";r=1".into())));
 }
 
 #[test]
-fn a_reload_fills_no_bucket() {
+fn a_reload_does_not_refill_a_bucket() {
     let (origin, folder) = (Origin::new(), Folder::new());
     let config = |rate: &str| folder.config(&origin, &format!("limits: {{ allow: [], rate: [ {rate} ] }}\n"));
     let address = "{ by: address, rate: 1/h }";
@@ -205,7 +206,7 @@ fn a_reload_fills_no_bucket() {
 }
 
 #[test]
-fn a_grpc_client_that_asks_too_often_is_told_in_its_own_words() {
+fn a_grpc_client_over_its_rate_gets_a_grpc_status() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: address, rate: 1/h } ]");
     let mut client = Http2Client::connect(gateway.address());
@@ -213,11 +214,11 @@ fn a_grpc_client_that_asks_too_often_is_told_in_its_own_words() {
     let call = Message::new("POST", "/posts.Posts/List").field("content-type", "application/grpc");
     let answer = client.ask(&call);
     assert_eq!((answer.status, answer.values("grpc-status")), (200, vec!["8"]), "RESOURCE_EXHAUSTED");
-    assert_eq!(client.ask(&get("/x")).status, 429, "and others in theirs");
+    assert_eq!(client.ask(&get("/x")).status, 429, "other requests get 429");
 }
 
 #[test]
-fn memory_stays_bounded_whatever_keys_arrive() {
+fn memory_does_not_grow_with_the_number_of_keys() {
     let origin = Origin::new();
     let gateway = limited(
         &origin,

@@ -1,11 +1,11 @@
-//! Threats 22 and 23: nothing that is logged holds a credential or breaks a line.
+//! Logs, metrics and error answers: no credentials, no broken lines, nothing about the inside.
 
 use crate::harness::tokens::{self, SECRET_BASE64};
 use crate::harness::{Gateway, Message, Origin, Setup, Then, eventually, gateway_before};
 
 const AUTHORIZATION: &str = "Bearer aSecretOfTheUser0123456789";
 
-/// An origin that fails in several ways, by target.
+/// An origin whose way of failing depends on the target.
 fn failing() -> Origin {
     Origin::troubled(|exchange| match exchange.request.target.as_str() {
         "/reset" => Ok(Then::Reset),
@@ -25,7 +25,7 @@ fn failing() -> Origin {
     })
 }
 
-/// Sends the bytes, whatever becomes of them.
+/// Sends the bytes and ignores the result.
 fn attack(gateway: &Gateway, bytes: &[u8]) {
     let mut client = gateway.connect();
     let _ = client.try_send(bytes);
@@ -33,7 +33,7 @@ fn attack(gateway: &Gateway, bytes: &[u8]) {
     client.read_to_end();
 }
 
-/// Requests, and what is none, that hold `token` in every place.
+/// Requests and malformed requests with `token` in every place.
 fn attacks(token: &str) -> Vec<Vec<u8>> {
     let credentials = format!("Approov-Token: {token}\r\nAuthorization: {AUTHORIZATION}\r\n");
     let mut attacks: Vec<String> = ["/honest", "/reset", "/garbage", "/echo", "/cut"]
@@ -77,14 +77,14 @@ fn attacks(token: &str) -> Vec<Vec<u8>> {
     ] {
         attacks.push(format!("POST / HTTP/1.1\r\n{credentials}{lines}\r\n\r\n"));
     }
-    // Cut off in the middle.
+    // The request ends in the middle.
     attacks.push(format!("GET / HTTP/1.1\r\nHost: a\r\n{credentials}"));
     attacks.push(format!("POST / HTTP/1.1\r\nHost: a\r\n{credentials}Content-Length: 10\r\n\r\nhal"));
     attacks.into_iter().map(String::into_bytes).collect()
 }
 
 #[test]
-fn no_credential_is_logged_or_counted_at_the_most_talkative_level() {
+fn no_credential_is_in_logs_or_metrics_at_trace_level() {
     let origin = failing();
     let gateway = Setup::before(&origin)
         .env("RUST_LOG", "trace")
@@ -110,7 +110,7 @@ fn no_credential_is_logged_or_counted_at_the_most_talkative_level() {
     gateway.signal("TERM");
     gateway.wait_for_exit();
     let logs = String::from_utf8_lossy(&[gateway.stdout(), gateway.stderr()].concat()).into_owned();
-    assert!(logs.contains("\"approov.reason\":\"expired\""), "the attacks were logged at all");
+    assert!(logs.contains("\"approov.reason\":\"expired\""), "the attacks are in the log");
     let mut forbidden = vec![SECRET_BASE64, &SECRET_BASE64[..20], AUTHORIZATION, &AUTHORIZATION[7..]];
     for token in &tokens {
         let segments: Vec<&str> = token.trim_end_matches('!').split('.').collect();
@@ -128,7 +128,7 @@ fn no_credential_is_logged_or_counted_at_the_most_talkative_level() {
 }
 
 #[test]
-fn nothing_that_is_logged_breaks_a_line_or_moves_a_terminal() {
+fn logged_values_cannot_break_a_line_or_control_a_terminal() {
     let origin = failing();
     let gateway = Setup::before(&origin).env("RUST_LOG", "trace").start();
     let long = "x".repeat(50_000);
@@ -187,7 +187,7 @@ fn nothing_that_is_logged_breaks_a_line_or_moves_a_terminal() {
 }
 
 #[test]
-fn a_failing_request_tells_the_client_nothing_of_the_inside() {
+fn error_answers_reveal_nothing_about_the_inside() {
     let origin = failing();
     let gateway = gateway_before(&origin);
     let port = origin.port().to_string();
@@ -206,7 +206,7 @@ fn a_failing_request_tells_the_client_nothing_of_the_inside() {
         assert_eq!(response.status, 400, "{bytes:?}");
         assert!(matches!(response.text().as_str(), "" | "{}"), "{}", response.text());
     }
-    eventually("an entry for each failure", || {
+    eventually("a log entry for each failure", || {
         (gateway.entries().iter().filter(|entry| entry["http.response.status_code"] == 502).count() == 3)
             .then_some(())
     });
@@ -227,7 +227,7 @@ fn a_connect_gets_the_plain_answer_and_is_logged_and_counted() {
 }
 
 #[test]
-fn what_is_no_request_is_answered_alike_counted_and_logged_and_the_connection_ends() {
+fn malformed_requests_get_the_plain_answer_and_are_logged_and_counted() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let long = "x".repeat(70_000);
@@ -244,7 +244,7 @@ fn what_is_no_request_is_answered_alike_counted_and_logged_and_the_connection_en
     ];
     for (bytes, status) in &cases {
         let mut client = gateway.connect();
-        // The gateway may have answered and gone before it is all sent.
+        // The gateway may answer and close before everything is sent.
         let _ = client.try_send(bytes.clone());
         let response = if bytes.starts_with("HEAD") { client.head() } else { client.response() };
         assert_eq!(response.status, *status, "{}", &bytes[..20]);

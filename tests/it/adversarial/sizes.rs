@@ -1,4 +1,4 @@
-//! Too much of anything: header, fields, target, token, body.
+//! Size limits: head, fields, target, token, body.
 
 use super::{configured, get, limited, refused};
 use crate::harness::{Gateway, Http2Client, Message, Origin, Response, tokens};
@@ -6,7 +6,7 @@ use crate::harness::{Gateway, Http2Client, Message, Origin, Response, tokens};
 const SMALL: &str =
     "requests: { header_bytes: 4KiB, header_count: 20, target_bytes: 1KiB, body_bytes: 10000 }";
 
-/// Over both protocols, each on a connection of its own.
+/// Sends the request over HTTP/1 and over HTTP/2, each on a new connection.
 fn ask_both(gateway: &Gateway, message: &Message) -> [Response; 2] {
     [gateway.ask(message), Http2Client::connect(gateway.address()).ask(message)]
 }
@@ -16,7 +16,7 @@ fn statuses(answers: &[Response; 2]) -> [u16; 2] {
 }
 
 #[test]
-fn what_is_as_large_as_it_may_be_is_served_and_one_more_is_not() {
+fn requests_at_each_size_limit_are_served_and_larger_ones_refused() {
     let origin = Origin::new();
     let gateway = limited(&origin, SMALL);
     for (what, fits, exceeds, status, cause) in [
@@ -27,7 +27,7 @@ fn what_is_as_large_as_it_may_be_is_served_and_one_more_is_not() {
             414,
             "target_size",
         ),
-        // Host, or what stands for it, and the token are two.
+        // `Host` (`:authority` in HTTP/2) and the token count as two fields.
         ("fields", with_fields(18), with_fields(19), 431, "header_size"),
         ("declared body", post(10_000), post(10_001), 413, "body_size"),
     ] {
@@ -52,19 +52,19 @@ fn post(length: usize) -> Message {
 }
 
 #[test]
-fn a_header_that_is_too_long_as_a_whole_is_refused() {
+fn a_head_that_is_too_long_is_refused() {
     let origin = Origin::new();
     let gateway = limited(&origin, SMALL);
     let large = get("/x").field("x-large", &"x".repeat(5000));
     assert_eq!(gateway.ask(&large).status, 431);
-    // Over HTTP/2 the library that reads frames answers, since it must not keep what is too much.
+    // Over HTTP/2 the `h2` library refuses the head, before the gateway sees it.
     let mut client = Http2Client::connect(gateway.address());
     let pending = client.send(&large);
     match client.try_response(pending) {
         Ok(answer) => assert_eq!(answer.status, 431),
         Err(error) => assert!(error.is_reset() || error.is_go_away(), "{error}"),
     }
-    // A megabyte without a line end is not read to its end.
+    // A line of one megabyte is not read to its end.
     let mut client = gateway.connect();
     let _ = client.try_send([b"GET /".as_slice(), &vec![b'x'; 1 << 20]].concat());
     assert_eq!(client.response().status, 414);
@@ -76,7 +76,7 @@ fn a_header_that_is_too_long_as_a_whole_is_refused() {
 }
 
 #[test]
-fn a_token_of_64_kib_and_headers_of_a_megabyte_or_a_thousand_fields_are_refused_by_default() {
+fn large_tokens_and_heads_are_refused_by_default() {
     let origin = Origin::new();
     let gateway = crate::harness::gateway_before(&origin);
     for message in [
@@ -94,7 +94,7 @@ fn a_token_of_64_kib_and_headers_of_a_megabyte_or_a_thousand_fields_are_refused_
 }
 
 #[test]
-fn a_body_without_end_is_cut_off_and_never_arrives_whole() {
+fn an_endless_body_is_cut_off_and_never_completes_at_the_origin() {
     let origin = Origin::new();
     let gateway = limited(&origin, SMALL);
     let mut client = gateway.connect();
@@ -132,7 +132,7 @@ fn a_body_without_end_is_cut_off_and_never_arrives_whole() {
 }
 
 #[test]
-fn a_route_has_bodies_of_its_own_length() {
+fn a_route_has_its_own_body_limit() {
     let origin = Origin::new();
     let gateway = configured(
         &origin,
@@ -148,7 +148,7 @@ fn a_route_has_bodies_of_its_own_length() {
 }
 
 #[test]
-fn who_asks_before_sending_a_body_is_told_before() {
+fn a_client_that_expects_100_continue_is_refused_before_it_sends_a_large_body() {
     let origin = Origin::new();
     let gateway = limited(&origin, SMALL);
     let mut client = gateway.connect();

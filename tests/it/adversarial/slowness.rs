@@ -1,5 +1,5 @@
-//! Slow senders, slow readers, and those who say nothing. The waits are those of the gateway's time
-//! limits, set to the shortest there are.
+//! Slow senders, slow readers and silent clients. The tests wait for the gateway's time limits, which
+//! are set to their minimum.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use crate::harness::{
     Client, Folder, Gateway, Http2Client, Message, Origin, Setup, Then, config_before, eventually, tokens,
 };
 
-/// One second for everything.
+/// Limits of one second.
 const SHORT: &str =
     "requests: { body_rate: 1KiB }, time: { handshake: 1s, header: 1s, body: 1s, idle: 1s, write: 1s }";
 
-/// Sends `piece` every fiftieth of a second until there is an answer.
+/// Sends `piece` 50 times a second until there is an answer.
 fn drip(client: &mut Client, piece: &str) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) {
@@ -21,11 +21,11 @@ fn drip(client: &mut Client, piece: &str) {
             return;
         }
     }
-    panic!("it was let go on for ten seconds");
+    panic!("no answer after ten seconds of sending");
 }
 
 #[test]
-fn a_header_that_comes_byte_by_byte_is_not_waited_for() {
+fn a_head_that_arrives_byte_by_byte_times_out() {
     let origin = Origin::new();
     let gateway = limited(&origin, SHORT);
     for token in [tokens::valid(), tokens::wrongly_signed()] {
@@ -43,10 +43,10 @@ fn a_header_that_comes_byte_by_byte_is_not_waited_for() {
 }
 
 #[test]
-fn who_says_nothing_is_dropped_without_a_word() {
+fn silent_connections_are_closed_without_an_answer() {
     let origin = Origin::new();
     let gateway = limited(&origin, SHORT);
-    // Before a first request, between two, and in the middle of the preface of HTTP/2.
+    // Silent before the first request, after a request, and in the preface of HTTP/2.
     let mut silent = gateway.connect();
     let mut kept = gateway.connect();
     assert_eq!(kept.ask(&get("/x")).status, 200);
@@ -54,15 +54,15 @@ fn who_says_nothing_is_dropped_without_a_word() {
     preface.send("PRI * HTTP/2.0\r\n");
     silent.assert_closed();
     kept.assert_closed();
-    // What is none is a request of HTTP/1, and not a good one.
+    // An unfinished preface is read as a malformed HTTP/1 request.
     assert_eq!(preface.response().status, 400);
     let mut http2 = Http2Client::connect(gateway.address());
     assert_eq!(http2.ask(&get("/x")).status, 200);
-    http2.wait_for_end().expect("told to go, without an error");
+    http2.wait_for_end().expect("a GOAWAY without an error");
     gateway.assert_serves(&origin);
 }
 
-/// A POST whose body is announced and does not come.
+/// Sends the head of a POST with a Content-Length, and no body.
 fn upload(gateway: &Gateway, target: &str) -> Client {
     let mut client = gateway.connect();
     client.send(format!(
@@ -73,7 +73,7 @@ fn upload(gateway: &Gateway, target: &str) -> Client {
 }
 
 #[test]
-fn a_body_that_does_not_come_or_comes_byte_by_byte_is_not_waited_for() {
+fn a_body_that_arrives_too_slowly_times_out() {
     let origin = Origin::new();
     let gateway = limited(&origin, SHORT);
     let mut silent = upload(&gateway, "/silent");
@@ -83,7 +83,7 @@ fn a_body_that_does_not_come_or_comes_byte_by_byte_is_not_waited_for() {
     drip(&mut slow, "x");
     assert_eq!(slow.response().status, 408);
     slow.assert_closed();
-    // As long as it comes, it may take its time.
+    // A body that arrives steadily may take longer than the limit.
     let mut steady = gateway.connect();
     steady.send(format!(
         "POST /steady HTTP/1.1\r\nHost: a\r\nApproov-Token: {}\r\nContent-Length: 300000\r\n\r\n",
@@ -96,26 +96,26 @@ fn a_body_that_does_not_come_or_comes_byte_by_byte_is_not_waited_for() {
     }
     steady.send([b'x'; 10_000]);
     assert_eq!(steady.response().status, 200);
-    assert!(start.elapsed() > Duration::from_secs(2), "or it has shown nothing");
+    assert!(start.elapsed() > Duration::from_secs(2), "the upload must take longer than the limit");
     let whole: Vec<_> = origin
         .requests()
         .into_iter()
         .filter(|request| request.body.len() == 300_000)
         .map(|request| request.target)
         .collect();
-    assert_eq!(whole, ["/steady"], "no other arrived whole");
+    assert_eq!(whole, ["/steady"], "no other upload completed");
     gateway.wait_for_count("approov_gateway_limited_total", &[("cause", "body_time")], 2.0);
     gateway.assert_serves(&origin);
 }
 
 #[test]
-fn a_slow_body_over_http_2_ends_its_stream_alone() {
+fn a_slow_body_over_http_2_ends_only_its_stream() {
     let origin = Origin::new();
     let gateway = limited(&origin, &format!("rate: [], connections: {{ requests: 1000000 }}, {SHORT}"));
     let mut client = Http2Client::connect(gateway.address());
     let mut silent = client.begin(&Message::new("POST", "/silent").token(&tokens::valid()), false);
     client.send_body(&mut silent, b"begin", false);
-    // The connection is busy with others.
+    // Other streams of the connection are in use.
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(3) {
         assert_eq!(client.ask(&get("/other")).status, 200);
@@ -131,20 +131,20 @@ fn a_slow_body_over_http_2_ends_its_stream_alone() {
     assert_eq!(refused(&gateway, "body_time"), 1.0);
 }
 
-/// Answers with more than all buffers on the way can hold.
+/// An origin whose answers do not fit into the buffers between it and the client.
 fn endless() -> Origin {
     Origin::troubled(|exchange| {
         exchange.body()?;
         exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
         let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-        // Until the gateway hangs up.
+        // Ends when the gateway closes the connection.
         while exchange.send(&chunk).is_ok() {}
         Ok(Then::Close)
     })
 }
 
 #[test]
-fn a_reader_that_never_reads_holds_nothing_for_long() {
+fn a_client_that_never_reads_is_disconnected() {
     let origin = endless();
     let gateway = limited(&origin, SHORT);
     let mut client = gateway.connect();
@@ -152,7 +152,7 @@ fn a_reader_that_never_reads_holds_nothing_for_long() {
     let mut http2 = Http2Client::connect(gateway.address());
     let pending = http2.send(&get("/endless"));
     origin.wait_until("both", |record| record.requests.len() == 2);
-    origin.wait_until("the gateway's leaving", |record| record.ended >= 2);
+    origin.wait_until("the gateway to close", |record| record.ended >= 2);
     gateway.wait_for_count("approov_gateway_limited_total", &[("cause", "write_time")], 2.0);
     let entry = gateway.wait_for_entry(|entry| entry["approov.limit"] == "write_time");
     assert_eq!(entry["error.type"], "client_timeout");
@@ -161,7 +161,7 @@ fn a_reader_that_never_reads_holds_nothing_for_long() {
 }
 
 #[test]
-fn answers_without_a_body_that_nobody_takes_hold_nothing_for_long() {
+fn a_client_that_never_reads_answers_without_a_body_is_disconnected() {
     let origin = Origin::new();
     let gateway = limited(&origin, &format!("rate: [], connections: {{ requests: 1000000 }}, {SHORT}"));
     let valid = tokens::valid();
@@ -170,21 +170,21 @@ fn answers_without_a_body_that_nobody_takes_hold_nothing_for_long() {
         let message = Message::new("HEAD", "/unread");
         let bytes = token.map_or(message.clone(), |token| message.token(token)).bytes();
         let mut client = gateway.connect();
-        // Until neither side has room for more, and the gateway has given up.
+        // Ends when all buffers are full and the gateway has closed the connection.
         let flood = bytes.repeat(50);
         while client.try_send(&flood).is_ok() {}
         eventually(cause, || (refused(&gateway, "write_time") == before + 1.0).then_some(()));
     }
-    eventually("no request under way", || {
+    eventually("no request in progress", || {
         (gateway.metrics().sum("approov_gateway_requests_in_flight", &[]) == 0.0).then_some(())
     });
     gateway.assert_serves(&origin);
 }
 
 #[test]
-fn a_refusal_for_which_there_is_no_room_keeps_no_body_for_long() {
+fn a_refusal_that_the_client_does_not_read_times_out() {
     let origin = Origin::new();
-    // Only for this a client has as little as a second.
+    // Only the unread answer is limited to one second.
     let gateway = limited(&origin, "rate: []");
     let mut settings = h2::client::Builder::new();
     settings.initial_window_size(0);
@@ -205,7 +205,7 @@ fn a_refusal_for_which_there_is_no_room_keeps_no_body_for_long() {
 }
 
 #[test]
-fn a_call_of_grpc_may_pause() {
+fn a_grpc_call_may_pause() {
     let origin = Origin::new();
     let gateway = limited(&origin, SHORT);
     let mut client = Http2Client::connect(gateway.address());
@@ -215,7 +215,7 @@ fn a_call_of_grpc_may_pause() {
     for stream in [&mut accepted, &mut other] {
         client.send_body(stream, b"\0\0\0\0\0", false);
     }
-    // The other shows that the time is up.
+    // The error of the other stream shows that the time is up.
     client.try_response(other).expect_err("its body does not come");
     client.send_body(&mut accepted, b"\0\0\0\0\0", true);
     assert_eq!(client.try_response(accepted).expect("an answer").status, 200);
@@ -223,7 +223,7 @@ fn a_call_of_grpc_may_pause() {
 }
 
 #[test]
-fn a_handshake_that_does_not_come_is_not_waited_for() {
+fn a_tls_handshake_that_does_not_finish_times_out() {
     let origin = Origin::new();
     let folder = Folder::new();
     let certificate = folder.identity("own", &Identity::new(&Authority::new(), &["api.example.com"]));
@@ -244,7 +244,7 @@ fn a_handshake_that_does_not_come_is_not_waited_for() {
 }
 
 #[test]
-fn slow_clients_by_the_thousand_do_not_keep_honest_ones_from_being_served() {
+fn thousands_of_slow_clients_do_not_stop_honest_requests() {
     let origin = Origin::new();
     let gateway = limited(&origin, "connections: { per_address: 5000, rate: 100000/s }, rate: []");
     let mut slow = Vec::new();

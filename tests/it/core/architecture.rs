@@ -10,7 +10,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_decides_knows_no_network_no_environment_no_log_and_no_clock() {
+fn pure_rooms_use_no_network_environment_log_or_clock() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let forbidden =
         ["pingora", "tokio", "std::env", "std::net", "std::fs", "log::", "SystemTime", "Instant", "println"];

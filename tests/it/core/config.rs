@@ -74,7 +74,7 @@ fn lines(problems: &[Problem]) -> String {
 }
 
 #[test]
-fn bad_files_are_told_every_problem() {
+fn bad_files_report_every_problem() {
     let files = files("tests/config/bad");
     assert!(files.len() >= 12, "{files:?}");
     for file in files {
@@ -209,7 +209,7 @@ fn assert_limits(limits: &LimitSettings) {
 }
 
 #[test]
-fn the_limits_of_a_listener_that_anybody_can_reach_need_no_file() {
+fn a_public_listener_has_limits_without_a_file() {
     let limits = loaded(None, &[WITH_SECRET, WITH_DOMAIN]).limits;
     assert_eq!(limits, LimitSettings::default());
     let asked: Vec<_> = limits.rates.iter().map(|limit| limit.by).collect();
@@ -222,7 +222,7 @@ fn the_limits_of_a_listener_that_anybody_can_reach_need_no_file() {
 }
 
 #[test]
-fn limits_can_be_switched_off() {
+fn limits_can_be_disabled() {
     let text = "origins: { a: { domain: a.example } }\nlimits: { rate: [], offenders: off, allow: [] }\n";
     let limits = loaded(Some(&Folder::new().write("gateway.yaml", text)), &[WITH_SECRET]).limits;
     assert_eq!((limits.rates.len(), limits.offenders), (0, None));
@@ -230,7 +230,7 @@ fn limits_can_be_switched_off() {
 }
 
 #[test]
-fn a_list_with_many_bad_lines_tells_the_first() {
+fn a_list_with_many_bad_lines_reports_the_first_ones() {
     let folder = Folder::new();
     folder.write("list", "192.0.2.1\n".to_owned() + &"x\n".repeat(1000));
     let text = "origins: { a: { domain: a.example } }\nlimits: { deny_files: [list] }\n";
@@ -352,7 +352,7 @@ fn the_environment_overrides_the_file() {
 }
 
 #[test]
-fn a_variable_that_replaces_listeners_with_tls_is_told() {
+fn a_variable_that_replaces_listeners_with_tls_is_reported() {
     let tls = "tls: { certificates: [ { certificate_file: own.pem, private_key_file: own.key } ] }";
     let text = format!("listeners: [ {{ address: \"127.0.0.1:8443\", {tls} }} ]\n");
     let folder = Folder::new();
@@ -379,7 +379,7 @@ fn the_file_is_named_by_argument_or_by_variable() {
 }
 
 #[test]
-fn both_words_for_binding_mean_binding_and_no_other_starts() {
+fn both_names_of_the_binding_strategy_are_accepted_and_no_others() {
     for word in ["token-binding", "token-with-binding"] {
         let settings = loaded(None, &[WITH_SECRET, WITH_DOMAIN, ("APPROOV_VERIFICATION_STRATEGY", word)]);
         assert_eq!(settings.routes.routes()[0].strategy, Strategy::TokenBinding, "{word}");
@@ -390,7 +390,7 @@ fn both_words_for_binding_mean_binding_and_no_other_starts() {
 }
 
 #[test]
-fn the_token_header_cannot_be_the_header_it_is_bound_to() {
+fn the_token_header_cannot_be_a_bound_header() {
     let authorization = ("APPROOV_TOKEN_HEADER_NAME", "Authorization");
     loaded(None, &[WITH_SECRET, WITH_DOMAIN, authorization]);
     let bound = ("APPROOV_VERIFICATION_STRATEGY", "token-binding");
@@ -414,7 +414,7 @@ fn keys(folder: &Folder) -> PathBuf {
 }
 
 #[test]
-fn keys_come_from_files_beside_the_configuration() {
+fn relative_key_files_are_found_next_to_the_configuration() {
     let folder = Folder::new();
     let file = keys(&folder);
     let settings = loaded(Some(&file), &[]);
@@ -435,7 +435,7 @@ fn the_secret_of_the_environment_replaces_all_keys() {
 }
 
 #[test]
-fn a_secret_file_serves_as_the_variable_does() {
+fn a_secret_file_works_like_the_variable() {
     let folder = Folder::new();
     let secret = folder.write("secret", format!("\n {SECRET} \r\n"));
     let path = secret.to_str().expect("a path that is text");
@@ -455,7 +455,7 @@ fn a_secret_file_serves_as_the_variable_does() {
 
 #[cfg(unix)]
 #[test]
-fn warns_of_secrets_that_everybody_can_read() {
+fn warns_about_secrets_that_other_users_can_read() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new();
     let secret = folder.write("secret", SECRET);
@@ -477,7 +477,7 @@ fn warns_of_secrets_that_everybody_can_read() {
 }
 
 #[test]
-fn commands_that_need_no_origin_ask_for_none() {
+fn commands_that_need_no_origin_do_not_require_one() {
     let secret = environment(&[WITH_SECRET]);
     assert_eq!(load_secrets(None, &secret).expect("a secret").len(), 1);
     assert_eq!(load_approov(None, &secret).expect("a verifier").verifier.keys().len(), 1);
@@ -521,7 +521,7 @@ fn settings_and_problems_never_show_a_secret() {
 }
 
 #[test]
-fn the_sample_files_load_as_they_stand_with_a_secret() {
+fn the_sample_files_load_with_a_secret() {
     for file in ["conf/gateway.yaml", "conf/minimal.yaml"] {
         let settings = loaded(Some(Path::new(file)), &[WITH_SECRET]);
         assert_eq!(lines(&settings.warnings), "", "{file}");
@@ -532,7 +532,7 @@ fn the_sample_files_load_as_they_stand_with_a_secret() {
 
 /// serde_yaml as a judge of its own: the files are YAML, and say the same to it.
 #[test]
-fn the_sample_files_are_yaml_to_others_too() {
+fn the_sample_files_are_yaml_for_another_parser() {
     let keys = |file: &str| -> Vec<String> {
         let text = fs::read_to_string(file).expect(file);
         let value: serde_yaml::Mapping = serde_yaml::from_str(&text).expect(file);
@@ -635,7 +635,7 @@ fn every_key_of_the_samples_origin_can_be_uncommented() {
 }
 
 #[test]
-fn files_of_an_origin_that_do_not_fit_are_told_so() {
+fn unusable_files_of_an_origin_are_reported() {
     let folder = Folder::new();
     origin_files(&folder);
     let other = rcgen::KeyPair::generate().expect("a key");
@@ -690,7 +690,7 @@ fn files_of_an_origin_that_do_not_fit_are_told_so() {
 }
 
 #[test]
-fn where_every_origin_has_keys_of_its_own_no_others_are_needed() {
+fn no_general_key_is_needed_if_every_origin_has_keys() {
     let folder = Folder::new();
     origin_files(&folder);
     let own = "approov: { keys: [ { secret_base64_file: shop-secret } ] }";
@@ -729,7 +729,7 @@ fn the_listeners_of_the_sample_can_be_uncommented() {
 }
 
 #[test]
-fn a_file_that_is_no_text_is_told_so() {
+fn a_file_that_is_not_text_is_reported() {
     let folder = Folder::new();
     let file = folder.write("latin1.yaml", b"log: {}\n# caf\xe9\n");
     assert!(refused(Some(&file), &[]).contains("latin1.yaml:2: this line is not UTF-8"));
@@ -739,7 +739,7 @@ fn a_file_that_is_no_text_is_told_so() {
 }
 
 #[test]
-fn ten_thousand_routes_load_and_are_told_what_never_matches() {
+fn ten_thousand_routes_load_and_routes_that_never_match_are_reported() {
     let folder = Folder::new();
     let mut text = String::from("routes:\n");
     for number in 0..10_000 {

@@ -19,7 +19,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_kept_input_keeps_its_promise() {
+fn every_corpus_input_satisfies_its_property() {
     for (name, holds) in PROPERTIES {
         let inputs = entries(&corpus().join(name));
         assert!(inputs.len() >= 10, "{name} has {} inputs", inputs.len());

@@ -51,7 +51,7 @@ fn packages() -> BTreeSet<Package> {
 }
 
 #[test]
-fn every_licence_is_one_of_those_allowed() {
+fn every_licence_is_allowed() {
     let policy = policy();
     let allowed: Vec<Licensee> = texts(&policy["licenses"]["allow"], |name| name)
         .into_iter()
@@ -66,7 +66,7 @@ fn every_licence_is_one_of_those_allowed() {
 }
 
 #[test]
-fn each_package_comes_in_one_version_unless_it_is_known_why_not() {
+fn each_package_has_one_version_unless_listed() {
     let policy = policy();
     let known = texts(&policy["bans"]["skip"], |skip| &skip["crate"]);
     let banned = texts(&policy["bans"]["deny"], |ban| &ban["crate"]);
@@ -86,7 +86,7 @@ fn each_package_comes_in_one_version_unless_it_is_known_why_not() {
 }
 
 #[test]
-fn everything_comes_from_the_registry_with_a_checksum_or_stands_here() {
+fn every_package_comes_from_the_registry_with_a_checksum_or_from_this_repository() {
     const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
     let lock: Value = toml("Cargo.lock");
     let packages = lock["package"].as_array().unwrap();
@@ -102,7 +102,7 @@ fn everything_comes_from_the_registry_with_a_checksum_or_stands_here() {
 }
 
 #[test]
-fn our_own_code_can_have_no_unsafe_block() {
+fn our_own_code_forbids_unsafe() {
     for manifest in ["Cargo.toml", "tools/bench/Cargo.toml", ".cargo/libz-ng-sys/Cargo.toml"] {
         let manifest: Value = toml(manifest);
         assert_eq!(manifest["lints"]["rust"]["unsafe_code"], "forbid");

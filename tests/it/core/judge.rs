@@ -178,7 +178,7 @@ proptest! {
     }
 
     #[test]
-    fn another_familys_key_never_verifies(
+    fn a_key_of_another_algorithm_never_verifies(
         signer in prop::sample::select(algorithms()),
         reader in prop::sample::select(algorithms()),
         renamed in any::<bool>(),
@@ -242,7 +242,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 8000, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_changed_token_is_never_accepted_against_the_judge(mutations in vec(mutation(), 1..4)) {
+    fn a_changed_token_is_never_accepted_if_the_judge_refuses_it(mutations in vec(mutation(), 1..4)) {
         let good = plain(CLAIMS).into_bytes();
         prop_assert!(we_accept(&verifier(), &good));
         let mut bytes = good.clone();
@@ -257,7 +257,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_payload_well_signed_is_never_accepted_against_the_judge(
+    fn a_changed_payload_with_a_good_signature_is_never_accepted_if_the_judge_refuses_it(
         mutations in vec(mutation(), 1..4),
     ) {
         let mut payload = CLAIMS.as_bytes().to_vec();

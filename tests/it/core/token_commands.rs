@@ -23,7 +23,7 @@ fn payload(token: &str) -> Value {
 }
 
 #[test]
-fn minted_tokens_meet_the_verdict_asked_for() {
+fn minted_tokens_get_the_requested_verdict() {
     let of = |kind| minted(&Request { kind, ..Request::default() });
     assert_eq!(judge(&verifier(), of(Kind::Valid)), Ok(()));
     assert_eq!(judge(&verifier(), of(Kind::Invalid)), Err(Rejection::BadSignature));
@@ -68,7 +68,7 @@ struct Line {
 }
 
 #[test]
-fn claims_and_key_id_are_as_asked() {
+fn claims_and_key_id_are_as_requested() {
     let claims = vec![("exp".into(), json!(5)), ("anno".into(), json!(["a"]))];
     let token = minted(&Request { claims, kid: Some("k\"1".into()), ..Request::default() });
     let claims = payload(&token);
@@ -104,7 +104,7 @@ fn command_line_is_checked() {
 }
 
 #[test]
-fn secret_problems_name_their_place_and_not_the_secret() {
+fn problems_with_a_secret_name_its_place_and_not_its_value() {
     for (name, text) in
         [("APPROOV_SECRET_BASE64", "c2hvcnQ="), ("APPROOV_SECRET_BASE64_FILE", "/nowhere/at/all")]
     {
@@ -117,7 +117,7 @@ fn secret_problems_name_their_place_and_not_the_secret() {
 }
 
 #[test]
-fn inspection_tells_everything_but_the_signature() {
+fn inspection_shows_everything_but_the_signature() {
     let token = minted(&Request { kid: Some("k1".into()), ..Request::default() });
     let signature = token.rsplit('.').next().expect("a signature");
     for text in [
@@ -169,7 +169,7 @@ fn inspection_gives_verdict_and_reason() {
 }
 
 #[test]
-fn inspection_cannot_steer_the_terminal() {
+fn inspected_tokens_cannot_control_the_terminal() {
     let nasty = "\u{1b}]0;title\u{7}\u{9b}31m\r\u{7f}\u{202e}\u{2028}\u{e0041}é";
     let payload = json!({ "exp": 1, "did": nasty, nasty: nasty }).to_string();
     let header = json!({ "alg": nasty, "kid": nasty }).to_string();

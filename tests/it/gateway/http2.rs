@@ -13,7 +13,7 @@ fn gateway_with_h2c(origin: &Origin) -> Gateway {
 }
 
 #[test]
-fn verifies_and_forwards_what_comes_over_http_2() {
+fn verifies_and_forwards_requests_over_http_2() {
     let origin = Origin::new();
     let gateway = gateway_with_h2c(&origin);
     let mut client = Http2Client::connect(gateway.address());
@@ -37,7 +37,7 @@ fn verifies_and_forwards_what_comes_over_http_2() {
 }
 
 #[test]
-fn refuses_over_http_2_alike_and_keeps_the_connection() {
+fn refusals_over_http_2_look_alike_and_keep_the_connection() {
     let origin = Origin::new();
     let gateway = gateway_with_h2c(&origin);
     let mut client = Http2Client::connect(gateway.address());
@@ -61,7 +61,7 @@ fn refuses_over_http_2_alike_and_keeps_the_connection() {
 }
 
 #[test]
-fn a_refused_grpc_call_is_told_so_in_its_own_words() {
+fn a_refused_grpc_call_gets_a_grpc_status() {
     let origin = Origin::new();
     let gateway = gateway_with_h2c(&origin);
     let mut client = Http2Client::connect(gateway.address());
@@ -79,7 +79,7 @@ fn a_refused_grpc_call_is_told_so_in_its_own_words() {
 }
 
 #[test]
-fn a_listener_in_clear_text_speaks_http_1_as_before() {
+fn an_h2c_listener_speaks_http_1_too() {
     let origin = Origin::new();
     let gateway = gateway_with_h2c(&origin);
     gateway.assert_serves(&origin);
@@ -96,7 +96,7 @@ fn a_listener_in_clear_text_speaks_http_1_as_before() {
 }
 
 #[test]
-fn http_2_is_no_request_where_it_is_not_configured() {
+fn http_2_is_refused_unless_configured() {
     let origin = Origin::new();
     let gateway = crate::harness::gateway_before(&origin);
     let mut client = Client::connect(gateway.address());
@@ -143,7 +143,7 @@ fn bodies_stream_both_ways() {
 }
 
 #[test]
-fn a_cookie_list_in_parts_reaches_the_origin_whole() {
+fn split_cookie_fields_are_joined_for_the_origin() {
     let origin = Origin::new();
     let gateway = gateway_with_h2c(&origin);
     let mut client = Http2Client::connect(gateway.address());
@@ -177,7 +177,7 @@ fn forged_and_ambiguous_requests_meet_the_same_defences() {
 }
 
 #[test]
-fn a_draining_gateway_says_so_and_answers_what_was_sent() {
+fn a_draining_gateway_sends_goaway_and_answers_open_streams() {
     let gate = std::sync::Arc::new(std::sync::Barrier::new(2));
     let at_origin = gate.clone();
     let origin = Origin::scripted(move |exchange| {
@@ -206,7 +206,7 @@ fn a_draining_gateway_says_so_and_answers_what_was_sent() {
 }
 
 #[test]
-fn a_request_that_its_client_cancels_is_cancelled_at_the_origin_and_logged_so() {
+fn a_request_that_the_client_cancels_is_cancelled_at_the_origin_and_logged() {
     let origin = Origin::scripted(|exchange| {
         exchange.body()?;
         exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nh")?;
@@ -222,7 +222,7 @@ fn a_request_that_its_client_cancels_is_cancelled_at_the_origin_and_logged_so() 
 }
 
 #[test]
-fn a_client_that_resets_what_it_has_just_asked_for_is_sent_away() {
+fn a_client_that_resets_streams_rapidly_is_disconnected() {
     let origin = Origin::new();
     let gateway = gateway_with_h2c(&origin);
     let mut client = Http2Client::connect(gateway.address());

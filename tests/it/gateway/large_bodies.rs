@@ -24,7 +24,7 @@ fn pattern(length: u64) -> Vec<u8> {
 }
 
 #[test]
-fn sixteen_mebibytes_come_and_go_unchanged() {
+fn sixteen_mebibytes_pass_unchanged_in_both_directions() {
     let body = pattern(16 * MIB);
     let download = body.clone();
     let origin = Origin::scripted(move |exchange| {
@@ -43,7 +43,7 @@ fn sixteen_mebibytes_come_and_go_unchanged() {
 }
 
 #[test]
-fn a_download_of_a_gibibyte_needs_little_memory() {
+fn a_download_of_one_gibibyte_needs_little_memory() {
     let origin = Origin::troubled(|exchange| {
         exchange.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 1024 * MIB))?;
         let piece = vec![b'x'; 4 * 1024 * 1024];
@@ -68,7 +68,7 @@ fn a_download_of_a_gibibyte_needs_little_memory() {
 }
 
 #[test]
-fn an_upload_of_a_gibibyte_needs_little_memory() {
+fn an_upload_of_one_gibibyte_needs_little_memory() {
     let origin = Origin::troubled(|exchange| {
         exchange.skip_body()?;
         exchange.answer("200 OK", "got it")
@@ -116,7 +116,7 @@ fn a_client_that_reads_slowly_slows_the_origin_down() {
 }
 
 #[test]
-fn a_client_that_leaves_during_a_download_ends_it_at_the_origin() {
+fn a_client_that_closes_during_a_download_ends_it_at_the_origin() {
     let origin = Origin::troubled(|exchange| {
         exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
         loop {
@@ -134,7 +134,7 @@ fn a_client_that_leaves_during_a_download_ends_it_at_the_origin() {
 }
 
 #[test]
-fn a_client_that_leaves_during_an_upload_never_makes_it_whole() {
+fn an_upload_that_the_client_aborts_never_completes_at_the_origin() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     for (number, (framing, body)) in

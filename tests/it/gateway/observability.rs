@@ -19,7 +19,7 @@ fn probes_answer_on_the_admin_listener_only() {
 }
 
 #[test]
-fn the_version_is_told_as_json() {
+fn the_version_is_json() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let response = gateway.admin("/version");
@@ -32,7 +32,7 @@ fn the_version_is_told_as_json() {
 }
 
 #[test]
-fn readiness_ends_when_draining_begins_and_requests_in_flight_finish() {
+fn readiness_ends_when_draining_begins_and_requests_in_progress_finish() {
     let (go_on, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     let origin = Origin::scripted(move |exchange| {
@@ -56,7 +56,7 @@ fn readiness_ends_when_draining_begins_and_requests_in_flight_finish() {
 }
 
 #[test]
-fn metrics_have_the_promised_names_and_labels_and_no_other() {
+fn metrics_have_the_documented_names_and_labels() {
     let origin = Origin::troubled(|_| Ok(crate::harness::Then::Reset));
     let gateway = gateway_before(&origin);
     gateway.assert_serves(&origin);
@@ -91,7 +91,7 @@ fn metrics_have_the_promised_names_and_labels_and_no_other() {
 }
 
 #[test]
-fn metrics_do_not_grow_with_what_clients_make_up() {
+fn metrics_do_not_grow_with_client_input() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let ask = |number: u32| {
@@ -108,7 +108,7 @@ fn metrics_do_not_grow_with_what_clients_make_up() {
 }
 
 #[test]
-fn an_accepted_request_is_logged_with_its_particulars() {
+fn an_accepted_request_is_logged_with_its_details() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let claims = json!({ "exp": in_seconds(60), "did": "ExampleApproovTokenDID==", "arc": "0123456789" });
@@ -177,7 +177,7 @@ fn malformed_requests_are_logged_too() {
 }
 
 #[test]
-fn the_access_log_can_be_switched_off() {
+fn the_access_log_can_be_disabled() {
     let origin = Origin::new();
     let gateway = Setup::bare().config(&config_before(&origin, "log: { access: off }\n")).start();
     gateway.assert_serves(&origin);

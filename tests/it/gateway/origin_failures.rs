@@ -77,7 +77,7 @@ fn a_reset_within_the_head_is_502() {
 }
 
 #[test]
-fn a_reset_within_the_body_is_not_a_clean_end() {
+fn a_reset_in_the_body_is_not_a_clean_end() {
     for head in ["Content-Length: 10\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
         for reset in [false, true] {
             let origin = Origin::troubled(move |exchange| {
@@ -112,7 +112,7 @@ fn silence_is_504_after_the_read_timeout() {
 }
 
 #[test]
-fn silence_within_the_head_is_504() {
+fn a_head_that_stops_is_504() {
     let origin = Origin::troubled(|exchange| {
         exchange.send("HTTP/1.1 200 OK\r\nContent-Le")?;
         exchange.wait_for_hangup()
@@ -123,7 +123,7 @@ fn silence_within_the_head_is_504() {
 }
 
 #[test]
-fn silence_within_the_body_is_not_a_clean_end() {
+fn a_body_that_stops_is_not_a_clean_end() {
     let origin = Origin::troubled(|exchange| {
         exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")?;
         exchange.wait_for_hangup()
@@ -137,7 +137,7 @@ fn silence_within_the_body_is_not_a_clean_end() {
 }
 
 #[test]
-fn a_slow_origin_that_keeps_talking_is_waited_for() {
+fn a_slow_origin_that_keeps_sending_does_not_time_out() {
     let origin = Origin::scripted(|exchange| {
         exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")?;
         for _ in 0..8 {
@@ -152,7 +152,7 @@ fn a_slow_origin_that_keeps_talking_is_waited_for() {
 }
 
 #[test]
-fn garbage_is_502() {
+fn an_answer_that_is_not_http_is_502() {
     let cases: [&[u8]; 7] = [
         b"garbage\r\n\r\n",
         b"\0\x01\x02\x03\xff\r\n\r\n",
@@ -175,7 +175,7 @@ fn garbage_is_502() {
 }
 
 #[test]
-fn an_answer_with_two_framings_never_splits_into_two() {
+fn an_answer_with_two_framings_is_never_read_as_two_answers() {
     let origin = Origin::troubled(sends(
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n\
           HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
@@ -193,7 +193,7 @@ fn an_answer_with_two_framings_never_splits_into_two() {
 }
 
 #[test]
-fn an_answer_behind_the_answer_is_never_given_to_the_next_request() {
+fn a_second_answer_does_not_reach_the_next_client() {
     let origin = Origin::troubled(|exchange| {
         exchange.send(
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
@@ -209,7 +209,7 @@ fn an_answer_behind_the_answer_is_never_given_to_the_next_request() {
 }
 
 #[test]
-fn a_body_where_none_belongs_is_never_given_to_the_next_request() {
+fn an_unexpected_body_does_not_reach_the_next_client() {
     let origin = Origin::troubled(|exchange| {
         let status = if exchange.request.method == "HEAD" { "200 OK" } else { &exchange.request.target[1..] };
         let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
@@ -228,7 +228,7 @@ fn a_body_where_none_belongs_is_never_given_to_the_next_request() {
 }
 
 #[test]
-fn an_unasked_101_opens_no_tunnel() {
+fn an_unrequested_101_opens_no_tunnel() {
     let origin = Origin::troubled(|exchange| {
         exchange.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")?;
         exchange.wait_for_hangup()
@@ -290,7 +290,7 @@ fn closes_first_connection() -> Origin {
 }
 
 #[test]
-fn a_kept_connection_that_the_origin_has_closed_is_not_noticed_by_the_client() {
+fn a_pooled_connection_that_the_origin_closed_costs_no_request() {
     let origin = closes_first_connection();
     let gateway = gateway_before(&origin);
     assert_eq!(gateway.ask(&get("/1")).text(), "hello");
@@ -312,7 +312,7 @@ fn hangs_up_on_the_second_request() -> Origin {
 }
 
 #[test]
-fn a_get_on_a_kept_connection_that_breaks_is_sent_again() {
+fn a_get_is_sent_again_if_a_pooled_connection_breaks() {
     let origin = hangs_up_on_the_second_request();
     let gateway = gateway_before(&origin);
     assert_eq!(gateway.ask(&get("/1")).text(), "hello");

@@ -32,7 +32,7 @@ fn forwards_path_and_query_byte_for_byte() {
 }
 
 #[test]
-fn forwards_every_method_as_it_is() {
+fn forwards_every_method_unchanged() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "M-SEARCH", "get"];
@@ -89,7 +89,7 @@ fn end_to_end_fields_pass_in_both_directions() {
 }
 
 #[test]
-fn a_piece_of_an_upload_arrives_before_the_next_is_sent() {
+fn uploads_are_streamed() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let head = |framing: &str| {
@@ -113,7 +113,7 @@ fn a_piece_of_an_upload_arrives_before_the_next_is_sent() {
 }
 
 #[test]
-fn a_piece_of_a_download_arrives_before_the_next_is_sent() {
+fn downloads_are_streamed() {
     let (go_on, wait) = mpsc::channel::<()>();
     let wait = Mutex::new(wait);
     let origin = Origin::scripted(move |exchange| {
@@ -153,7 +153,7 @@ fn a_chunked_body_with_extensions_and_trailers_arrives_as_the_same_body() {
 }
 
 #[test]
-fn a_response_with_trailers_comes_whole_and_the_connection_goes_on() {
+fn an_answer_with_trailers_is_complete_and_the_connection_stays_open() {
     let origin = Origin::troubled(|exchange| {
         exchange.send(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
@@ -171,7 +171,7 @@ fn a_response_with_trailers_comes_whole_and_the_connection_goes_on() {
 }
 
 #[test]
-fn answers_without_a_body_have_none_and_the_connection_goes_on() {
+fn answers_without_a_body_keep_the_connection_open() {
     let origin = Origin::troubled(|exchange| {
         let status = exchange.request.target.trim_start_matches('/').to_owned();
         let length = if exchange.request.method == "HEAD" { "Content-Length: 5\r\n" } else { "" };
@@ -194,7 +194,7 @@ fn answers_without_a_body_have_none_and_the_connection_goes_on() {
 }
 
 #[test]
-fn an_answer_that_ends_with_the_connection_ends_for_the_client_too() {
+fn an_answer_framed_by_the_end_of_the_connection_is_passed_on() {
     let origin = Origin::scripted(|exchange| {
         exchange.send("HTTP/1.1 200 OK\r\n\r\nuntil the end")?;
         Ok(Then::Close)
@@ -205,7 +205,7 @@ fn an_answer_that_ends_with_the_connection_ends_for_the_client_too() {
 }
 
 #[test]
-fn early_hints_come_before_the_answer() {
+fn early_hints_arrive_before_the_answer() {
     let origin = Origin::scripted(|exchange| {
         exchange.send("HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")?;
         exchange.answer("200 OK", "hello")
@@ -244,7 +244,7 @@ fn a_client_that_waits_for_100_continue_gets_it_before_it_sends_the_body() {
 }
 
 #[test]
-fn connections_are_kept_and_used_again_on_both_sides() {
+fn connections_are_reused_on_both_sides() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let mut client = gateway.connect();
@@ -260,7 +260,7 @@ fn connections_are_kept_and_used_again_on_both_sides() {
 }
 
 #[test]
-fn a_client_of_http_1_0_is_served_and_its_connection_closed() {
+fn an_http_1_0_client_is_served_and_its_connection_closed() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     for host in ["", "Host: a\r\n", "Connection: close\r\n"] {
@@ -274,7 +274,7 @@ fn a_client_of_http_1_0_is_served_and_its_connection_closed() {
 }
 
 #[test]
-fn a_client_of_http_1_0_gets_no_chunks() {
+fn an_http_1_0_client_gets_no_chunked_body() {
     let origin = Origin::scripted(|exchange| {
         exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")?;
         Ok(Then::KeepAlive)
@@ -288,7 +288,7 @@ fn a_client_of_http_1_0_gets_no_chunks() {
 }
 
 #[test]
-fn a_client_of_http_1_0_gets_no_interim_response() {
+fn an_http_1_0_client_gets_no_interim_answer() {
     let origin = Origin::scripted(|exchange| {
         assert!(!exchange.request.has("expect"));
         exchange.body()?;
@@ -309,7 +309,7 @@ fn a_client_of_http_1_0_gets_no_interim_response() {
 }
 
 #[test]
-fn an_answer_without_a_body_announces_none() {
+fn an_answer_without_a_body_has_no_framing_fields() {
     let origin = Origin::troubled(|exchange| {
         exchange.send(match exchange.request.target.as_str() {
             "/100" => {
@@ -336,7 +336,7 @@ fn an_answer_without_a_body_announces_none() {
 }
 
 #[test]
-fn a_websocket_becomes_a_tunnel_until_one_side_hangs_up() {
+fn a_websocket_is_a_tunnel_until_one_side_closes() {
     let origin = Origin::troubled(|exchange| {
         assert_eq!(exchange.request.values("upgrade"), ["websocket"]);
         exchange.switch_protocols()?;

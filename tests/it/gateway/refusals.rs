@@ -77,7 +77,7 @@ fn with_fields(message: Message, fields: &[(&str, String)]) -> Message {
 }
 
 #[test]
-fn every_rejection_gets_the_same_answer_and_is_counted_under_its_name() {
+fn every_rejection_gets_the_same_answer_and_is_counted_by_its_reason() {
     let origin = Origin::new();
     let gateway = demanding_gateway(&origin);
     let cases = cases();
@@ -105,7 +105,7 @@ fn every_rejection_gets_the_same_answer_and_is_counted_under_its_name() {
 }
 
 #[test]
-fn the_answer_does_not_depend_on_what_was_asked_for() {
+fn the_refusal_does_not_depend_on_the_target() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let first = gateway.ask(&Message::get("/")).undated();
@@ -140,7 +140,7 @@ fn a_refusal_keeps_the_connection() {
 }
 
 #[test]
-fn a_refused_client_that_asked_to_close_is_closed() {
+fn a_refused_client_that_asked_for_close_is_disconnected() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let mut client = gateway.connect();
@@ -168,7 +168,7 @@ fn the_refusal_of_a_head_request_has_no_body() {
 }
 
 #[test]
-fn a_large_body_is_not_waited_for() {
+fn a_refusal_does_not_wait_for_a_large_body() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     for framing in ["Content-Length: 100000000", "Transfer-Encoding: chunked"] {
@@ -199,7 +199,7 @@ fn a_client_that_sends_a_large_body_can_read_its_refusal() {
 }
 
 #[test]
-fn a_refused_client_is_never_told_to_continue() {
+fn a_refused_client_never_gets_100_continue() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let mut client = gateway.connect();
@@ -210,7 +210,7 @@ fn a_refused_client_is_never_told_to_continue() {
 }
 
 #[test]
-fn many_refusals_at_once_leave_room_for_honest_requests() {
+fn many_concurrent_refusals_do_not_stop_honest_requests() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let refused = || (0..50).filter(|_| gateway.ask(&Message::get("/")).status == 401).count();

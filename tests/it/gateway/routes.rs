@@ -24,7 +24,7 @@ fn assert_serves(gateway: &Gateway, origin: &Origin) {
 }
 
 #[test]
-fn an_open_route_forwards_without_a_token_and_with_a_bad_one() {
+fn an_open_route_forwards_without_a_valid_token() {
     let origin = Origin::new();
     let gateway = routed(&origin);
     assert_eq!(gateway.ask(&Message::get("/health")).text(), "hello");
@@ -36,7 +36,7 @@ fn an_open_route_forwards_without_a_token_and_with_a_bad_one() {
 }
 
 #[test]
-fn a_denied_route_refuses_even_a_good_token() {
+fn a_denied_route_refuses_even_a_valid_token() {
     let origin = Origin::new();
     let gateway = routed(&origin);
     for message in [Message::get("/admin/"), Message::get("/admin/x").token(&tokens::valid())] {
@@ -49,7 +49,7 @@ fn a_denied_route_refuses_even_a_good_token() {
 }
 
 #[test]
-fn a_protected_route_asks_for_a_token() {
+fn a_protected_route_requires_a_token() {
     let origin = Origin::new();
     let gateway = routed(&origin);
     assert_eq!(gateway.ask(&Message::get("/v1/x")).status, 401);
@@ -72,7 +72,7 @@ fn a_route_has_its_own_strategy() {
 }
 
 #[test]
-fn an_observed_route_forwards_everything_and_counts_what_it_would_have_refused() {
+fn an_observed_route_forwards_everything_and_counts_the_verdicts() {
     let origin = Origin::new();
     let gateway = routed(&origin);
     let cases = [
@@ -91,7 +91,7 @@ fn an_observed_route_forwards_everything_and_counts_what_it_would_have_refused()
 }
 
 #[test]
-fn without_a_route_the_request_is_never_forwarded() {
+fn a_request_without_a_route_is_never_forwarded() {
     let origin = Origin::new();
     let gateway = routed(&origin);
     let cases = [
@@ -118,7 +118,7 @@ fn without_a_route_the_request_is_never_forwarded() {
 }
 
 #[test]
-fn methods_hosts_and_kinds_of_path_decide() {
+fn methods_hosts_and_path_patterns_select_the_route() {
     let origin = Origin::new();
     let gateway = routed(&origin);
     let cases = [
@@ -138,7 +138,7 @@ fn methods_hosts_and_kinds_of_path_decide() {
 }
 
 #[test]
-fn routes_lead_to_their_own_origins() {
+fn each_route_forwards_to_its_origin() {
     let (first, second) = (Origin::new(), Origin::new());
     let routes = "routes:\n  - { path: /second/, policy: protect, origin: second }\n  \
                   - { path: /, policy: protect, origin: api }\n";

@@ -52,7 +52,7 @@ fn bad_values_in_the_environment_are_refused_and_named() {
 }
 
 #[test]
-fn without_a_secret_or_an_api_nothing_starts_and_both_are_named_at_once() {
+fn a_start_without_secret_and_domain_names_both() {
     assert_refused(&Setup::bare().run_to_exit(), &["APPROOV_SECRET_BASE64", "API_DOMAIN"]);
     assert_refused(
         &Setup::bare().arguments(&["run"]).run_to_exit(),
@@ -71,7 +71,7 @@ fn a_secret_file_that_cannot_be_read_is_refused_and_named() {
 }
 
 #[test]
-fn faults_of_the_file_are_told_all_at_once_with_line_and_nearest_key() {
+fn all_problems_of_the_file_are_reported_with_line_and_nearest_key() {
     let origin = Origin::new();
     let config = config_before(
         &origin,
@@ -83,13 +83,13 @@ fn faults_of_the_file_are_told_all_at_once_with_line_and_nearest_key() {
 }
 
 #[test]
-fn a_file_that_is_no_yaml_is_refused_with_its_line() {
+fn a_file_that_is_not_yaml_is_refused_with_the_line() {
     let exit = Setup::bare().config("approov: {\n  keys: [\n").run_to_exit();
     assert_refused(&exit, &[".yaml:"]);
 }
 
 #[test]
-fn check_tells_whether_run_would_start() {
+fn check_reports_whether_run_would_start() {
     let origin = Origin::new();
     let good = Setup::before(&origin).arguments(&["check"]).run_to_exit();
     assert_eq!(good.status.code(), Some(0), "{}", good.stderr);
@@ -116,7 +116,7 @@ fn a_wrong_command_line_is_a_usage_error() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_exit_with_0() {
     for argument in ["--help", "--version"] {
         let exit = Setup::bare().arguments(&[argument]).run_to_exit();
         assert_eq!(exit.status.code(), Some(0));
@@ -125,7 +125,7 @@ fn help_and_version_are_no_errors() {
 }
 
 #[test]
-fn an_address_in_use_is_named() {
+fn a_listen_address_in_use_is_named() {
     let origin = Origin::new();
     let first = gateway_before(&origin);
     for (variable, taken) in
@@ -141,7 +141,7 @@ fn an_address_in_use_is_named() {
 }
 
 #[test]
-fn the_file_may_be_named_by_an_option_and_the_environment_overrides_it() {
+fn the_environment_overrides_the_file_named_by_the_option() {
     let (origin, other) = (Origin::new(), Origin::new());
     let config = format!("listeners: [ {{ address: nonsense }} ]\n{}", config_before(&other, ""));
     let exit = Setup::bare().config(&config).without("GATEWAY_LISTEN").run_to_exit();

@@ -8,7 +8,7 @@ fn ask(setup: Setup) -> u16 {
 }
 
 #[test]
-fn an_origin_with_a_good_certificate_is_asked_over_tls() {
+fn an_origin_with_a_valid_certificate_gets_requests_over_tls() {
     let authority = Authority::new();
     let origin = Origin::with_tls(authority.server_named("localhost"));
     let gateway = Setup::before(&origin).file("SSL_CERT_FILE", &authority.pem).start();

@@ -27,7 +27,7 @@ fn fault_1_the_token_is_removed_before_the_origin() {
 }
 
 #[test]
-fn the_token_is_forwarded_where_that_is_wanted() {
+fn the_token_is_forwarded_if_configured() {
     let origin = Origin::new();
     let config = config_before(&origin, "").replace("approov:\n", "approov:\n  forward_token: true\n");
     let gateway = Setup::bare().config(&config).start();
@@ -61,7 +61,7 @@ fn fault_2_a_token_without_a_usable_expiry_does_not_pass() {
 }
 
 #[test]
-fn fault_3_nothing_in_the_token_header_makes_an_error_page() {
+fn fault_3_no_value_of_the_token_header_causes_a_server_error() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let valid = tokens::valid();
@@ -91,7 +91,7 @@ fn fault_3_nothing_in_the_token_header_makes_an_error_page() {
 }
 
 #[test]
-fn fault_4_secrets_of_any_bytes_in_any_base64_work() {
+fn fault_4_secrets_with_any_bytes_in_any_base64_form_work() {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
     let mut secret: Vec<u8> = (0..=255).rev().collect();
@@ -120,7 +120,7 @@ fn fault_4_secrets_of_any_bytes_in_any_base64_work() {
 }
 
 #[test]
-fn fault_5_both_names_of_the_binding_strategy_switch_it_on() {
+fn fault_5_both_names_of_the_binding_strategy_enable_it() {
     let origin = Origin::new();
     let bound = tokens::bound_to("Bearer abc");
     for strategy in ["token-binding", "token-with-binding"] {
@@ -135,7 +135,7 @@ fn fault_5_both_names_of_the_binding_strategy_switch_it_on() {
 }
 
 #[test]
-fn fault_6_neither_scheme_nor_port_of_the_client_leak_to_the_origin() {
+fn fault_6_scheme_and_port_of_the_client_do_not_reach_the_origin() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     for host in ["gateway.test", "gateway.test:80", "gateway.test:443", "127.0.0.1:8443", "[::1]:9"] {
@@ -171,7 +171,7 @@ fn fault_7_an_unreachable_origin_is_neither_an_error_page_nor_401() {
 }
 
 #[test]
-fn fault_8_no_token_is_logged_and_no_address_echoes_the_headers() {
+fn fault_8_no_token_is_logged_and_no_path_returns_the_headers() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let token = tokens::valid();
@@ -185,7 +185,7 @@ fn fault_8_no_token_is_logged_and_no_address_echoes_the_headers() {
 }
 
 #[test]
-fn fault_9_a_second_secret_serves_during_rotation() {
+fn fault_9_a_second_secret_is_accepted_during_rotation() {
     let origin = Origin::new();
     let next: Vec<u8> = (100..164).collect();
     let second = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &next);
@@ -220,7 +220,7 @@ fn fault_9_there_are_routes_a_report_only_mode_and_metrics() {
 }
 
 #[test]
-fn the_official_workers_environment_works_as_it_is() {
+fn the_environment_of_the_official_worker_works_unchanged() {
     let origin = Origin::new();
     let gateway = Setup::bare()
         .env("APPROOV_SECRET_BASE64", tokens::SECRET_BASE64)
@@ -254,7 +254,7 @@ fn several_bound_headers_are_joined_in_order() {
 }
 
 #[test]
-fn the_older_workers_behaviour_is_configuration_alone() {
+fn the_behaviour_of_the_older_worker_can_be_configured() {
     let origin = Origin::new();
     let config = config_before(
         &origin,
@@ -276,7 +276,7 @@ fn the_older_workers_behaviour_is_configuration_alone() {
 }
 
 #[test]
-fn a_prefix_before_the_token_is_configuration() {
+fn a_token_prefix_can_be_configured() {
     let origin = Origin::new();
     let config = config_before(&origin, "").replace("approov:\n", "approov:\n  token_prefix: Bearer\n");
     let gateway = Setup::bare().config(&config).start();

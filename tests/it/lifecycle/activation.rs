@@ -25,7 +25,7 @@ fn listening() -> (TcpListener, String) {
 }
 
 #[test]
-fn a_passed_socket_is_used_where_its_address_is_configured() {
+fn a_passed_socket_is_used_if_its_address_is_configured() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let (socket, address) = listening();
     // Who connects before the start waits in the socket.
@@ -53,7 +53,7 @@ fn a_passed_socket_is_used_where_its_address_is_configured() {
 }
 
 #[test]
-fn a_passed_socket_that_nobody_configured_stops_the_start() {
+fn a_passed_socket_that_is_not_configured_stops_the_start() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let (socket, address) = listening();
     let exit = folder.setup_with(&origin, "127.0.0.1:0", socket).run_to_exit();
@@ -63,7 +63,7 @@ fn a_passed_socket_that_nobody_configured_stops_the_start() {
 }
 
 #[test]
-fn what_is_no_listening_socket_stops_the_start() {
+fn a_passed_descriptor_that_does_not_listen_stops_the_start() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let (socket, address) = listening();
     let connected = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
@@ -77,7 +77,7 @@ fn what_is_no_listening_socket_stops_the_start() {
 }
 
 #[test]
-fn sockets_for_another_process_are_left_alone() {
+fn sockets_for_another_process_are_ignored() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let (socket, _) = listening();
     let gateway = folder.setup_with(&origin, "127.0.0.1:0", socket).env("PID", "1").start();

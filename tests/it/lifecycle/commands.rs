@@ -64,7 +64,7 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn reload_says_that_the_configuration_was_taken() {
+fn reload_reports_that_the_configuration_was_loaded() {
     let running = Running::start();
     assert_eq!(running.gateway.ask(&get("/x")).status, 200);
     running.configure("routes: [ { path: /, policy: deny } ]\nrejection: { status: 403 }\n");
@@ -78,7 +78,7 @@ fn reload_says_that_the_configuration_was_taken() {
 }
 
 #[test]
-fn reload_sends_nothing_while_the_configuration_has_a_problem() {
+fn reload_sends_no_signal_if_the_configuration_has_a_problem() {
     let running = Running::start();
     running.configure("routes: [ { path: /, policy: denied } ]\n");
     let output = running.command(&["reload"]);

@@ -35,7 +35,7 @@ fn signal(pid: i32, signal: Signal) {
 }
 
 #[test]
-fn serves_reaps_and_ends_as_the_first_process_of_a_container() {
+fn serves_reaps_and_stops_as_process_1_of_a_container() {
     if !is_root() || !["unshare", "nsenter", "setpriv"].into_iter().all(has_program) {
         return;
     }

@@ -14,7 +14,7 @@ fn make_fifo(path: &Path) {
 }
 
 #[test]
-fn fifo_in_place_of_a_named_file_is_refused_and_reloading_goes_on() {
+fn a_fifo_in_place_of_a_named_file_is_refused_and_later_reloads_work() {
     let (folder, origin) = (Folder::new(), Origin::new());
     folder.write("secret", tokens::SECRET_BASE64);
     let secret = folder.path("secret");
@@ -44,7 +44,7 @@ fn fifo_in_place_of_a_named_file_is_refused_and_reloading_goes_on() {
 }
 
 #[test]
-fn fifo_in_place_of_the_configuration_file_is_refused_by_every_command() {
+fn a_fifo_in_place_of_the_configuration_file_is_refused_by_every_command() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let config = folder.config(&origin, "");
     let gateway = folder.start(&config);
@@ -63,7 +63,7 @@ fn fifo_in_place_of_the_configuration_file_is_refused_by_every_command() {
 }
 
 #[test]
-fn fifo_without_a_reader_as_access_log_is_refused() {
+fn a_fifo_without_a_reader_as_access_log_is_refused() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let gateway = folder.start(&folder.config(&origin, ""));
     make_fifo(&folder.path("log"));

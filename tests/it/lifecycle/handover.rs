@@ -63,7 +63,7 @@ fn a_successor_may_be_killed_at_any_moment_of_the_handover() {
 }
 
 #[test]
-fn a_successor_that_is_too_late_leaves_everything_to_the_old_one() {
+fn a_successor_that_is_too_late_leaves_the_old_process_serving() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let old = folder.start(&folder.config(&origin, ""));
     let mut late = folder.successor(&old, &origin);
@@ -82,7 +82,7 @@ fn a_successor_that_is_too_late_leaves_everything_to_the_old_one() {
 }
 
 #[test]
-fn a_successor_that_cannot_begin_is_never_noticed() {
+fn a_successor_that_cannot_start_does_not_disturb_the_old_process() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let old = folder.start(&folder.config(&origin, ""));
     let like = folder.config_like(&old, &origin, "");
@@ -115,7 +115,7 @@ fn a_successor_that_cannot_begin_is_never_noticed() {
 }
 
 #[test]
-fn the_end_of_the_old_one_in_the_middle_of_a_handover_takes_the_offer_back() {
+fn the_end_of_the_old_process_during_a_handover_withdraws_the_sockets() {
     let gate = Gate::default();
     let (folder, origin) = (Folder::new(), gated(&gate));
     let mut old = folder.start(&folder.config(&origin, ""));
@@ -141,7 +141,7 @@ fn is_connected(folder: &Folder) -> bool {
 }
 
 #[test]
-fn a_reload_that_takes_for_ever_holds_up_neither_requests_nor_the_end() {
+fn a_reload_that_hangs_delays_neither_requests_nor_the_stop() {
     let gate = Gate::default();
     let (folder, origin) = (Folder::new(), gated(&gate));
     let mut gateway = folder.start(&folder.config(&origin, ""));

@@ -18,7 +18,7 @@ fn health_of(gateway: &Gateway) -> (Option<i32>, String) {
 }
 
 #[test]
-fn health_is_0_while_requests_are_taken_and_1_while_draining_and_after() {
+fn health_exits_with_0_while_serving_and_1_while_draining_and_after() {
     let gate = Gate::default();
     let origin = gated(&gate);
     let mut gateway = gateway_before(&origin);

@@ -24,7 +24,7 @@ impl Folder {
 }
 
 #[test]
-fn a_log_that_is_moved_away_is_opened_again_and_no_line_is_lost() {
+fn a_moved_log_is_reopened_and_no_line_is_lost() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let mut gateway = folder.start(&folder.config_logging(&origin, "log"));
     let (address, is_over) = (gateway.address(), AtomicBool::new(false));
@@ -66,7 +66,7 @@ fn a_log_that_is_moved_away_is_opened_again_and_no_line_is_lost() {
 }
 
 #[test]
-fn a_log_that_cannot_be_opened_again_goes_on_where_it_was() {
+fn a_log_that_cannot_be_reopened_stays_in_the_old_file() {
     let (folder, origin) = (Folder::new(), Origin::new());
     fs::create_dir(folder.path("logs")).unwrap();
     let gateway = folder.start(&folder.config_logging(&origin, "logs/log"));
@@ -78,7 +78,7 @@ fn a_log_that_cannot_be_opened_again_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_log_is_opened_again_while_draining_too() {
+fn a_log_is_reopened_while_draining() {
     let gate = Gate::default();
     let (folder, origin) = (Folder::new(), gated(&gate));
     let mut gateway = folder.start(&folder.config_logging(&origin, "log"));
@@ -95,7 +95,7 @@ fn a_log_is_opened_again_while_draining_too() {
 }
 
 #[test]
-fn a_reload_moves_the_log_or_says_why_it_cannot() {
+fn a_reload_moves_the_log_or_reports_why_not() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let gateway = folder.start(&folder.config(&origin, ""));
     let ask = |target: &str| assert_eq!(gateway.ask(&get(target)).status, 200);

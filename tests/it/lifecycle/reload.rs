@@ -41,7 +41,7 @@ pub(super) fn fail_to_reload(gateway: &Gateway) -> Vec<String> {
 }
 
 #[test]
-fn keys_routes_and_rejection_change_under_an_open_connection() {
+fn a_reload_changes_keys_routes_and_rejection_for_open_connections() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let gateway = folder.start(&folder.config(&origin, "rejection: { status: 401 }\n"));
     assert_eq!(gateway.version()["config_generation"], 1);
@@ -68,7 +68,7 @@ fn keys_routes_and_rejection_change_under_an_open_connection() {
 }
 
 #[test]
-fn a_request_under_way_keeps_the_configuration_it_began_with() {
+fn a_request_keeps_the_configuration_it_began_with() {
     let gate = Gate::default();
     let (folder, origin, other) = (Folder::new(), gated(&gate), Origin::new());
     let gateway = folder.start(&folder.config(&origin, ""));
@@ -92,7 +92,7 @@ fn a_request_under_way_keeps_the_configuration_it_began_with() {
 }
 
 #[test]
-fn a_bad_file_changes_nothing_and_is_told_everywhere() {
+fn a_bad_file_changes_nothing_and_is_reported() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let config = folder.config(&origin, "");
     let gateway = folder.start(&config);
@@ -127,7 +127,7 @@ fn a_bad_file_changes_nothing_and_is_told_everywhere() {
 }
 
 #[test]
-fn the_file_of_a_secret_is_read_again() {
+fn a_reload_reads_secret_files_again() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let config = folder.config(&origin, "").replace(
         &format!("secret_base64: \"{}\"", tokens::SECRET_BASE64),
@@ -148,7 +148,7 @@ fn the_file_of_a_secret_is_read_again() {
 }
 
 #[test]
-fn what_cannot_change_is_told_by_name_and_the_rest_changes() {
+fn settings_that_cannot_change_are_named_and_the_rest_changes() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let config = folder.config(&origin, "");
     let gateway = folder.start(&config);
@@ -169,7 +169,7 @@ fn what_cannot_change_is_told_by_name_and_the_rest_changes() {
 }
 
 #[test]
-fn many_reloads_at_once_end_with_the_last_file() {
+fn many_concurrent_reloads_end_with_the_last_file() {
     let gate = Gate::default();
     let (folder, origin) = (Folder::new(), gated(&gate));
     let config = folder.config(&origin, "");

@@ -69,7 +69,7 @@ fn kind(gateway: &Gateway, client: &Arc<ClientConfig>) -> HandshakeKind {
 }
 
 #[test]
-fn a_session_from_before_an_upgrade_is_resumed_after_it() {
+fn a_tls_session_survives_an_upgrade() {
     let edge = Edge::new();
     let config = edge.config("");
     let clients = edge.clients();
@@ -96,7 +96,7 @@ fn a_session_from_before_an_upgrade_is_resumed_after_it() {
 }
 
 #[test]
-fn with_ticket_keys_of_a_file_an_upgrade_changes_nothing() {
+fn ticket_keys_from_a_file_survive_an_upgrade() {
     let edge = Edge::new();
     let mut bytes = [0; 80];
     aws_lc_rs::rand::fill(&mut bytes).unwrap();
@@ -123,7 +123,7 @@ fn with_ticket_keys_of_a_file_an_upgrade_changes_nothing() {
 }
 
 #[test]
-fn a_successor_that_asks_for_certificates_resumes_no_session_from_before() {
+fn a_successor_that_requires_certificates_resumes_no_earlier_session() {
     let edge = Edge::new();
     edge.folder.write("clients.pem", &Authority::named("clients").pem);
     let mut running = edge.folder.start(&edge.config(""));
@@ -139,7 +139,7 @@ fn a_successor_that_asks_for_certificates_resumes_no_session_from_before() {
 }
 
 #[test]
-fn a_predecessor_without_keys_to_hand_over_is_succeeded_all_the_same() {
+fn a_predecessor_without_ticket_keys_can_be_replaced() {
     let edge = Edge::new();
     let config = edge.config("");
     let mut old = edge.folder.start(&config);
@@ -176,7 +176,7 @@ fn a_predecessor_without_keys_to_hand_over_is_succeeded_all_the_same() {
 }
 
 #[test]
-fn the_keys_pass_to_the_successor_alone_and_into_no_log() {
+fn ticket_keys_go_to_the_successor_only_and_into_no_log() {
     let edge = Edge::new();
     edge.folder.write("gateway.yaml", edge.config(""));
     let old = edge.folder.setup("gateway.yaml", &["run"]).env("RUST_LOG", "trace").start();

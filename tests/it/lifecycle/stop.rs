@@ -14,7 +14,7 @@ use crate::harness::{
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 #[test]
-fn an_idle_gateway_ends_at_once() {
+fn an_idle_gateway_stops_at_once() {
     let origin = Origin::new();
     for connections in [0, 3] {
         let mut gateway = gateway_before(&origin);
@@ -32,7 +32,7 @@ fn an_idle_gateway_ends_at_once() {
 }
 
 #[test]
-fn what_is_in_flight_ends_and_connections_are_told_to_close() {
+fn requests_in_progress_finish_and_connections_are_closed() {
     let gate = Gate::default();
     let origin = gated(&gate);
     let mut gateway = gateway_before(&origin);
@@ -68,7 +68,7 @@ fn what_is_in_flight_ends_and_connections_are_told_to_close() {
 }
 
 #[test]
-fn the_grace_period_ends_what_does_not_end() {
+fn the_grace_period_ends_requests_that_do_not_finish() {
     let (folder, origin) = (Folder::new(), gated(&Gate::default()));
     let config = folder.config(&origin, "").replace("threads: 2", "threads: 2, grace_period: 300ms");
     let mut gateway = folder.start(&config);
@@ -81,7 +81,7 @@ fn the_grace_period_ends_what_does_not_end() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn a_second_signal_stops_at_once() {
     let origin = gated(&Gate::default());
     for second in ["TERM", "INT"] {
         let mut gateway = gateway_before(&origin);
@@ -96,7 +96,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn an_interrupt_ends_at_once() {
+fn an_interrupt_stops_at_once() {
     let origin = gated(&Gate::default());
     let mut gateway = gateway_before(&origin);
     let _download = begin_download(gateway.address());
@@ -107,7 +107,7 @@ fn an_interrupt_ends_at_once() {
 }
 
 #[test]
-fn other_signals_end_nothing_not_even_while_draining() {
+fn other_signals_stop_nothing_even_while_draining() {
     let gate = Gate::default();
     let origin = gated(&gate);
     let mut gateway = gateway_before(&origin);
@@ -132,7 +132,7 @@ fn other_signals_end_nothing_not_even_while_draining() {
 }
 
 #[test]
-fn the_service_manager_is_told() {
+fn the_service_manager_is_notified() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let path = folder.path("notify");
     let socket = UnixDatagram::bind(&path).unwrap();

@@ -69,7 +69,7 @@ impl Drop for Stop<'_> {
 }
 
 #[test]
-fn nothing_is_refused_reset_lost_or_doubled() {
+fn an_upgrade_under_load_loses_and_repeats_no_request() {
     let gate = Gate::default();
     let (folder, origin) = (Folder::new(), gated(&gate));
     let mut old = folder.start(&folder.config(&origin, ""));
@@ -136,7 +136,7 @@ fn nothing_is_refused_reset_lost_or_doubled() {
 }
 
 #[test]
-fn a_client_may_think_for_longer_than_the_handover_takes() {
+fn an_idle_connection_is_served_after_a_handover() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let mut old = folder.start(&folder.config(&origin, ""));
     let mut thinking = old.connect();
@@ -153,7 +153,7 @@ fn a_client_may_think_for_longer_than_the_handover_takes() {
 }
 
 #[test]
-fn one_upgrade_after_another() {
+fn several_upgrades_in_a_row_work() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let mut running = folder.start(&folder.config(&origin, ""));
     for _ in 0..3 {
@@ -168,7 +168,7 @@ fn one_upgrade_after_another() {
 }
 
 #[test]
-fn a_successor_may_listen_elsewhere_too() {
+fn a_successor_may_have_additional_listeners() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let mut old = folder.start(&folder.config(&origin, ""));
     let config = folder
@@ -185,7 +185,7 @@ fn a_successor_may_listen_elsewhere_too() {
 }
 
 #[test]
-fn without_a_successor_it_serves_on() {
+fn without_a_successor_the_process_continues_to_serve() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let gateway = folder.start(&folder.config(&origin, ""));
     gateway.signal("QUIT");
@@ -209,7 +209,7 @@ fn without_a_successor_it_serves_on() {
 }
 
 #[test]
-fn a_successor_that_is_killed_leaves_the_old_one_serving() {
+fn a_killed_successor_leaves_the_old_process_serving() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let mut old = folder.start(&folder.config(&origin, ""));
     // Before it binds anything, or after; and while it waits.
@@ -241,7 +241,7 @@ fn a_successor_that_is_killed_leaves_the_old_one_serving() {
 }
 
 #[test]
-fn a_successor_that_has_written_its_pid_and_dies_leaves_the_old_ones() {
+fn a_successor_that_dies_restores_the_old_pid_file() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let old = folder.start(&folder.config(&origin, ""));
     // What a successor does, up to the moment before it would say that it accepts.
@@ -256,7 +256,7 @@ fn a_successor_that_has_written_its_pid_and_dies_leaves_the_old_ones() {
 }
 
 #[test]
-fn a_successor_with_a_bad_configuration_is_never_noticed() {
+fn a_successor_with_a_bad_configuration_does_not_disturb_the_old_process() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let old = folder.start(&folder.config(&origin, ""));
     let before = old.stderr();
@@ -270,7 +270,7 @@ fn a_successor_with_a_bad_configuration_is_never_noticed() {
 }
 
 #[test]
-fn a_successor_that_cannot_listen_leaves_the_old_one_serving() {
+fn a_successor_that_cannot_listen_leaves_the_old_process_serving() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let old = folder.start(&folder.config(&origin, ""));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -288,7 +288,7 @@ fn a_successor_that_cannot_listen_leaves_the_old_one_serving() {
 }
 
 #[test]
-fn a_successor_that_hangs_holds_up_nothing_but_itself() {
+fn a_successor_that_hangs_does_not_delay_requests() {
     let gate = Gate::default();
     let (folder, origin) = (Folder::new(), gated(&gate));
     let mut old = folder.start(&folder.config(&origin, ""));

@@ -72,7 +72,7 @@ fn assert_is_users(gateway: &Gateway) {
 }
 
 #[test]
-fn rights_are_given_up_behind_a_low_port_and_an_upgrade_keeps_it() {
+fn root_binds_a_low_port_and_an_upgrade_keeps_it_without_root() {
     if !is_root() || !has_program("setpriv") {
         return;
     }
@@ -110,7 +110,7 @@ fn rights_are_given_up_behind_a_low_port_and_an_upgrade_keeps_it() {
 }
 
 #[test]
-fn the_upgrade_command_of_root_hears_the_successor_of_the_user() {
+fn the_upgrade_command_of_root_works_with_an_unprivileged_gateway() {
     if !is_root() {
         return;
     }
@@ -132,7 +132,7 @@ fn the_upgrade_command_of_root_hears_the_successor_of_the_user() {
 }
 
 #[test]
-fn what_the_user_cannot_read_stops_check_and_start() {
+fn a_file_that_the_user_cannot_read_stops_check_and_start() {
     if !is_root() {
         return;
     }
@@ -167,7 +167,7 @@ fn a_folder_where_the_user_cannot_write_stops_the_start() {
 }
 
 #[test]
-fn nobody_but_root_can_become_another_user() {
+fn only_root_can_change_the_user() {
     if !is_root() || !has_program("setpriv") {
         return;
     }

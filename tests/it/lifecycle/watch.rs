@@ -20,7 +20,7 @@ fn wait_for_generation(gateway: &Gateway, generation: u64) {
 }
 
 #[test]
-fn a_change_is_taken_whatever_way_it_is_made() {
+fn a_file_may_be_overwritten_renamed_or_swapped_by_a_link() {
     let (folder, origin) = (Folder::new(), Origin::new());
     // As Kubernetes mounts a volume: the file leads through a link that is swapped.
     for (name, secret) in [("first", tokens::SECRET_BASE64), ("second", "not base64!")] {
@@ -64,7 +64,7 @@ fn a_change_is_taken_whatever_way_it_is_made() {
 }
 
 #[test]
-fn what_is_still_being_written_is_left_alone() {
+fn a_file_that_is_still_being_written_is_not_loaded() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let config = watched(&folder.config(&origin, ""));
     let gateway = folder.start(&config);
@@ -82,7 +82,7 @@ fn what_is_still_being_written_is_left_alone() {
 }
 
 #[test]
-fn nothing_is_watched_unless_asked_for() {
+fn files_are_watched_only_if_configured() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let config = folder.config(&origin, "");
     let gateway = folder.start(&config);

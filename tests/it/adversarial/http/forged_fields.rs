@@ -1,4 +1,4 @@
-//! Threats 4 to 6: fields that only the gateway may set, and fields that decide.
+//! Fields that only the gateway may set, and the fields on which its decisions depend.
 
 use super::head_with_token;
 use crate::harness::{
@@ -7,7 +7,7 @@ use crate::harness::{
 
 const FORGED: &str = "203.0.113.66";
 
-/// Names that the gateway sets, trusts or removes, with their look-alikes.
+/// Names that the gateway sets, trusts or removes, and their look-alikes.
 fn forged_names() -> Vec<String> {
     let names = [
         "X-Forwarded-For",
@@ -98,7 +98,7 @@ fn forwarding_fields_of_a_client_never_reach_the_origin() {
 }
 
 #[test]
-fn a_client_cannot_have_forwarding_fields_taken_off_by_nominating_them_in_connection() {
+fn a_client_cannot_remove_forwarding_fields_by_naming_them_in_connection() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     for nominated in [
@@ -135,7 +135,7 @@ fn a_forged_address_is_not_logged_as_the_clients() {
 }
 
 #[test]
-fn a_token_nominated_in_connection_is_verified_and_removed() {
+fn a_token_named_in_connection_is_verified_and_removed() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     for (token, status) in [(tokens::valid(), 200), (tokens::wrongly_signed(), 401), (String::new(), 401)] {
@@ -154,7 +154,7 @@ fn binding_to_device(origin: &Origin) -> Gateway {
 }
 
 #[test]
-fn look_alikes_of_the_token_and_of_bound_fields_neither_count_nor_reach_the_origin() {
+fn look_alikes_of_the_token_and_of_bound_fields_are_ignored_and_removed() {
     let origin = Origin::new();
     let gateway = binding_to_device(&origin);
     let token = tokens::bound_to("Bearer abcone");
@@ -245,7 +245,7 @@ fn a_bound_field_that_is_repeated_empty_or_joined_is_refused() {
 }
 
 #[test]
-fn what_was_bound_reaches_the_origin_even_if_nominated_in_connection() {
+fn bound_fields_reach_the_origin_even_if_named_in_connection() {
     let origin = Origin::new();
     let gateway = binding_to_device(&origin);
     let message = Message::get("/")
@@ -254,7 +254,7 @@ fn what_was_bound_reaches_the_origin_even_if_nominated_in_connection() {
         .field("X-Device-Id", "one")
         .field("Connection", "X-Device-Id, Authorization");
     let status = gateway.ask(&message).status;
-    // Taken off, the origin would decide without what was verified; refused is as good.
+    // Without the bound field the origin would decide on less than was verified. A refusal is fine.
     assert!(matches!(status, 200 | 400), "{status}");
     for request in origin.requests() {
         assert_eq!(request.values("x-device-id"), ["one"], "{}", latin1(&request.head));
@@ -280,7 +280,7 @@ fn trailers_of_a_client_add_no_field_to_its_request() {
         }
         gateway.assert_serves(&origin);
     }
-    // A token in the trailers comes too late.
+    // A token in the trailers does not count.
     let mut client = gateway.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
     let _ = client.try_send(format!("0\r\nApproov-Token: {}\r\n\r\n", tokens::valid()));

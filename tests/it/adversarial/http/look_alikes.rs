@@ -10,7 +10,7 @@ fn gateway(origin: &Origin) -> Gateway {
 }
 
 #[test]
-fn a_path_in_another_case_or_with_another_last_slash_meets_the_stricter_route() {
+fn a_path_in_another_case_or_with_another_last_slash_gets_the_stricter_route() {
     let origin = Origin::new();
     let gateway = gateway(&origin);
     for target in [

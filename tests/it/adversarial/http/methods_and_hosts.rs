@@ -1,4 +1,4 @@
-//! Threats 7 and 8: no method is exempt, and there is one host.
+//! Methods and hosts: no method is exempt from verification, and a request has exactly one host.
 
 use super::{assert_malformed, assert_only_honest, head_with_token};
 use crate::harness::{Message, Origin, gateway_before, tokens};
@@ -81,7 +81,7 @@ fn a_request_has_one_host() {
 }
 
 #[test]
-fn a_host_that_is_no_host_is_refused() {
+fn malformed_hosts_are_refused() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let token = format!("Approov-Token: {}", tokens::valid());
@@ -115,7 +115,7 @@ fn an_absolute_target_cannot_name_another_host() {
         client.send(head_with_token(&format!("GET {target} HTTP/1.1"), ""));
         let status = client.response().status;
         if target.starts_with("//") {
-            // A path like any other, where no route looks at paths.
+            // This is a path: no route depends on paths here.
             assert_eq!((status, origin.count(target)), (200, 1));
         } else {
             assert_eq!((status, origin.requests().len()), (400, 0), "{target}");

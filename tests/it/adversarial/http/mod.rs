@@ -1,4 +1,5 @@
-//! Attacks on the HTTP layer, byte by byte. "Refused" means a 4xx and not one byte at the origin.
+//! Attacks on HTTP/1, byte by byte. "Refused" means that the answer is 4xx and that not one byte
+//! reaches the origin.
 
 mod forged_fields;
 mod look_alikes;
@@ -9,13 +10,14 @@ mod upgrades;
 
 use crate::harness::{Gateway, Origin, tokens};
 
-/// A head with this request line and these lines, and a good token.
+/// A head with this request line, these lines and a valid token.
 fn head_with_token(request_line: &str, lines: &str) -> String {
     format!("{request_line}\r\nHost: gateway.test\r\nApproov-Token: {}\r\n{lines}\r\n", tokens::valid())
 }
 
-/// Each of the cases gets 400 and nothing behind it, and the connection is closed; not one byte
-/// reaches the origin, and the next honest request is served. Tells of all that fail at once.
+/// Asserts for each case that the answer is 400 and nothing else, that the connection is closed, that
+/// not one byte reaches the origin, and that the next honest request is served. Reports all failing
+/// cases at once.
 fn assert_malformed(gateway: &Gateway, origin: &Origin, cases: impl IntoIterator<Item = impl AsRef<[u8]>>) {
     let mut tried = 0;
     let mut failed = Vec::new();
@@ -44,7 +46,7 @@ fn try_malformed(gateway: &Gateway, origin: &Origin, bytes: &[u8]) -> Result<(),
     if rest.is_empty() { Ok(()) } else { Err(format!("400, and then {}", rest.escape_ascii())) }
 }
 
-/// Only honest requests have arrived, and there were some.
+/// Asserts that at least one request arrived and that all of them are honest.
 fn assert_only_honest(origin: &Origin) {
     let targets = origin.targets();
     assert!(!targets.is_empty());

@@ -1,4 +1,4 @@
-//! Threat 3: a path that means one thing to the route table and another to the origin.
+//! Paths that the route table and the origin could read differently.
 
 use super::{assert_malformed, head_with_token};
 use crate::harness::{Gateway, Message, Origin, Setup, config_before, gateway_before, tokens};
@@ -14,7 +14,7 @@ fn routed(origin: &Origin) -> Gateway {
     Setup::bare().config(&config_before(origin, ROUTES)).start()
 }
 
-/// Paths that some server, somewhere, takes for another.
+/// Paths that some servers read as another path.
 const AMBIGUOUS: [&str; 46] = [
     "//internal/x",
     "/public//internal/x",
@@ -65,7 +65,7 @@ const AMBIGUOUS: [&str; 46] = [
 ];
 
 #[test]
-fn on_a_table_that_looks_at_paths_an_ambiguous_path_is_refused_with_and_without_a_token() {
+fn ambiguous_paths_are_refused_if_a_route_depends_on_the_path() {
     let origin = Origin::new();
     let gateway = routed(&origin);
     for query in ["", "?a=b"] {
@@ -76,7 +76,7 @@ fn on_a_table_that_looks_at_paths_an_ambiguous_path_is_refused_with_and_without_
 }
 
 #[test]
-fn on_a_table_that_looks_at_paths_plain_ones_are_judged_and_forwarded_as_they_are() {
+fn plain_paths_are_routed_and_forwarded_unchanged() {
     let origin = Origin::new();
     let gateway = routed(&origin);
     let cases = [
@@ -100,7 +100,7 @@ fn on_a_table_that_looks_at_paths_plain_ones_are_judged_and_forwarded_as_they_ar
 }
 
 #[test]
-fn where_no_route_looks_at_paths_they_are_forwarded_byte_for_byte() {
+fn ambiguous_paths_are_forwarded_unchanged_if_no_route_depends_on_the_path() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let mut expected = Vec::new();
@@ -113,7 +113,7 @@ fn where_no_route_looks_at_paths_they_are_forwarded_byte_for_byte() {
 }
 
 #[test]
-fn a_target_that_is_no_plain_path_is_refused_everywhere() {
+fn targets_that_are_not_paths_are_refused() {
     let origin = Origin::new();
     let single = gateway_before(&origin);
     let routed = routed(&origin);
@@ -143,7 +143,7 @@ fn a_target_that_is_no_plain_path_is_refused_everywhere() {
 }
 
 #[test]
-fn request_lines_that_are_no_request_lines_are_refused() {
+fn malformed_request_lines_are_refused() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let lines = [
@@ -168,7 +168,7 @@ fn request_lines_that_are_no_request_lines_are_refused() {
     assert_malformed(&gateway, &origin, lines.map(|line| head_with_token(line, "")));
 }
 
-/// Targets with characters that are illegal there, and the same with these escaped.
+/// Targets with illegal characters, and the form in which they are forwarded.
 const ILLEGAL: [(&str, &str); 8] = [
     ("/public/a b", "/public/a%20b"),
     ("/public/a\tb", "/public/a%09b"),
@@ -181,7 +181,7 @@ const ILLEGAL: [(&str, &str); 8] = [
 ];
 
 #[test]
-fn what_is_illegal_in_a_target_is_judged_in_the_form_in_which_it_is_forwarded() {
+fn illegal_characters_in_a_target_are_routed_in_their_forwarded_form() {
     let origin = Origin::new();
     let mut forwarded = Vec::new();
     for (gateway, looks_at_paths) in [(gateway_before(&origin), false), (routed(&origin), true)] {

@@ -1,4 +1,4 @@
-//! Threat 2: two requests where the gateway sees one, or the other way round.
+//! Request smuggling: gateway and origin must see the same requests.
 
 use super::{assert_malformed, assert_only_honest, head_with_token};
 use crate::harness::{Message, Origin, Then, gateway_before, latin1, tokens};
@@ -6,7 +6,7 @@ use crate::harness::{Message, Origin, Then, gateway_before, latin1, tokens};
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
-fn framing_that_could_be_read_in_two_ways_is_refused() {
+fn ambiguous_framing_is_refused() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let framings = [
@@ -99,7 +99,7 @@ fn chunked_over_http_1_0_is_refused() {
 }
 
 #[test]
-fn a_malformed_chunked_body_is_refused_and_the_request_never_becomes_whole() {
+fn a_malformed_chunked_body_is_refused_and_never_completes_at_the_origin() {
     let chunks = [
         "0x5\r\nhello\r\n",
         "+5\r\nhello\r\n",
@@ -127,7 +127,7 @@ fn a_malformed_chunked_body_is_refused_and_the_request_never_becomes_whole() {
         "5\r\nhello\r\n0\r\nX: y\n",
         "5\r\nhello\r\n00\n\r\n",
     ];
-    // An origin that reads the body chunk by chunk fails over a body that is not whole.
+    // This origin reads the body chunk by chunk, and fails if the body is incomplete.
     let origin = Origin::troubled(|exchange| {
         exchange.body()?;
         exchange.answer("200 OK", "whole")
@@ -139,7 +139,7 @@ fn a_malformed_chunked_body_is_refused_and_the_request_never_becomes_whole() {
         let bytes = head.clone() + chunk + "0\r\n\r\n" + SMUGGLED;
         for pieces in [vec![bytes.as_str()], vec![&bytes[..head.len()], &bytes[head.len()..]]] {
             let mut client = gateway.connect();
-            // The gateway may have answered and closed before the second piece.
+            // The gateway may have answered and closed before the second part.
             let _ = pieces.iter().try_for_each(|piece| client.try_send(piece));
             let answer = latin1(&client.read_to_end());
             if answer.matches("HTTP/1.1 ").count() != 1 || !answer.starts_with("HTTP/1.1 400") {
@@ -197,7 +197,7 @@ fn look_alikes_of_framing_fields_never_reach_the_origin() {
 }
 
 #[test]
-fn framing_fields_nominated_in_connection_still_frame() {
+fn framing_fields_named_in_connection_still_frame_the_body() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     for (framing, body) in [
@@ -221,7 +221,7 @@ fn framing_fields_nominated_in_connection_still_frame() {
 }
 
 #[test]
-fn a_second_request_behind_a_refusal_with_an_unread_body_is_no_request() {
+fn the_unread_body_of_a_refused_request_is_not_read_as_a_request() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let inner = head_with_token("GET /smuggled HTTP/1.1", "");
@@ -237,7 +237,7 @@ fn a_second_request_behind_a_refusal_with_an_unread_body_is_no_request() {
 }
 
 #[test]
-fn a_request_within_a_drained_body_is_no_request() {
+fn a_drained_body_is_not_read_as_a_request() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let inner = head_with_token("GET /smuggled HTTP/1.1", "");
@@ -251,13 +251,13 @@ fn a_request_within_a_drained_body_is_no_request() {
 }
 
 #[test]
-fn line_ends_before_a_request_are_none_of_it_however_they_come() {
+fn line_ends_before_a_request_are_ignored() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     for _ in 0..20 {
         let mut client = gateway.connect();
-        // The first half of a line end comes right behind a request, and is looked at while the
-        // client still reads the answer.
+        // The first half of a line end arrives right after a request. The gateway sees it before the
+        // client has read the answer.
         client.send([&Message::get("/x").bytes()[..], b"\r"].concat());
         assert_eq!(client.response().status, 401);
         client.send([b"\n\r\n", &Message::get("/x").bytes()[..], b"\r\n\r"].concat());
@@ -293,7 +293,7 @@ fn pipelined_requests_are_verified_one_by_one() {
 }
 
 #[test]
-fn a_body_behind_a_get_is_the_gets_body() {
+fn the_body_of_a_get_is_not_read_as_a_request() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     let mut client = gateway.connect();
@@ -304,7 +304,7 @@ fn a_body_behind_a_get_is_the_gets_body() {
 }
 
 #[test]
-fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
+fn the_rest_of_an_upload_that_was_answered_early_is_not_read_as_a_request() {
     let origin = Origin::troubled(|exchange| {
         exchange.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")?;
         exchange.body()?;

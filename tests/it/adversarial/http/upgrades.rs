@@ -1,4 +1,4 @@
-//! Threat 1: an `Upgrade` field of any value, on any protocol version, skips nothing.
+//! Upgrades: no value of `Upgrade`, in any protocol version, bypasses verification.
 
 use super::{assert_malformed, assert_only_honest, head_with_token};
 use crate::harness::websocket::{HANDSHAKE, SWITCH};
@@ -10,7 +10,7 @@ const PROTOCOLS: [&str; 9] =
 const CONNECTIONS: [&str; 4] =
     ["Connection: Upgrade", "Connection: upgrade, HTTP2-Settings", "Connection: keep-alive, Upgrade", "X: y"];
 
-/// An origin that switches protocols whenever it is asked to, and then echoes.
+/// An origin that accepts every upgrade and then sends back every byte.
 fn willing() -> Origin {
     Origin::scripted(|exchange| {
         exchange.body()?;
@@ -48,7 +48,7 @@ fn an_upgrade_without_a_token_is_refused() {
 }
 
 #[test]
-fn an_upgrade_with_a_wrongly_signed_token_is_refused_and_bytes_behind_it_are_no_request() {
+fn a_refused_upgrade_does_not_pass_the_bytes_after_it() {
     let origin = willing();
     let gateway = gateway_before(&origin);
     for method in ["GET", "POST", "OPTIONS", "CONNECTED"] {
@@ -68,7 +68,7 @@ fn an_upgrade_with_a_wrongly_signed_token_is_refused_and_bytes_behind_it_are_no_
 }
 
 #[test]
-fn other_protocols_than_websocket_are_never_offered_to_the_origin() {
+fn upgrades_to_other_protocols_than_websocket_are_not_offered_to_the_origin() {
     let origin = willing();
     let gateway = gateway_before(&origin);
     let others: Vec<_> =
@@ -100,7 +100,7 @@ fn an_upgrade_over_http_1_0_is_an_ordinary_request() {
 }
 
 #[test]
-fn a_request_pipelined_behind_an_upgrade_that_the_origin_does_not_take_is_dropped() {
+fn a_request_pipelined_after_a_declined_upgrade_is_dropped() {
     let origin = Origin::new();
     let gateway = gateway_before(&origin);
     for body in ["", "Content-Length: 0\r\n", "Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n"] {
@@ -138,7 +138,7 @@ fn bytes_sent_after_the_origin_declined_the_upgrade_are_verified_as_requests() {
     let mut client = gateway.connect();
     client.send(head_with_token("GET /honest HTTP/1.1", HANDSHAKE));
     assert_eq!(client.response().status, 200);
-    // Either the connection is closed, or this is a request like any other.
+    // The gateway closes the connection or answers like for any other request.
     if client.try_send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").is_ok() {
         let rest = latin1(&client.read_until("HTTP/1.1 401"));
         assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 401"), "{rest}");
@@ -164,7 +164,7 @@ fn the_preface_of_http_2_on_the_plain_listener_is_refused() {
 }
 
 #[test]
-fn a_tunnel_ends_with_the_connection_and_is_never_used_again() {
+fn the_connection_of_a_tunnel_is_not_used_again() {
     let origin = Origin::scripted(|exchange| {
         if exchange.request.has("upgrade") {
             exchange.switch_protocols()?;
@@ -256,6 +256,6 @@ fn a_101_without_a_handshake_is_502_on_every_route_and_protocol() {
     assert_eq!(client.response().status, 502);
     let mut client = Http2Client::connect(gateway.address());
     assert_eq!(client.ask(&Message::get("/open")).status, 502);
-    // The connection has its limits still, and serves.
+    // The connection keeps its limits and serves requests.
     assert_eq!(client.ask(&Message::get("/honest")).status, 200);
 }

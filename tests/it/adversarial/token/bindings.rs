@@ -1,4 +1,4 @@
-//! Tokens bound to something else, or to nothing.
+//! Tokens that are bound to another value, or to none.
 
 use approov_gateway::approov::Rejection::*;
 use approov_gateway::approov::{BindingRules, MissingClaim, Presented, Rejection, Strategy, binding_hash};
@@ -49,11 +49,11 @@ fn binding_claim_has_one_spelling() {
     for (name, token, expected) in &cases {
         let verdict = judge_bound(&verifier(), Strategy::TokenBinding, token, &presented);
         assert_eq!(verdict, *expected, "{name}");
-        // Without binding the claim is not looked at.
+        // Without binding the claim is ignored.
         let unbound = expected.err().filter(|rejection| *rejection == MalformedToken);
         assert_eq!(judge(&verifier(), token).err(), unbound, "{name}");
     }
-    // Accepting a missing claim accepts a missing one only.
+    // `missing_claim: accept` accepts a missing claim, and no wrong one.
     let rules = BindingRules { missing_claim: MissingClaim::Accept, ..BindingRules::default() };
     let lenient = verifier().with_binding_rules(rules);
     let verdict = |token: &str| judge_bound(&lenient, Strategy::TokenBinding, token, &presented);
@@ -64,7 +64,7 @@ fn binding_claim_has_one_spelling() {
 }
 
 #[test]
-fn bound_header_must_be_there_once() {
+fn the_bound_header_must_occur_exactly_once() {
     let token = bound_to(&format!("\"{HASH}\""));
     let once = |value: &'static str| Presented::Once(value.as_bytes());
     let cases = [
@@ -84,7 +84,7 @@ fn bound_header_must_be_there_once() {
         let verdict = judge_bound(&verifier(), Strategy::TokenBinding, &token, &[presented]);
         assert_eq!(verdict, expected, "{name}");
     }
-    // What is wrong with the token itself comes first.
+    // Problems of the token itself are reported first.
     let expired = plain(format!(r#"{{"exp":{NOW},"pay":"{HASH}"}}"#));
     let verdict = judge_bound(&verifier(), Strategy::TokenBinding, expired, &[Presented::Missing]);
     assert_eq!(verdict, Err(Expired));
@@ -109,10 +109,10 @@ fn several_bound_headers_are_all_needed_and_in_order() {
     }
 }
 
-/// The protocol concatenates without a separator, so several bound headers vouch for their
-/// concatenation only, not for where one value ends and the next begins.
+/// Approov's protocol concatenates bound values without a separator. The binding covers the
+/// concatenation, and not the place where one value ends and the next begins.
 #[test]
-fn the_protocol_does_not_tell_where_one_bound_value_ends() {
+fn bound_values_are_concatenated_without_a_separator() {
     assert_eq!(binding_hash(["ab", "c"]), binding_hash(["a", "bc"]));
     let verifier = verifier().with_binding_rules(BindingRules { headers: 2, ..BindingRules::default() });
     let token = bound_to(&format!("\"{}\"", binding_hash(["ab", "c"])));

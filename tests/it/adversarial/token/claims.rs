@@ -1,4 +1,4 @@
-//! Well-signed tokens whose dates, issuer or audience will not do.
+//! Correctly signed tokens with a wrong date, issuer or audience.
 
 use approov_gateway::approov::ClaimRules;
 use approov_gateway::approov::Rejection::*;
@@ -6,7 +6,7 @@ use approov_gateway::approov::Rejection::*;
 use crate::core::tokens::{Case, check, judge, plain, verifier};
 
 #[test]
-fn expiry_must_be_a_number_ahead() {
+fn expiry_must_be_a_number_in_the_future() {
     let cases: Vec<Case> = [
         (r#"{}"#, Err(MissingExpiry)),
         (r#"{"EXP":2000000060}"#, Err(MissingExpiry)),
@@ -75,7 +75,7 @@ fn leeway_moves_both_edges_and_nothing_else() {
 }
 
 #[test]
-fn issuer_and_audience_are_held_against_the_lists() {
+fn issuer_and_audience_are_compared_with_the_configured_lists() {
     let rules = ClaimRules {
         issuers: vec!["account.approov.io".into()],
         audiences: vec!["api.example.com".into(), "api.example.org".into()],

@@ -1,5 +1,5 @@
-//! What is almost a token: its segments, their spelling, the payload's JSON, its length, and
-//! what stands before it or in its place.
+//! Malformed tokens: segments, base64, JSON of the payload, length, prefixes, and status words in place
+//! of a token.
 
 use approov_gateway::approov::Rejection::*;
 use approov_gateway::approov::{Presented, Strategy};
@@ -8,12 +8,12 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 
 use crate::core::tokens::{Case, PAYLOAD, check, encode, judge, now, plain, signed, verifier};
 
-/// The same bytes in a spelling whose unused last bits are not zero.
+/// The same bytes in base64url with unused bits that are not zero.
 fn non_canonical(bytes: &str) -> String {
     assert_ne!(bytes.len() % 3, 0, "a length with unused bits");
     let mut text = encode(bytes).into_bytes();
     let last = text.last_mut().expect("not empty");
-    // The canonical last character has zero bits at the end: A, Q, g, w, E, … — the next one is odd.
+    // The canonical last character ends in zero bits (A, Q, g, w, E, …). The next character does not.
     *last += 1;
     String::from_utf8(text).expect("ASCII")
 }
@@ -25,7 +25,7 @@ fn segments_have_one_spelling() {
     let (first, payload) = head.split_once('.').expect("segments");
     let spaced = |at: usize, what: &str| format!("{}{what}{}", &good[..at], &good[at..]);
     let standard = |bytes: &str| STANDARD_NO_PAD.encode(bytes);
-    // Bytes that the two alphabets spell differently.
+    // Bytes that differ between base64 and base64url.
     let slashed = "{\"exp\":2000000060,\"x\":\"???>>>\u{7f}\"}";
     assert_ne!(standard(slashed), encode(slashed));
     let last = signature.chars().last().expect("a signature") as u8;
@@ -106,7 +106,7 @@ fn segments_have_one_spelling() {
         ("percent-encoded dots", good.replace('.', "%2E"), Err(MalformedToken)),
     ];
     check(&verifier(), cases);
-    // A changed payload is not even decoded: the signature speaks first.
+    // The signature is verified before the payload is decoded.
     assert_eq!(judge(&verifier(), spaced(first.len() + 3, " ")), Err(BadSignature));
     assert_eq!(judge(&verifier(), [0xff, 0xfe, b'.', 0x80, b'.', 0xc3]), Err(MalformedToken));
 }

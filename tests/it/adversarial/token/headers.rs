@@ -1,4 +1,4 @@
-//! What an attacker may put into a token's header: algorithms, keys, key ids, extensions.
+//! Token headers of attackers: algorithms, keys, key ids, extensions.
 
 use approov_gateway::approov::Rejection::*;
 use approov_gateway::approov::{Algorithm, Key, Rejection, Verifier};
@@ -56,7 +56,7 @@ fn a_key_serves_its_own_algorithm_only() {
         jsonwebtoken::Algorithm::ES256,
         &jsonwebtoken::EncodingKey::from_ec_pem(ec().private.as_bytes()).expect("a key"),
     );
-    // The classic confusion: the public key, known to all, taken as an HMAC secret.
+    // Algorithm confusion: the public key is used as an HMAC secret.
     let confused = |pair: &crate::core::tokens::Pair| {
         let head = format!("{}.{}", encode(r#"{"alg":"HS256"}"#), encode(PAYLOAD));
         format!("{head}.{}", hs256(pair.public.as_bytes(), &head))
@@ -107,7 +107,7 @@ fn a_key_serves_its_own_algorithm_only() {
 }
 
 #[test]
-fn nothing_in_the_header_brings_a_key_or_a_meaning() {
+fn header_parameters_cannot_bring_a_key_or_change_the_meaning() {
     let jwk = encode(b"an attacker's own secret, 32 bytes or more");
     let own = format!(r#"{{"alg":"HS256","jwk":{{"kty":"oct","k":"{jwk}"}}}}"#);
     let head = format!("{}.{}", encode(&own), encode(PAYLOAD));
@@ -169,7 +169,7 @@ fn key_id_chooses_among_the_configured_keys_only() {
 }
 
 #[test]
-fn during_rotation_each_configured_secret_is_good() {
+fn during_rotation_each_configured_secret_is_accepted() {
     let secrets = [
         SECRET,
         b"the secret before, which is of 32 bytes at least",
@@ -182,6 +182,6 @@ fn during_rotation_each_configured_secret_is_good() {
     }
     let foreign = hs256(b"a secret that nobody ever configured here", &head);
     assert_eq!(judge(&verifier, format!("{head}.{foreign}")), Err(BadSignature));
-    // With no key at all nothing is accepted.
+    // Without any key no token is accepted.
     assert_eq!(judge(&Verifier::new(Vec::new()), plain(PAYLOAD)), Err(UnknownKey));
 }

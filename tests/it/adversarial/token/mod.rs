@@ -1,4 +1,4 @@
-//! What is tried with the token, against the verification core itself.
+//! Attacks with the token, on the verification code itself.
 
 mod bindings;
 mod claims;

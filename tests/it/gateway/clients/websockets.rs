@@ -18,7 +18,7 @@ fn start(edge: &Edge, origin: &OriginProcess, has_tls: bool) -> Gateway {
 }
 
 #[test]
-fn a_websocket_is_verified_at_its_handshake_and_then_passed_through() {
+fn a_websocket_is_verified_at_its_handshake_and_passed_through() {
     let Some(python) = python_with("websockets") else { return };
     let edge = Edge::new();
     edge.folder.write("root.pem", &edge.authority.pem);

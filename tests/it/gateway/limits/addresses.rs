@@ -47,7 +47,7 @@ proptest! {
     #![proptest_config(cases(400))]
 
     #[test]
-    fn a_set_has_what_one_of_its_ranges_has(
+    fn a_set_contains_exactly_the_addresses_of_its_ranges(
         ranges in prop::collection::vec(ranges(), 0..30),
         many in 0..300_u32,
         addresses in prop::collection::vec(addresses(), 1..40),
@@ -100,7 +100,7 @@ fn ranges_that_overlap_or_touch_are_one() {
 }
 
 #[test]
-fn a_list_has_comments_and_tells_the_line_of_a_fault() {
+fn a_list_may_have_comments_and_a_problem_names_its_line() {
     let text = "# office\r\n192.0.2.0/24 # all of it\r\n\r\n  2001:db8::/32\t\n#\n192.0.2.300\n10.1.2.3/8\n10.0.0.0/40\n";
     let mut faults = Vec::new();
     let ranges = read_ranges(text, |fault| {
@@ -125,7 +125,7 @@ fn a_list_has_comments_and_tells_the_line_of_a_fault() {
 }
 
 #[test]
-fn a_hundred_thousand_ranges_take_the_memory_that_was_stated() {
+fn a_hundred_thousand_ranges_use_the_documented_memory() {
     let v4 = (0..50_000_u32).map(|index| AddressRange::around(Ipv4Addr::from_bits(index << 12).into(), 24));
     let v6 = (0..50_000_u128)
         .map(|index| AddressRange::around(Ipv6Addr::from_bits(0x2001 << 112 | index << 64).into(), 80));

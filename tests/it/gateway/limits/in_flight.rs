@@ -38,7 +38,7 @@ fn unverified_work_is_shed_first() {
 }
 
 #[test]
-fn one_address_or_lane_cannot_take_it_all() {
+fn one_address_or_lane_cannot_use_the_whole_limit() {
     let requests = InFlight::new(Caps { per_address: 2, per_lane: 2, ..caps(10) }, 2, None);
     let enter = |client, lane| requests.enter(Work::Verified, client, Some(lane));
     let mut held = vec![enter(address(1), 0).expect("room"), enter(address(1), 1).expect("room")];
@@ -68,7 +68,7 @@ fn an_address_may_become_known_later() {
 }
 
 #[test]
-fn other_caps_count_what_is_under_way_already() {
+fn changed_limits_count_requests_already_in_progress() {
     let before = InFlight::new(caps(3), 1, None);
     let held = [1, 1].map(|client| before.enter(Work::Verified, address(client), Some(0)).expect("room"));
     let after = InFlight::new(Caps { per_address: 2, ..caps(4) }, 1, Some(&before));
@@ -80,7 +80,7 @@ fn other_caps_count_what_is_under_way_already() {
 }
 
 #[test]
-fn threads_never_exceed_a_cap_and_lose_no_permit() {
+fn threads_never_exceed_a_limit_and_lose_no_permit() {
     let requests = InFlight::new(Caps { per_address: 3, per_lane: 4, ..caps(5) }, 1, None);
     let (most, entered) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -110,7 +110,7 @@ proptest! {
 
     /// Beside a list of the permits that are out.
     #[test]
-    fn a_permit_is_given_exactly_while_all_caps_allow(
+    fn a_permit_is_given_exactly_if_all_limits_allow_it(
         steps in prop::collection::vec((any::<bool>(), 0..4_u8, 0..2_usize, any::<bool>(), any::<prop::sample::Index>()), 1..200),
     ) {
         let (total, reserve, per_address, per_lane) = (8, 2, 3, 5);

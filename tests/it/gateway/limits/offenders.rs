@@ -41,7 +41,7 @@ fn ban(offenders: &Offenders, address: IpAddr, now: Moment) -> (Moment, u32) {
 }
 
 #[test]
-fn the_last_of_so_many_failures_bans_for_so_long() {
+fn the_configured_number_of_failures_bans_for_the_configured_time() {
     let offenders = offenders(RULES, "");
     let client = address(1);
     assert_eq!(offenders.banned(client, at(1000)), None);
@@ -53,7 +53,7 @@ fn the_last_of_so_many_failures_bans_for_so_long() {
 }
 
 #[test]
-fn each_ban_is_twice_as_long_up_to_the_maximum_and_peace_forgets_them() {
+fn each_ban_doubles_up_to_the_maximum_and_good_behaviour_resets_it() {
     let offenders = offenders(RULES, "");
     let client = address(1);
     let mut now = at(0);
@@ -78,7 +78,7 @@ fn each_ban_is_twice_as_long_up_to_the_maximum_and_peace_forgets_them() {
 }
 
 #[test]
-fn an_accepted_request_takes_a_failure_back() {
+fn an_accepted_request_cancels_one_failure() {
     let offenders = offenders(RULES, "");
     let shared = address(1);
     for second in 0..100 {
@@ -93,7 +93,7 @@ fn an_accepted_request_takes_a_failure_back() {
 }
 
 #[test]
-fn a_network_of_ipv6_is_one_offender() {
+fn an_ipv6_network_is_one_offender() {
     let offenders = offenders(RULES, "");
     let addresses: Vec<IpAddr> =
         (1..=5).map(|host| format!("2001:db8:1:2::{host}").parse().expect("an address")).collect();
@@ -143,7 +143,7 @@ fn bans_are_listed_and_cleared() {
 /// Many addresses that fail once, while one keeps failing and others are banned, in a table that
 /// holds seventy.
 #[test]
-fn noise_saves_no_offender() {
+fn other_failing_addresses_do_not_save_an_offender() {
     let offenders = offenders(OffenderRules { keys: 70, failures: 50, ..RULES }, "");
     for client in 0..20 {
         ban(&offenders, address(client), at(1));
@@ -162,7 +162,7 @@ fn noise_saves_no_offender() {
 }
 
 #[test]
-fn a_table_full_of_bans_keeps_them_all() {
+fn a_full_table_keeps_all_bans() {
     let offenders = offenders(OffenderRules { keys: 7, failures: 1, ..RULES }, "");
     for client in 0..7 {
         assert!(offenders.failed(address(client), at(1)).is_some());
@@ -177,7 +177,7 @@ fn a_table_full_of_bans_keeps_them_all() {
 }
 
 #[test]
-fn a_reload_keeps_the_bans_of_rules_that_stay() {
+fn a_reload_keeps_bans_if_the_rules_are_unchanged() {
     let first = offenders(RULES, "");
     ban(&first, address(1), at(1));
     let renewed = |rules, exempt: &str| {
@@ -190,7 +190,7 @@ fn a_reload_keeps_the_bans_of_rules_that_stay() {
 }
 
 #[test]
-fn memory_is_what_was_stated() {
+fn memory_is_as_documented() {
     for keys in [1, 7, 1000, 65_536] {
         let bytes = offenders(OffenderRules { keys, ..RULES }, "").bytes();
         assert!(bytes <= keys * 55 + 384, "{keys} keys take {bytes} bytes");
@@ -199,7 +199,7 @@ fn memory_is_what_was_stated() {
 
 /// Doors change hands while they are read: nobody is taken for another.
 #[test]
-fn who_never_fails_is_never_banned_under_churn() {
+fn an_address_that_never_fails_is_never_banned() {
     let offenders = Arc::new(offenders(
         OffenderRules { keys: 7, failures: 1, ban: Duration::from_millis(1), ..RULES },
         "",

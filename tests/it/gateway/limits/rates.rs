@@ -123,7 +123,7 @@ proptest! {
 
     /// While no bucket in use is displaced, each answer is that of a bucket without end.
     #[test]
-    fn answers_are_those_of_an_unbounded_table(limit in even_limits(), requests in requests(60)) {
+    fn answers_equal_those_of_an_unbounded_table(limit in even_limits(), requests in requests(60)) {
         let limiter = Limiter::new(limit.clone());
         let mut models = HashMap::new();
         for (client, now) in moments(&limit, &requests) {
@@ -158,7 +158,7 @@ proptest! {
 
     /// A client that keeps its distance is served whatever the others do.
     #[test]
-    fn who_keeps_within_the_rate_is_never_refused(limit in any_limits(), requests in requests(40)) {
+    fn a_key_within_its_rate_is_never_refused(limit in any_limits(), requests in requests(40)) {
         let limit = Limit { keys: 65_536, ..limit };
         let limiter = Limiter::new(limit.clone());
         let token = Duration::from_nanos(1 + limit.rate.per.as_nanos() as u64 / u64::from(limit.rate.requests.get()));
@@ -179,7 +179,7 @@ proptest! {
 /// Two hundred clients near or over their limit, and then 200 000 that come once, through a table
 /// that is far too small for them.
 #[test]
-fn a_flood_of_new_keys_refills_nobodys_bucket() {
+fn a_flood_of_new_keys_does_not_refill_a_bucket() {
     let limit = Limit { keys: 1024, ..limit(By::Address, 1, SECOND * 60, 10) };
     let limiter = Limiter::new(limit);
     let left = |client: u32| u64::from(client % 4);
@@ -211,7 +211,7 @@ fn a_flood_of_new_keys_refills_nobodys_bucket() {
 
 /// Strangers that come once leave room again as soon as their buckets are full.
 #[test]
-fn a_flood_that_fits_the_time_disturbs_nobody() {
+fn a_flood_within_the_tables_capacity_disturbs_no_other_key() {
     let limit = Limit { keys: 8192, ..limit(By::Address, 100, SECOND, 1) };
     let limiter = Limiter::new(limit);
     // A thousand places or so are in use at any time.
@@ -223,7 +223,7 @@ fn a_flood_that_fits_the_time_disturbs_nobody() {
 }
 
 #[test]
-fn memory_is_what_was_stated() {
+fn memory_is_as_documented() {
     for keys in [1, 7, 1000, 65_536, 1_000_000] {
         let limiter = Limiter::new(Limit { keys, ..limit(By::Address, 1, SECOND, 1) });
         let bytes = limiter.limits.rules()[0].table().expect("by address").bytes();
@@ -262,7 +262,7 @@ fn key(text: &str) -> Option<Key> {
 }
 
 #[test]
-fn limits_are_asked_in_order_until_one_refuses() {
+fn limits_are_applied_in_order_until_one_refuses() {
     let general = [
         limit(By::Origin, 1, SECOND, 6),
         limit(By::Total, 1, SECOND, 4),
@@ -308,7 +308,7 @@ fn an_address_that_is_exempt_is_not_limited() {
 }
 
 #[test]
-fn a_routes_own_limits_replace_those_of_their_kind_and_count_alone() {
+fn a_routes_own_limits_replace_the_general_ones_of_the_same_kind() {
     let general = [limit(By::Device, 1, SECOND, 3), limit(By::Token, 1, SECOND, 5)];
     let own = [Limit { name: "login".into(), ..limit(By::Device, 1, SECOND * 60, 1) }];
     let routes = [
@@ -334,7 +334,7 @@ fn a_routes_own_limits_replace_those_of_their_kind_and_count_alone() {
 }
 
 #[test]
-fn a_bucket_for_each_route_and_each_origin() {
+fn each_route_and_each_origin_has_its_own_bucket() {
     let general = [limit(By::Route, 1, SECOND, 1), limit(By::Origin, 1, SECOND, 1)];
     let routes = ["/a", "/b"].map(|name| RouteLimits { name, limits: &[] });
     let limits = RateLimits::new(&general, &routes, &["one", "two"], None);
@@ -350,7 +350,7 @@ fn a_bucket_for_each_route_and_each_origin() {
 }
 
 #[test]
-fn a_reload_refills_no_bucket_of_a_limit_that_stays() {
+fn a_reload_does_not_refill_the_buckets_of_an_unchanged_limit() {
     let general =
         [limit(By::Address, 1, SECOND, 1), limit(By::Total, 1, SECOND, 2), limit(By::Route, 1, SECOND, 1)];
     let routes = ["/a", "/b"].map(|name| RouteLimits { name, limits: &[] });

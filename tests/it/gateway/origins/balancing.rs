@@ -6,7 +6,7 @@ use super::{at, counted, gateway, get, saying};
 use crate::harness::{Gate, Message, Origin, tokens};
 
 #[test]
-fn each_address_gets_its_share() {
+fn each_address_gets_requests_by_its_weight() {
     let origins = [saying("one"), saying("two"), saying("three")];
     let ports = origins.each_ref().map(Origin::port);
     let gateway = gateway(&format!(
@@ -27,7 +27,7 @@ fn each_address_gets_its_share() {
 }
 
 #[test]
-fn every_address_of_a_name_is_used_also_where_only_one_of_them_answers() {
+fn every_address_of_a_name_is_used_even_if_only_one_answers() {
     // Where `localhost` is ::1 as well, nobody listens there.
     let origin = Origin::new();
     let gateway = gateway(&format!("domain: \"http://localhost:{}\"", origin.port()));
@@ -69,7 +69,7 @@ fn a_client_stays_with_an_address_whatever_its_device() {
 }
 
 #[test]
-fn the_address_with_less_to_do_is_taken() {
+fn the_address_with_fewer_requests_in_progress_is_chosen() {
     let gate = Gate::default();
     let origins = [(); 2].map(|()| {
         let gate = gate.clone();

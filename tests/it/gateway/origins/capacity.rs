@@ -25,7 +25,7 @@ fn begin(gateway: &Gateway) -> Client {
 }
 
 #[test]
-fn beyond_the_limit_requests_wait_and_beyond_the_queue_they_are_turned_away() {
+fn requests_over_the_limit_wait_and_requests_over_the_queue_are_refused() {
     let gate = Gate::default();
     let origin = slow(&gate);
     let gateway = gateway(&format!("{}, max_in_flight: 2, queue: 1, queue_timeout: 20s", at(&[&origin])));
@@ -50,7 +50,7 @@ fn beyond_the_limit_requests_wait_and_beyond_the_queue_they_are_turned_away() {
 }
 
 #[test]
-fn nobody_waits_for_longer_than_allowed() {
+fn a_request_waits_no_longer_than_the_queue_timeout() {
     let gate = Gate::default();
     let origin = slow(&gate);
     let gateway = gateway(&format!("{}, max_in_flight: 1, queue_timeout: 100ms", at(&[&origin])));
@@ -64,7 +64,7 @@ fn nobody_waits_for_longer_than_allowed() {
 }
 
 #[test]
-fn a_client_that_leaves_makes_room() {
+fn a_client_that_closes_frees_its_place() {
     let gate = Gate::default();
     let origin = slow(&gate);
     let gateway = gateway(&format!("{}, max_in_flight: 1, queue: 0", at(&[&origin])));
@@ -77,7 +77,7 @@ fn a_client_that_leaves_makes_room() {
 }
 
 #[test]
-fn a_failure_makes_room_too() {
+fn a_failed_request_frees_its_place() {
     let origin = super::resetting();
     let gateway = gateway(&format!("{}, max_in_flight: 1, queue: 0", at(&[&origin])));
     for _ in 0..5 {

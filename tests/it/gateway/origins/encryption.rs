@@ -27,7 +27,7 @@ fn server(authority: &Authority, versions: &[&'static SupportedProtocolVersion])
 }
 
 #[test]
-fn keys_are_agreed_on_in_a_way_that_withstands_quantum_computers() {
+fn the_key_exchange_with_an_origin_is_post_quantum() {
     let authority = Authority::new();
     let origin = Origin::with_tls(server(&authority, &[&TLS13, &TLS12]));
     let gateway = Setup::before(&origin).file("SSL_CERT_FILE", &authority.pem).start();
@@ -60,7 +60,7 @@ fn sessions_are_resumed_in_both_versions() {
 }
 
 #[test]
-fn an_authority_of_its_own_is_trusted_for_this_origin_and_no_other_is() {
+fn an_origins_own_authority_replaces_the_public_ones() {
     let (own, system) = (Authority::named("own"), Authority::named("system"));
     let folder = Arc::new(Folder::new());
     let file = folder.write("ca.pem", &own.pem);
@@ -78,7 +78,7 @@ fn an_authority_of_its_own_is_trusted_for_this_origin_and_no_other_is() {
 }
 
 #[test]
-fn the_certificate_is_held_against_the_configured_name_and_the_host_stays() {
+fn the_certificate_is_verified_against_the_configured_server_name() {
     let authority = Authority::new();
     for (name, status) in [("api.internal", 200), ("localhost", 502)] {
         let origin = Origin::with_tls(authority.server_named(name));
@@ -94,7 +94,7 @@ fn the_certificate_is_held_against_the_configured_name_and_the_host_stays() {
 }
 
 #[test]
-fn a_kept_connection_that_the_origin_has_closed_without_a_goodbye_is_not_noticed() {
+fn a_pooled_tls_connection_that_the_origin_closed_costs_no_request() {
     let authority = Authority::new();
     // It takes the second request on its first connection, and hangs up on it.
     let origin = Origin::scripted_with_tls(authority.server_named("localhost"), |exchange| {
@@ -111,7 +111,7 @@ fn a_kept_connection_that_the_origin_has_closed_without_a_goodbye_is_not_noticed
 }
 
 #[test]
-fn an_answer_that_ends_with_the_connection_is_cut_off_where_tls_does_not_end() {
+fn an_answer_without_framing_and_without_close_notify_is_not_a_clean_end() {
     let authority = Authority::new();
     let origin = Origin::scripted_with_tls(authority.server_named("localhost"), |exchange| {
         exchange.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nonly a part of it")?;
@@ -124,7 +124,7 @@ fn an_answer_that_ends_with_the_connection_is_cut_off_where_tls_does_not_end() {
 }
 
 #[test]
-fn an_authority_that_changes_is_taken_at_a_reload() {
+fn a_reload_takes_a_changed_authority() {
     let (old, new) = (Authority::named("old"), Authority::named("new"));
     let folder = Arc::new(Folder::new());
     folder.write("ca.pem", &old.pem);

@@ -10,7 +10,7 @@ use crate::harness::{Origin, Setup, eventually};
 const LABEL: (&str, &str) = ("origin", "api");
 
 #[test]
-fn nobody_notices_an_address_that_refuses_connections() {
+fn an_address_that_refuses_connections_costs_no_request() {
     let (dead, live) = (Origin::refusing(), Origin::new());
     let gateway = gateway(&at(&[&dead, &live]));
     for _ in 0..10 {
@@ -28,7 +28,7 @@ fn nobody_notices_an_address_that_refuses_connections() {
 }
 
 #[test]
-fn with_every_address_dead_the_answer_is_503_at_once_and_says_when_to_come_back() {
+fn with_every_address_dead_the_answer_is_503_with_retry_after() {
     let (one, two) = (Origin::refusing(), Origin::refusing());
     let gateway = gateway(&format!("{}, ejection: {{ base_time: 10m, max_time: 10m }}", at(&[&one, &two])));
     for _ in 0..3 {
@@ -69,7 +69,7 @@ fn an_address_that_comes_back_is_used_again() {
 }
 
 #[test]
-fn the_only_address_is_spared_only_where_that_is_asked_for() {
+fn the_only_address_is_ejected_only_if_configured() {
     let mut dead = Origin::refusing();
     let usual = gateway(&at(&[&dead]));
     let sparing = gateway(&format!("{}, ejection: {{ base_time: 50ms, max_time: 50ms }}", at(&[&dead])));
@@ -84,7 +84,7 @@ fn the_only_address_is_spared_only_where_that_is_asked_for() {
 }
 
 #[test]
-fn an_address_that_answers_with_errors_in_a_row_is_left_out_but_never_the_last() {
+fn an_address_with_consecutive_errors_is_ejected_unless_it_is_the_last() {
     let failing = || {
         Origin::scripted(|exchange| {
             exchange.body()?;
@@ -109,7 +109,7 @@ fn an_address_that_answers_with_errors_in_a_row_is_left_out_but_never_the_last()
 }
 
 #[test]
-fn errors_alone_leave_nobody_out_by_default() {
+fn error_answers_do_not_eject_by_default() {
     let broken = Origin::scripted(|exchange| exchange.answer("500 Internal Server Error", "broken"));
     let live = saying("live");
     let gateway = gateway(&at(&[&broken, &live]));

@@ -47,7 +47,7 @@ fn an_address_that_fails_its_checks_is_not_used_until_it_passes_them() {
 }
 
 #[test]
-fn an_only_address_that_is_down_is_503_before_anybody_asks_it() {
+fn the_only_address_that_is_down_is_503_without_an_attempt() {
     let mut dead = Origin::refusing();
     let check = "health_check: { type: tcp, interval: 100ms, healthy_threshold: 1 }";
     let gateway = gateway(&format!("{}, {check}", at(&[&dead])));
@@ -60,7 +60,7 @@ fn an_only_address_that_is_down_is_503_before_anybody_asks_it() {
 }
 
 #[test]
-fn a_check_that_takes_too_long_has_failed() {
+fn a_health_check_that_times_out_has_failed() {
     let silent = Origin::troubled(|exchange| exchange.wait_for_hangup());
     let check = "health_check: { path: /, interval: 100ms, timeout: 100ms }";
     let gateway = gateway(&format!("{}, {check}", at(&[&silent])));
@@ -69,7 +69,7 @@ fn a_check_that_takes_too_long_has_failed() {
 }
 
 #[test]
-fn what_is_known_of_an_origins_health_outlives_a_reload_that_does_not_change_it() {
+fn the_health_of_an_unchanged_origin_survives_a_reload() {
     let (checked, other) = (checked(&Arc::new(AtomicBool::new(false))), saying("other"));
     // The first check decides, and there is no second.
     let origin = format!("{}, health_check: {{ path: /healthz, interval: 24h }}", at(&[&checked, &other]));

@@ -24,7 +24,7 @@ fn call(target: &str) -> Message {
 }
 
 #[test]
-fn a_call_and_its_trailers_pass_from_end_to_end() {
+fn a_grpc_call_and_its_trailers_pass_end_to_end() {
     let origin = Http2Origin::new();
     let gateway = gateway(&origin, "");
     let mut client = Http2Client::connect(gateway.address());
@@ -52,7 +52,7 @@ fn a_call_and_its_trailers_pass_from_end_to_end() {
 }
 
 #[test]
-fn both_sides_of_a_call_stream_at_once() {
+fn both_directions_of_a_call_are_streamed() {
     let origin = Http2Origin::new();
     let gateway = gateway(&origin, "");
     let mut client = Http2Client::connect(gateway.address());
@@ -69,7 +69,7 @@ fn both_sides_of_a_call_stream_at_once() {
 }
 
 #[test]
-fn trailers_of_a_client_do_not_reach_the_origin_unexamined() {
+fn trailers_of_a_client_are_not_forwarded() {
     let origin = Http2Origin::new();
     let gateway = gateway(&origin, "");
     let mut client = Http2Client::connect(gateway.address());
@@ -83,7 +83,7 @@ fn trailers_of_a_client_do_not_reach_the_origin_unexamined() {
 }
 
 #[test]
-fn requests_share_a_connection_up_to_its_limit() {
+fn requests_share_a_connection_up_to_its_stream_limit() {
     let origin = Http2Origin::new();
     for (max_streams, expected) in [(100, 1), (2, 4)] {
         let before = origin.connections();
@@ -105,7 +105,7 @@ fn requests_share_a_connection_up_to_its_limit() {
 }
 
 #[test]
-fn clients_of_http_1_are_served_too() {
+fn http_1_clients_are_served_by_an_http_2_origin() {
     let origin = Http2Origin::new();
     let gateway = gateway(&origin, "");
     let response =
@@ -117,7 +117,7 @@ fn clients_of_http_1_are_served_too() {
 }
 
 #[test]
-fn a_stream_that_the_origin_has_not_begun_with_is_sent_again_whatever_its_method() {
+fn a_stream_refused_by_the_origin_is_sent_again_for_any_method() {
     let origin = Http2Origin::new();
     let gateway = gateway(&origin, "");
     let response = gateway.ask(&post("/refused"));
@@ -127,7 +127,7 @@ fn a_stream_that_the_origin_has_not_begun_with_is_sent_again_whatever_its_method
 }
 
 #[test]
-fn http_2_over_tls_trusts_its_own_authority_and_shows_the_gateways_certificate() {
+fn http_2_over_tls_uses_the_origins_authority_and_the_client_certificate() {
     let (servers, clients) = (Authority::named("servers"), Authority::named("clients"));
     let folder = Arc::new(Folder::new());
     folder.write("ca.pem", &servers.pem);
@@ -155,7 +155,7 @@ fn http_2_over_tls_trusts_its_own_authority_and_shows_the_gateways_certificate()
 }
 
 #[test]
-fn an_origin_that_agrees_on_no_protocol_is_spoken_to_in_http_1() {
+fn an_origin_without_alpn_gets_http_1() {
     let authority = Authority::new();
     let origin = crate::harness::Origin::with_tls(authority.server_named("localhost"));
     let config = config(&format!("domain: \"{}\", http: h2", origin.url()), "");

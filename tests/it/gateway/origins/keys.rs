@@ -8,7 +8,7 @@ use super::saying;
 use crate::harness::{Folder, Message, Setup, tokens};
 
 #[test]
-fn a_token_for_one_api_opens_no_other() {
+fn a_token_for_one_api_is_refused_by_another() {
     let (shop, bank) = (saying("shop"), saying("bank"));
     let secrets = [0, 100].map(|first| (first..first + 64).collect::<Vec<u8>>());
     let folder = Folder::new();

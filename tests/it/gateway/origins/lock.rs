@@ -71,7 +71,7 @@ fn kinds(origin: &Origin) -> Vec<HandshakeKind> {
 }
 
 #[test]
-fn the_gateway_shows_its_certificate_and_sessions_are_resumed_by_every_worker() {
+fn every_worker_sends_the_client_certificate_and_resumes_sessions() {
     let lock = Lock::new();
     let origin = Origin::scripted_with_tls(demanding(&lock.servers, &lock.clients), |exchange| {
         exchange.body()?;
@@ -90,7 +90,7 @@ fn the_gateway_shows_its_certificate_and_sessions_are_resumed_by_every_worker() 
 }
 
 #[test]
-fn without_the_certificate_the_origin_lets_nobody_in() {
+fn without_a_client_certificate_the_origin_refuses_the_gateway() {
     let lock = Lock::new();
     let origin = Origin::with_tls(demanding(&lock.servers, &lock.clients));
     let config = config(&format!("domain: \"{}\"", origin.url()), "");
@@ -100,7 +100,7 @@ fn without_the_certificate_the_origin_lets_nobody_in() {
 }
 
 #[test]
-fn connections_outlive_a_reload_that_changes_nothing_and_a_new_certificate_makes_new_ones() {
+fn an_unchanged_reload_keeps_connections_and_a_new_certificate_replaces_them() {
     let lock = Lock::new();
     let origin = Origin::with_tls(demanding(&lock.servers, &lock.clients));
     let config = lock.config(&origin, "");
@@ -125,7 +125,7 @@ fn connections_outlive_a_reload_that_changes_nothing_and_a_new_certificate_makes
 }
 
 #[test]
-fn an_origin_is_checked_with_the_same_certificate_and_secret() {
+fn health_checks_send_the_client_certificate_and_the_secret() {
     let lock = Lock::new();
     lock.folder.write("secret", "a-secret-of-the-origin");
     let origin = Origin::with_tls(demanding(&lock.servers, &lock.clients));
@@ -198,7 +198,7 @@ fn secrets(origin: &Origin) -> Vec<String> {
 }
 
 #[test]
-fn only_the_gateway_says_the_secret() {
+fn clients_cannot_send_the_secret_header() {
     let (secret, open) = (Origin::new(), Origin::new());
     let folder = Arc::new(Folder::new());
     folder.write("secret", format!("{FIRST}\n"));
@@ -241,7 +241,7 @@ fn only_the_gateway_says_the_secret() {
 }
 
 #[test]
-fn a_secret_is_rotated_by_its_files() {
+fn a_secret_header_is_rotated_by_its_files() {
     let (secret, open) = (Origin::new(), Origin::new());
     let folder = Arc::new(Folder::new());
     folder.write("secret", FIRST);

@@ -41,7 +41,7 @@ impl Nginx {
 }
 
 #[test]
-fn nginx_lets_the_gateway_in_and_resumes_its_sessions() {
+fn nginx_accepts_the_client_certificate_and_resumes_sessions() {
     if !has_program("nginx") {
         return;
     }

@@ -6,7 +6,7 @@ use crate::harness::{Message, Origin, Then, tokens};
 const LABEL: (&str, &str) = ("origin", "api");
 
 #[test]
-fn an_idempotent_request_over_a_connection_that_breaks_goes_to_another_address_where_asked_for() {
+fn an_idempotent_request_is_retried_after_a_broken_connection_if_configured() {
     for (retries, expected) in [("", 502), (", retries: { on: [error] }", 200)] {
         let (broken, live) = (resetting(), saying("live"));
         let gateway = gateway(&format!("{}{retries}", at(&[&broken, &live])));
@@ -24,7 +24,7 @@ fn an_idempotent_request_over_a_connection_that_breaks_goes_to_another_address_w
 }
 
 #[test]
-fn no_other_request_is_sent_twice() {
+fn other_requests_are_never_sent_twice() {
     let (broken, live) = (resetting(), saying("live"));
     let gateway = gateway(&format!(
         "{}, retries: {{ attempts: 3, on: [error, timeout, http_502, http_503, http_504] }}",
@@ -49,7 +49,7 @@ fn no_other_request_is_sent_twice() {
 }
 
 #[test]
-fn an_answer_that_has_begun_is_not_asked_for_again() {
+fn a_request_is_not_retried_once_its_answer_has_begun() {
     let cut = || {
         Origin::scripted(|exchange| {
             exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")?;
@@ -66,7 +66,7 @@ fn an_answer_that_has_begun_is_not_asked_for_again() {
 }
 
 #[test]
-fn a_request_that_is_not_answered_in_time_goes_to_another_address_where_asked_for() {
+fn a_request_is_retried_after_a_timeout_if_configured() {
     let silent = Origin::scripted(|exchange| exchange.wait_for_hangup());
     let live = saying("live");
     let gateway =
@@ -80,7 +80,7 @@ fn a_request_that_is_not_answered_in_time_goes_to_another_address_where_asked_fo
 }
 
 #[test]
-fn an_answer_of_a_named_status_is_passed_on_only_when_there_is_no_better_one() {
+fn an_answer_with_a_retried_status_is_passed_on_only_if_there_is_no_better_one() {
     let unavailable = || {
         Origin::scripted(|exchange| {
             exchange.body()?;

@@ -28,7 +28,7 @@ fn halting(exchange: &mut Exchange<'_>) -> std::io::Result<Then> {
 }
 
 #[test]
-fn the_first_byte_has_a_limit_of_its_own() {
+fn the_first_byte_has_its_own_timeout() {
     let authority = Authority::new();
     let origins =
         [Origin::scripted(halting), Origin::scripted_with_tls(authority.server_named("localhost"), halting)];
@@ -49,7 +49,7 @@ fn the_first_byte_has_a_limit_of_its_own() {
 }
 
 #[test]
-fn an_address_that_takes_requests_and_says_nothing_is_left_out_but_never_the_last() {
+fn an_address_that_never_answers_is_ejected_unless_it_is_the_last() {
     let [silent, live] = [Origin::scripted(|exchange| exchange.wait_for_hangup()), Origin::new()];
     let rest = "first_byte_timeout: 300ms, ejection: { base_time: 10m, max_time: 10m }";
     let gateway = gateway(&format!("{}, {rest}", at(&[&silent, &live])));
@@ -65,7 +65,7 @@ fn an_address_that_takes_requests_and_says_nothing_is_left_out_but_never_the_las
 }
 
 #[test]
-fn an_address_is_not_left_out_for_waiting_for_a_body_that_its_client_holds_back() {
+fn a_slow_request_body_does_not_eject_the_address() {
     let reads = |exchange: &mut Exchange<'_>| {
         exchange.body()?;
         exchange.answer("200 OK", "whole")
@@ -84,7 +84,7 @@ fn an_address_is_not_left_out_for_waiting_for_a_body_that_its_client_holds_back(
 }
 
 #[test]
-fn a_tunnel_may_be_silent_for_longer_than_an_answer() {
+fn a_tunnel_may_be_silent_for_longer_than_the_read_timeout() {
     let origin = Origin::scripted(halting);
     let gateway = gateway(&format!("{}, first_byte_timeout: 400ms, total_timeout: 700ms", at(&[&origin])));
     let mut client = gateway.connect();
@@ -108,7 +108,7 @@ fn dripping(beginning: &'static str, again: &'static str) -> Origin {
 }
 
 #[test]
-fn a_body_that_never_ends_ends_with_the_total_time() {
+fn an_endless_body_ends_at_the_total_timeout() {
     let origin = dripping("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n");
     let gateway = gateway(&format!("{}, total_timeout: 700ms", at(&[&origin])));
     let mut client = gateway.connect();
@@ -119,7 +119,7 @@ fn a_body_that_never_ends_ends_with_the_total_time() {
 }
 
 #[test]
-fn a_head_that_never_ends_ends_with_the_total_time() {
+fn an_endless_head_ends_at_the_total_timeout() {
     let origin = dripping("HTTP/1.1 200 OK\r\nX-Long: ", "x");
     let gateway = gateway(&format!("{}, total_timeout: 700ms", at(&[&origin])));
     let response = gateway.ask(&get("/"));
@@ -129,7 +129,7 @@ fn a_head_that_never_ends_ends_with_the_total_time() {
 }
 
 #[test]
-fn the_total_time_holds_for_all_attempts_together() {
+fn the_total_timeout_covers_all_attempts() {
     let silent = || Origin::scripted(|exchange| exchange.wait_for_hangup());
     let (one, two) = (silent(), silent());
     let rules = "read_timeout: 60s, total_timeout: 700ms, retries: { attempts: 3, on: [timeout] }";

@@ -4,7 +4,7 @@ use super::{gateway, get, post};
 use crate::harness::{Folder, Origin};
 
 #[test]
-fn requests_go_over_a_unix_socket_and_its_connection_is_kept() {
+fn requests_use_a_unix_socket_and_reuse_its_connection() {
     let folder = Folder::new();
     let path = folder.path("origin.sock");
     let origin = Origin::at_path(&path, |exchange| {
@@ -23,7 +23,7 @@ fn requests_go_over_a_unix_socket_and_its_connection_is_kept() {
 }
 
 #[test]
-fn a_socket_that_is_not_there_is_502_and_another_address_takes_over() {
+fn a_missing_unix_socket_is_502_unless_there_is_another_address() {
     let folder = Folder::new();
     let path = folder.path("missing.sock");
     let address = format!("unix:{}", path.display());

@@ -83,7 +83,7 @@ fn with_fingerprint_of(identity: &Identity) -> String {
 }
 
 #[test]
-fn a_route_takes_the_certificates_that_it_names_and_no_others() {
+fn a_route_accepts_only_the_certificates_that_it_names() {
     let shop = Shop::new();
     let (seven, eight) = (shop.device(7), shop.device(8));
     let gateway = shop.start(&with_fingerprint_of(&seven));
@@ -118,7 +118,7 @@ fn a_route_takes_the_certificates_that_it_names_and_no_others() {
 }
 
 #[test]
-fn a_certificate_may_stand_for_a_token_or_beside_it() {
+fn a_certificate_can_replace_a_token_or_be_required_with_it() {
     let shop = Shop::new();
     let seven = shop.device(7);
     let gateway = shop.start(&with_fingerprint_of(&seven));
@@ -132,7 +132,7 @@ fn a_certificate_may_stand_for_a_token_or_beside_it() {
 }
 
 #[test]
-fn a_resumed_session_and_http_2_bring_the_certificate_along() {
+fn resumed_sessions_and_http_2_keep_the_certificate() {
     let shop = Shop::new();
     let seven = shop.device(7);
     let gateway = shop.start(&with_fingerprint_of(&seven));
@@ -160,7 +160,7 @@ fn a_resumed_session_and_http_2_bring_the_certificate_along() {
 }
 
 #[test]
-fn a_certificate_that_expires_on_an_open_connection_opens_nothing_more() {
+fn a_certificate_that_expires_on_an_open_connection_is_not_accepted() {
     let shop = Shop::new();
     let gateway = shop.start(ROUTES.split("  - { name: dns").next().unwrap());
     let until = SystemTime::now() + Duration::from_secs(3);
@@ -175,7 +175,7 @@ fn a_certificate_that_expires_on_an_open_connection_opens_nothing_more() {
 }
 
 #[test]
-fn a_reload_judges_the_next_request_of_an_open_connection() {
+fn a_reload_applies_to_the_next_request_of_an_open_connection() {
     let shop = Shop::new();
     let seven = shop.device(7);
     let routes = |number: u8| {
@@ -192,7 +192,7 @@ fn a_reload_judges_the_next_request_of_an_open_connection() {
 }
 
 #[test]
-fn nothing_that_a_client_says_stands_for_a_certificate() {
+fn header_fields_cannot_replace_a_certificate() {
     let shop = Shop::new();
     let routes = "routes: [ { path: /, client_certificate: any } ]\n";
     let plain = "listeners: [ { address: \"127.0.0.1:0\" }, ";
@@ -211,7 +211,7 @@ fn nothing_that_a_client_says_stands_for_a_certificate() {
 }
 
 #[test]
-fn check_says_whom_a_route_takes_and_explains_with_a_certificate_at_hand() {
+fn check_shows_the_certificates_of_a_route_and_explains_with_a_certificate() {
     let shop = Shop::new();
     let seven = shop.device(7);
     let config = shop.edge.folder.write("gateway.yaml", shop.config(&with_fingerprint_of(&seven)));

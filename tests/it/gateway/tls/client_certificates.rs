@@ -103,7 +103,7 @@ fn admits(handshake: Handshake) -> bool {
 }
 
 #[test]
-fn each_mode_admits_whom_it_says() {
+fn each_mode_admits_the_right_clients() {
     let listener = Listener::new();
     let known = device(&listener.clients, 7);
     let unknown = device(&Authority::named("clients"), 7);
@@ -121,7 +121,7 @@ fn each_mode_admits_whom_it_says() {
 }
 
 #[test]
-fn a_verified_certificate_says_who_the_client_is() {
+fn a_verified_certificate_identifies_the_client() {
     let listener = Listener::new();
     let server = listener.server("optional");
     let client = listener.client(Some(&device(&listener.clients, 7))).build();
@@ -145,7 +145,7 @@ fn a_verified_certificate_says_who_the_client_is() {
 }
 
 #[test]
-fn a_server_s_certificate_and_an_expired_one_are_none_of_a_client() {
+fn server_certificates_and_expired_ones_are_refused() {
     let listener = Listener::new();
     let server = listener.server("required");
     let server_s = Identity::with(&listener.clients, &[NAME], |params| {
@@ -161,7 +161,7 @@ fn a_server_s_certificate_and_an_expired_one_are_none_of_a_client() {
 }
 
 #[test]
-fn a_revoked_certificate_is_refused_and_an_unknown_status_as_well() {
+fn revoked_certificates_and_unknown_statuses_are_refused() {
     let listener = Listener::new();
     listener.write_list(&[8], SystemTime::now() + Duration::from_secs(3600));
     let tls = listener.with("mode: required, ca_file: clients.pem, crl_file: clients.crl");
@@ -184,7 +184,7 @@ fn kind_at(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>) -> Option<Han
 }
 
 #[test]
-fn a_ticket_opens_no_door_where_a_certificate_is_asked_for() {
+fn a_session_ticket_does_not_replace_a_required_certificate() {
     let listener = Listener::new();
     let own = tickets();
     listener.write_list(&[], SystemTime::now() + Duration::from_secs(3600));
@@ -216,7 +216,7 @@ fn a_ticket_opens_no_door_where_a_certificate_is_asked_for() {
 }
 
 #[test]
-fn an_outdated_list_stops_the_start() {
+fn an_outdated_revocation_list_stops_the_start() {
     let listener = Listener::new();
     listener.write_list(&[], SystemTime::now() - Duration::from_secs(60));
     let tls = listener.with("mode: required, ca_file: clients.pem, crl_file: clients.crl");
@@ -227,7 +227,7 @@ fn an_outdated_list_stops_the_start() {
 }
 
 #[test]
-fn authorities_and_lists_that_cannot_be_used_are_told() {
+fn unusable_authorities_and_revocation_lists_are_reported() {
     let listener = Listener::new();
     let key = Identity::new(&listener.clients, &[]).key;
     let garbage = super::pem("CERTIFICATE", b"garbage");

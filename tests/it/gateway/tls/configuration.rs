@@ -34,7 +34,7 @@ fn problem(folder: &Folder, list: &[String]) -> String {
 }
 
 #[test]
-fn private_keys_come_in_every_usual_form() {
+fn private_keys_load_in_every_usual_format() {
     let authority = Authority::new();
     let rsa = Identity::with_key(&authority, &[NAME], rsa_key(), |_| {});
     let ecdsa = Identity::new(&authority, &[NAME]);
@@ -75,7 +75,7 @@ fn sec1(pkcs8: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_key_that_does_not_fit_is_told() {
+fn a_key_that_does_not_match_is_reported() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let (one, other) = (Identity::new(&authority, &[NAME]), Identity::new(&authority, &[NAME]));
     let mixed = Identity { chain: one.chain, key: other.key, public_key: Vec::new() };
@@ -87,7 +87,7 @@ fn a_key_that_does_not_fit_is_told() {
 }
 
 #[test]
-fn files_that_hold_no_certificate_or_no_key_are_told() {
+fn files_without_a_certificate_or_key_are_reported() {
     let authority = Authority::new();
     let good = Identity::new(&authority, &[NAME]);
     let encrypted = good.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
@@ -116,7 +116,7 @@ fn files_that_hold_no_certificate_or_no_key_are_told() {
 }
 
 #[test]
-fn a_chain_stands_in_order_without_gaps() {
+fn a_chain_must_be_in_order_without_gaps() {
     let root = Authority::named("root");
     let upper = root.intermediate("upper");
     let lower = upper.intermediate("lower");
@@ -146,14 +146,14 @@ fn a_chain_stands_in_order_without_gaps() {
 }
 
 #[test]
-fn an_issuer_of_the_same_name_with_another_key_is_no_issuer() {
+fn an_issuer_with_the_same_name_and_another_key_is_not_accepted() {
     let (folder, one, other) = (Folder::new(), Authority::named("authority"), Authority::named("authority"));
     let list = [folder.identity("own", &Identity::new(&one, &[NAME]).followed_by(&other.pem))];
     assert!(problem(&folder, &list).contains("its certificate 1 was not issued by its certificate 2"));
 }
 
 #[test]
-fn the_key_of_an_issuer_is_told() {
+fn the_private_key_of_an_issuer_is_reported() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let leaf = Identity::new(&authority, &[NAME]).followed_by(&authority.pem);
     let mixed = Identity { key: authority.issuer.key().serialize_pem(), ..leaf };
@@ -165,7 +165,7 @@ fn the_key_of_an_issuer_is_told() {
 }
 
 #[test]
-fn expiry_is_a_problem_and_soon_a_warning() {
+fn an_expired_certificate_is_a_problem_and_one_that_expires_soon_a_warning() {
     let authority = Authority::new();
     let until = |time: SystemTime| {
         Identity::with(&authority, &[NAME], |params: &mut CertificateParams| params.not_after = time.into())
@@ -187,7 +187,7 @@ fn expiry_is_a_problem_and_soon_a_warning() {
 }
 
 #[test]
-fn names_that_no_route_serves_are_told() {
+fn names_without_a_route_are_reported() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let names = ["api.example.com", "old.example.com", "*.cdn.example.com", "*.example.org"];
     let list = [folder.identity("own", &Identity::new(&authority, &names))];
@@ -205,7 +205,7 @@ fn names_that_no_route_serves_are_told() {
 }
 
 #[test]
-fn suspicious_certificates_are_told() {
+fn suspicious_certificates_are_reported() {
     let authority = Authority::new();
     let nameless = Identity::new(&authority, &[]);
     let by_address = Identity::new(&authority, &["192.0.2.1"]);
@@ -242,7 +242,7 @@ fn suspicious_certificates_are_told() {
 
 #[cfg(unix)]
 #[test]
-fn warns_of_keys_that_everybody_can_read() {
+fn warns_about_keys_that_other_users_can_read() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let list = [folder.identity("own", &Identity::new(&authority, &[NAME]))];
     let mut bytes = [0; 48];

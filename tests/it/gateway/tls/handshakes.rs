@@ -41,7 +41,7 @@ fn the_server_name_chooses_the_certificate() {
 }
 
 #[test]
-fn unknown_names_get_no_handshake_where_they_are_rejected() {
+fn unknown_names_are_refused_in_the_handshake_if_configured() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let list = [folder.identity("own", &Identity::new(&authority, &["*.example.com"]))];
     let server = folder.server(&format!("{}, unknown_name: reject", certificates(&list)), &tickets());
@@ -57,7 +57,7 @@ fn unknown_names_get_no_handshake_where_they_are_rejected() {
 }
 
 #[test]
-fn serves_every_kind_of_key_to_clients_that_know_it() {
+fn serves_every_kind_of_key_to_clients_that_support_it() {
     let authority = Authority::new();
     let names = ["api.example.com"];
     let kinds = [
@@ -79,7 +79,7 @@ fn serves_every_kind_of_key_to_clients_that_know_it() {
 }
 
 #[test]
-fn one_name_with_two_kinds_of_key_serves_each_client_the_kind_it_knows() {
+fn one_name_with_two_kinds_of_key_serves_each_client_the_kind_it_supports() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let names = ["api.example.com"];
     let list = [
@@ -116,7 +116,7 @@ fn speaks_tls_1_3_and_1_2_or_1_3_alone() {
 }
 
 #[test]
-fn http_2_goes_first_unless_configured_otherwise() {
+fn http_2_is_preferred_unless_configured_otherwise() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let list = certificates(&[folder.identity("own", &Identity::new(&authority, &["api.example.com"]))]);
     let default = folder.server(&list, &tickets());
@@ -139,7 +139,7 @@ fn http_2_goes_first_unless_configured_otherwise() {
 }
 
 #[test]
-fn clients_that_know_the_hybrid_group_get_it_and_others_get_theirs() {
+fn clients_with_the_post_quantum_group_use_it_and_others_use_theirs() {
     let (folder, authority) = (Folder::new(), Authority::new());
     let list = [folder.identity("own", &Identity::new(&authority, &["api.example.com"]))];
     let server = folder.server(&certificates(&list), &tickets());

@@ -55,7 +55,7 @@ fn prints_the_pins_of_a_file_leaf_first() {
 }
 
 #[test]
-fn prints_the_pin_of_a_key_that_has_no_certificate_yet() {
+fn prints_the_pin_of_a_key_without_a_certificate() {
     let (folder, key) = (Folder::new(), KeyPair::generate().unwrap());
     let wanted = format!("{} key\n", expected(&rcgen::PublicKeyData::subject_public_key_info(&key)));
     let public = folder.write("public.pem", key.public_key_pem());
@@ -70,7 +70,7 @@ fn prints_the_pin_of_a_key_that_has_no_certificate_yet() {
 }
 
 #[test]
-fn says_what_is_no_source_of_pins() {
+fn names_files_that_have_no_certificate_or_key() {
     let folder = Folder::new();
     for (source, status, part) in [
         ("nowhere", 2, "nowhere is no file; write a file's name, or host and port"),
@@ -102,7 +102,7 @@ fn serve(config: Arc<ServerConfig>) -> u16 {
 }
 
 #[test]
-fn prints_the_pins_of_a_server_and_says_when_it_is_not_to_be_trusted() {
+fn prints_the_pins_of_a_server_and_warns_if_it_is_not_trusted() {
     let (folder, root) = (Folder::new(), Authority::named("root"));
     let intermediate = root.intermediate("intermediate");
     // A name that would move a terminal's cursor, and add a line.
@@ -133,7 +133,7 @@ fn prints_the_pins_of_a_server_and_says_when_it_is_not_to_be_trusted() {
 }
 
 #[test]
-fn a_server_that_is_not_there_or_speaks_no_tls_is_told() {
+fn a_server_that_is_missing_or_has_no_tls_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let talking = thread::spawn(move || {

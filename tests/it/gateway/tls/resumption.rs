@@ -32,7 +32,7 @@ fn clients(authority: &Authority) -> [Arc<ClientConfig>; 2] {
 }
 
 #[test]
-fn a_client_that_comes_back_resumes_again_and_again() {
+fn a_returning_client_resumes_its_session() {
     let authority = Authority::new();
     let (folder, tls) = listener(&authority);
     let server = folder.server(&tls, &tickets());
@@ -56,7 +56,7 @@ fn resumptions(server: &Arc<ServerConfig>, client: ClientConfig) -> usize {
 }
 
 #[test]
-fn one_handshake_gives_as_many_tickets_as_a_client_opens_connections_at_a_time() {
+fn a_handshake_gives_the_number_of_tickets_that_the_client_requests() {
     let authority = Authority::new();
     let (folder, tls) = listener(&authority);
     let server = folder.server(&tls, &tickets());
@@ -71,7 +71,7 @@ fn one_handshake_gives_as_many_tickets_as_a_client_opens_connections_at_a_time()
 }
 
 #[test]
-fn nobody_is_invited_to_send_requests_before_the_handshake() {
+fn early_data_is_not_offered() {
     let authority = Authority::new();
     let (folder, tls) = listener(&authority);
     let server = folder.server(&tls, &tickets());
@@ -106,7 +106,7 @@ fn a_reload_with_a_renewed_certificate_keeps_sessions() {
 }
 
 #[test]
-fn a_successor_with_the_keys_of_its_predecessor_resumes_its_sessions() {
+fn a_successor_with_the_ticket_keys_of_its_predecessor_resumes_sessions() {
     let authority = Authority::new();
     let (folder, tls) = listener(&authority);
     let own = tickets();
@@ -147,7 +147,7 @@ fn processes_with_the_same_ticket_keys_resume_each_other_s_sessions_while_keys_r
 }
 
 #[test]
-fn a_listener_for_other_names_resumes_nothing() {
+fn a_listener_for_other_names_does_not_resume_a_session() {
     let authority = Authority::new();
     let (folder, tls) = listener(&authority);
     let own = tickets();

@@ -71,7 +71,7 @@ pub fn http2(address: SocketAddr, config: &Arc<ClientConfig>, name: &'static str
 }
 
 #[test]
-fn http_1_and_http_2_are_verified_over_tls_and_the_origin_is_told() {
+fn requests_over_tls_are_verified_and_forwarded_as_https() {
     let edge = Edge::new();
     let gateway = edge.start(&edge.config("", ""));
     let config = edge.trust().alpn(&["http/1.1"]).build();
@@ -98,7 +98,7 @@ fn http_1_and_http_2_are_verified_over_tls_and_the_origin_is_told() {
 }
 
 #[test]
-fn the_certificate_is_that_of_the_name_asked_for() {
+fn the_certificate_matches_the_requested_name() {
     let edge = Edge::new();
     let gateway = edge.start(&edge.config(", unknown_name: reject", ""));
     let config = edge.trust().build();
@@ -129,7 +129,7 @@ fn sessions_are_resumed_on_any_worker_and_counted() {
 }
 
 #[test]
-fn a_reload_takes_another_certificate_and_open_connections_go_on() {
+fn a_reload_takes_a_new_certificate_and_keeps_open_connections() {
     let edge = Edge::new();
     let gateway = edge.start(&edge.config("", ""));
     let config = edge.trust().build();
@@ -164,7 +164,7 @@ fn a_reload_takes_another_certificate_and_open_connections_go_on() {
 }
 
 #[test]
-fn client_certificates_are_demanded_and_their_subject_is_logged() {
+fn required_client_certificates_are_verified_and_their_subject_is_logged() {
     let edge = Edge::new();
     let clients = Authority::named("clients");
     edge.folder.write("clients.pem", &clients.pem);
@@ -189,7 +189,7 @@ fn client_certificates_are_demanded_and_their_subject_is_logged() {
 }
 
 #[test]
-fn clear_text_on_a_tls_listener_is_no_request() {
+fn clear_text_on_a_tls_listener_is_refused() {
     let edge = Edge::new();
     let gateway = edge.start(&edge.config("", ""));
     let mut client = Client::connect(gateway.address());
@@ -202,7 +202,7 @@ fn clear_text_on_a_tls_listener_is_no_request() {
 }
 
 #[test]
-fn strict_transport_security_is_told_over_tls_only_and_in_every_answer() {
+fn strict_transport_security_is_in_every_answer_over_tls() {
     let edge = Edge::new();
     let more = ", hsts: { max_age: 24h, include_subdomains: true } }, { address: \"127.0.0.2:0\"";
     let gateway = edge.start(&edge.config("", more));
@@ -218,7 +218,7 @@ fn strict_transport_security_is_told_over_tls_only_and_in_every_answer() {
 }
 
 #[test]
-fn a_request_in_clear_text_is_sent_to_https_with_its_host_path_and_query() {
+fn a_clear_text_request_is_redirected_to_https_with_host_path_and_query() {
     let origin = Origin::new();
     let config =
         config_before(&origin, "listeners: [ { address: \"127.0.0.1:0\", redirect_to_https: true } ]\n");
@@ -240,7 +240,7 @@ fn a_request_in_clear_text_is_sent_to_https_with_its_host_path_and_query() {
 }
 
 #[test]
-fn tls_1_2_may_be_switched_off() {
+fn tls_1_2_can_be_disabled() {
     let edge = Edge::new();
     let gateway = edge.start(&edge.config(", min_version: 1.3", ""));
     let old = edge.trust().version(&rustls::version::TLS12).build();
@@ -251,7 +251,7 @@ fn tls_1_2_may_be_switched_off() {
 }
 
 #[test]
-fn thousands_of_half_open_handshakes_hold_up_nobody() {
+fn hundreds_of_unfinished_handshakes_do_not_stop_honest_requests() {
     let edge = Edge::new();
     let gateway = edge.start(&edge.config("", ""));
     let silent: Vec<_> = (0..500).map(|_| std::net::TcpStream::connect(gateway.address()).unwrap()).collect();

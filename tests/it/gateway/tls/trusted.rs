@@ -12,7 +12,7 @@ fn gateway(origin: &Origin, trusted: &str) -> Gateway {
 }
 
 #[test]
-fn a_trusted_proxy_tells_address_scheme_and_host() {
+fn a_trusted_proxy_reports_address_scheme_and_host() {
     let origin = Origin::new();
     let gateway = gateway(&origin, "ranges: [127.0.0.1]");
     let message = get("/told")
@@ -29,7 +29,7 @@ fn a_trusted_proxy_tells_address_scheme_and_host() {
 }
 
 #[test]
-fn nobody_else_can_claim_anything() {
+fn other_clients_cannot_forge_forwarding_fields() {
     let origin = Origin::new();
     let gateway = gateway(&origin, "ranges: [192.0.2.0/24]");
     let message = get("/claimed")
@@ -94,7 +94,7 @@ fn a_proxy_header_comes_before_the_tls_handshake() {
 }
 
 #[test]
-fn behind_a_tls_terminator_only_what_came_without_tls_is_redirected() {
+fn behind_a_tls_terminator_only_clear_text_requests_are_redirected() {
     let origin = Origin::new();
     let listener = "listeners: [ { address: \"127.0.0.1:0\", redirect_to_https: true, \
                     trusted_proxies: { ranges: [127.0.0.1] } } ]\n";
