@@ -15,8 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use approov_gateway::limits::{
-    AddressKey, AddressRange, AddressSet, Asker, By, Caps, InFlight, Ipv6Prefix, KeyHasher, Limit, Moment,
-    OffenderRules, Offenders, Rate, RateLimits, Work,
+    AddressKey, AddressRange, AddressSet, By, Caps, InFlight, Ipv6Prefix, KeyHasher, Limit, Moment,
+    OffenderRules, Offenders, Rate, RateLimits, RequestKeys, Work,
 };
 use governor::clock::Clock;
 use governor::nanos::Nanos;
@@ -226,9 +226,9 @@ impl Ours {
 
     fn ask(&self, address: IpAddr) -> bool {
         let address = self.hasher.address(AddressKey::new(address, Ipv6Prefix::default()));
-        let asker = Asker { address: Some(address), ..Asker::default() };
+        let keys = RequestKeys { address: Some(address), ..RequestKeys::default() };
         let now = Moment::since_start(Duration::from_nanos(Steps.now().into()));
-        self.limits.before_verification(&asker, now).refused.is_none()
+        self.limits.before_verification(&keys, now).refused.is_none()
     }
 }
 

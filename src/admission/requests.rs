@@ -1,7 +1,7 @@
 //! The admission of requests.
 
 use super::{ClientKey, Limits, Refusal};
-use crate::limits::{Asker, By, Cause, Full, Moment, Permit, Ruling, Told, Work};
+use crate::limits::{By, Cause, Full, Moment, Permit, RequestKeys, Ruling, Told, Work};
 
 /// A verified token, as limits count it.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +55,8 @@ impl Limits {
         if self.requests.is_full() {
             return Err(Refusal::overload(Full::Total));
         }
-        let asker = Asker { address: key, route, ..Asker::default() };
-        self.within_limits(self.rates.before_verification(&asker, now))
+        let keys = RequestKeys { address: key, route, ..RequestKeys::default() };
+        self.within_limits(self.rates.before_verification(&keys, now))
     }
 
     /// Admits a request that is about to be forwarded. `verified` is `None` if the request was not
@@ -79,14 +79,14 @@ impl Limits {
             let bytes = bytes.filter(|_| self.rates.asks(Some(route), by))?;
             Some(self.hasher.bytes(bytes))
         };
-        let asker = Asker {
+        let keys = RequestKeys {
             device: key(By::Device, device),
             token: key(By::Token, token),
             route: Some(route),
             origin: Some(origin),
-            ..Asker::default()
+            ..RequestKeys::default()
         };
-        let admitted = self.within_limits(self.rates.after_verification(&asker, now))?;
+        let admitted = self.within_limits(self.rates.after_verification(&keys, now))?;
         let work = if verified.is_some() { Work::Verified } else { Work::Unverified };
         let permit = self.requests.enter(work, client.key, None).map_err(Refusal::overload)?;
         Ok((permit, admitted))

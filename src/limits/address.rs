@@ -4,18 +4,18 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::AddressRange;
 
-/// Marks an IPv4 address among the upper halves of IPv6 addresses. `0000::/8` is reserved (IANA's
-/// registry of the IPv6 address space), so that no client's network looks like this.
+/// Distinguishes an IPv4 address from the upper half of an IPv6 address. No IPv6 client has such an
+/// upper half: IANA reserves `0000::/8`.
 const IPV4: u64 = 1 << 32;
 
-/// Whom an address stands for: one IPv4 address, or an IPv6 network, of which whoever is in it
-/// can take any address.
+/// A client as limits count it: one IPv4 address, or one IPv6 network, since a client can take any
+/// address of its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressKey(u64);
 
 impl AddressKey {
-    /// The key of an address. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the same
-    /// client.
+    /// The key of an address. An IPv4 address has the same key when it is written as IPv6
+    /// (`::ffff:192.0.2.1`).
     pub fn new(address: IpAddr, prefix: Ipv6Prefix) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(IPV4 | u64::from(address.to_bits())),
@@ -23,7 +23,7 @@ impl AddressKey {
         }
     }
 
-    /// The addresses that it stands for.
+    /// The addresses that share this key.
     pub fn range(self, prefix: Ipv6Prefix) -> AddressRange {
         if self.0 >> 32 == 1 {
             AddressRange::around(Ipv4Addr::from_bits(self.0 as u32).into(), 32)
@@ -41,36 +41,35 @@ impl AddressKey {
     }
 }
 
-/// How many leading bits of an IPv6 address tell one client from another.
+/// The number of leading bits of an IPv6 address that distinguish clients.
 ///
-/// At most 64: a host takes as many addresses of its /64 as it likes (RFC 8981). A site may have
-/// anything from a /64 to a /48; a mobile network gives each phone a /64 (RFC 7278), with that of
-/// another phone beside it.
+/// At most 64, because a host can take any number of addresses of its /64 (RFC 8981). A site has a /64
+/// to a /48. A mobile network gives each phone a /64 (RFC 7278), next to that of another phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ipv6Prefix(u8);
 
 impl Ipv6Prefix {
-    /// The lengths that make sense.
+    /// The lengths that can be configured.
     pub const LENGTHS: core::ops::RangeInclusive<u8> = 32..=64;
 
-    /// A prefix of so many bits; `None` outside of [`Ipv6Prefix::LENGTHS`].
+    /// A prefix of `length` bits; `None` outside of [`Ipv6Prefix::LENGTHS`].
     pub fn new(length: u8) -> Option<Self> {
         Self::LENGTHS.contains(&length).then_some(Self(length))
     }
 
-    /// How many bits.
+    /// The length in bits.
     pub fn length(self) -> u8 {
         self.0
     }
 
-    /// Of the upper half of an address.
+    /// The mask for the upper half of an address.
     fn mask(self) -> u64 {
         u64::MAX << (64 - u32::from(self.0))
     }
 }
 
 impl Default for Ipv6Prefix {
-    /// 64: one phone.
+    /// 64 bits: one phone of a mobile network.
     fn default() -> Self {
         Self(64)
     }
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_tells_its_addresses() {
+    fn a_key_yields_the_range_of_its_addresses() {
         for (text, length, range) in [
             ("192.0.2.1", 64, "192.0.2.1"),
             ("::ffff:192.0.2.1", 48, "192.0.2.1"),
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_that_every_host_escapes_do_not_exist() {
+    fn prefixes_longer_than_64_bits_are_rejected() {
         assert!(
             Ipv6Prefix::new(65).is_none() && Ipv6Prefix::new(128).is_none() && Ipv6Prefix::new(31).is_none()
         );

@@ -1,4 +1,4 @@
-//! A range of addresses, as it is written.
+//! Address ranges as operators write them.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,7 +6,7 @@ use core::str::FromStr;
 
 /// An address, or a network in CIDR notation (RFC 4632 §3.1, RFC 4291 §2.3).
 ///
-/// IPv4 written as IPv6 (`::ffff:192.0.2.0/120`) is IPv4.
+/// IPv4 that is written as IPv6 (`::ffff:192.0.2.0/120`) becomes IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressRange {
     network: IpAddr,
@@ -14,8 +14,8 @@ pub struct AddressRange {
 }
 
 impl AddressRange {
-    /// The network of `length` leading bits around an address; as many as the address has, if
-    /// `length` is more.
+    /// The network of `length` bits that contains an address. A `length` beyond the bits of the address
+    /// means the address alone.
     pub fn around(address: IpAddr, length: u8) -> Self {
         match address {
             IpAddr::V4(address) => {
@@ -75,14 +75,14 @@ fn ipv6_mask(length: u8) -> u128 {
     u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
 }
 
-/// Why a text is no address range.
+/// The reason why a text is not an address range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressRangeError {
-    /// Neither an address nor a network.
+    /// The text before the slash is not an address.
     NotAnAddress,
-    /// The number behind the slash is none, or is more than the address has bits.
+    /// The text after the slash is not a number, or exceeds the bits of the address.
     BadLength,
-    /// The address has bits behind the length; this network was perhaps meant.
+    /// The address has bits after the prefix. Contains the network without them.
     HostBits(AddressRange),
 }
 
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_addresses_and_networks_and_prints_them_in_one_way() {
+    fn prints_each_range_in_one_form() {
         for (text, shown) in [
             ("192.0.2.1", "192.0.2.1"),
             ("192.0.2.1/32", "192.0.2.1"),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_is_wrong_with_a_text() {
+    fn names_what_is_wrong_with_a_text() {
         use AddressRangeError::{BadLength, NotAnAddress};
         for (text, error) in [
             ("", NotAnAddress),

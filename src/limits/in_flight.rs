@@ -1,13 +1,13 @@
-//! How much may be under way at once: connections, or requests on their way to an origin.
+//! Limits on the number of open connections, or of requests in flight.
 //!
-//! A permit counts for as long as it lives. When little is left, it is kept for verified work:
-//! unverified work is shed first. For requests that means
+//! A permit counts until it is dropped. The last permits are reserved for verified work, so that
+//! unverified work is refused first. A request asks twice:
 //!
-//! 1. before anything is verified, ask [`InFlight::is_full`]: then no verdict would help;
-//! 2. when the verdict is there and the request is to be forwarded, [`InFlight::enter`] as what it
-//!    turned out to be. A refused request never needs a permit.
+//! 1. before verification [`InFlight::is_full`]: if it is, no verdict would help;
+//! 2. after verification [`InFlight::enter`], as verified or unverified work. A refused request needs
+//!    no permit.
 //!
-//! Memory: eight bytes for each lane, and at most one entry of a map for each permit that is out.
+//! Memory: eight bytes for each lane, and at most one map entry for each permit.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -18,41 +18,41 @@ use parking_lot::Mutex;
 
 use super::Key;
 
-/// How many locks the addresses are spread over.
+/// The number of locks over which the addresses are spread.
 const SHARDS: usize = 64;
 
-/// What asks for a permit.
+/// The kind of work that needs a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Nobody vouches for it.
+    /// A connection, or a request that was not verified.
     Unverified,
-    /// A genuine app sent it.
+    /// A request whose token was accepted.
     Verified,
 }
 
-/// Why there is no permit.
+/// The limit that refuses a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Full {
-    /// So much is under way in total that nothing more is taken.
+    /// All permits are in use.
     Total,
-    /// The rest is kept for verified work.
+    /// The remaining permits are reserved for verified work.
     Reserve,
-    /// So much of this address is under way.
+    /// The address has all the permits that it may have.
     Address,
-    /// So much is under way in this lane.
+    /// The lane has all the permits that it may have.
     Lane,
 }
 
-/// Permits that are out, by address.
-type Addresses = HashMap<u64, usize, BuildHasherDefault<AsItIs>>;
+/// The number of permits in use, by address.
+type Addresses = HashMap<u64, usize, BuildHasherDefault<Unhashed>>;
 
-/// Keys are hashes already.
+/// Takes a key as its own hash, because keys are hashes already.
 #[derive(Default)]
-struct AsItIs(u64);
+struct Unhashed(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for Unhashed {
     fn write_u64(&mut self, key: u64) {
-        // Its upper bits have chosen the shard.
+        // The upper bits are the same in one shard.
         self.0 = key.rotate_left(32);
     }
 
@@ -67,20 +67,21 @@ impl Hasher for AsItIs {
     }
 }
 
-/// How much may be under way at once.
+/// The limits on permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// In all.
+    /// The number of all permits.
     pub total: usize,
-    /// Of these, for verified work only.
+    /// The permits of `total` that only verified work gets.
     pub reserve: usize,
-    /// Of one address.
+    /// The permits of one address.
     pub per_address: usize,
-    /// In one lane: of one listener. Requests have no lanes here; origins cap their own.
+    /// The permits of one lane. A lane is a listener; requests have no lanes, since origins limit
+    /// their own requests in flight.
     pub per_lane: usize,
 }
 
-/// Caps on what is under way, shared by all workers.
+/// The permits of connections, or of requests in flight; shared by all workers.
 pub struct InFlight {
     caps: Caps,
     counts: Arc<Counts>,
@@ -93,8 +94,8 @@ struct Counts {
 }
 
 impl InFlight {
-    /// These caps, in so many lanes; with what is under way by the counts of `previous`, so that a
-    /// reload forgets nothing.
+    /// Permits with these limits in `lanes` lanes. Takes over the counts of `previous` if the number of
+    /// lanes is the same, so that a reload keeps them.
     pub fn new(caps: Caps, lanes: usize, previous: Option<&InFlight>) -> Self {
         let previous = previous.map(|previous| &previous.counts);
         let previous = previous.filter(|previous| previous.lanes.len() == lanes);
@@ -108,11 +109,10 @@ impl InFlight {
         Self { caps, counts }
     }
 
-    /// Asks for a permit. `address` is `None` for one that is not limited, `lane` where there are
-    /// none.
+    /// Takes a permit. `address` is `None` if the address is not limited, `lane` is `None` for requests.
     ///
     /// # Errors
-    /// The cap that is reached.
+    /// The limit that is reached.
     pub fn enter(&self, work: Work, address: Option<Key>, lane: Option<usize>) -> Result<Permit, Full> {
         let cap = match work {
             Work::Verified => self.caps.total,
@@ -121,7 +121,7 @@ impl InFlight {
         if !take(&self.counts.total, cap) {
             return Err(if self.is_full() { Full::Total } else { Full::Reserve });
         }
-        // Gives back what it has when it is dropped, so also from the middle of this.
+        // The permit is dropped, and so returned, if a later limit refuses.
         let mut permit = Permit { counts: self.counts.clone(), address: None, lane: None };
         if let Some(address) = address {
             self.enter_address(&mut permit, address)?;
@@ -135,10 +135,10 @@ impl InFlight {
         Ok(permit)
     }
 
-    /// Counts a permit without an address under the one that has become known since.
+    /// Assigns an address to a permit that was taken before the address was known.
     ///
     /// # Errors
-    /// [`Full::Address`]. The permit stays as it is.
+    /// [`Full::Address`]. The permit stays unchanged.
     pub fn enter_address(&self, permit: &mut Permit, address: Key) -> Result<(), Full> {
         if permit.address.is_none() {
             if !self.counts.enter_address(address, self.caps.per_address) {
@@ -149,17 +149,17 @@ impl InFlight {
         Ok(())
     }
 
-    /// Whether even verified work would be refused.
+    /// Whether verified work would be refused too.
     pub fn is_full(&self) -> bool {
         self.count() >= self.caps.total
     }
 
-    /// How much is under way.
+    /// The number of permits in use.
     pub fn count(&self) -> usize {
         self.counts.total.load(Ordering::Relaxed)
     }
 
-    /// How much is under way in a lane.
+    /// The number of permits in use in a lane.
     pub fn count_of_lane(&self, lane: usize) -> usize {
         self.counts.lanes.get(lane).map_or(0, |count| count.load(Ordering::Relaxed))
     }
@@ -193,7 +193,7 @@ impl Counts {
     }
 }
 
-/// The right to go on. It is given back when it is dropped.
+/// The right to hold a connection open, or to forward a request. Dropping the permit returns it.
 pub struct Permit {
     counts: Arc<Counts>,
     address: Option<Key>,
@@ -206,9 +206,9 @@ impl Drop for Permit {
             self.counts.leave_address(address);
         }
         if let Some(lane) = self.lane {
-            give_back(&self.counts.lanes[lane]);
+            put_back(&self.counts.lanes[lane]);
         }
-        give_back(&self.counts.total);
+        put_back(&self.counts.total);
     }
 }
 
@@ -217,6 +217,6 @@ fn take(count: &AtomicUsize, cap: usize) -> bool {
     count.fetch_update(Ordering::Acquire, Ordering::Relaxed, next).is_ok()
 }
 
-fn give_back(count: &AtomicUsize) {
+fn put_back(count: &AtomicUsize) {
     count.fetch_sub(1, Ordering::Release);
 }

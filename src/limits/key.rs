@@ -1,4 +1,4 @@
-//! Who is counted: keys of 64 bits, whatever they stand for.
+//! Keys of 64 bits for addresses, devices and tokens.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -6,25 +6,25 @@ use super::AddressKey;
 
 /// A key of a table: the hash of an address, a device or a token.
 ///
-/// Two keys meet with a probability of 2⁻⁶⁴; among a million at once, of 3·10⁻⁸.
+/// Two keys are equal by chance with a probability of 2⁻⁶⁴; any two of a million, with 3·10⁻⁸.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key(pub(super) u64);
 
 impl Key {
-    /// One of `count` places, evenly.
+    /// Maps the key evenly to one of `count` places.
     pub(super) fn place(self, count: usize) -> usize {
-        // Multiply and shift in place of a division; takes the upper bits.
+        // A multiplication and a shift are faster than a division. They use the upper bits.
         ((u128::from(self.0) * count as u128) >> 64) as usize
     }
 }
 
-/// Makes keys with a secret of the process: nobody outside can choose two that meet, or many that
-/// crowd one place. It is SipHash, made for this.
+/// Makes keys with SipHash and a secret of the process. Without the secret a client cannot choose
+/// equal keys, or many keys of one place.
 #[derive(Clone, Debug)]
 pub struct KeyHasher(RandomState);
 
 impl KeyHasher {
-    /// A hasher with this secret. Keys of one process come from one secret.
+    /// A hasher with this secret. All keys of a process need the same secret.
     pub fn new(secret: RandomState) -> Self {
         Self(secret)
     }
@@ -36,8 +36,8 @@ impl KeyHasher {
         Key(hasher.finish())
     }
 
-    /// The key of a device id, or of a verified token: of what its signature covers, since the
-    /// signature itself may have several spellings.
+    /// The key of a device id, or of a verified token. Of a token only the signed part is hashed,
+    /// because one signature can be encoded in several ways.
     pub fn bytes(&self, bytes: &[u8]) -> Key {
         let mut hasher = self.0.build_hasher();
         hasher.write(bytes);

@@ -1,17 +1,17 @@
-//! How much is admitted: rates, repeat offenders, address ranges and how much is under way.
+//! Limits on connections and requests: address ranges, bans, rates and numbers in flight.
 //!
-//! Plain values in, plain values out: time is a [`Moment`] that the caller reads, the secret of the
-//! hashes comes from outside. What is here is shared by all workers, takes a stated amount of
-//! memory whatever arrives, and allocates nothing on the way of a request.
+//! The room is pure. The caller passes the time as a [`Moment`] and the secret of the hashes. All
+//! workers share these values. Their memory has a stated size whatever clients send, and a decision
+//! allocates nothing.
 //!
-//! On the way of a connection and its requests:
+//! A connection and its requests meet, in this order:
 //!
-//! 1. [`AddressSet`]: who is allowed or denied by range;
-//! 2. [`Offenders`]: who is banned after too many failed verifications;
-//! 3. [`InFlight`]: how many connections there are, in total and by address;
+//! 1. [`AddressSet`]: allowed and denied ranges;
+//! 2. [`Offenders`]: addresses that are banned after too many failed verifications;
+//! 3. [`InFlight`]: the number of connections, in total and by address;
 //! 4. [`RateLimits`] before verification;
 //! 5. [`RateLimits`] after verification;
-//! 6. [`InFlight`] again: how many requests are being forwarded.
+//! 6. [`InFlight`] again: the number of requests that are being forwarded.
 
 mod address;
 mod address_range;
@@ -35,6 +35,6 @@ pub use moment::Moment;
 pub use offenders::{Offender, OffenderRules, Offenders};
 pub use outcome::Outcome;
 pub use rate::{
-    Asker, By, Decision, Limit, Rate, RateLimits, RouteLimits, Rule, Ruling, Table, Told, in_force,
+    By, Decision, Limit, Rate, RateLimits, RequestKeys, RouteLimits, Rule, Ruling, Table, Told, in_force,
 };
 pub use settings::{ConnectionLimits, LimitSettings, RequestLimits, RouteLimitSettings, TimeLimits};

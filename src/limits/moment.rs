@@ -1,24 +1,24 @@
-//! Time, as a value.
+//! Time as a plain value, so that this room reads no clock.
 
 use std::time::Duration;
 
-/// A point on a clock that never goes back: nanoseconds since a start that the caller chose, the
-/// same one for every call. It lasts 584 years.
+/// A point in time on a monotonic clock: nanoseconds since a start that the caller chooses once. The
+/// range is 584 years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// The moment this long after the start.
+    /// The moment at `elapsed` after the start.
     pub fn since_start(elapsed: Duration) -> Self {
         Self(nanoseconds(elapsed))
     }
 
-    /// The moment this long after this one.
+    /// The moment at `duration` after this one.
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanoseconds(duration)))
     }
 
-    /// How long it is from this moment to `later`; nothing if that has passed.
+    /// The time from this moment to `later`; zero if `later` has passed.
     pub fn until(self, later: Moment) -> Duration {
         Duration::from_nanos(later.0.saturating_sub(self.0))
     }
@@ -32,7 +32,7 @@ impl Moment {
     }
 }
 
-/// A duration in whole nanoseconds; more than 584 years count as 584 years.
+/// A duration in whole nanoseconds, at most 584 years.
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,17 +1,17 @@
-//! Addresses whose requests keep failing verification, and for how long they are banned.
+//! Bans of addresses whose requests keep failing verification.
 //!
-//! Failures are counted in a sliding window of eight slices. An address is banned only if it failed
-//! so often within the window, and at the latest when it failed so often within seven eighths of
-//! it. An accepted request takes one failure back: behind an address that many phones share, a
-//! single tampered one does not lock the others out. Each ban is twice as long as the one before, up
-//! to a maximum; for every such maximum that passes in peace, one ban is forgotten.
+//! Failures are counted in a sliding window of eight slices. Fewer failures than the limit within the
+//! window never lead to a ban; as many failures within seven eighths of the window always do. An
+//! accepted request removes one failure, so that one manipulated phone does not lock out the others
+//! behind a shared address. Each ban is twice as long as the last one, up to a maximum. For each such
+//! maximum without a new ban, one ban is forgotten.
 //!
-//! Memory is fixed: sets of seven places, as in a rate limit's table. Who is banned keeps its place
-//! until the ban ends; of the others, the one with the fewest bans, the fewest failures and the
-//! longest silence makes room. So many addresses that fail once displace one another, and neither a
-//! banned address nor one on its way there.
+//! Memory is fixed: sets of seven places, as in the table of a rate limit. A banned address keeps its
+//! place until the ban ends. Of the others, the address with the fewest bans, then the fewest failures,
+//! then the oldest failure is replaced. Therefore many addresses with one failure each replace one
+//! another, but not an address that is banned or close to it.
 //!
-//! Asking whether an address is banned takes no lock: that is what every new connection does.
+//! Every new connection asks whether its address is banned. This takes no lock.
 
 use core::net::IpAddr;
 use std::sync::Arc;
@@ -26,18 +26,18 @@ use super::{AddressKey, AddressRange, AddressSet, Ipv6Prefix, KeyHasher, Moment}
 const WAYS: usize = 7;
 const SLICES: usize = 8;
 
-/// When to ban an address, and for how long.
+/// The rules for bans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OffenderRules {
-    /// This many failed verifications …
+    /// The number of failed verifications that leads to a ban.
     pub failures: u16,
-    /// … in this time lead to a ban.
+    /// The length of the window in which they are counted.
     pub within: Duration,
-    /// How long the first ban lasts.
+    /// The length of the first ban.
     pub ban: Duration,
-    /// How long a ban lasts at most, and how long it takes to forget one.
+    /// The greatest length of a ban, and the time after which one ban is forgotten.
     pub max_ban: Duration,
-    /// For how many addresses there is memory: about 55 bytes for each.
+    /// The number of addresses in memory: about 55 bytes for each.
     pub keys: usize,
 }
 
@@ -54,14 +54,14 @@ impl Default for OffenderRules {
 }
 
 impl OffenderRules {
-    /// How long the ban with this number lasts, counted from 1.
+    /// The length of the ban with this number; the first one is 1.
     fn length(&self, strikes: u8) -> Duration {
         let doubled = 1_u32.checked_shl(u32::from(strikes.saturating_sub(1))).unwrap_or(u32::MAX);
         self.ban.saturating_mul(doubled).min(self.max_ban)
     }
 }
 
-/// The offenders, shared by all workers.
+/// Failures and bans of addresses, shared by all workers.
 pub struct Offenders {
     rules: OffenderRules,
     prefix: Ipv6Prefix,
@@ -74,15 +74,15 @@ pub struct Offenders {
 pub struct Offender {
     /// The address, or the IPv6 network.
     pub range: AddressRange,
-    /// When the ban ends or ended.
+    /// The end of the last ban.
     pub until: Moment,
-    /// How many bans are not yet forgotten.
+    /// The number of bans that are not yet forgotten.
     pub strikes: u8,
 }
 
 impl Offenders {
-    /// Bans by these rules, but never an address of `exempt`. With the bans and failures of
-    /// `previous`, if those came about by the same rules.
+    /// Bans addresses by these rules, except those of `exempt`. Keeps the failures and bans of `previous`
+    /// if its rules are the same.
     pub fn new(
         rules: OffenderRules,
         prefix: Ipv6Prefix,
@@ -96,20 +96,19 @@ impl Offenders {
         Self { rules, prefix, exempt, records }
     }
 
-    /// Until when an address is banned; `None` if it is not.
+    /// The end of the ban of an address; `None` if the address is not banned.
     pub fn banned(&self, address: IpAddr, now: Moment) -> Option<Moment> {
-        // Nobody at all, most of the time.
+        // Usually no address is banned.
         if self.records.last_end.load(Ordering::Relaxed) <= now.nanoseconds() {
             return None;
         }
         let key = AddressKey::new(address, self.prefix);
         let until = self.records.set(key).banned(key, now)?;
-        // Others of its network may have failed, or the range was allowed only now.
+        // Another address of the network may have failed, or a reload may have exempted the address.
         (!self.exempt.contains(address)).then_some(until)
     }
 
-    /// Counts a failed verification. Says until when the address is banned, if this failure is
-    /// why.
+    /// Counts a failed verification. Returns the end of the ban if this failure caused one.
     pub fn failed(&self, address: IpAddr, now: Moment) -> Option<Moment> {
         if self.exempt.contains(address) {
             return None;
@@ -120,23 +119,22 @@ impl Offenders {
         Some(until)
     }
 
-    /// Takes one failure back, if there is any.
+    /// Removes one failure of the address, if it has any.
     pub fn accepted(&self, address: IpAddr, now: Moment) {
         let key = AddressKey::new(address, self.prefix);
         self.records.set(key).accepted(key, &self.rules, now);
     }
 
-    /// The addresses that are banned, and those whose bans are not forgotten; the ban that ends
-    /// last comes first.
+    /// All addresses with bans that are not forgotten. The one whose ban ends last comes first.
     pub fn list(&self, now: Moment) -> Vec<Offender> {
         let mut list = Vec::new();
         for set in &self.records.sets {
             let records = set.records.lock();
-            for (door, record) in set.doors.iter().zip(&*records) {
-                let until = door.until();
+            for (slot, record) in set.slots.iter().zip(&*records) {
+                let until = slot.until();
                 let strikes = record.strikes_left(until, &self.rules, now);
                 if strikes > 0 {
-                    let range = AddressKey::from_bits(door.key.load(Ordering::Relaxed)).range(self.prefix);
+                    let range = AddressKey::from_bits(slot.key.load(Ordering::Relaxed)).range(self.prefix);
                     list.push(Offender { range, until, strikes });
                 }
             }
@@ -145,18 +143,18 @@ impl Offenders {
         list
     }
 
-    /// Forgets all about an address, and with it its IPv6 network. Says whether it was listed.
+    /// Forgets an address and its IPv6 network. Returns whether [`Offenders::list`] had it.
     pub fn clear(&self, address: IpAddr, now: Moment) -> bool {
         let key = AddressKey::new(address, self.prefix);
-        self.records.set(key).clear(|door| door == key.bits(), &self.rules, now) > 0
+        self.records.set(key).clear(|slot| slot == key.bits(), &self.rules, now) > 0
     }
 
-    /// Forgets all addresses. Says how many were listed.
+    /// Forgets all addresses. Returns how many [`Offenders::list`] had.
     pub fn clear_all(&self, now: Moment) -> usize {
         self.records.sets.iter().map(|set| set.clear(|_| true, &self.rules, now)).sum()
     }
 
-    /// The memory that it takes, in bytes, whatever arrives.
+    /// The memory of all records in bytes. It never changes.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.records.sets)
     }
@@ -165,7 +163,7 @@ impl Offenders {
 struct Records {
     sets: Box<[Set]>,
     hasher: KeyHasher,
-    /// When the last of all bans ends.
+    /// The latest end of all bans, in nanoseconds.
     last_end: AtomicU64,
 }
 
@@ -180,30 +178,30 @@ impl Records {
     }
 }
 
-/// Doors are read without the lock and written under it.
+/// The slots are written under the lock and read without it.
 #[derive(Default)]
 #[repr(align(64))]
 struct Set {
-    doors: [Door; WAYS],
+    slots: [Slot; WAYS],
     records: Mutex<[Record; WAYS]>,
 }
 
-/// Who is meant, and until when the door is shut. An unused one has zeros, which is an address
-/// like any other that was never banned.
+/// An address and the end of its ban. An unused slot has zeros and stands for an address that was
+/// never banned.
 #[derive(Default)]
-struct Door {
+struct Slot {
     key: AtomicU64,
     until: AtomicU64,
 }
 
-impl Door {
+impl Slot {
     fn until(&self) -> Moment {
         Moment::from_nanoseconds(self.until.load(Ordering::Acquire))
     }
 
-    /// Gives the door to another address. Who reads at the same time sees the ban of the one or of
-    /// the other under its own key, or none: each store is seen before the next.
-    fn give(&self, key: u64) {
+    /// Assigns the slot to another address. A concurrent reader sees no ban, or a ban with the address
+    /// that it belongs to, because each store becomes visible before the next one.
+    fn assign(&self, key: u64) {
         self.until.store(0, Ordering::Release);
         self.key.store(key, Ordering::Release);
     }
@@ -211,27 +209,27 @@ impl Door {
 
 impl Set {
     fn banned(&self, key: AddressKey, now: Moment) -> Option<Moment> {
-        let is_of = |door: &&Door| door.key.load(Ordering::Acquire) == key.bits();
-        let door = self.doors.iter().find(is_of)?;
-        let until = door.until();
-        // The door may have been given away between the two loads.
-        (until > now && is_of(&door)).then_some(until)
+        let is_of = |slot: &&Slot| slot.key.load(Ordering::Acquire) == key.bits();
+        let slot = self.slots.iter().find(is_of)?;
+        let until = slot.until();
+        // The slot may have been assigned to another address between the two loads.
+        (until > now && is_of(&slot)).then_some(until)
     }
 
     fn failed(&self, key: AddressKey, rules: &OffenderRules, now: Moment) -> Option<Moment> {
         let mut records = self.records.lock();
         let index = self.place(key).or_else(|| self.make_room(key, &mut records, rules, now))?;
-        let (door, record) = (&self.doors[index], &mut records[index]);
-        if door.until() > now {
+        let (slot, record) = (&self.slots[index], &mut records[index]);
+        if slot.until() > now {
             return None;
         }
         if record.count(rules, now) < u32::from(rules.failures) {
             return None;
         }
-        let strikes = record.strikes_left(door.until(), rules, now).saturating_add(1);
+        let strikes = record.strikes_left(slot.until(), rules, now).saturating_add(1);
         *record = Record { strikes, ..Record::default() };
         let until = now.after(rules.length(strikes));
-        door.until.store(until.nanoseconds(), Ordering::Release);
+        slot.until.store(until.nanoseconds(), Ordering::Release);
         Some(until)
     }
 
@@ -247,10 +245,10 @@ impl Set {
     fn clear(&self, is_meant: impl Fn(u64) -> bool, rules: &OffenderRules, now: Moment) -> usize {
         let mut records = self.records.lock();
         let mut listed = 0;
-        for (door, record) in self.doors.iter().zip(&mut *records) {
-            if is_meant(door.key.load(Ordering::Relaxed)) {
-                listed += usize::from(record.strikes_left(door.until(), rules, now) > 0);
-                door.give(0);
+        for (slot, record) in self.slots.iter().zip(&mut *records) {
+            if is_meant(slot.key.load(Ordering::Relaxed)) {
+                listed += usize::from(record.strikes_left(slot.until(), rules, now) > 0);
+                slot.assign(0);
                 *record = Record::default();
             }
         }
@@ -258,10 +256,10 @@ impl Set {
     }
 
     fn place(&self, key: AddressKey) -> Option<usize> {
-        self.doors.iter().position(|door| door.key.load(Ordering::Acquire) == key.bits())
+        self.slots.iter().position(|slot| slot.key.load(Ordering::Acquire) == key.bits())
     }
 
-    /// Gives the least important place away; `None` if all are banned.
+    /// Frees the least important place; `None` if all addresses of the set are banned.
     fn make_room(
         &self,
         key: AddressKey,
@@ -270,33 +268,33 @@ impl Set {
         now: Moment,
     ) -> Option<usize> {
         let worth = |index: &usize| {
-            let (record, until) = (&records[*index], self.doors[*index].until());
+            let (record, until) = (&records[*index], self.slots[*index].until());
             (until > now, record.strikes_left(until, rules, now), record.total(rules, now), record.newest)
         };
         let index = (0..WAYS).min_by_key(worth)?;
-        if self.doors[index].until() > now {
+        if self.slots[index].until() > now {
             return None;
         }
-        self.doors[index].give(key.bits());
+        self.slots[index].assign(key.bits());
         records[index] = Record::default();
         Some(index)
     }
 }
 
-/// The failures of an address.
+/// The failures and bans of an address.
 #[derive(Clone, Copy, Default)]
 struct Record {
-    /// The number of the slice with the newest failure; that of a moment is its time divided by a
-    /// slice's length.
+    /// The number of the newest slice with a failure. The number is the time divided by the length of a
+    /// slice.
     newest: u64,
-    /// Failures in the newest slice and the seven before it, by slice number modulo eight.
+    /// The failures of the newest slice and the seven before it, by slice number modulo eight.
     slices: [u16; SLICES],
-    /// Bans, of which some may be forgotten by now.
+    /// The number of bans, including those that are forgotten by now.
     strikes: u8,
 }
 
 impl Record {
-    /// Counts a failure; returns how many the window has.
+    /// Counts a failure and returns the failures in the window.
     fn count(&mut self, rules: &OffenderRules, now: Moment) -> u32 {
         self.advance(slice(rules, now));
         let newest = &mut self.slices[self.newest as usize % SLICES];
@@ -304,7 +302,7 @@ impl Record {
         self.slices.iter().copied().map(u32::from).sum()
     }
 
-    /// Takes the newest failure back.
+    /// Removes the newest failure in the window.
     fn take_back(&mut self, rules: &OffenderRules, now: Moment) {
         self.advance(slice(rules, now));
         for age in 0..SLICES {
@@ -316,13 +314,13 @@ impl Record {
         }
     }
 
-    /// How many failures the window has.
+    /// The number of failures in the window.
     fn total(mut self, rules: &OffenderRules, now: Moment) -> u32 {
         self.advance(slice(rules, now));
         self.slices.iter().copied().map(u32::from).sum()
     }
 
-    /// Forgets what is older than the window that ends with the slice `number`.
+    /// Removes failures that are older than the window ending with slice `number`.
     fn advance(&mut self, number: u64) {
         for passed in 1..=number.saturating_sub(self.newest).min(SLICES as u64) {
             self.slices[self.newest.wrapping_add(passed) as usize % SLICES] = 0;
@@ -330,7 +328,7 @@ impl Record {
         self.newest = self.newest.max(number);
     }
 
-    /// The bans that are not forgotten, when the last one ends or ended at `until`.
+    /// The number of bans that are not forgotten, if the last one ends at `until`.
     fn strikes_left(&self, until: Moment, rules: &OffenderRules, now: Moment) -> u8 {
         let peace = until.until(now).as_nanos() / rules.max_ban.as_nanos().max(1);
         self.strikes.saturating_sub(u8::try_from(peace).unwrap_or(u8::MAX))

@@ -8,36 +8,35 @@ use std::time::Duration;
 use super::{AddressRange, AddressSet, By, Ipv6Prefix, Limit, OffenderRules, Rate, in_force};
 use crate::approov::{Rejection, Rejections};
 
-/// `limits` in the file.
+/// The section `limits` of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitSettings {
-    /// Which part of an IPv6 address stands for a client.
+    /// The part of an IPv6 address that identifies a client.
     pub ipv6_prefix: Ipv6Prefix,
-    /// The rate limits for all routes.
+    /// The general rate limits, for all routes.
     pub rates: Vec<Limit>,
-    /// Whether clients hear how much is left of a rate before it is used up.
+    /// Whether answers carry `RateLimit` fields before a rate is exceeded.
     pub rate_fields: bool,
-    /// What routes have of their own, by their position. Those behind its end have nothing.
+    /// The own limits of routes, by position. Routes beyond the end have none.
     pub routes: Vec<RouteLimitSettings>,
-    /// When addresses are banned; `None` if never.
+    /// The rules for bans; `None` if no address is banned.
     pub offenders: Option<OffenderRules>,
-    /// Which failures of verification count for a ban.
+    /// The rejections that count towards a ban.
     pub offences: Rejections,
-    /// Addresses that no limit by address concerns, and that are never banned or denied.
+    /// Addresses that are exempt from limits by address, bans and `deny`.
     pub allow: Arc<AddressSet>,
-    /// Addresses that are refused at the connection.
+    /// Addresses whose connections are refused.
     pub deny: Arc<AddressSet>,
-    /// Connections.
+    /// Limits on connections: their number, rate and age.
     pub connections: ConnectionLimits,
-    /// Requests: how many at once, and how large.
+    /// Limits on requests: their number in flight and their sizes.
     pub requests: RequestLimits,
-    /// How long things may take.
+    /// Time limits for the steps of a connection.
     pub time: TimeLimits,
 }
 
 impl LimitSettings {
-    /// The ranges of `allow` unless configured: this machine, because a TLS terminator on it connects
-    /// for all clients.
+    /// The default of `allow`: this machine, because a TLS terminator on it connects for all clients.
     pub fn allowed_by_default() -> [AddressRange; 2] {
         [
             AddressRange::around(IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
@@ -45,85 +44,85 @@ impl LimitSettings {
         ]
     }
 
-    /// What the route at this position has of its own.
+    /// The own limits of the route at this position.
     pub fn of_route(&self, index: usize) -> Option<&RouteLimitSettings> {
         self.routes.get(index)
     }
 
-    /// The rate limits that requests of the route at this position meet, in the order of asking.
+    /// The rate limits in force for the route at this position, in the order in which they are checked.
     pub fn rates_of_route(&self, index: usize) -> Vec<&Limit> {
         let own = self.of_route(index).map_or(&[][..], |route| &route.rates);
         in_force(&self.rates, own, |limit| limit.by)
     }
 }
 
-/// A route's own limits: `limits` of an entry of `routes`.
+/// The section `limits` of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteLimitSettings {
-    /// In place of the general ones of their kinds.
+    /// Limits that replace the general ones of the same kind.
     pub rates: Vec<Limit>,
-    /// In place of [`RequestLimits::body_bytes`].
+    /// The limit that replaces [`RequestLimits::body_bytes`].
     pub body_bytes: Option<u64>,
 }
 
-/// `limits.connections` in the file.
+/// The section `limits.connections` of the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// At once, of all listeners.
+    /// Open connections of all listeners.
     pub total: usize,
-    /// At once, of one listener.
+    /// Open connections of one listener.
     pub per_listener: usize,
-    /// At once, of one client address.
+    /// Open connections of one client address.
     pub per_address: usize,
-    /// New ones of one client address in a time.
+    /// The rate of new connections of one client address.
     pub rate: Rate,
-    /// As many of them may come at once.
+    /// New connections of one client address that may arrive at once.
     pub burst: NonZeroU32,
-    /// Requests on one connection.
+    /// Requests that one connection may carry.
     pub requests: usize,
-    /// How long one lasts before it is closed behind an answer.
+    /// The age after which a connection is closed with the next answer.
     pub age: Duration,
 }
 
-/// `limits.requests` in the file.
+/// The section `limits.requests` of the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// Forwarded at once.
+    /// Requests that may be forwarded at the same time.
     pub in_flight: usize,
-    /// Of these, for verified requests only.
+    /// The part of `in_flight` that only verified requests may use.
     pub reserve: usize,
-    /// Forwarded at once, of one client address.
+    /// Requests of one client address that may be forwarded at the same time.
     pub per_address: usize,
-    /// Bytes of the request line and all header fields.
+    /// The greatest size of the request line and all header fields, in bytes.
     pub header_bytes: u64,
-    /// Header fields.
+    /// The greatest number of header fields.
     pub header_count: usize,
-    /// Bytes of the request target.
+    /// The greatest length of the request target in bytes.
     pub target_bytes: u64,
-    /// Bytes of the body, declared or streamed.
+    /// The greatest length of the body in bytes, declared or streamed.
     pub body_bytes: u64,
-    /// Bytes of a body in a second, at the least.
+    /// The least rate of a body, in bytes a second.
     pub body_rate: u64,
 }
 
-/// `limits.time` in the file.
+/// The section `limits.time` of the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLimits {
-    /// For the TLS handshake.
+    /// The time for the PROXY header and the TLS handshake.
     pub handshake: Duration,
-    /// From the first byte of a request to the end of its header.
+    /// The time from the first byte of a request to the end of its head.
     pub header: Duration,
-    /// Between two parts of a body.
+    /// The time between two parts of a body.
     pub body: Duration,
-    /// Between two requests.
+    /// The time between two requests.
     pub idle: Duration,
-    /// For which the client takes nothing of an answer.
+    /// The time in which the client reads nothing of an answer.
     pub write: Duration,
 }
 
-/// Rejections that count for a ban unless configured: what a genuine app never sends. An app that
-/// cannot reach Approov sends no token or an old one, and a CORS preflight has no token; an outage
-/// must not ban them.
+/// The rejections that count towards a ban by default: those that a genuine app never causes. An app
+/// that cannot reach Approov sends no token or an old one, and a CORS preflight has no token. An outage
+/// must not lead to bans.
 const OFFENCES: [Rejection; 6] = [
     Rejection::RepeatedToken,
     Rejection::OversizedToken,
@@ -133,7 +132,7 @@ const OFFENCES: [Rejection; 6] = [
     Rejection::BadSignature,
 ];
 
-/// The number, or one for zero.
+/// The number as a nonzero one; 1 for 0.
 const fn positive(number: u32) -> NonZeroU32 {
     match NonZeroU32::new(number) {
         Some(number) => number,
@@ -141,7 +140,7 @@ const fn positive(number: u32) -> NonZeroU32 {
     }
 }
 
-/// The rate limits unless configured.
+/// The default rate limits: by address, and by device, which only observes.
 fn default_rates() -> Vec<Limit> {
     let limit = |(by, requests, burst, observe): (By, u32, u32, bool)| {
         let rate = Rate { requests: positive(requests), per: Duration::from_secs(1) };
@@ -171,7 +170,7 @@ impl Default for LimitSettings {
 }
 
 impl ConnectionLimits {
-    /// The limit on new connections of one address.
+    /// The rate limit on new connections of one address.
     pub fn new_of_address(&self) -> Limit {
         let Self { rate, burst, .. } = *self;
         Limit {

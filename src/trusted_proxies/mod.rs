@@ -1,6 +1,6 @@
-//! Behind other proxies: which peers are believed, and what they say about the client.
+//! The client's address behind other proxies: which peers are trusted, and what they say.
 //!
-//! Values in, values out: nothing here reads from a socket.
+//! The room is pure: addresses and field values in, an address out.
 
 pub mod proxy_protocol;
 
@@ -10,19 +10,19 @@ use ipnet::IpNet;
 
 use proxy_protocol::Header;
 
-/// Where a trusted proxy tells the client's address.
+/// The place where a trusted proxy sends the client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAddressSource {
-    /// `X-Forwarded-For`: every proxy adds the address it was connected from at the end.
+    /// `X-Forwarded-For`. Every proxy appends the address of its own client.
     XForwardedFor,
-    /// A field with one address, such as `cf-connecting-ip`; the name is in lower case.
+    /// A field with one address, such as `cf-connecting-ip`. The name is in lower case.
     Field(&'static str),
-    /// The PROXY protocol's header, before anything else on the connection.
+    /// The header of the PROXY protocol, which comes first on a connection.
     ProxyProtocol,
 }
 
 impl ClientAddressSource {
-    /// Every source, by its name in the configuration.
+    /// All sources, with their names in the configuration.
     pub const ALL: [(&'static str, ClientAddressSource); 6] = [
         ("x-forwarded-for", ClientAddressSource::XForwardedFor),
         ("proxy-protocol", ClientAddressSource::ProxyProtocol),
@@ -42,8 +42,8 @@ impl ClientAddressSource {
     }
 }
 
-/// The proxies in front of a listener. Whoever connects from elsewhere is the client, whatever
-/// it sends.
+/// The proxies in front of a listener. A peer with another address is the client itself, whatever it
+/// sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedProxies {
     ranges: Vec<IpNet>,
@@ -51,34 +51,34 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// Believes peers within `ranges`.
+    /// Trusts peers with an address in `ranges`.
     pub fn new(ranges: Vec<IpNet>, source: ClientAddressSource) -> Self {
         Self { ranges, source }
     }
 
-    /// The ranges of their addresses.
+    /// The address ranges of the proxies.
     pub fn ranges(&self) -> &[IpNet] {
         &self.ranges
     }
 
-    /// Where they tell the client's address.
+    /// The place where the proxies send the client's address.
     pub fn source(&self) -> ClientAddressSource {
         self.source
     }
 
-    /// Whether the peer is one of them. An IPv4 address is the same in its IPv6 form.
+    /// Whether the peer is a trusted proxy. IPv4 that is written as IPv6 counts as IPv4.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.ranges.iter().any(|range| range.contains(&peer))
     }
 
-    /// Whether a connection from this peer begins with a PROXY header. One from elsewhere does
-    /// not: a header there is to be taken for what it is, no HTTP and no TLS.
+    /// Whether a connection from this peer begins with a PROXY header. From any other peer a PROXY header
+    /// is malformed HTTP or TLS.
     pub fn sends_proxy_header(&self, peer: IpAddr) -> bool {
         self.source == ClientAddressSource::ProxyProtocol && self.trusts(peer)
     }
 
-    /// The client's address behind a connection whose peer sent this PROXY header.
+    /// The client's address of a connection whose peer sent this PROXY header.
     pub fn client_of_connection(&self, peer: IpAddr, header: &Header) -> IpAddr {
         match header.endpoints {
             Some(endpoints) if self.sends_proxy_header(peer) => endpoints.source.ip().to_canonical(),
@@ -86,8 +86,7 @@ impl TrustedProxies {
         }
     }
 
-    /// The field whose values tell the client's address, in lower case; none with the PROXY
-    /// protocol.
+    /// The field with the client's address, in lower case; `None` with the PROXY protocol.
     pub fn field(&self) -> Option<&'static str> {
         match self.source {
             ClientAddressSource::XForwardedFor => Some("x-forwarded-for"),
@@ -96,13 +95,13 @@ impl TrustedProxies {
         }
     }
 
-    /// The client's address behind a request. `values` are all values of the [`field`](Self::field),
-    /// in the order of the request.
+    /// The client's address of a request. `values` are all values of the [`field`](Self::field), in the
+    /// order of the request.
     ///
-    /// Of `X-Forwarded-For` it is the last hop that is no trusted proxy, or the first one if all
-    /// are: what stands before it was written by the client. A field with one address counts only
-    /// if it stands there once. What is no address, and what an untrusted peer sends, leaves the
-    /// peer's own address.
+    /// In `X-Forwarded-For` the client is the last address that is not a trusted proxy, or the first
+    /// address if all are. The client itself may have written what comes before. A field with one address
+    /// is used only if it is sent once. If the peer is not trusted, or an address is malformed, the result
+    /// is the address of the peer.
     pub fn client_of_request<'v>(
         &self,
         peer: IpAddr,
@@ -126,7 +125,7 @@ impl TrustedProxies {
     fn last_untrusted<'v>(&self, values: impl DoubleEndedIterator<Item = &'v [u8]>) -> Option<IpAddr> {
         let hops = values.rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
         let mut last = None;
-        // Empty elements of a list do not count (RFC 9110 §5.6.1).
+        // Empty list elements are ignored (RFC 9110 §5.6.1).
         for hop in hops.filter(|hop| !hop.trim_ascii().is_empty()) {
             let address = address(hop)?;
             if !self.trusts(address) {
@@ -138,7 +137,7 @@ impl TrustedProxies {
     }
 }
 
-/// An IP address, with or without a port; IPv6 with brackets, or without where no port follows.
+/// Parses an IP address with an optional port. IPv6 with a port needs brackets.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok();
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_hop_that_is_no_trusted_proxy_is_the_client() {
+    fn the_last_untrusted_hop_is_the_client() {
         for (peer, values, expected) in [
             ("10.1.1.1", &["203.0.113.9"][..], "203.0.113.9"),
             ("10.1.1.1", &["1.1.1.1, 203.0.113.9"], "203.0.113.9"),
@@ -189,14 +188,14 @@ mod tests {
             ("10.1.1.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
             ("::ffff:10.1.1.1", &["203.0.113.9"], "203.0.113.9"),
             ("2001:db8::5", &["203.0.113.9,"], "203.0.113.9"),
-            // All of them trusted: the first.
+            // All hops are trusted: the first one is the client.
             ("10.1.1.1", &["10.3.3.3, 10.2.2.2"], "10.3.3.3"),
-            // Nothing, or no address where a proxy should have written one.
+            // The field is missing, empty or malformed.
             ("10.1.1.1", &[], "10.1.1.1"),
             ("10.1.1.1", &["", " , "], "10.1.1.1"),
             ("10.1.1.1", &["203.0.113.9, unknown"], "10.1.1.1"),
             ("10.1.1.1", &["203.0.113.9, unknown, 10.2.2.2"], "10.1.1.1"),
-            // An untrusted peer.
+            // The peer is not trusted.
             ("203.0.113.66", &["1.1.1.1"], "203.0.113.66"),
             ("::ffff:203.0.113.66", &["1.1.1.1"], "203.0.113.66"),
         ] {
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_with_one_address_counts_only_once_and_whole() {
+    fn a_field_with_one_address_must_be_sent_once() {
         let source = ClientAddressSource::Field("cf-connecting-ip");
         for (peer, values, expected) in [
             ("10.1.1.1", &["203.0.113.9"][..], "203.0.113.9"),
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_peers_begin_with_a_proxy_header() {
+    fn only_trusted_peers_send_a_proxy_header() {
         let header = proxy_protocol::parse(b"PROXY TCP4 203.0.113.9 10.0.0.1 4711 443\r\n");
         let header = header.expect("well-formed").expect("whole");
         let by_header = proxies(ClientAddressSource::ProxyProtocol);
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_no_odd_spelling_for_an_address() {
+    fn rejects_odd_spellings_of_addresses() {
         for text in [
             "",
             "1.2.3",
@@ -278,8 +277,8 @@ mod tests {
         any::<IpAddr>().prop_map(|address| address.to_canonical()).prop_filter("trusted", trusts)
     }
 
-    /// What a client may write into a field.
-    fn claims() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    /// Field values as a client may write them.
+    fn forged() -> impl Strategy<Value = Vec<Vec<u8>>> {
         let address = any::<IpAddr>().prop_map(|address| address.to_string().into_bytes());
         let value = prop_oneof![
             address,
@@ -293,29 +292,29 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn who_connects_from_elsewhere_claims_nothing(
-            source in any_source(), peer in untrusted(), claims in claims(),
+        fn an_untrusted_peer_cannot_forge_an_address(
+            source in any_source(), peer in untrusted(), forged in forged(),
         ) {
-            let found = proxies(source).client_of_request(peer, claims.iter().map(Vec::as_slice));
+            let found = proxies(source).client_of_request(peer, forged.iter().map(Vec::as_slice));
             prop_assert_eq!(found, peer);
         }
 
         #[test]
-        fn what_a_client_writes_changes_nothing_of_what_trusted_proxies_add(
-            client in untrusted(), claims in claims(), hops in prop::collection::vec(any::<u32>(), 0..4),
+        fn a_client_cannot_change_what_trusted_proxies_append(
+            client in untrusted(), forged in forged(), hops in prop::collection::vec(any::<u32>(), 0..4),
         ) {
             let added: Vec<String> =
                 std::iter::once(client.to_string())
                     .chain(hops.iter().map(|hop| format!("10.{}.0.1", hop % 256)))
                     .collect();
             let added = added.join(", ").into_bytes();
-            // Proxies add to the last value, or send a field of their own.
-            let mut joined = claims.clone();
+            // A proxy appends to the last value, or sends a second field.
+            let mut joined = forged.clone();
             match joined.last_mut() {
                 Some(last) => last.extend([b", ".as_slice(), &added].concat()),
                 None => joined.push(added.clone()),
             }
-            let mut separate = claims;
+            let mut separate = forged;
             separate.push(added);
             for values in [joined, separate] {
                 let proxies = proxies(ClientAddressSource::XForwardedFor);

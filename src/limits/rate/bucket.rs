@@ -1,9 +1,9 @@
 //! The arithmetic of one bucket: the generic cell rate algorithm (ITU-T I.371, annex A).
 //!
-//! A bucket of `burst` tokens that fills at `rate` is one number: the moment at which it will be
-//! full again. Asking for a token moves that moment on by the time that a token takes; it may lie
-//! at most as far ahead as the whole bucket takes. A bucket that is full tells nothing any more:
-//! it is as good as one that never was.
+//! A bucket of `burst` tokens that fills at `rate` is stored as one number: the moment when it will be
+//! full again. Taking a token moves this moment by the time that one token needs to fill. The moment is
+//! at most as far ahead as the whole bucket needs to fill. A full bucket carries no information, so it
+//! need not be stored.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,21 +11,21 @@ use std::time::Duration;
 
 use super::super::moment::{Moment, nanoseconds};
 
-/// How often something may happen.
+/// A number of requests in a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// So many times …
+    /// The number of requests that may arrive within `per`.
     pub requests: NonZeroU32,
-    /// … in this time.
+    /// The time in which `requests` may arrive.
     pub per: Duration,
 }
 
 impl Rate {
-    /// The longest time between two requests that a rate can mean; with the largest burst it still
-    /// fits the clock.
+    /// The longest time between two requests, in nanoseconds. With the largest burst it fits the range
+    /// of [`Moment`].
     const LONGEST: u64 = 60 * 60 * 1_000_000_000;
 
-    /// Nanoseconds from one request to the next, rounded up: the rate is never exceeded.
+    /// The nanoseconds between two requests, rounded up so that the rate is not exceeded.
     fn interval(self) -> u64 {
         nanoseconds(self.per).div_ceil(u64::from(self.requests.get())).clamp(1, Self::LONGEST)
     }
@@ -34,25 +34,25 @@ impl Rate {
 /// The size and speed of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Quota {
-    /// Nanoseconds that one token takes.
+    /// The nanoseconds in which one token fills.
     interval: u64,
-    /// Nanoseconds that the whole bucket takes.
+    /// The nanoseconds in which the whole bucket fills.
     depth: u64,
 }
 
 impl Quota {
-    /// The largest burst.
+    /// The largest number of tokens in a bucket.
     pub const MAX_BURST: u32 = 1_000_000;
 
-    /// A bucket of `burst` tokens; more than [`Quota::MAX_BURST`] count as that many.
+    /// A bucket of `burst` tokens, at most [`Quota::MAX_BURST`].
     pub fn new(rate: Rate, burst: NonZeroU32) -> Self {
         let interval = rate.interval();
         Self { interval, depth: interval * u64::from(burst.get().min(Self::MAX_BURST)) }
     }
 
-    /// Asks for a token of the bucket that is full at `full_at`, and takes it if it is there.
+    /// Takes a token from the bucket that is full at `full_at`, if the bucket has one.
     pub fn ask(self, full_at: &mut Moment, now: Moment) -> Decision {
-        // With the longest interval and the largest burst, 114 years: never near the clock's end.
+        // At most 114 years ahead, with the longest interval and the largest burst.
         let filled = (*full_at).max(now).nanoseconds();
         let missing = (filled - now.nanoseconds()).saturating_add(self.interval);
         let admitted = missing <= self.depth;
@@ -64,25 +64,25 @@ impl Quota {
     }
 }
 
-/// What a bucket says.
+/// The answer of a bucket to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether there was a token, which is taken now.
+    /// Whether a token was taken.
     pub admitted: bool,
     interval: u64,
     depth: u64,
-    /// Nanoseconds until the bucket is full again.
+    /// The nanoseconds until the bucket is full.
     missing: u64,
 }
 
 impl Decision {
-    /// How many more requests would be admitted now.
+    /// The number of requests that would be admitted now.
     pub fn remaining(&self) -> u64 {
         self.room() / self.interval
     }
 
-    /// How long until one more request than now would be admitted: where the request was refused,
-    /// when to try again. Nothing, if the bucket is full.
+    /// The time until one more request would be admitted. After a refusal it is the time after which
+    /// the client can try again. Zero if the bucket is full.
     pub fn next(&self) -> Duration {
         if self.missing == 0 {
             return Duration::ZERO;
@@ -90,31 +90,31 @@ impl Decision {
         Duration::from_nanos(self.interval - self.room() % self.interval)
     }
 
-    /// How long until the bucket is full again.
+    /// The time until the bucket is full.
     pub fn full(&self) -> Duration {
         Duration::from_nanos(self.missing)
     }
 
-    /// The same as [`Decision::next`] in whole seconds, rounded up and at least one: the value of
-    /// `Retry-After` (RFC 9110 §10.2.3).
+    /// The value of `Retry-After` (RFC 9110 §10.2.3): [`Decision::next`] in whole seconds, rounded up, at
+    /// least one.
     pub fn retry_after(&self) -> u64 {
         self.next().as_nanos().div_ceil(1_000_000_000).try_into().unwrap_or(u64::MAX).max(1)
     }
 
-    /// Whether fewer requests are left than after `other`.
+    /// Whether fewer requests remain than after `other`.
     pub fn is_tighter(&self, other: &Self) -> bool {
-        // Remaining requests compared without a division.
+        // Multiplications compare the remaining requests without a division.
         u128::from(self.room()) * u128::from(other.interval)
             < u128::from(other.room()) * u128::from(self.interval)
     }
 
-    /// Nanoseconds' worth of tokens that are left.
+    /// The remaining tokens, as the nanoseconds in which they fill.
     fn room(&self) -> u64 {
         self.depth.saturating_sub(self.missing)
     }
 }
 
-/// A bucket of its own, for what there are few of.
+/// One shared bucket without a lock, for limits with few buckets.
 #[derive(Debug, Default)]
 pub(super) struct Bucket(AtomicU64);
 
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_admitted_at_once_and_then_the_rate() {
+    fn admits_a_burst_at_once_and_then_the_rate() {
         let (quota, mut full_at) = (quota(10, SECOND, 3), Moment::default());
         let mut told = Vec::new();
         for milliseconds in [5000, 5000, 5000, 5000, 5099, 5100, 5100, 5350, 5350, 9000] {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_has_room_for_the_longest_interval_and_the_largest_burst() {
+    fn the_longest_interval_with_the_largest_burst_fits_the_clock() {
         let quota = quota(1, SECOND * 3600, Quota::MAX_BURST);
         let century = Moment::since_start(SECOND * 3600 * 24 * 366 * 100);
         let mut full_at = century;
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_lags_a_little_gives_nothing_away() {
+    fn a_clock_that_lags_grants_no_extra_requests() {
         let (quota, mut full_at) = (quota(10, SECOND, 2), Moment::default());
         assert!(quota.ask(&mut full_at, at(1000)).admitted);
         assert!(quota.ask(&mut full_at, at(1000)).admitted);

@@ -1,4 +1,4 @@
-//! What a rate limit is, and how it is told to a client.
+//! One rate limit, and the header fields that describe it to clients.
 
 use std::num::NonZeroU32;
 
@@ -27,7 +27,7 @@ closed_set! {
 }
 
 impl By {
-    /// Whether it is asked before the token is verified.
+    /// Whether the limit is checked before the token is verified.
     pub fn is_before_verification(self) -> bool {
         match self {
             By::Address | By::Total | By::Route => true,
@@ -36,36 +36,36 @@ impl By {
     }
 }
 
-/// A rate limit.
+/// A rate limit as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// Its name in answers, metrics and logs: letters, digits, `-`, `_` and `.`.
+    /// The name in answers, metrics and logs: letters, digits, `-`, `_` and `.`.
     pub name: Box<str>,
-    /// What it counts by.
+    /// The kind of key that has a bucket of its own.
     pub by: By,
-    /// How fast a bucket fills.
+    /// The rate at which a bucket fills.
     pub rate: Rate,
-    /// How many requests a full bucket admits at once; at most [`Limit::MAX_BURST`].
+    /// The requests that a full bucket admits at once; at most [`Limit::MAX_BURST`].
     pub burst: NonZeroU32,
-    /// Only count what it would refuse.
+    /// Whether the limit only counts the requests that it would refuse.
     pub observe: bool,
-    /// For how many addresses, devices or tokens at once it has memory: about 17 bytes for each.
+    /// The number of addresses, devices or tokens in memory: about 17 bytes for each.
     pub keys: usize,
 }
 
 impl Limit {
-    /// The largest burst.
+    /// The largest burst that can be configured.
     pub const MAX_BURST: u32 = Quota::MAX_BURST;
 
-    /// Keys that a limit remembers unless configured: a little over a megabyte.
+    /// The default of `keys`: 1.1 MiB of memory.
     pub const DEFAULT_KEYS: usize = 65_536;
 
     pub(super) fn quota(&self) -> Quota {
         Quota::new(self.rate, self.burst)
     }
 
-    /// The item of a `RateLimit-Policy` field (draft-ietf-httpapi-ratelimit-headers-10 §3): so many
-    /// requests in so many seconds.
+    /// The item of a `RateLimit-Policy` field (draft-ietf-httpapi-ratelimit-headers-10 §3): a number of
+    /// requests in a number of seconds.
     pub fn policy(&self) -> String {
         let Limit { name, burst, rate, .. } = self;
         let window = (u128::from(burst.get()) * rate.per.as_nanos())
@@ -74,8 +74,8 @@ impl Limit {
         format!("\"{name}\";q={burst};w={window}")
     }
 
-    /// The item of a `RateLimit` field (the same draft, §4): so many requests are left, and in so
-    /// many seconds there will be one more. `Retry-After` says the same time.
+    /// The item of a `RateLimit` field (same draft, §4): the remaining requests, and the seconds until one
+    /// more is admitted, as in `Retry-After`.
     pub fn standing(&self, decision: &Decision) -> String {
         let seconds = decision.next().as_nanos().div_ceil(1_000_000_000);
         format!("\"{}\";r={};t={seconds}", self.name, decision.remaining())
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_clients_its_policy_and_where_they_stand() {
+    fn describes_the_policy_and_the_remaining_requests() {
         let limit = limit(50, 1, 120);
         assert_eq!(limit.policy(), "\"address\";q=120;w=3");
         let (quota, mut full_at) = (limit.quota(), Moment::default());

@@ -1,11 +1,11 @@
-//! Rate limits: several at once, each with its buckets.
+//! Rate limits: several at once, each with its own buckets.
 //!
-//! Limits are asked in a fixed order until one refuses, those that cost an attacker most first: by
-//! address, in total and by route before the token is verified; by device, token and origin after.
-//! A token once taken is not given back when a later limit refuses: the request did arrive.
+//! Limits are checked in a fixed order until one refuses: by address, in total and by route before the
+//! token is verified, by device, token and origin afterwards. A bucket's token that was taken is not
+//! returned if a later limit refuses, because the request did arrive.
 //!
-//! A route may have limits of its own. Those take the place of the general ones of their kind, and
-//! count that route's requests alone.
+//! A route can have its own limits. They replace the general limits of the same kind, and count the
+//! requests of this route alone.
 
 mod bucket;
 mod limit;
@@ -18,55 +18,55 @@ use super::Moment;
 
 pub use bucket::{Decision, Rate};
 pub use limit::{By, Limit};
-pub use rule::{Asker, Rule};
+pub use rule::{RequestKeys, Rule};
 pub use table::Table;
 
 /// The rate limits of a configuration, shared by all workers.
 pub struct RateLimits {
-    /// For requests without a route.
+    /// The rules for requests without a route.
     unrouted: Phases,
     routes: Box<[Phases]>,
     rules: Box<[Arc<Rule>]>,
 }
 
-/// The rules that some requests meet, in the order of asking.
+/// The rules of one route, in the order in which they are checked.
 struct Phases {
     before: Box<[Arc<Rule>]>,
     after: Box<[Arc<Rule>]>,
 }
 
-/// A route's name and its own limits.
+/// The name of a route and its own limits.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteLimits<'c> {
-    /// As in metrics.
+    /// The name of the route in metrics.
     pub name: &'c str,
-    /// In place of the general ones of their kinds.
+    /// Limits that replace the general ones of the same kind.
     pub limits: &'c [Limit],
 }
 
-/// What the limits say to a request.
+/// The answer of all rate limits to one request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ruling<'l> {
-    /// The limit that refuses it.
+    /// The limit that refuses the request.
     pub refused: Option<Told<'l>>,
-    /// The first of those that only observe, and would have refused it.
+    /// The first limit that only observes and would have refused the request.
     pub observed: Option<Told<'l>>,
-    /// Of the limits that admit it, the one with the fewest requests left.
+    /// The limit with the fewest remaining requests, of those that admit the request.
     pub tightest: Option<Told<'l>>,
 }
 
-/// What one limit says.
+/// The answer of one rate limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'l> {
-    /// The limit.
+    /// The limit that was checked.
     pub limit: &'l Limit,
-    /// Its decision.
+    /// The answer of its bucket.
     pub decision: Decision,
 }
 
 impl RateLimits {
-    /// These limits, with the buckets that `previous` had of those that stay as they are. Routes
-    /// and origins are told apart by their positions in these lists.
+    /// Rate limits of a configuration. Limits that did not change since `previous` keep their buckets.
+    /// Routes and origins are identified by their positions in these lists.
     pub fn new(
         general: &[Limit],
         routes: &[RouteLimits<'_>],
@@ -94,25 +94,25 @@ impl RateLimits {
         Self { unrouted, routes, rules: rules.into() }
     }
 
-    /// Before verification: by address, in total and by route. Takes a token of each limit that
-    /// admits the request.
-    pub fn before_verification(&self, asker: &Asker, now: Moment) -> Ruling<'_> {
-        ask(&self.phases(asker.route).before, asker, now)
+    /// Checks the limits by address, in total and by route. Takes a token from each bucket that admits
+    /// the request.
+    pub fn before_verification(&self, keys: &RequestKeys, now: Moment) -> Ruling<'_> {
+        ask(&self.phases(keys.route).before, keys, now)
     }
 
-    /// After verification, for what is to be forwarded: by device, token and origin.
-    pub fn after_verification(&self, asker: &Asker, now: Moment) -> Ruling<'_> {
-        ask(&self.phases(asker.route).after, asker, now)
+    /// Checks the limits by device, token and origin, for a request that will be forwarded.
+    pub fn after_verification(&self, keys: &RequestKeys, now: Moment) -> Ruling<'_> {
+        ask(&self.phases(keys.route).after, keys, now)
     }
 
-    /// Whether requests of this route meet a limit of this kind: if not, its key is not needed.
+    /// Whether this route has a limit of this kind. If not, the caller need not compute the key.
     pub fn asks(&self, route: Option<usize>, by: By) -> bool {
         let phases = self.phases(route);
         let rules = if by.is_before_verification() { &phases.before } else { &phases.after };
         rules.iter().any(|rule| rule.limit().by == by)
     }
 
-    /// Every rule: the general ones first, then those of routes.
+    /// All rules: the general ones, then those of routes.
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
     }
@@ -134,7 +134,7 @@ impl Phases {
     }
 }
 
-/// The limits that a route's requests meet: its own, and the general ones of other kinds.
+/// The limits in force for a route: its own, and the general ones of other kinds.
 pub fn in_force<'c, T>(general: &'c [T], own: &'c [T], by: impl Fn(&T) -> By) -> Vec<&'c T> {
     let is_replaced = |general: &&T| own.iter().any(|own| by(own) == by(general));
     let mut limits: Vec<_> = general.iter().filter(|general| !is_replaced(general)).chain(own).collect();
@@ -142,10 +142,10 @@ pub fn in_force<'c, T>(general: &'c [T], own: &'c [T], by: impl Fn(&T) -> By) ->
     limits
 }
 
-fn ask<'l>(rules: &'l [Arc<Rule>], asker: &Asker, now: Moment) -> Ruling<'l> {
+fn ask<'l>(rules: &'l [Arc<Rule>], keys: &RequestKeys, now: Moment) -> Ruling<'l> {
     let mut ruling = Ruling::default();
     for rule in rules {
-        let Some(decision) = rule.ask(asker, now) else { continue };
+        let Some(decision) = rule.ask(keys, now) else { continue };
         let limit = rule.limit();
         let told = Some(Told { limit, decision });
         match (decision.admitted, limit.observe) {

@@ -1,4 +1,4 @@
-//! A limit with its buckets.
+//! One rate limit at work: the limit, its buckets and its counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,22 +9,22 @@ use super::bucket::{Bucket, Decision, Quota};
 use super::table::Table;
 use super::{By, Limit};
 
-/// Whom a request comes from and where it goes, as far as that is known.
+/// The keys by which rate limits count one request, as far as they are known.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Asker {
-    /// The client's address; `None` for one that is never limited.
+pub struct RequestKeys {
+    /// The client's address; `None` if the address is exempt.
     pub address: Option<Key>,
-    /// Position of the route; `None` where there is none.
+    /// The position of the route; `None` if no route matches.
     pub route: Option<usize>,
-    /// The verified device. Where a token names none, the key of the token.
+    /// The verified device. If the token names no device, the key of the token.
     pub device: Option<Key>,
-    /// The verified token.
+    /// The verified token's signed part.
     pub token: Option<Key>,
-    /// Position of the origin; `None` where nothing would be forwarded.
+    /// The position of the origin; `None` if the request is not forwarded.
     pub origin: Option<usize>,
 }
 
-/// A limit at work. It outlives reloads that leave it as it is.
+/// A limit with its buckets. A reload that does not change the limit keeps the buckets.
 pub struct Rule {
     limit: Limit,
     quota: Quota,
@@ -36,7 +36,7 @@ pub struct Rule {
 enum Store {
     /// A bucket for each address, device or token.
     Many(Arc<Table>),
-    /// A bucket for each route or origin, by position, with its name; or one for all.
+    /// A named bucket for each route or origin, by position; or one bucket in total.
     Few(Box<[(Box<str>, Arc<Bucket>)]>),
 }
 
@@ -47,19 +47,19 @@ struct Tally {
 }
 
 impl Rule {
-    /// A limit by address for what is no request, with the buckets that `previous` has of the same.
+    /// A limit by address for connections. Keeps the buckets of `previous` if the limit is the same.
     pub fn by_address(limit: &Limit, previous: Option<&Arc<Rule>>) -> Arc<Self> {
         Arc::new(Self::new(limit, None, []).with_buckets_of(previous))
     }
 
-    /// Whether this address, which such a limit concerns, is admitted. Takes a token if it is.
+    /// Whether a limit made by [`Rule::by_address`] admits this address. Takes a token if it does.
     pub fn admits(&self, address: Key, now: Moment) -> bool {
-        let asker = Asker { address: Some(address), ..Asker::default() };
-        self.ask(&asker, now).is_none_or(|decision| decision.admitted)
+        let keys = RequestKeys { address: Some(address), ..RequestKeys::default() };
+        self.ask(&keys, now).is_none_or(|decision| decision.admitted)
     }
 
-    /// A rule with full buckets: a limit for all requests, or for those of one route. `names` are
-    /// those of the routes or origins that each have a bucket.
+    /// A rule with full buckets, for all requests or for those of one route. `names` are the routes or
+    /// origins with a bucket of their own.
     pub(super) fn new<'n>(
         limit: &Limit,
         route: Option<&str>,
@@ -93,22 +93,22 @@ impl Rule {
                 };
                 Store::Few(buckets.into_iter().map(bucket).collect())
             }
-            // A limit of the same kind has a store of the same kind.
+            // Equal limits have stores of the same kind.
             (store, _) => store,
         };
         Self { store, tally: previous.tally.clone(), ..self }
     }
 
-    /// Asks for a token; `None` if the limit does not concern the request.
-    pub(super) fn ask(&self, asker: &Asker, now: Moment) -> Option<Decision> {
+    /// Takes a token. Returns `None` if the limit does not apply to the request.
+    pub(super) fn ask(&self, keys: &RequestKeys, now: Moment) -> Option<Decision> {
         let key = match self.limit.by {
-            By::Address => asker.address,
-            By::Device => asker.device,
-            By::Token => asker.token,
+            By::Address => keys.address,
+            By::Device => keys.device,
+            By::Token => keys.token,
             By::Total => return self.ask_bucket(0, now),
             By::Route if self.route.is_some() => return self.ask_bucket(0, now),
-            By::Route => return self.ask_bucket(asker.route?, now),
-            By::Origin => return self.ask_bucket(asker.origin?, now),
+            By::Route => return self.ask_bucket(keys.route?, now),
+            By::Origin => return self.ask_bucket(keys.origin?, now),
         };
         self.ask_table(key?, now)
     }
@@ -138,27 +138,27 @@ impl Rule {
         decision
     }
 
-    /// The limit.
+    /// The limit as configured.
     pub fn limit(&self) -> &Limit {
         &self.limit
     }
 
-    /// The name of the route whose own limit it is.
+    /// The name of the route, if the limit belongs to one.
     pub fn route(&self) -> Option<&str> {
         self.route.as_deref()
     }
 
-    /// How many requests it has refused.
+    /// The number of requests that the limit has refused.
     pub fn refused(&self) -> u64 {
         self.tally.refused.load(Ordering::Relaxed)
     }
 
-    /// How many it would have refused, had it not only been observing.
+    /// The number of requests that the limit would have refused if it did not only observe.
     pub fn observed(&self) -> u64 {
         self.tally.observed.load(Ordering::Relaxed)
     }
 
-    /// The table of a limit by address, device or token.
+    /// The table of buckets; `None` for limits in total, by route and by origin.
     pub fn table(&self) -> Option<&Table> {
         match &self.store {
             Store::Many(table) => Some(table),

@@ -1,28 +1,26 @@
 //! Buckets for any number of keys in a fixed amount of memory.
 //!
-//! The table is an array of sets of fifteen places each, and a key can stand in one set only: the
-//! one that its hash says. A key without a place takes that of the bucket in its set that will be
-//! full soonest. Mostly that bucket is full already, so that nothing is lost: the answers are
-//! exactly those of a table without end. Where all fifteen are in use, the newcomer begins not
-//! with a full bucket but with what was left in the one it displaces.
+//! The table is an array of sets of fifteen places. The hash of a key selects its set. A key without a
+//! place takes the place of the bucket in its set that will be full first. Usually this bucket is full
+//! already, and replacing it loses nothing: the answers are those of an unlimited table. If all fifteen
+//! buckets are in use, the new key does not start with a full bucket. It inherits the bucket that it
+//! replaces.
 //!
-//! That is the rule of the space-saving algorithm (Metwally, Agrawal, El Abbadi 2005), and it
-//! keeps what matters whatever arrives:
+//! This is the rule of the space-saving algorithm (Metwally, Agrawal, El Abbadi 2005). It guarantees:
 //!
-//! - *No key ever gets more than its rate and burst.* The moments in a set only move forward, so
-//!   the soonest one does, too. A key was displaced as the soonest; when it comes back it begins
-//!   with the soonest of that time, which lies no earlier than its own.
-//! - *Noise does not drive out the busy.* A key near its limit has the latest moment of its set
-//!   and is displaced last. Even then its successor inherits the bucket, and so does the key itself
-//!   when it returns: a flood can never refill anybody's bucket.
-//! - *Who keeps within the rate is refused only where a set has no idle place*, and then only once
-//!   the least used of its fifteen buckets is empty as well. [`Table::displaced`] counts how often
-//!   anything but an idle bucket was displaced; while it stays at zero, every answer was exact.
-//!   Where a quarter of the places are in use, one set in a million has no idle one; where half
-//!   are, one in two hundred (Poisson's distribution).
+//! - *No key gets more than its rate and burst.* The moments in a set only move forward, and so does the
+//!   earliest one. A key is replaced when its moment is the earliest. When the key returns, it inherits
+//!   the earliest moment of that time, which is not before its own.
+//! - *A flood of new keys does not reset busy keys.* A key near its limit has the latest moment of its
+//!   set and is replaced last. Even then the next key inherits its bucket, and so does the key itself
+//!   when it returns. A flood cannot refill a bucket.
+//! - *A key within its rate is refused only if its set has no full bucket*, and only when the fullest of
+//!   the fifteen buckets is empty too. [`Table::displaced`] counts the replaced buckets that were not
+//!   full; while it is zero, every answer was exact. If a quarter of the places are in use, one set in a
+//!   million has no full bucket; if half are in use, one in two hundred (Poisson distribution).
 //!
-//! A set is four cache lines. A lock of its own guards each for some ten nanoseconds, so that
-//! threads meet only where they ask about the same keys.
+//! A set takes four cache lines and has its own lock, which is held for about ten nanoseconds. Threads
+//! wait for each other only if their keys are in the same set.
 
 use parking_lot::Mutex;
 
@@ -30,7 +28,7 @@ use super::super::key::Key;
 use super::super::moment::Moment;
 use super::bucket::{Decision, Quota};
 
-/// Fifteen keys of 8 bytes, their buckets, a count and the lock fill four cache lines.
+/// Places of a set. Fifteen keys of 8 bytes, their buckets, a count and the lock fill four cache lines.
 const WAYS: usize = 15;
 
 #[repr(align(64))]
@@ -38,8 +36,8 @@ struct Set(Mutex<Places>);
 
 const _: () = assert!(size_of::<Set>() == 256);
 
-/// A key of zero, which a key may have as well, stands in an unused place; so does a bucket that
-/// is full since the start, and then both are the same.
+/// Unused places have the key zero and a bucket that has been full since the start. This is also the
+/// correct state of a real key with the value zero.
 #[derive(Default)]
 struct Places {
     keys: [u64; WAYS],
@@ -47,20 +45,20 @@ struct Places {
     displaced: u64,
 }
 
-/// The buckets of a limit.
+/// The buckets of one limit by address, device or token.
 pub struct Table {
     sets: Box<[Set]>,
     quota: Quota,
 }
 
 impl Table {
-    /// A table for this many keys in use at once.
+    /// A table with room for `keys` keys.
     pub(super) fn new(quota: Quota, keys: usize) -> Self {
         let sets = keys.div_ceil(WAYS).max(1);
         Self { sets: std::iter::repeat_with(|| Set(Mutex::default())).take(sets).collect(), quota }
     }
 
-    /// Asks the bucket of `key` for a token.
+    /// Takes a token from the bucket of `key`.
     pub(super) fn ask(&self, key: Key, now: Moment) -> Decision {
         let mut places = self.sets[key.place(self.sets.len())].0.lock();
         let found = places.keys.iter().position(|known| *known == key.0);
@@ -68,7 +66,7 @@ impl Table {
         let before = places.full_at[place];
         let mut full_at = before;
         let decision = self.quota.ask(&mut full_at, now);
-        // A newcomer that is refused displaces nobody.
+        // A new key that is refused replaces no other key.
         if decision.admitted {
             if found.is_none() {
                 places.keys[place] = key.0;
@@ -79,13 +77,13 @@ impl Table {
         decision
     }
 
-    /// How often a key took the place of another whose bucket was not full: since then, answers
-    /// may be stricter than the rate, and never laxer. If it grows, the limit needs more keys.
+    /// The number of buckets that were replaced before they were full. From then on answers can be
+    /// stricter than the rate, but never more lenient. If the number grows, raise `keys`.
     pub fn displaced(&self) -> u64 {
         self.sets.iter().map(|set| set.0.lock().displaced).sum()
     }
 
-    /// The memory that it takes, in bytes, whatever arrives.
+    /// The memory of the table in bytes. It never changes.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.sets)
     }

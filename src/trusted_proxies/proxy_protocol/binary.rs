@@ -1,16 +1,17 @@
-//! Version 2: fixed fields, addresses as bytes, and further values that are skipped.
+//! Version 2: fixed fields, addresses as bytes, and additional values that are skipped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Endpoints, Header, MAX_LENGTH, Malformed};
 
-/// What the header begins with.
+/// The first bytes of every header of version 2.
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Signature, version and command, family and protocol, length (section 2.2).
+/// The length of the fixed part: signature, version and command, family and protocol, length
+/// (section 2.2).
 const FIXED: usize = 16;
 
-/// Reads a header that begins with the signature, or with a part of it and nothing else.
+/// Reads a header. `bytes` begin with the signature, or are the beginning of it.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     let rest = bytes.get(SIGNATURE.len()..).unwrap_or_default();
     let [command, rest @ ..] = rest else { return Ok(None) };
@@ -20,7 +21,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
         _ => return Err(Malformed::Command),
     };
     let [family, rest @ ..] = rest else { return Ok(None) };
-    // The family of a LOCAL header is ignored.
+    // A LOCAL header can have any family.
     if !is_local && (family >> 4 > 3 || family & 0xf > 2) {
         return Err(Malformed::Family);
     }
@@ -41,13 +42,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
         _ if is_local => None,
         0x11 => ends(block, |address: [u8; 4]| Ipv4Addr::from(address).into()),
         0x21 => ends(block, |address: [u8; 16]| Ipv6Addr::from(address).into()),
-        // A datagram was not what was accepted, and a unix socket has no address that would help.
+        // The proxy accepts no datagrams, and a unix socket has no address of a client.
         _ => None,
     };
     Ok(Some(Header { length: FIXED + following, endpoints, is_local }))
 }
 
-/// Two addresses of `N` bytes and two ports.
+/// Reads two addresses of `N` bytes and two ports.
 fn ends<const N: usize>(block: &[u8], address: fn([u8; N]) -> IpAddr) -> Option<Endpoints> {
     let (source, rest) = block.split_first_chunk::<N>()?;
     let (destination, rest) = rest.split_first_chunk::<N>()?;
@@ -65,7 +66,7 @@ mod tests {
     use super::super::{MAX_LENGTH, Malformed, parse};
     use super::{FIXED, SIGNATURE};
 
-    /// A header of version 2 with these bytes behind its length.
+    /// A header of version 2 with these bytes after its length.
     fn binary(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
         let length = u16::try_from(block.len()).expect("short").to_be_bytes();
         [SIGNATURE, &[command, family], &length, block].concat()
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_binary_headers_with_unknown_or_too_little_content() {
+    fn rejects_binary_headers_with_unknown_or_short_content() {
         let too_long = vec![0; MAX_LENGTH - FIXED + 1];
         for (command, family, block, malformed) in [
             (0x11, 0x11, &IPV4[..], Malformed::Command),
@@ -128,7 +129,7 @@ mod tests {
         ] {
             let bytes = binary(command, family, block);
             assert_eq!(parse(&bytes), Err(malformed), "{command:x} {family:x} {}", block.len());
-            // Known from the fixed part alone.
+            // The fixed part alone is enough to reject the header.
             assert_eq!(parse(&bytes[..FIXED]), Err(malformed), "{command:x} {family:x} {}", block.len());
         }
     }

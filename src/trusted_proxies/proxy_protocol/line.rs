@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Endpoints, Header, Malformed};
 
-/// What the line begins with.
+/// The first bytes of every line.
 pub(super) const SIGNATURE: &[u8] = b"PROXY ";
 
-/// The longest line, its CRLF included (section 2.1).
+/// The greatest length of a line including CRLF (section 2.1).
 pub(super) const MAX_LINE: usize = 107;
 
-/// Reads a line that begins with the signature, or with a part of it and nothing else.
+/// Reads a line. `bytes` begin with the signature, or are the beginning of it.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     let window = &bytes[..bytes.len().min(MAX_LINE)];
     let Some(end) = window.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
@@ -36,7 +36,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     Ok(Some(Header { length, endpoints, is_local: false }))
 }
 
-/// Two addresses and two ports, with one blank between each.
+/// Reads two addresses and two ports, separated by single blanks.
 fn endpoints<A: std::str::FromStr + Into<IpAddr>>(text: &[u8]) -> Result<Endpoints, Malformed> {
     let text = std::str::from_utf8(text).map_err(|_| Malformed::Address)?;
     let mut parts = text.split(' ');
@@ -52,7 +52,7 @@ fn endpoints<A: std::str::FromStr + Into<IpAddr>>(text: &[u8]) -> Result<Endpoin
     })
 }
 
-/// Decimal, without heading zeroes.
+/// Reads a decimal number without leading zeros.
 fn port(text: &str) -> Result<u16, Malformed> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| is_plain).ok_or(Malformed::Address)
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_lines_that_are_not_exactly_so() {
+    fn rejects_malformed_lines() {
         for (line, malformed) in [
             ("GET / HTTP/1.1\r\n", Malformed::Signature),
             ("PROX TCP4", Malformed::Signature),
@@ -125,7 +125,7 @@ mod tests {
         }
         let endless = format!("PROXY UNKNOWN {}", "x".repeat(MAX_LINE));
         assert_eq!(parse(endless.as_bytes()), Err(Malformed::Line));
-        // A CRLF that ends one byte too late.
+        // The CRLF ends one byte after the greatest length.
         let late = format!("PROXY UNKNOWN {}\r\n", "x".repeat(MAX_LINE - 15));
         assert_eq!((late.len(), parse(late.as_bytes())), (MAX_LINE + 1, Err(Malformed::Line)));
         assert_eq!(parse(&late.as_bytes()[..MAX_LINE]), Err(Malformed::Line));

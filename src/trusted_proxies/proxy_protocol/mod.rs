@@ -1,6 +1,7 @@
-//! The PROXY protocol, versions 1 and 2 (<https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>):
-//! a header before everything else on a connection, in which a proxy that looks into nothing
-//! tells who has connected to it.
+//! The PROXY protocol, versions 1 and 2 (<https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>).
+//!
+//! A header at the beginning of a connection, in which a proxy that does not read HTTP sends the
+//! addresses of its client's connection.
 
 mod binary;
 mod line;
@@ -8,47 +9,47 @@ mod line;
 use std::fmt;
 use std::net::SocketAddr;
 
-/// The longest header that is read, in bytes. Addresses take 232 at most; the rest is for what may
-/// follow them in version 2 (TLVs), which is skipped.
+/// The longest header that is read, in bytes. Addresses take at most 232 bytes; the rest is for the
+/// additional values of version 2 (TLVs), which are skipped.
 pub const MAX_LENGTH: usize = 4096;
 
-/// A whole header.
+/// A complete header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// How many bytes it takes; the client's first byte comes next.
+    /// The length in bytes. The client's first byte follows.
     pub length: usize,
-    /// The connection that the proxy has accepted; none if it tells nothing about it, and then
-    /// the connection's own addresses count.
+    /// The addresses of the client's connection to the proxy. `None` if the proxy does not send them; the
+    /// addresses of this connection are used then.
     pub endpoints: Option<Endpoints>,
-    /// The proxy speaks for itself (version 2, LOCAL): a health check.
+    /// Whether the proxy itself is the client (version 2, LOCAL), as in a health check.
     pub is_local: bool,
 }
 
-/// The two ends of the connection that the proxy has accepted.
+/// The two addresses of the client's connection to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoints {
-    /// The client.
+    /// The address of the client.
     pub source: SocketAddr,
-    /// The address that it has connected to.
+    /// The address that the client has connected to.
     pub destination: SocketAddr,
 }
 
-/// What came is no header, and never will be: the connection is to be closed.
+/// The reason why bytes cannot become a header. The connection has to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// It begins like neither version.
+    /// The first bytes are those of neither version.
     Signature,
-    /// The line of version 1 does not end in CRLF where it has to.
+    /// The line of version 1 has no CRLF within its greatest length.
     Line,
-    /// The line of version 1 names another protocol than TCP4, TCP6 and UNKNOWN.
+    /// The protocol of version 1 is not TCP4, TCP6 or UNKNOWN.
     Protocol,
-    /// An address or a port of version 1 is not written as it has to be.
+    /// An address or a port of version 1 is malformed.
     Address,
-    /// Version 2 with another version number, or an unknown command.
+    /// The binary header has another version than 2, or an unknown command.
     Command,
-    /// Version 2 with an unknown address family or transport protocol.
+    /// The address family or the transport protocol of version 2 is unknown.
     Family,
-    /// Version 2 with a length that does not hold the addresses, or beyond [`MAX_LENGTH`].
+    /// The length of version 2 is too short for the addresses, or exceeds [`MAX_LENGTH`].
     Length,
 }
 
@@ -68,10 +69,10 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// Reads the header at the beginning of `bytes`; nothing as long as they are only a part of one.
+/// Reads the header at the beginning of `bytes`. Returns `None` while the header is incomplete.
 ///
 /// # Errors
-/// [`Malformed`] when no further byte can make it a header.
+/// [`Malformed`] if no further bytes can complete a header.
 pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     if begins_like(bytes, binary::SIGNATURE) {
         binary::parse(bytes)
@@ -82,7 +83,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     }
 }
 
-/// Whether `bytes` are the signature with anything behind it, or a part of it.
+/// Whether `bytes` begin with the signature, or are the beginning of it.
 fn begins_like(bytes: &[u8], signature: &[u8]) -> bool {
     let known = bytes.len().min(signature.len());
     bytes[..known] == signature[..known]
@@ -120,7 +121,7 @@ mod tests {
         prop_oneof![tail, line, binary]
     }
 
-    /// Two addresses of one family.
+    /// Two addresses of the same family.
     fn both_ends() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
         let ipv4 = any::<(SocketAddrV4, SocketAddrV4)>().prop_map(|(a, b)| (a.into(), b.into()));
         let ipv6 = any::<(SocketAddrV6, SocketAddrV6)>().prop_map(|(a, b)| (a.into(), b.into()));
@@ -130,9 +131,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
-        /// Whatever comes, and in whatever pieces: no panic, and a verdict once given stays.
+        /// No bytes cause a panic, and more bytes never change a result.
         #[test]
-        fn a_verdict_once_given_stays(bytes in anything()) {
+        fn more_bytes_never_change_a_result(bytes in anything()) {
             let mut verdict = Ok(None);
             for part in 0..=bytes.len() {
                 let now = parse(&bytes[..part]);
@@ -149,7 +150,7 @@ mod tests {
         }
 
         #[test]
-        fn what_a_proxy_writes_is_read((source, destination) in both_ends()) {
+        fn reads_what_a_proxy_writes((source, destination) in both_ends()) {
             let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
             let (from, to) = (source.ip(), destination.ip());
             let line = format!("PROXY {family} {from} {to} {} {}\r\n", source.port(), destination.port());

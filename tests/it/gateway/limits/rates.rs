@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use approov_gateway::limits::{
-    Asker, By, Decision, Key, KeyHasher, Limit, Moment, Rate, RateLimits, RouteLimits, Ruling,
+    By, Decision, Key, KeyHasher, Limit, Moment, Rate, RateLimits, RequestKeys, RouteLimits, Ruling,
 };
 use proptest::prelude::*;
 
@@ -42,8 +42,9 @@ impl Limiter {
     }
 
     fn ask(&self, client: u32, now: Moment) -> Decision {
-        let asker = Asker { address: Some(self.hasher.bytes(&client.to_le_bytes())), ..Asker::default() };
-        let ruling = self.limits.before_verification(&asker, now);
+        let keys =
+            RequestKeys { address: Some(self.hasher.bytes(&client.to_le_bytes())), ..RequestKeys::default() };
+        let ruling = self.limits.before_verification(&keys, now);
         ruling.refused.or(ruling.tightest).expect("the limit concerns the request").decision
     }
 
@@ -273,8 +274,8 @@ fn limits_are_applied_in_order_until_one_refuses() {
     let routes = [RouteLimits { name: "/", limits: &[] }];
     let limits = RateLimits::new(&general, &routes, &["api"], None);
     let told = |address: &str| {
-        let asker = Asker { address: key(address), route: Some(0), ..Asker::default() };
-        names(&limits.before_verification(&asker, at(1)))
+        let keys = RequestKeys { address: key(address), route: Some(0), ..RequestKeys::default() };
+        names(&limits.before_verification(&keys, at(1)))
     };
     assert_eq!(told("one"), ["-", "-", "address"]);
     assert_eq!(told("one"), ["-", "route", "address"]);
@@ -283,8 +284,8 @@ fn limits_are_applied_in_order_until_one_refuses() {
     assert_eq!(told("three"), ["-", "route", "total"]);
     assert_eq!(told("six"), ["total", "-", "address"]);
     let device = |device: Option<Key>| {
-        let asker = Asker { route: Some(0), origin: Some(0), device, ..Asker::default() };
-        names(&limits.after_verification(&asker, at(1)))
+        let keys = RequestKeys { route: Some(0), origin: Some(0), device, ..RequestKeys::default() };
+        names(&limits.after_verification(&keys, at(1)))
     };
     assert_eq!(device(key("one")), ["-", "-", "device"]);
     assert_eq!(device(key("one")), ["device", "-", "-"]);
@@ -303,7 +304,7 @@ fn limits_are_applied_in_order_until_one_refuses() {
 fn an_address_that_is_exempt_is_not_limited() {
     let limits = RateLimits::new(&[limit(By::Address, 1, SECOND, 1)], &[], &[], None);
     for _ in 0..10 {
-        assert_eq!(names(&limits.before_verification(&Asker::default(), at(1))), ["-"; 3]);
+        assert_eq!(names(&limits.before_verification(&RequestKeys::default(), at(1))), ["-"; 3]);
     }
 }
 
@@ -318,8 +319,9 @@ fn a_routes_own_limits_replace_the_general_ones_of_the_same_kind() {
     ];
     let limits = RateLimits::new(&general, &routes, &["api"], None);
     let told = |route: usize| {
-        let asker = Asker { route: Some(route), device: key("d"), token: key("t"), ..Asker::default() };
-        names(&limits.after_verification(&asker, at(1)))
+        let keys =
+            RequestKeys { route: Some(route), device: key("d"), token: key("t"), ..RequestKeys::default() };
+        names(&limits.after_verification(&keys, at(1)))
     };
     assert_eq!(told(0), ["-", "-", "login"]);
     assert_eq!(told(0), ["login", "-", "-"]);
@@ -338,15 +340,22 @@ fn each_route_and_each_origin_has_its_own_bucket() {
     let general = [limit(By::Route, 1, SECOND, 1), limit(By::Origin, 1, SECOND, 1)];
     let routes = ["/a", "/b"].map(|name| RouteLimits { name, limits: &[] });
     let limits = RateLimits::new(&general, &routes, &["one", "two"], None);
-    let asker =
-        |route: usize, origin: usize| Asker { route: Some(route), origin: Some(origin), ..Asker::default() };
+    let keys = |route: usize, origin: usize| RequestKeys {
+        route: Some(route),
+        origin: Some(origin),
+        ..RequestKeys::default()
+    };
     for place in [0, 1] {
-        assert_eq!(names(&limits.before_verification(&asker(place, 0), at(1)))[0], "-");
-        assert_eq!(names(&limits.before_verification(&asker(place, 0), at(1)))[0], "route");
-        assert_eq!(names(&limits.after_verification(&asker(0, place), at(1)))[0], "-");
-        assert_eq!(names(&limits.after_verification(&asker(0, place), at(1)))[0], "origin");
+        assert_eq!(names(&limits.before_verification(&keys(place, 0), at(1)))[0], "-");
+        assert_eq!(names(&limits.before_verification(&keys(place, 0), at(1)))[0], "route");
+        assert_eq!(names(&limits.after_verification(&keys(0, place), at(1)))[0], "-");
+        assert_eq!(names(&limits.after_verification(&keys(0, place), at(1)))[0], "origin");
     }
-    assert_eq!(names(&limits.before_verification(&Asker::default(), at(1))), ["-"; 3], "no route, no limit");
+    assert_eq!(
+        names(&limits.before_verification(&RequestKeys::default(), at(1))),
+        ["-"; 3],
+        "no route, no limit"
+    );
 }
 
 #[test]
@@ -355,18 +364,19 @@ fn a_reload_does_not_refill_the_buckets_of_an_unchanged_limit() {
         [limit(By::Address, 1, SECOND, 1), limit(By::Total, 1, SECOND, 2), limit(By::Route, 1, SECOND, 1)];
     let routes = ["/a", "/b"].map(|name| RouteLimits { name, limits: &[] });
     let old = RateLimits::new(&general, &routes, &[], None);
-    let asker = |route: usize| Asker { address: key("one"), route: Some(route), ..Asker::default() };
-    assert_eq!(names(&old.before_verification(&asker(0), at(1)))[0], "-");
+    let keys =
+        |route: usize| RequestKeys { address: key("one"), route: Some(route), ..RequestKeys::default() };
+    assert_eq!(names(&old.before_verification(&keys(0), at(1)))[0], "-");
 
     let observing = [Limit { observe: true, ..general[0].clone() }, general[1].clone(), general[2].clone()];
     let turned = ["/c", "/b", "/a"].map(|name| RouteLimits { name, limits: &[] });
     let new = RateLimits::new(&observing, &turned, &[], Some(&old));
-    let ruling = new.before_verification(&asker(2), at(1));
+    let ruling = new.before_verification(&keys(2), at(1));
     assert_eq!(names(&ruling), ["route", "address", "total"], "/a stands elsewhere and is as empty");
-    assert_eq!(names(&new.before_verification(&asker(1), at(1)))[0], "total", "one token was left of two");
+    assert_eq!(names(&new.before_verification(&keys(1), at(1)))[0], "total", "one token was left of two");
     assert_eq!(new.rules()[0].observed(), 2);
 
     let changed = [limit(By::Address, 2, SECOND, 1)];
     let new = RateLimits::new(&changed, &routes, &[], Some(&new));
-    assert_eq!(names(&new.before_verification(&asker(0), at(1))), ["-", "-", "address"], "another limit");
+    assert_eq!(names(&new.before_verification(&keys(0), at(1))), ["-", "-", "address"], "another limit");
 }
