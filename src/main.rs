@@ -1,8 +1,11 @@
 //! Parses the command line, carries out the command, prints the error, sets the exit status.
 
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use approov_gateway::cli::{self, Arguments};
+use approov_gateway::cli::{self, Arguments, Failure};
 use clap::Parser;
 
 /// Pingora allocates some 75 times a request: the allocator matters.
@@ -10,11 +13,25 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match cli::run(Arguments::parse()) {
+    let outcome = cli::run(Arguments::parse());
+    log::logger().flush();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
-            failure.exit_code()
+            let exit_code = failure.exit_code();
+            print_error(failure);
+            exit_code
         }
     }
+}
+
+/// Prints to standard error. A reader that does not read cannot prevent the end of the process.
+fn print_error(failure: Failure) {
+    let (printed, is_printed) = mpsc::channel();
+    thread::spawn(move || {
+        eprintln!("{failure}");
+        printed.send(())
+    });
+    // Without an answer in time the process ends all the same.
+    let _ = is_printed.recv_timeout(Duration::from_secs(2));
 }

@@ -31,7 +31,7 @@ pub struct Args {
 /// [`Failure::Configuration`] with every problem; [`Failure::Running`] when a socket cannot be
 /// bound, for one.
 pub fn run(args: &Args, environment: Environment) -> Result<(), Failure> {
-    telemetry::init_diagnostics();
+    telemetry::init_diagnostics().map_err(|error| Failure::Running(error.to_string()))?;
     let file = args.config.clone();
     let load = move || config::load(file.as_deref(), &environment);
     let settings = load().map_err(|problems| Failure::Configuration(problems.to_string()))?;

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::handover::{self, Patience};
-use super::signals::{Signal, is_first_process};
+use super::signals::{Signal, Signals, is_first_process};
 use super::{Server, Worker, reopen};
+use crate::telemetry::AccessLogWriter;
 
 /// How often a draining process looks whether it is idle.
 const POLL: Duration = Duration::from_millis(10);
@@ -139,25 +141,55 @@ impl Server {
                 || after >= idle && workers.iter().all(Worker::is_idle)
         };
         let (signals, access_log) = (&mut self.signals, &self.access_log);
-        self.runtime.block_on(async {
+        let is_hurried = self.runtime.block_on(async {
             while !is_done(start.elapsed()) {
                 tokio::select! {
                     () = tokio::time::sleep(POLL) => {}
                     signal = signals.next() => match signal {
                         Signal::Terminate | Signal::Interrupt => {
                             log::info!("second signal: stopping at once");
-                            return;
+                            return true;
                         }
                         Signal::User1 => reopen(access_log),
                         Signal::Hangup | Signal::Quit => {}
                     },
                 }
             }
+            false
         });
         let unfinished: usize = self.workers.iter().map(Worker::requests).sum();
         if unfinished > 0 {
             log::warn!("{unfinished} requests were not finished in time");
         }
-        log::info!("stopped");
+        let deadline = if is_hurried { start } else { start + grace_period };
+        end(self.runtime, self.signals, self.access_log_writer, deadline);
     }
+
+    /// SIGINT: neither requests nor a stalled reader of the access log are waited for.
+    pub(super) fn stop_at_once(self) {
+        log::info!("SIGINT: stopping at once");
+        end(self.runtime, self.signals, self.access_log_writer, Instant::now());
+    }
+}
+
+/// Writes the access log to its end, until `deadline` or a signal to end.
+fn end(runtime: Runtime, mut signals: Signals, writer: AccessLogWriter, deadline: Instant) {
+    writer.close();
+    runtime.block_on(async {
+        while !writer.is_done() && Instant::now() < deadline {
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                signal = signals.next() => {
+                    if matches!(signal, Signal::Terminate | Signal::Interrupt) {
+                        log::info!("second signal: stopping at once");
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    drop(writer);
+    log::info!("stopped");
+    // A name that is being resolved holds one of its threads, and the end must not wait for that.
+    runtime.shutdown_background();
 }

@@ -37,7 +37,7 @@ use tokio::sync::watch;
 
 use crate::admin::Readiness;
 use crate::config::Settings;
-use crate::telemetry::{AccessLogSink, Writer};
+use crate::telemetry::{AccessLogSink, AccessLogWriter};
 use crate::tls::Tickets;
 
 pub use local::LocalService;
@@ -118,8 +118,7 @@ pub struct Server {
     upgrade_sock: Option<PathBuf>,
     pid_file: Option<PidFile>,
     access_log: AccessLogSink,
-    /// Dropped last: it writes what the workers have logged.
-    _access_log: Writer,
+    access_log_writer: AccessLogWriter,
 }
 
 impl Server {
@@ -139,13 +138,13 @@ impl Server {
             match self.runtime.block_on(self.signals.next()) {
                 Signal::Hangup => self.reloading.order("SIGHUP"),
                 Signal::User1 => reopen(&self.access_log),
-                Signal::Interrupt => return log::info!("SIGINT: stopping at once"),
+                Signal::Interrupt => return self.stop_at_once(),
                 Signal::Terminate => return self.terminate(),
                 Signal::Quit => match self.offer_sockets() {
                     Offer::Taken => return self.retire(),
                     Offer::Refused => {}
                     Offer::Interrupted(Signal::Terminate) => return self.terminate(),
-                    Offer::Interrupted(_) => return log::info!("SIGINT: stopping at once"),
+                    Offer::Interrupted(_) => return self.stop_at_once(),
                 },
             }
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -74,6 +74,7 @@ impl Server {
         }
         let (access_log, writer) = AccessLogSink::start(reload::log_file(&settings))
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
+        runtime.spawn(report_slow_log(access_log.clone()));
         let (fixed, watch) = (Fixed::of(&settings), reload::watch_of(&settings));
         metrics.certificates(reload::certificates(&settings.listeners));
         let snapshot = Snapshot::new(settings, upstreams, &metrics, None)
@@ -143,7 +144,7 @@ impl Server {
             upgrade_sock: server.upgrade_sock,
             pid_file: None,
             access_log,
-            _access_log: writer,
+            access_log_writer: writer,
         };
         if let Some(mut predecessor) = predecessor {
             let asked_to_end = || started.runtime.block_on(started.signals.asks_to_end());
@@ -174,6 +175,13 @@ impl Server {
         }
         log::info!("admin on http://{}", self.admin());
         self.notifier.tell(&format!("{READY}\nMAINPID={}\nSTATUS=serving", std::process::id()));
+    }
+}
+
+async fn report_slow_log(access_log: AccessLogSink) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        access_log.report_if_slow();
     }
 }
 

@@ -1,38 +1,83 @@
 //! Diagnostics on standard error, at the level that `RUST_LOG` asks for.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
 
-use env_logger::{Builder, Env, Logger};
+use env_logger::{Builder, Env, Logger, Target};
 use log::{Level, Log, Metadata, Record};
 
+use super::lines::{LineQueue, Output, Trouble, Writer};
 use super::redact;
 
 /// Targets of this crate. Other crates log whole requests at their lower levels, tokens included,
-/// and a client's faults at `ERROR`: see [`Guarded`].
+/// and faults of clients at `ERROR`: see [`Guarded`].
 const OWN_TARGET: &str = env!("CARGO_CRATE_NAME");
 
-/// Starts logging to standard error; `RUST_LOG` sets the level, `info` without it. A second call
-/// changes nothing.
-pub fn init() {
+/// Bytes that may wait for the writer.
+const CAPACITY: usize = 1024 * 1024;
+
+/// How long `flush` waits for the reader of standard error.
+const FLUSH: Duration = Duration::from_millis(100);
+
+type Lines = Arc<LineQueue<()>>;
+
+/// Starts logging to standard error, at level `info` if `RUST_LOG` is not set. A second call
+/// changes nothing. A thread writes the lines: see `log::logger().flush()` before the end of the
+/// process.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn init() -> io::Result<()> {
+    let lines: Lines = Arc::new(LineQueue::new(CAPACITY, Duration::ZERO, report));
+    let writer = Writer::start("diagnostics", lines.clone(), Output::new(io::stderr()))?;
     let logger = Builder::from_env(Env::default().default_filter_or("info"))
         .format(|out, record| {
             let now = out.timestamp_millis();
             let message = record.args().to_string();
             writeln!(out, "{now} {:5} {}", record.level(), redact::escape(&message))
         })
+        .target(Target::Pipe(Box::new(Queued(lines.clone()))))
         .build();
     let level = logger.filter();
-    if log::set_boxed_logger(Box::new(Guarded(logger))).is_ok() {
+    if log::set_boxed_logger(Box::new(Guarded { logger, lines, _writer: writer })).is_ok() {
         log::set_max_level(level);
+    }
+    Ok(())
+}
+
+/// Diagnostics that could not be written are told among the diagnostics, when that works again.
+fn report(trouble: Trouble) {
+    if let Trouble::Over { lost: lost @ 1.. } = trouble {
+        log::warn!("{lost} lines of diagnostics were lost");
     }
 }
 
-/// Passes our own records, and of other crates only warnings and errors that quote no request.
-struct Guarded(Logger);
+/// Passes the gateway's own records, and of other crates only warnings and errors that quote no
+/// request.
+struct Guarded {
+    logger: Logger,
+    lines: Lines,
+    _writer: Writer<()>,
+}
+
+/// Each write of the logger is one line.
+struct Queued(Lines);
+
+impl Write for Queued {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(|(), bytes| bytes.extend_from_slice(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Log for Guarded {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        (is_own(metadata.target()) || metadata.level() <= Level::Warn) && self.0.enabled(metadata)
+        (is_own(metadata.target()) || metadata.level() <= Level::Warn) && self.logger.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -40,12 +85,12 @@ impl Log for Guarded {
             return;
         }
         if is_own(record.target()) || !redact::may_hold_credential(&record.args().to_string()) {
-            self.0.log(record);
+            self.logger.log(record);
         }
     }
 
     fn flush(&self) {
-        self.0.flush();
+        self.lines.flush(FLUSH);
     }
 }
 

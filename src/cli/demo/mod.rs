@@ -48,7 +48,7 @@ pub struct Args {
 /// # Errors
 /// [`Failure::Running`] when an address is taken, for one.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    telemetry::init_diagnostics();
+    telemetry::init_diagnostics().map_err(|error| Failure::Running(error.to_string()))?;
     let failed = |error: &dyn std::fmt::Display| Failure::Running(error.to_string());
     let origin = LocalService::start(ExampleApi::new()).map_err(|error| failed(&error))?;
     let secret = throw_away_secret()?;

@@ -1,6 +1,7 @@
 //! Child processes: their output, their end, and what a failing test prints of them.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -42,15 +43,26 @@ pub fn run_with_input(command: &mut Command, input: &[u8]) -> Exit {
 impl Process {
     /// Starts a command. Both output streams are collected.
     pub fn start(command: &mut Command) -> Self {
+        Self::start_with(command, None, None)
+    }
+
+    /// Starts a command with these streams. A stream that is given is not collected.
+    pub fn start_with(command: &mut Command, out: Option<OwnedFd>, err: Option<OwnedFd>) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(out.map_or_else(Stdio::piped, Stdio::from))
+            .stderr(err.map_or_else(Stdio::piped, Stdio::from))
             .spawn()
             .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
         let output = Arc::new(Output::default());
-        output.collect(Stream::Out, child.stdout.take().unwrap());
-        output.collect(Stream::Err, child.stderr.take().unwrap());
+        match child.stdout.take() {
+            Some(out) => output.collect(Stream::Out, out),
+            None => output.streams.lock().unwrap().ended += 1,
+        }
+        match child.stderr.take() {
+            Some(err) => output.collect(Stream::Err, err),
+            None => output.streams.lock().unwrap().ended += 1,
+        }
         Self { name, child, output }
     }
 

@@ -11,6 +11,8 @@ pub struct Setup {
     /// The gateway's binary, after the program that starts it, if there is one.
     program: Vec<String>,
     input: Option<OwnedFd>,
+    output: Option<OwnedFd>,
+    error: Option<OwnedFd>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     folder: Folder,
@@ -21,7 +23,7 @@ impl Setup {
     pub fn bare() -> Self {
         let program = vec![env!("CARGO_BIN_EXE_approov-gateway").to_owned()];
         let (arguments, environment) = (Vec::new(), Vec::new());
-        Self { program, input: None, arguments, environment, folder: Folder::new() }
+        Self { program, input: None, output: None, error: None, arguments, environment, folder: Folder::new() }
             .env("GATEWAY_LISTEN", "127.0.0.1:0")
             .env("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0")
             .env("GATEWAY_THREADS", "1")
@@ -73,6 +75,18 @@ impl Setup {
         self
     }
 
+    /// Standard output of the process. The harness does not read it.
+    pub fn output(mut self, output: impl Into<OwnedFd>) -> Self {
+        self.output = Some(output.into());
+        self
+    }
+
+    /// Standard error of the process. The harness does not read it.
+    pub fn error(mut self, error: impl Into<OwnedFd>) -> Self {
+        self.error = Some(error.into());
+        self
+    }
+
     /// Standard input of the process; `/dev/null` unless set.
     pub fn input(mut self, input: impl Into<OwnedFd>) -> Self {
         self.input = Some(input.into());
@@ -106,6 +120,6 @@ impl Setup {
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(self.input.take().map_or_else(Stdio::null, Stdio::from));
-        Process::start(&mut command)
+        Process::start_with(&mut command, self.output.take(), self.error.take())
     }
 }

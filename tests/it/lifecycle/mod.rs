@@ -9,6 +9,7 @@ mod health;
 mod logs;
 pub mod reload;
 mod sessions;
+mod stalled_reader;
 mod stop;
 mod upgrade;
 mod user;

@@ -1,4 +1,4 @@
-//! Where lines are written, and what becomes of them where they cannot be.
+//! Where lines are written, and what happens to them when that fails.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
@@ -8,17 +8,19 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::ioctl_fionbio;
 
-/// Standard output, or a file.
-pub(super) struct Output {
+use super::Trouble;
+
+/// A file, a pipe or a terminal.
+pub(in crate::telemetry) struct Output {
     stream: Box<dyn Write + Send>,
-    /// The last line was written in part.
+    /// Whether the last line was written in part.
     is_torn: bool,
-    /// Lines lost since writing began to fail; told once when it begins and once when it is over.
+    /// Lines lost since writing began to fail; 0 if it does not fail.
     lost: u64,
 }
 
 impl Output {
-    /// Opens `file` for appending, readable by user and group; without one, standard output.
+    /// Opens `file` for appending, readable by user and group; standard output if `None`.
     pub fn open(file: Option<&Path>) -> io::Result<Self> {
         let Some(path) = file else { return Ok(Self::new(io::stdout())) };
         // Without O_NONBLOCK, opening a FIFO waits for a process that reads from it.
@@ -38,22 +40,23 @@ impl Output {
         Self { stream: Box::new(stream), is_torn: false, lost: 0 }
     }
 
-    /// Writes whole lines; returns how many of them were lost.
-    pub fn write(&mut self, lines: &[u8]) -> u64 {
+    /// Writes whole lines. Returns how many of them were lost. Reports the first failure, and the
+    /// first success after it.
+    pub fn write(&mut self, lines: &[u8], report: fn(Trouble)) -> u64 {
         if lines.is_empty() {
             return 0;
         }
         match self.try_write(lines) {
             Ok(()) => {
                 if self.lost > 0 {
-                    log::warn!("the access log is written again; {} lines were lost", self.lost);
+                    report(Trouble::Over { lost: self.lost });
                     self.lost = 0;
                 }
                 0
             }
             Err((error, written)) => {
                 if self.lost == 0 {
-                    log::error!("the access log cannot be written: {error}");
+                    report(Trouble::Fails(error));
                 }
                 let lost = lines[written..].iter().filter(|byte| **byte == b'\n').count() as u64;
                 self.is_torn = written > 0 && lines[written - 1] != b'\n' || written == 0 && self.is_torn;
@@ -90,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    /// A disk with so much room.
+    /// A disk with this many bytes of room.
     #[derive(Clone)]
     struct Disk(Arc<Mutex<(Vec<u8>, usize)>>);
 
@@ -112,21 +115,21 @@ mod tests {
     fn a_full_disk_loses_lines_that_are_counted_and_tears_no_later_one() {
         let disk = Disk(Arc::new(Mutex::new((Vec::new(), 6))));
         let mut output = Output::new(disk.clone());
-        assert_eq!(output.write(b"one\ntwo\nthree\n"), 2);
-        assert_eq!(output.write(b"four\n"), 1);
+        assert_eq!(output.write(b"one\ntwo\nthree\n", |_| {}), 2);
+        assert_eq!(output.write(b"four\n", |_| {}), 1);
         disk.0.lock().1 = 100;
-        assert_eq!(output.write(b"five\n"), 0);
-        assert_eq!(output.write(b"six\n"), 0);
+        assert_eq!(output.write(b"five\n", |_| {}), 0);
+        assert_eq!(output.write(b"six\n", |_| {}), 0);
         assert_eq!(String::from_utf8_lossy(&disk.0.lock().0), "one\ntw\nfive\nsix\n");
     }
 
     #[test]
-    fn a_file_is_appended_to_and_not_readable_by_everybody() {
+    fn a_file_is_appended_to_and_not_world_readable() {
         use std::os::unix::fs::PermissionsExt;
         let path = std::env::temp_dir().join(format!("approov-gateway-output-{}.log", std::process::id()));
         for line in ["one\n", "two\n"] {
             let mut output = Output::open(Some(&path)).expect("opens");
-            assert_eq!(output.write(line.as_bytes()), 0);
+            assert_eq!(output.write(line.as_bytes(), |_| {}), 0);
         }
         assert_eq!(std::fs::read_to_string(&path).expect("written"), "one\ntwo\n");
         let mode = std::fs::metadata(&path).expect("written").permissions().mode();

@@ -1,0 +1,75 @@
+//! What the access log says of a request.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::line::{self, Clock};
+
+/// One finished request. Attribute names follow OpenTelemetry's semantic conventions for HTTP.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// `http.request.method`
+    pub method: &'a str,
+    /// `url.path`, without the query
+    pub path: &'a [u8],
+    /// `http.response.status_code`; none when the client was gone before an answer
+    pub status: Option<u16>,
+    /// `client.address`, and `client.port` where the client itself has connected
+    pub client: Option<(IpAddr, Option<u16>)>,
+    /// `network.protocol.version`
+    pub protocol: &'static str,
+    /// `tls.protocol.version`
+    pub tls_version: Option<&'static str>,
+    /// `tls.client.subject`: of a verified certificate
+    pub client_subject: Option<&'a str>,
+    /// `server.address`: the `Host` field
+    pub host: &'a [u8],
+    /// `user_agent.original`
+    pub user_agent: &'a [u8],
+    /// `http.request.body.size`, bytes
+    pub request_bytes: usize,
+    /// `http.response.body.size`, bytes
+    pub response_bytes: usize,
+    /// `http.server.request.duration`, written in seconds
+    pub duration: Duration,
+    /// `error.type`: what went wrong at the origin or with the client's connection
+    pub error: Option<&'static str>,
+    /// `approov.route`
+    pub route: &'a str,
+    /// `approov.policy`
+    pub policy: &'static str,
+    /// `approov.verdict`
+    pub verdict: &'static str,
+    /// `approov.reason`
+    pub reason: &'static str,
+    /// `approov.limit` and what goes with it
+    pub limit: Option<Exceeded<'a>>,
+    /// `approov.did`
+    pub device_id: Option<&'a str>,
+    /// `approov.arc`
+    pub response_code: Option<&'a str>,
+    /// `approov.origin`
+    pub origin: Option<&'a str>,
+    /// `http.request.resend_count`: attempts beyond the first to have it answered by the origin
+    pub resends: usize,
+}
+
+/// A limit that a request has exceeded.
+#[derive(Clone, Copy, Debug)]
+pub struct Exceeded<'a> {
+    /// `approov.limit`: which kind, as in metrics
+    pub cause: &'static str,
+    /// `approov.limit_name`: the name of a rate limit
+    pub name: Option<&'a str>,
+    /// `approov.limit_observed`: written where the request went on all the same
+    pub is_observed: bool,
+}
+
+impl Entry<'_> {
+    /// The line as it is written, with its line break and the time of this call.
+    pub fn to_line(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        line::write(self, &mut Clock::default(), &mut line);
+        line
+    }
+}
