@@ -13,6 +13,7 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    approov_gateway::server::forbid_core_dumps();
     let outcome = cli::run(Arguments::parse());
     log::logger().flush();
     match outcome {

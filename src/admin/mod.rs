@@ -1,57 +1,67 @@
-//! The admin listener: probes, metrics, version, and who is banned. For operators; never on a public address.
+//! The admin listener: probes, metrics, version, and banned addresses. For operators; never on a
+//! public address.
 
+mod access;
 mod offenders;
+mod serve;
 mod status;
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use async_trait::async_trait;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Response, StatusCode};
 use jiff::Timestamp;
-use pingora_core::apps::http_app::ServeHttp;
-use pingora_core::protocols::http::ServerSession;
+use pingora_http::RequestHeader;
 use serde_json::json;
 
 use crate::proxy::Shared;
 
+pub use access::Access;
+pub use serve::{MAX_CONNECTIONS, serve};
 pub use status::{ConfigStatus, Readiness, Refused};
 
-/// What the admin listener tells about.
+use access::Peer;
+
+/// What the admin listener shows.
 pub struct Admin {
-    /// Whether requests are taken.
+    /// Which requests are taken.
+    pub access: Access,
+    /// Whether the public listeners take requests.
     pub readiness: Arc<Readiness>,
-    /// Everything counted, and who is banned.
+    /// Counters and bans.
     pub shared: Arc<Shared>,
     /// Which configuration is in force.
     pub status: Arc<ConfigStatus>,
     /// When the process started.
-    pub started: SystemTime,
+    pub started: Timestamp,
+    /// Device and inode of the binary: `reload --or-upgrade` compares them with its own.
+    pub executable: Option<String>,
 }
 
-#[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let request = session.req_header();
+impl Admin {
+    fn answer(&self, request: &RequestHeader, peer: Peer) -> Response<Vec<u8>> {
         let (method, path) = (&request.method, request.uri.path());
-        let is_head = method == Method::HEAD;
-        let offenders = offenders::is_page(path);
-        let mut response = match method {
-            &Method::GET | &Method::HEAD if offenders => self.offenders(path),
-            &Method::GET | &Method::HEAD => self.page(path),
-            &Method::DELETE if offenders => self.forgive(path),
-            _ => not_allowed(if offenders { "GET, HEAD, DELETE" } else { "GET, HEAD" }),
+        let mut response = match self.access.judge(method, request.version, &request.headers, peer) {
+            Ok(()) => self.page_for(method, path),
+            Err(refusal) => text(refusal.status(), refusal.message()),
         };
-        if is_head {
+        if method == Method::HEAD {
             response.body_mut().clear();
         }
         response
     }
-}
 
-impl Admin {
+    fn page_for(&self, method: &Method, path: &str) -> Response<Vec<u8>> {
+        let offenders = offenders::is_page(path);
+        match *method {
+            Method::GET | Method::HEAD if offenders => self.offenders(path),
+            Method::GET | Method::HEAD => self.page(path),
+            Method::DELETE if offenders => self.forgive(path),
+            _ => not_allowed(if offenders { "GET, HEAD, DELETE" } else { "GET, HEAD" }),
+        }
+    }
+
     fn page(&self, path: &str) -> Response<Vec<u8>> {
         match path {
             "/livez" => text(StatusCode::OK, "ok\n"),
@@ -81,7 +91,6 @@ impl Admin {
     }
 
     fn version(&self) -> Response<Vec<u8>> {
-        let started = Timestamp::try_from(self.started).map(|started| format!("{started:.3}"));
         let refused = self.status.refused().map(|refused| {
             json!({ "at": format!("{:.3}", refused.at), "problems": refused.problems.lines().collect::<Vec<_>>() })
         });
@@ -90,7 +99,8 @@ impl Admin {
             "pid": std::process::id(),
             "config_generation": self.status.generation(),
             "config_refused": refused,
-            "started": started.unwrap_or_default(),
+            "executable": self.executable,
+            "started": format!("{:.3}", self.started),
         });
         response(StatusCode::OK, "application/json", format!("{version}\n"))
     }

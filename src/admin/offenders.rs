@@ -1,13 +1,13 @@
-//! Who is banned: `GET /offenders` lists the addresses, `DELETE /offenders/ADDRESS` forgets what one
-//! has done, `DELETE /offenders` what all have.
+//! Banned addresses: `GET /offenders` lists them, `DELETE /offenders/ADDRESS` lifts the ban of one and
+//! forgets its failures, `DELETE /offenders` does so for all.
 
 use std::net::IpAddr;
 
 use http::{Response, StatusCode};
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Admin, response, text};
+use crate::clock;
 
 const PAGE: &str = "/offenders";
 
@@ -18,10 +18,10 @@ pub(super) fn is_page(path: &str) -> bool {
 impl Admin {
     pub(super) fn offenders(&self, path: &str) -> Response<Vec<u8>> {
         if path != PAGE {
-            return text(StatusCode::NOT_FOUND, "GET /offenders lists all of them\n");
+            return text(StatusCode::NOT_FOUND, "GET /offenders lists all bans\n");
         }
         let limits = &self.shared.snapshot.load().limits;
-        let (now, present) = (limits.now(), Timestamp::now());
+        let (now, present) = (limits.now(), clock::timestamp());
         let until = |end| {
             let end = present.checked_add(now.until(end)).unwrap_or(present);
             (end > present).then(|| format!("{end:.3}"))
@@ -38,7 +38,7 @@ impl Admin {
     pub(super) fn forgive(&self, path: &str) -> Response<Vec<u8>> {
         let limits = &self.shared.snapshot.load().limits;
         let rest = path.strip_prefix(PAGE).unwrap_or_default().trim_start_matches('/');
-        // An IPv6 network stands in the list with its length.
+        // The list shows an IPv6 network with its prefix length.
         let address = rest.split(['/', '%']).next().unwrap_or_default();
         let forgiven = match (rest, address.parse::<IpAddr>()) {
             ("", _) => limits.forgive(None),

@@ -1,11 +1,13 @@
-//! What the server tells its operators: whether it is ready, which configuration is in force.
+//! What operators ask of the process: is it ready, which configuration is in force.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-/// Whether the process takes requests.
+use crate::clock;
+
+/// Whether the process takes requests: starting, ready, draining.
 #[derive(Debug, Default)]
 pub struct Readiness(AtomicU8);
 
@@ -14,12 +16,12 @@ const READY: u8 = 1;
 const DRAINING: u8 = 2;
 
 impl Readiness {
-    /// From now on requests are taken.
+    /// Requests are taken from now on.
     pub fn set_ready(&self) {
         self.0.store(READY, Ordering::Release);
     }
 
-    /// From now on no new ones are wanted.
+    /// Probes are told from now on to send no new requests.
     pub fn set_draining(&self) {
         self.0.store(DRAINING, Ordering::Release);
     }
@@ -46,9 +48,9 @@ struct State {
 /// A configuration that was not taken.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// When.
+    /// The time of the attempt.
     pub at: Timestamp,
-    /// Every problem.
+    /// Every problem, one in a line.
     pub problems: String,
 }
 
@@ -73,6 +75,6 @@ impl ConfigStatus {
 
     /// A configuration was not taken.
     pub fn refuse(&self, problems: String) {
-        self.0.lock().refused = Some(Refused { at: Timestamp::now(), problems });
+        self.0.lock().refused = Some(Refused { at: clock::timestamp(), problems });
     }
 }

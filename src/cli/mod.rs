@@ -1,5 +1,6 @@
 //! The commands.
 
+mod admin_client;
 pub mod check;
 mod completions;
 pub mod demo;
@@ -91,13 +92,13 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Where a command that looks at tokens finds the keys.
+/// Where a command that reads tokens finds the keys.
 #[derive(Clone, Debug, clap::Args)]
 pub struct KeySource {
     /// The configuration file; without it GATEWAY_CONFIG, or the environment alone
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The file with the account secret, base64 or base64url, in place of all configured keys
+    /// The file with the account secret, in base64 or base64url; it replaces all configured keys
     #[arg(long, value_name = "FILE")]
     secret_base64_file: Option<PathBuf>,
 }

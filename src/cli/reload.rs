@@ -1,7 +1,6 @@
-//! `reload`: tell the running gateway to load its configuration again, and whether it did.
+//! `reload`: tell the running gateway to load its configuration again, and say whether it did.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,25 +8,27 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::running::{Running, Which};
-use super::{Failure, upgrade};
+use super::{Failure, admin_client, upgrade};
 use crate::config::Environment;
 
 /// Tell the running gateway to load its configuration again, and say whether it did.
 ///
-/// Validates the configuration first; with a problem nothing is sent. Found by `server.pid_file`,
-/// asked over the admin listener. The same as SIGHUP, with an answer.
+/// Finds the gateway by `server.pid_file` and asks its admin listener for the result. The same as
+/// SIGHUP, with an answer. Reads no key and no certificate: the running gateway validates them, and
+/// keeps the old configuration if there is a problem.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// Where this binary is another than the running one, as after the installation of a new
-    /// version, replace the running gateway by it instead, as `upgrade` does
+    /// Replace the running gateway by this binary instead, as `upgrade` does, if it runs another
+    /// one: after the installation of a new version
     #[arg(long)]
     or_upgrade: bool,
 }
 
-/// How long a reload may take; resolving a new origin's name may take five seconds of it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a reload may take. Reading the files may take ten seconds, and resolving the name of a
+/// new origin another five.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often the running gateway is asked.
 const POLL: Duration = Duration::from_millis(20);
@@ -35,20 +36,24 @@ const POLL: Duration = Duration::from_millis(20);
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Configuration`] with every problem; [`Failure::Running`] when there is no running
-/// gateway, or it did not answer.
+/// [`Failure::Configuration`] with every problem; [`Failure::Running`] if no gateway runs, or it did
+/// not answer.
 pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     let settings = args.which.settings(environment)?;
     let running = Running::find(&settings)?;
-    if args.or_upgrade && running.has_another_binary()? {
-        return upgrade::run(&upgrade::Args::to_this_binary(&args.which), environment);
-    }
     let admin = settings.admin.address;
-    let before = version(admin)?;
+    let before = version(admin, running);
+    if args.or_upgrade {
+        let executable = before.as_ref().ok().and_then(|version| version["executable"].as_str());
+        if running.has_another_binary(executable)? {
+            return upgrade::run(&upgrade::Args::to_this_binary(&args.which), environment);
+        }
+    }
+    let before = before?;
     running.signal(Signal::HUP)?;
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        let now = version(admin)?;
+        let now = version(admin, running)?;
         if now["config_generation"] != before["config_generation"] {
             println!("process {} reloaded: configuration {}", running.id(), now["config_generation"]);
             return Ok(());
@@ -64,27 +69,21 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     Err(Failure::Running(format!("process {} did not reload within {PATIENCE:?}", running.id())))
 }
 
-/// What the running gateway says of itself.
-fn version(admin: SocketAddr) -> Result<Value, Failure> {
-    ask(admin).map_err(|error| {
+/// What the running gateway says about itself.
+fn version(admin: SocketAddr, running: Running) -> Result<Value, Failure> {
+    let answer = admin_client::get(admin, "/version", PATIENCE);
+    let answer = answer.and_then(|answer| Ok(serde_json::from_str::<Value>(&answer.body)?));
+    let version = answer.map_err(|error| {
         Failure::Running(format!(
             "the admin listener at {admin} does not answer for the running gateway: {error}"
         ))
-    })
-}
-
-fn ask(admin: SocketAddr) -> std::io::Result<Value> {
-    let mut reached = admin;
-    if admin.ip().is_unspecified() {
-        let loopback: std::net::IpAddr =
-            if admin.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
-        reached.set_ip(loopback);
+    })?;
+    if version["pid"] != running.id() {
+        return Err(Failure::Running(format!(
+            "the admin listener at {admin} is that of process {}, not of process {} in the pid file",
+            version["pid"],
+            running.id()
+        )));
     }
-    let mut connection = TcpStream::connect_timeout(&reached, PATIENCE)?;
-    connection.set_read_timeout(Some(PATIENCE))?;
-    connection.write_all(b"GET /version HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok(serde_json::from_str(body)?)
+    Ok(version)
 }

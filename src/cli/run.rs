@@ -8,15 +8,15 @@ use crate::config::{self, Environment};
 use crate::server::{LoadError, Server, Start};
 use crate::telemetry;
 
-/// Serve: verify every request and forward the genuine ones.
+/// Serve: verify every request and forward those of genuine apps.
 ///
 /// Validates the whole configuration first and starts nothing if there is a problem. Access log on
 /// standard output, diagnostics on standard error. SIGHUP reloads the configuration, SIGTERM drains
 /// and ends, SIGINT ends at once, SIGQUIT hands the sockets to a waiting successor.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The configuration file; the environment overrides it. Without it, GATEWAY_CONFIG names the
-    /// file, and without that the environment alone is enough
+    /// The configuration file; the environment overrides it. Without it GATEWAY_CONFIG names the
+    /// file, or the environment alone is enough
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Take the listening sockets over from the running process: wait at `server.upgrade_sock`
@@ -28,8 +28,8 @@ pub struct Args {
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// [`Failure::Configuration`] with every problem; [`Failure::Running`] when a socket cannot be
-/// bound, for one.
+/// [`Failure::Configuration`] with every problem; [`Failure::Running`] if a socket cannot be bound,
+/// for example.
 pub fn run(args: &Args, environment: Environment) -> Result<(), Failure> {
     telemetry::init_diagnostics().map_err(|error| Failure::Running(error.to_string()))?;
     let file = args.config.clone();

@@ -9,33 +9,39 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::Failure;
-use crate::config::{Environment, Settings, load};
-use crate::server::read_pid_file;
+use crate::config::{Environment, ProcessSettings, load_process};
+use crate::server::{OpenPidFile, is_proc_ours};
 
 /// Which gateway is meant: the one of this configuration.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Which {
     /// The configuration file of the running gateway; without it GATEWAY_CONFIG, or the
-    /// environment alone. It is validated first
+    /// environment alone
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
 impl Which {
-    /// The configuration, validated as `run` would.
-    pub(super) fn settings(&self, environment: &Environment) -> Result<Settings, Failure> {
-        load(self.config.as_deref(), environment)
+    /// Where the running gateway is found. Neither keys nor certificates are read: a service manager
+    /// may show the secret to the gateway alone.
+    pub(super) fn settings(&self, environment: &Environment) -> Result<ProcessSettings, Failure> {
+        load_process(self.config.as_deref(), environment)
             .map_err(|problems| Failure::Configuration(format!("{problems}\nnothing was changed")))
     }
 }
 
 /// A gateway process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Running(Pid);
+pub(super) struct Running {
+    pid: Pid,
+    /// When the process started, in clock ticks after the machine. A later process with the same id
+    /// started at another time. `None` if `/proc` does not show the process.
+    started: Option<u64>,
+}
 
 impl Running {
-    /// The process that the pid file names, if it lives.
-    pub fn find(settings: &Settings) -> Result<Self, Failure> {
+    /// The process that holds the pid file.
+    pub fn find(settings: &ProcessSettings) -> Result<Self, Failure> {
         let path = settings.server.pid_file.as_deref().ok_or_else(|| {
             Failure::Running(
                 "server.pid_file is not configured, so the running gateway cannot be found".into(),
@@ -45,38 +51,45 @@ impl Running {
             .map_err(|error| Failure::Running(format!("no running gateway by {}: {error}", path.display())))
     }
 
-    /// The process of this number, alive or not.
+    /// The process that has this id now.
     pub fn from_id(id: i32) -> Option<Self> {
-        Pid::from_raw(id).map(Self)
+        let pid = Pid::from_raw(id)?;
+        Some(Self { pid, started: Stat::of(pid).map(|stat| stat.started) })
     }
 
     fn from_file(path: &Path) -> io::Result<Self> {
-        let running = i32::try_from(read_pid_file(path)?).ok().and_then(Self::from_id);
+        let file = OpenPidFile::open(path)?;
+        let running = i32::try_from(file.pid()).ok().and_then(Self::from_id);
         let running = running.ok_or(io::Error::new(io::ErrorKind::InvalidData, "it holds no process id"))?;
-        if running.is_alive() {
-            Ok(running)
-        } else {
-            Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("it is stale, process {} is gone", running.id()),
-            ))
+        // In this order: the process whose start time is known holds the lock.
+        if file.is_held()? && running.is_alive() {
+            return Ok(running);
+        }
+        let message = format!("it is stale, process {} is gone or another program", running.id());
+        Err(io::Error::new(io::ErrorKind::NotFound, message))
+    }
+
+    /// Whether it still runs: it is neither gone nor a zombie, and its id has not been taken by
+    /// another process.
+    pub fn is_alive(self) -> bool {
+        match (Stat::of(self.pid), self.started) {
+            (Some(stat), Some(started)) => stat.started == started && stat.state != 'Z',
+            (None, Some(_)) => false,
+            // The process of another user cannot be signalled, and exists.
+            (_, None) => test_kill_process(self.pid) != Err(Errno::SRCH),
         }
     }
 
-    /// Whether it still runs: neither gone nor waiting to be reaped.
-    pub fn is_alive(self) -> bool {
-        let is_zombie = fs::read_to_string(format!("/proc/{}/stat", self.id()))
-            .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
-        // That of another user cannot be signalled, and is there.
-        test_kill_process(self.0) != Err(Errno::SRCH) && !is_zombie
-    }
-
-    /// Whether it runs another binary than this command's: one that lay at the same path before,
-    /// for one.
-    pub fn has_another_binary(self) -> Result<bool, Failure> {
-        let file = |path: String| fs::metadata(path).map(|file| (file.dev(), file.ino()));
-        let theirs = file(format!("/proc/{}/exe", self.id()));
-        match (theirs, file("/proc/self/exe".into())) {
+    /// Whether it runs another binary than this command's, such as the one that was at the same path
+    /// before. `executable` is what the process says of its own, if it does: without root's rights
+    /// `/proc` does not tell.
+    pub fn has_another_binary(self, executable: Option<&str>) -> Result<bool, Failure> {
+        let ours = identity_of(Path::new("/proc/self/exe"));
+        let theirs = match executable {
+            Some(executable) => Ok(executable.to_owned()),
+            None => identity_of(Path::new(&format!("/proc/{}/exe", self.id()))),
+        };
+        match (theirs, ours) {
             (Ok(theirs), Ok(ours)) => Ok(theirs != ours),
             (Err(error), _) | (_, Err(error)) => Err(Failure::Running(format!(
                 "cannot tell which binary process {} runs: {error}; nothing was changed",
@@ -85,14 +98,59 @@ impl Running {
         }
     }
 
-    /// Sends it a signal.
+    /// Sends it a signal, if it is alive.
     pub fn signal(self, signal: Signal) -> Result<(), Failure> {
-        kill_process(self.0, signal)
-            .map_err(|error| Failure::Running(format!("cannot signal process {}: {error}", self.id())))
+        let id = self.id();
+        if !self.is_alive() {
+            return Err(Failure::Running(format!("process {id} has ended")));
+        }
+        kill_process(self.pid, signal)
+            .map_err(|error| Failure::Running(format!("cannot signal process {id}: {error}")))
     }
 
     /// Its process id.
     pub fn id(self) -> i32 {
-        self.0.as_raw_nonzero().get()
+        self.pid.as_raw_nonzero().get()
+    }
+}
+
+/// Device and inode of a file.
+fn identity_of(path: &Path) -> io::Result<String> {
+    fs::metadata(path).map(|file| format!("{}:{}", file.dev(), file.ino()))
+}
+
+/// What `/proc/PID/stat` says.
+struct Stat {
+    state: char,
+    started: u64,
+}
+
+impl Stat {
+    fn of(pid: Pid) -> Option<Self> {
+        if !is_proc_ours() {
+            return None;
+        }
+        let text = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+        // The second field, the program's name, may hold spaces and parentheses.
+        let mut fields = text.rsplit_once(") ")?.1.split(' ');
+        let state = fields.next()?.chars().next()?;
+        // Field 22 of proc_pid_stat(5); the state is field 3.
+        let started = fields.nth(18)?.parse().ok()?;
+        Some(Self { state, started })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_with_the_same_id_is_not_the_one_that_was_found() {
+        let id = i32::try_from(std::process::id()).expect("an id");
+        let running = Running::from_id(id).expect("this process");
+        assert!(running.is_alive());
+        let recycled = Running { started: running.started.map(|started| started - 1), ..running };
+        assert!(!recycled.is_alive());
+        assert!(recycled.signal(Signal::KILL).is_err());
     }
 }

@@ -1,12 +1,12 @@
-//! How commands show times, and text that others have written.
+//! How commands print times, and text that is not their own.
 
 use std::fmt::Write as _;
 
 /// A moment in Unix seconds as UTC, and how far it is from `now`.
 pub(super) fn moment(seconds: f64, now: f64) -> String {
-    // The cast saturates, and the calendar refuses what lies beyond it.
+    // The cast saturates, and a number that has no date is an error.
     let Ok(date) = jiff::Timestamp::from_second(seconds.floor() as i64) else {
-        return "beyond any calendar".into();
+        return "a time that has no date".into();
     };
     let distance = span((seconds - now).abs() as u64);
     if seconds > now { format!("{date}, in {distance}") } else { format!("{date}, {distance} ago") }
@@ -23,8 +23,8 @@ fn span(seconds: u64) -> String {
     }
 }
 
-/// Escapes, as JSON does, what could move the cursor, change colours or reorder the text. JSON
-/// itself escapes only the ASCII control characters before the blank.
+/// Escapes characters that could move the cursor, change colours or reorder the text, in the form of
+/// JSON. JSON itself escapes only the control characters of ASCII.
 pub(super) fn printable(text: &str) -> String {
     let mut printed = String::with_capacity(text.len());
     for c in text.chars() {

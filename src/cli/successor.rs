@@ -1,4 +1,4 @@
-//! The new process of an upgrade, and what it tells of itself.
+//! The new process of an upgrade, and the messages that it sends.
 
 use std::env;
 use std::ffi::OsString;
@@ -19,22 +19,22 @@ use super::running::Running;
 use crate::config::{User, show_duration};
 use crate::server::{UPGRADE_VARIABLE, notify};
 
-/// How long the new process may take until it waits for the sockets, and until it serves.
+/// How long the new process may take to each of its two messages: it waits, it serves.
 const START: Duration = Duration::from_secs(30);
 
-/// How long a new process that is not wanted any more may take to end.
+/// How long a new process may take to end after a failed upgrade.
 const STOP: Duration = Duration::from_secs(5);
 
-/// How often a process is looked at.
+/// How often it is checked whether a process has ended.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What `launch` says before the number of the process that it has started.
+/// The message of `launch`, before the id of the process that it has started.
 const LAUNCHED: &str = "LAUNCHED=";
 
-/// Start a program, tell `upgrade` of it, and end.
+/// Start a program, tell `upgrade` its process id, and end.
 ///
-/// The program becomes a child of whoever looks after orphans. A service manager takes a process
-/// for a service's main one only if that is its own child.
+/// The program becomes an orphan, and so a child of the service manager. A service manager accepts
+/// only its own child as the main process of a service.
 #[derive(clap::Args, Debug)]
 pub struct Launch {
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
@@ -54,16 +54,16 @@ pub fn launch(args: &Launch) -> Result<(), Failure> {
     notify(&socket, &format!("{LAUNCHED}{}", child.id())).map_err(failed)
 }
 
-/// The new process, and what it tells of itself.
+/// The new process, and the socket for its messages.
 pub(super) struct Successor {
     process: Running,
     told: Told,
-    /// What it has told before the launcher told of it.
+    /// Messages that came before the one of the launcher.
     early: Vec<String>,
 }
 
 impl Successor {
-    /// Starts `binary` so that it waits for the sockets of `old`, as `user` in the end.
+    /// Starts `binary`. It waits for the sockets of `old`, and changes to `user` in the end.
     pub fn start(
         binary: &Path,
         config: Option<&Path>,
@@ -75,7 +75,7 @@ impl Successor {
         command.arg("launch").arg(binary);
         command.args(["run", "--upgrade"]).args(config.map(|_| "-c")).args(config);
         command.env(UPGRADE_VARIABLE, &told.path).stdin(Stdio::null());
-        // It logs where its predecessor does, if that can be opened again.
+        // Only root may open these. Otherwise it logs here until `old` hands its streams over.
         for (number, set) in
             [(1, Command::stdout as fn(&mut Command, File) -> &mut Command), (2, Command::stderr)]
         {
@@ -85,7 +85,7 @@ impl Successor {
             }
         }
         let status = command.status()?;
-        // All that the launcher says, it says before its end.
+        // The launcher sends its message before it ends.
         let mut early = Vec::new();
         while let Some(message) = told.next() {
             match message.strip_prefix(LAUNCHED).and_then(|pid| Running::from_id(pid.parse().ok()?)) {
@@ -93,7 +93,7 @@ impl Successor {
                 None => early.push(message),
             }
         }
-        Err(io::Error::other(format!("launching ended with {status}; its log says why")))
+        Err(io::Error::other(format!("launching ended with {status}; see its log")))
     }
 
     /// Its process id.
@@ -114,7 +114,7 @@ impl Successor {
                 return Ok(());
             }
             if !self.process.is_alive() {
-                return Err("the new process has ended; its log says why".into());
+                return Err("the new process has ended; see its log".into());
             }
             if Instant::now() >= deadline {
                 return Err(format!("the new process was not ready within {}", show_duration(START)));
@@ -122,10 +122,10 @@ impl Successor {
         }
     }
 
-    /// Ends it, if it has not ended by itself. It may have accepted connections, and may finish
-    /// them in a while.
+    /// Ends it, if it has not ended by itself. Gives it some time to finish connections that it has
+    /// accepted.
     pub fn stop(&self) {
-        // Each fails only when it has ended.
+        // Fails only if it has ended.
         let _ = self.process.signal(Signal::TERM);
         let deadline = Instant::now() + STOP;
         while self.process.is_alive() && Instant::now() < deadline {
@@ -137,14 +137,14 @@ impl Successor {
     }
 }
 
-/// A socket for systemd's notification protocol.
+/// A socket that receives messages of systemd's notification protocol.
 struct Told {
     socket: UnixDatagram,
     path: PathBuf,
 }
 
 impl Told {
-    /// A socket for messages of this user, or of `user` where that is who will send them.
+    /// A socket for messages of this user, or of `user` if the new process will be that user's.
     fn bind(user: Option<&User>) -> io::Result<Self> {
         let path = env::temp_dir().join(format!("approov-gateway-upgrade-{}.sock", std::process::id()));
         let told = Self { socket: UnixDatagram::bind(&path)?, path };
@@ -166,7 +166,7 @@ impl Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
-        // Ours alone; a failure to remove it harms nobody.
+        // No other process uses it, so it does no harm if it stays.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -11,20 +11,21 @@ use rustix::process::Signal;
 use super::Failure;
 use super::running::{Running, Which};
 use super::successor::Successor;
-use crate::config::{Environment, Settings, show_duration};
+use crate::config::{Environment, ProcessSettings, show_duration};
 use crate::server::{READY, WAITING};
 
 /// Replace the running gateway by a new process without losing a request, and say how it went.
 ///
-/// Starts the new binary, which validates everything and then waits for the sockets; sends the
-/// running process SIGQUIT, so that it hands them over; watches it finish what it had begun.
-/// Whatever fails before the new process accepts connections, the old one serves on and nothing
-/// is left behind.
+/// Starts the new binary, which validates everything and then waits for the sockets. Sends SIGQUIT to
+/// the running process, so that it hands them over. Then waits until that process has finished its
+/// requests.
+/// If a step fails before the new process accepts connections, the old process serves on and
+/// nothing is left behind.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
     which: Which,
-    /// The new binary; without it, this one
+    /// The new binary; this one if it is not given
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
     /// Only check: the running gateway, the configuration, the new binary
@@ -39,7 +40,7 @@ impl Args {
     }
 }
 
-/// How often a process is looked at.
+/// How often it is checked whether a process has ended.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Runs the command.
@@ -63,7 +64,7 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     }
     if old.id() == 1 {
         return Err(Failure::Running(
-            "process 1 is what its container lives by, and cannot be replaced; start a container of the new \
+            "process 1 cannot be replaced, since its container ends with it; start a container of the new \
              version, and stop this one with SIGTERM"
                 .into(),
         ));
@@ -81,13 +82,18 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     let outcome = hand_over(&mut new, old);
     if let Err(failure) = outcome {
         new.stop();
-        return Err(Failure::Running(format!("{failure}; process {} serves on", old.id())));
+        let consequence = if old.is_alive() {
+            format!("process {} serves on", old.id())
+        } else {
+            format!("process {} has ended too: no gateway serves; start one with `run`", old.id())
+        };
+        return Err(Failure::Running(format!("{failure}; {consequence}")));
     }
-    println!("process {} serves; process {} finishes what it had begun", new.id(), old.id());
+    println!("process {} serves; process {} finishes its requests", new.id(), old.id());
     watch_leaving(old, &settings)
 }
 
-/// The new binary takes the configuration.
+/// Checks that the new binary accepts the configuration.
 fn check_with(binary: &Path, config: Option<&Path>) -> Result<(), Failure> {
     let mut command = Command::new(binary);
     command.arg("check").args(config.map(|_| "-c")).args(config).stdin(Stdio::null());
@@ -99,12 +105,12 @@ fn check_with(binary: &Path, config: Option<&Path>) -> Result<(), Failure> {
     }
     let problems = String::from_utf8_lossy(&output.stderr);
     Err(Failure::Configuration(format!(
-        "{problems}{} does not take the configuration; nothing was changed",
+        "{problems}{} does not accept the configuration; nothing was changed",
         binary.display()
     )))
 }
 
-/// The path of this binary, also after it has been replaced by a new one.
+/// The path of this binary, even if another file has replaced it.
 fn this_binary() -> io::Result<PathBuf> {
     let path = env::current_exe()?;
     let shown = path.to_string_lossy();
@@ -117,7 +123,7 @@ fn hand_over(new: &mut Successor, old: Running) -> Result<(), String> {
     new.wait_for(READY)
 }
 
-fn watch_leaving(old: Running, settings: &Settings) -> Result<(), Failure> {
+fn watch_leaving(old: Running, settings: &ProcessSettings) -> Result<(), Failure> {
     let patience = settings.server.grace_period + Duration::from_secs(5);
     let start = Instant::now();
     while old.is_alive() {

@@ -71,6 +71,13 @@ impl Environment {
         self
     }
 
+    /// The same, without the account secret.
+    pub fn without_secrets(mut self) -> Self {
+        self.0.remove(OsStr::new(SECRET));
+        self.0.remove(OsStr::new(SECRET_FILE));
+        self
+    }
+
     /// Whether a secret or a configuration file is named, so that keys can be expected.
     pub fn names_keys(&self) -> bool {
         [SECRET, SECRET_FILE, CONFIG].iter().any(|name| self.0.contains_key(OsStr::new(name)))

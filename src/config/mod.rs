@@ -23,7 +23,7 @@ use crate::approov::{Algorithm, ApproovSettings, Secret};
 pub use document::{Place, Problem, Problems, SourceFile};
 pub use environment::{Environment, VARIABLES};
 pub use sections::strategy_name;
-pub use settings::{AccessLog, Admin, Log, RejectionAnswer, ServerSettings, Settings, User};
+pub use settings::{AccessLog, Admin, Log, ProcessSettings, RejectionAnswer, ServerSettings, Settings, User};
 pub use values::{show_duration, show_rate, show_size};
 
 use document::{Kind, Location, Report, Reported, Section, Value, read_regular};
@@ -64,6 +64,18 @@ pub fn load_approov(file: Option<&Path>, environment: &Environment) -> Result<Ap
     let report = Report::default();
     let approov = sources(file, environment, &report).and_then(|read| sections::approov_only(read, &report));
     Ok(report.finish(approov)?.0)
+}
+
+/// Like [`load`], for commands that look for the running gateway. Reads no key, certificate or list:
+/// a service manager may show the secret to the gateway alone.
+///
+/// # Errors
+/// Every problem of the file's and the environment's values.
+pub fn load_process(file: Option<&Path>, environment: &Environment) -> Result<ProcessSettings, Problems> {
+    let report = Report::default();
+    let environment = environment.clone().without_secrets();
+    let process = sources(file, &environment, &report).and_then(|read| sections::process_only(read, &report));
+    Ok(report.finish(process)?.0)
 }
 
 /// Like [`load_approov`], for commands that sign: the secrets of the HS256 keys, in order.

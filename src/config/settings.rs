@@ -44,6 +44,15 @@ pub struct Settings {
     pub files: Vec<SourceFile>,
 }
 
+/// Where the running gateway is found: what `reload`, `upgrade` and `health` need.
+#[derive(Clone, Debug)]
+pub struct ProcessSettings {
+    /// Its process.
+    pub server: ServerSettings,
+    /// Its admin listener.
+    pub admin: Admin,
+}
+
 /// The process: `server` in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {

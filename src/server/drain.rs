@@ -1,4 +1,4 @@
-//! The end of a process: handing over, draining, leaving.
+//! The end of a process: hand the sockets over, drain, close the logs.
 
 use std::io;
 use std::path::Path;
@@ -13,28 +13,28 @@ use tokio::sync::oneshot;
 use super::handover::{self, Patience};
 use super::signals::{Signal, Signals, is_first_process};
 use super::{Server, Worker, reopen};
+use crate::clock;
 use crate::telemetry::AccessLogWriter;
 
-/// How often a draining process looks whether it is idle.
+/// How often a draining process checks whether it is idle.
 const POLL: Duration = Duration::from_millis(10);
 
 /// How long a kept-alive connection without a request is left open at SIGTERM: its next request
 /// may be on the way, and is answered with `Connection: close`.
 const IDLE_AT_TERMINATION: Duration = Duration::from_millis(100);
 
-/// The same after an upgrade, where nobody waits for the end. A connection that is closed while a
-/// request is on its way fails that request, so this is long: whoever asks again meanwhile is told
-/// with the answer to connect anew, and what is closed in the end has been silent for all of it.
-/// Other proxies close such connections at once. It bounds how long an upgrade takes.
+/// How long a kept-alive connection without a request is left open after an upgrade. No operator
+/// waits for this end, so the time is long: closing a connection fails a request that is on its way.
+/// A client that sends another request in this time gets `Connection: close` with the answer.
 const IDLE_AT_UPGRADE: Duration = Duration::from_millis(2500);
 
-/// What became of the sockets.
+/// The result of offering the sockets.
 pub(super) enum Offer {
     /// A successor accepts connections on them.
     Taken,
-    /// Nobody does; this process serves on.
+    /// No successor does; this process serves on.
     Refused,
-    /// A signal to end came meanwhile.
+    /// A signal to end came during the offer.
     Interrupted(Signal),
 }
 
@@ -42,7 +42,9 @@ impl Server {
     /// SIGQUIT: hands the listening sockets to the successor that waits for them.
     pub(super) fn offer_sockets(&mut self) -> Offer {
         let Some(path) = self.upgrade_sock.clone() else {
-            log::warn!("SIGQUIT: server.upgrade_sock is not configured, nobody can take over; serving on");
+            log::warn!(
+                "SIGQUIT: server.upgrade_sock is not configured, no process can take over; serving on"
+            );
             return Offer::Refused;
         };
         if is_first_process() {
@@ -52,8 +54,8 @@ impl Server {
             return Offer::Refused;
         }
         let offer = self.offer_at(&path);
-        if let (Offer::Refused, Some(pid_file)) = (&offer, &self.pid_file) {
-            // A successor of another version may have put its own in place before it failed.
+        if let (Offer::Refused, Some(pid_file)) = (&offer, &mut self.pid_file) {
+            // A successor may have put its own pid file in place before it failed.
             if let Err(error) = pid_file.restore() {
                 log::error!("cannot write the pid file: {error}");
             }
@@ -80,7 +82,7 @@ impl Server {
                     outcome = &mut offered => return outcome.unwrap_or_else(|error| Err(io::Error::other(error))),
                     signal = signals.next() => match signal {
                         Signal::Terminate | Signal::Interrupt => {
-                            // The offer is taken back, lest the successor goes on alone.
+                            // Takes the offer back. Otherwise the successor would go on alone.
                             ending = ending.or(Some(signal));
                             is_asked_to_end.store(true, Ordering::Relaxed);
                         }
@@ -102,25 +104,24 @@ impl Server {
         }
     }
 
-    /// After a handover: the successor accepts, what is in flight here ends here.
+    /// After a handover: the successor accepts new connections, this process finishes its requests.
     pub(super) fn retire(mut self) {
         log::info!("a successor accepts connections; draining, at most {:?}", self.reloading.grace_period());
-        // Its own is there already, or about to be.
-        if let Some(pid_file) = self.pid_file.take() {
+        if let Some(pid_file) = &mut self.pid_file {
             pid_file.leave();
         }
         let _ = self.stop_admin.send(true);
         self.drain(IDLE_AT_UPGRADE);
     }
 
-    /// SIGTERM: stops accepting and lets what is in flight end.
+    /// SIGTERM: stops accepting and finishes the requests in flight.
     pub(super) fn terminate(self) {
         log::info!("SIGTERM: draining, at most {:?}", self.reloading.grace_period());
         self.notifier.tell("STOPPING=1");
         self.drain(IDLE_AT_TERMINATION);
     }
 
-    /// A handover that failed after connections were accepted: those are served to their end.
+    /// After a handover that failed late: finishes the requests of the connections that were accepted.
     pub(super) fn withdraw(self) {
         let _ = self.stop_admin.send(true);
         self.drain(IDLE_AT_TERMINATION);
@@ -130,9 +131,9 @@ impl Server {
         self.readiness.set_draining();
         // Fails only when every worker has ended by itself.
         let _ = self.stop.send(true);
-        // With the workers' own handles gone too, connections are refused and do not wait in vain.
+        // Closes the last handle of the sockets. New connections are then refused at once.
         drop(self.sockets);
-        let start = Instant::now();
+        let start = clock::now();
         let workers = &self.workers;
         let grace_period = self.reloading.grace_period();
         let is_done = |after: Duration| {
@@ -142,7 +143,7 @@ impl Server {
         };
         let (signals, access_log) = (&mut self.signals, &self.access_log);
         let is_hurried = self.runtime.block_on(async {
-            while !is_done(start.elapsed()) {
+            while !is_done(clock::since(start)) {
                 tokio::select! {
                     () = tokio::time::sleep(POLL) => {}
                     signal = signals.next() => match signal {
@@ -168,7 +169,7 @@ impl Server {
     /// SIGINT: neither requests nor a stalled reader of the access log are waited for.
     pub(super) fn stop_at_once(self) {
         log::info!("SIGINT: stopping at once");
-        end(self.runtime, self.signals, self.access_log_writer, Instant::now());
+        end(self.runtime, self.signals, self.access_log_writer, clock::now());
     }
 }
 
@@ -176,7 +177,7 @@ impl Server {
 fn end(runtime: Runtime, mut signals: Signals, writer: AccessLogWriter, deadline: Instant) {
     writer.close();
     runtime.block_on(async {
-        while !writer.is_done() && Instant::now() < deadline {
+        while !writer.is_done() && clock::now() < deadline {
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
                 signal = signals.next() => {
@@ -190,6 +191,6 @@ fn end(runtime: Runtime, mut signals: Signals, writer: AccessLogWriter, deadline
     });
     drop(writer);
     log::info!("stopped");
-    // A name that is being resolved holds one of its threads, and the end must not wait for that.
+    // Does not wait for its threads: one may be resolving a name, which can take long.
     runtime.shutdown_background();
 }

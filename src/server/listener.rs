@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use pingora_core::server::{Fds, ListenFds};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections that may wait to be accepted, which a core takes in within a fraction of a second: who
-/// stands behind more of them has given up before the turn comes. As Linux has it by default in
-/// `net.core.somaxconn`, to which it cuts down what is asked for.
+/// Connections that may wait to be accepted. One core accepts that many in a fraction of a second, so
+/// with a longer queue the last clients would give up before their turn. The value is Linux's default
+/// of `net.core.somaxconn`, which is an upper limit for it.
 const BACKLOG: i32 = 4096;
 
 /// A socket that listens.
@@ -25,7 +25,7 @@ impl BoundListener {
     /// Binds and listens. Port 0 takes a free port.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // A restart must not wait for old connections in TIME_WAIT.
+        // Otherwise a restart would have to wait for old connections in TIME_WAIT.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -59,7 +59,7 @@ impl AsFd for BoundListener {
 }
 
 /// Handles of the sockets as one of Pingora's services takes them, under their addresses. A
-/// service closes what it was given, so it gets descriptors of its own.
+/// service closes its descriptors, so it gets duplicates.
 pub(super) fn lend(listeners: &[BoundListener]) -> io::Result<ListenFds> {
     let mut fds = Fds::new();
     for listener in listeners {

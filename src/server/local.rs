@@ -1,10 +1,9 @@
-//! Small HTTP services beside the proxy: the admin listener, the demo's example API.
+//! A small HTTP service next to the proxy: the example API of `demo`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use pingora_core::apps::http_app::ServeHttp;
-use pingora_core::server::ShutdownWatch;
 use pingora_core::services::Service as _;
 use pingora_core::services::listening::Service;
 use tokio::runtime::Runtime;
@@ -32,7 +31,12 @@ impl LocalService {
             .enable_all()
             .build()?;
         let (stop, stopped) = watch::channel(false);
-        serve(&runtime, "local service", app, &listener, stopped)?;
+        let mut service = Service::new("local service".into(), app);
+        service.add_tcp(&listener.address().to_string());
+        let fds = listener::lend(std::slice::from_ref(&listener))?;
+        runtime.spawn(async move {
+            service.start_service(Some(fds), stopped, 1).await;
+        });
         Ok(Self { address: listener.address(), _stop: stop, _runtime: runtime })
     }
 
@@ -40,21 +44,4 @@ impl LocalService {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
-}
-
-/// Serves `app` on `runtime` until `stopped` says so.
-pub(super) fn serve(
-    runtime: &Runtime,
-    name: &str,
-    app: impl ServeHttp + Send + Sync + 'static,
-    listener: &BoundListener,
-    stopped: ShutdownWatch,
-) -> io::Result<()> {
-    let mut service = Service::new(name.into(), app);
-    service.add_tcp(&listener.address().to_string());
-    let fds = listener::lend(std::slice::from_ref(listener))?;
-    runtime.spawn(async move {
-        service.start_service(Some(fds), stopped, 1).await;
-    });
-    Ok(())
 }

@@ -1,15 +1,16 @@
-//! The process: sockets, threads, signals, and an end without losing a request.
+//! The process: sockets, threads, signals, and an end that loses no request.
 //!
-//! One thread a worker, each with its own event loop, its own Pingora proxy and its own pool of
-//! connections to the origins: a request never changes threads. All workers accept from the same
-//! listening sockets. One more thread serves the admin listener and keeps the origins' addresses
-//! fresh, and that of [`Server::run`] waits for signals:
+//! Each worker is one thread with its own event loop, Pingora proxy and pool of connections to the
+//! origins, so a request never changes threads. All workers accept from the same listening sockets.
+//! Another thread serves the admin listener and refreshes the origins' addresses. The thread of
+//! [`Server::run`] waits for signals.
 //!
-//! - `start`: everything prepared first, then the sockets, then the workers;
-//! - `reload`: another configuration, validated aside on a thread of its own and swapped in whole;
-//! - `handover`: the sockets to a successor that is really there;
-//! - `drain`: to the end of what is in flight.
+//! - `start`: prepares everything, then binds the sockets, then starts the workers.
+//! - `reload`: validates another configuration on a thread of its own and swaps it in as a whole.
+//! - `handover`: gives the sockets to a successor that is ready.
+//! - `drain`: finishes the requests in flight and ends.
 
+mod descriptors;
 mod drain;
 mod file_thread;
 mod handover;
@@ -42,8 +43,8 @@ use crate::tls::Tickets;
 
 pub use local::LocalService;
 pub use notify::{READY, UPGRADE_VARIABLE, WAITING, notify};
-pub use pid_file::read as read_pid_file;
-pub use privileges::become_user;
+pub use pid_file::{OpenPidFile, is_proc_ours};
+pub use privileges::{become_user, forbid_core_dumps};
 pub use reload::{Load, LoadError};
 
 use drain::Offer;
@@ -54,10 +55,10 @@ use signals::{Signal, Signals};
 use sockets::Sockets;
 use worker::Worker;
 
-/// Why the process could not start or go on.
+/// Why the process could not start.
 #[derive(Debug)]
 pub enum ServerError {
-    /// The configuration cannot be used after all. The text lists every problem.
+    /// The configuration cannot be used. The text lists every problem.
     Configuration(String),
     /// Anything else.
     Running(String),
@@ -91,11 +92,11 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// What a server is started with.
+/// The arguments of [`Server::start`].
 pub struct Start {
     /// The configuration.
     pub settings: Settings,
-    /// Reads it again.
+    /// Reads the configuration again.
     pub reload: Load,
     /// Whether to wait for the sockets of the running process.
     pub take_over: bool,
@@ -122,12 +123,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Where clients connect.
+    /// The addresses of the public listeners.
     pub fn listeners(&self) -> Vec<SocketAddr> {
         self.sockets.public.iter().map(|listener| listener.socket.address()).collect()
     }
 
-    /// Where operators connect.
+    /// The address of the admin listener.
     pub fn admin(&self) -> SocketAddr {
         self.sockets.admin.address()
     }

@@ -1,5 +1,5 @@
-//! Telling whoever started us how far we are: systemd's notification protocol (`sd_notify(3)`),
-//! which the command `upgrade` speaks too.
+//! systemd's notification protocol (`sd_notify(3)`): tells the service manager, and the command
+//! `upgrade`, how far the process is.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -8,30 +8,30 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// The service manager's variable with the name of its socket.
+/// The variable in which a service manager names its socket.
 const MANAGER: &str = "NOTIFY_SOCKET";
 
-/// The same for the command `upgrade`, which must not stand in the service manager's way.
+/// The variable in which the command `upgrade` names its socket.
 pub const UPGRADE_VARIABLE: &str = "GATEWAY_UPGRADE_NOTIFY";
 
-/// What a successor that waits for the sockets says.
+/// The message of a successor that waits for the sockets.
 pub const WAITING: &str = "STATUS=waiting for the sockets of the running process";
 
-/// What a process that takes requests says.
+/// The message of a process that takes requests.
 pub const READY: &str = "READY=1";
 
-/// Where to tell; nowhere when nobody asked.
+/// The names of the sockets to send messages to.
 #[derive(Clone, Debug)]
 pub(super) struct Notifier(Vec<OsString>);
 
 impl Notifier {
-    /// As the environment says.
+    /// The sockets that the environment names.
     pub fn from_environment() -> Self {
         let sockets = [MANAGER, UPGRADE_VARIABLE].into_iter().filter_map(env::var_os);
         Self(sockets.filter(|name| !name.is_empty()).collect())
     }
 
-    /// Sends one message. Who does not listen any more, such as a finished `upgrade`, misses it.
+    /// Sends one message. A socket that is gone, such as that of a finished `upgrade`, is no error.
     pub fn tell(&self, message: &str) {
         for name in &self.0 {
             match notify(name, message) {
@@ -47,7 +47,7 @@ impl Notifier {
 /// Sends one message to the socket `name`: a path, or an abstract name behind `@`.
 ///
 /// # Errors
-/// When nobody listens there, for one.
+/// When no process listens there, for example.
 pub fn notify(name: &OsStr, message: &str) -> io::Result<()> {
     let address = match name.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
@@ -57,7 +57,7 @@ pub fn notify(name: &OsStr, message: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// What a process that loads its configuration again says (`Type=notify-reload`).
+/// The message of a process that loads its configuration again (`Type=notify-reload`).
 pub(super) fn reloading() -> String {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;

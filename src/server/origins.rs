@@ -85,7 +85,7 @@ async fn resolve(upstreams: &[Arc<Upstream>]) {
     }
     let all = async { while resolving.join_next().await.is_some() {} };
     if tokio::time::timeout(RESOLUTION, all).await.is_err() {
-        // What is cut off here is tried again soon.
+        // An attempt that is cut off here is repeated soon.
         log::warn!("the origins' names take long to resolve; requests get 502 until they are");
     }
 }

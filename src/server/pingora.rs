@@ -17,9 +17,9 @@ use tokio::sync::{mpsc, watch};
 
 /// A proxy that connects to origins by `connector`.
 ///
-/// Pingora makes one only within a service, and gives it out only where a connection to that service
-/// speaks a protocol of the application's own. So a service listens on the loopback interface for as
-/// long as one connection takes; whoever makes it learns nothing.
+/// Pingora creates a proxy only inside a service, and hands it out only for a connection with a custom
+/// protocol. So a service listens on the loopback interface until one connection has come. A process
+/// that makes this connection gets no answer.
 ///
 /// # Errors
 /// When the loopback interface cannot be used.
@@ -35,13 +35,13 @@ where
 {
     let (found, mut proxy) = mpsc::channel(1);
     let on_custom: ProcessCustomSession<G, C> = Arc::new(move |proxy, _, _| {
-        // Full only when a stranger has come first, and then it is the same proxy.
+        // Full only if another process has connected first, and then it holds the same proxy.
         let _ = found.try_send(proxy);
         Box::pin(std::future::ready(None))
     });
     let mut options = HttpServerOptions::default();
     options.force_custom = true;
-    // Not to serve CONNECT, but to refuse it as anything else, counted and logged.
+    // CONNECT is refused later, where refusals are counted and logged.
     options.allow_connect_method_proxying = true;
     let builder = ProxyServiceBuilder::new(conf, gateway).custom(connector, on_custom);
     let mut service = builder.server_options(options).build();
@@ -54,7 +54,7 @@ where
     let mut fds = Fds::new();
     fds.add(address.to_string(), listener.into_raw_fd());
     let (stop, stopped) = watch::channel(false);
-    // Dropped rather than ended: its end would tell the proxy to shut down.
+    // Dropped and not ended: the end of a service tells the proxy to shut down.
     let service = service.start_service(Some(Arc::new(Mutex::new(fds))), stopped, 1);
     let connect = async {
         let _connection = TcpStream::connect(address).await?;
@@ -64,7 +64,7 @@ where
         proxy = connect => proxy,
         () = service => Err(io::ErrorKind::BrokenPipe.into()),
     };
-    // Whoever accepts for it ends; a failure means that nobody does.
+    // Ends the task that accepts. A failure means that it has ended.
     let _ = stop.send(true);
     proxy
 }

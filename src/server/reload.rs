@@ -1,7 +1,7 @@
-//! Putting another configuration in force while requests run.
+//! Loads another configuration while requests run.
 //!
-//! A thread of its own does it, at a lower priority than the workers', from reading the files to
-//! dropping what was replaced: no request waits for any of it, and no signal either.
+//! A thread with a lower priority than the workers does everything, from reading the files to dropping
+//! the old configuration. Neither a request nor a signal waits for it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use super::descriptors::Descriptors;
 use super::file_thread::{FileThread, TookTooLong};
 use super::notify::{self, Notifier, READY};
 use super::origins::Origins;
@@ -33,7 +34,7 @@ pub type Load = Arc<dyn Fn() -> Result<Settings, LoadError> + Send + Sync>;
 pub struct LoadError {
     /// Every problem, a line each.
     pub problems: String,
-    /// The files that were read: when one of them changes, it may be worth another try.
+    /// The files that were read. When one of them changes, loading is tried again.
     pub files: Vec<SourceFile>,
 }
 
@@ -47,10 +48,11 @@ impl From<Problems> for LoadError {
 /// file system does not answer.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
-/// How much the workers come first (`nice(1)`): with both cores busy, a reload gets a tenth of one.
+/// How far the priority is below that of the workers (`nice(1)`). With both cores busy, a reload gets a
+/// tenth of one.
 const NICENESS: i32 = 10;
 
-/// The thread that reloads, seen from the others.
+/// Gives orders to the thread that reloads.
 pub(super) struct Reloading {
     orders: Sender<&'static str>,
     grace_period: Arc<Mutex<Duration>>,
@@ -65,7 +67,7 @@ impl Reloading {
         Ok(Self { orders, grace_period })
     }
 
-    /// Has everything loaded anew, soon. `why` is for the log.
+    /// Orders a reload. `why` is for the log.
     pub fn order(&self, why: &'static str) {
         if self.orders.send(why).is_err() {
             log::error!("{why}: the thread that reloads has ended; the configuration stays as it is");
@@ -92,16 +94,17 @@ pub(super) struct Reloader {
     pub tickets: Tickets,
     pub fixed: Fixed,
     pub grace_period: Arc<Mutex<Duration>>,
-    /// The files, where changes are to be noticed.
+    /// The files, if changes are watched for.
     pub watch: Option<WatchedFiles>,
-    /// Configurations that requests may still hold. The last handle of one is dropped here and
-    /// not by a worker: that of a large one takes milliseconds.
+    pub descriptors: Descriptors,
+    /// Configurations that requests may still hold. The last handle of each is dropped here, since
+    /// that takes milliseconds for a large one.
     pub replaced: Vec<Arc<Snapshot>>,
 }
 
 impl Reloader {
     fn serve(mut self, orders: &Receiver<&'static str>) {
-        // It may be forbidden, and then a reload competes with the workers.
+        // If it is forbidden, a reload competes with the workers.
         let _ = rustix::process::setpriority_process(None, NICENESS);
         loop {
             let order = match (&self.watch, self.replaced.is_empty()) {
@@ -110,7 +113,7 @@ impl Reloader {
             };
             match order {
                 Ok(why) => {
-                    // Whatever was ordered up to now is done by this one.
+                    // This reload fulfils every order up to now.
                     while orders.try_recv().is_ok() {}
                     self.reload(why);
                 }
@@ -125,8 +128,8 @@ impl Reloader {
         }
     }
 
-    /// Loads everything anew and swaps it in, or reports every problem and changes nothing.
-    /// Requests under way keep the configuration they began with.
+    /// Loads everything again and swaps it in, or reports every problem and changes nothing. Requests
+    /// in progress keep the configuration that they began with.
     fn reload(&mut self, why: &str) {
         log::info!("{why}: reloading the configuration");
         self.notifier.tell(&notify::reloading());
@@ -163,8 +166,9 @@ impl Reloader {
         self.files.run(READ_WITHIN, look).is_ok_and(|now| watch.have_changed(now))
     }
 
-    fn adopt(&mut self, settings: Settings) -> Result<(), String> {
+    fn adopt(&mut self, mut settings: Settings) -> Result<(), String> {
         self.watch = watch_of(&settings);
+        self.descriptors.fit(&mut settings.limits.connections);
         for warning in &settings.warnings {
             log::warn!("{warning}");
         }
@@ -202,12 +206,12 @@ impl Reloader {
     }
 }
 
-/// The files to be watched, if they are.
+/// The files to watch, if watching is configured.
 pub(super) fn watch_of(settings: &Settings) -> Option<WatchedFiles> {
     settings.server.watch.then(|| WatchedFiles::new(settings.files.clone()))
 }
 
-/// The file that the access log goes to, if it does.
+/// The file that the access log goes to; `None` for standard output.
 pub(super) fn log_file(settings: &Settings) -> Option<&Path> {
     settings.log.file.as_deref().filter(|_| settings.log.access != AccessLog::Off)
 }
@@ -222,7 +226,7 @@ pub(super) fn certificates(listeners: &[ListenerSettings]) -> Vec<(String, Strin
     listeners.iter().flat_map(of_listener).collect()
 }
 
-/// What stays as it is until another process takes over.
+/// Settings that only an upgrade can change: key and value.
 pub(super) struct Fixed(Vec<(&'static str, String)>);
 
 impl Fixed {

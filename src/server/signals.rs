@@ -15,18 +15,18 @@ pub(super) enum Signal {
     User1,
 }
 
-/// All of them, caught from the start: none has its default effect any more.
+/// The signals that the server handles. None of them has its default effect.
 pub(super) struct Signals {
     hangup: unix::Signal,
     interrupt: unix::Signal,
     quit: unix::Signal,
     terminate: unix::Signal,
     user1: unix::Signal,
-    /// Process 1 only, which inherits the orphans of its container.
+    /// `Some` in process 1 only, which becomes the parent of every orphan in its container.
     child: Option<unix::Signal>,
 }
 
-/// Whether this is the first process of a container: when it ends, so does all of that.
+/// Whether this is the first process of a container. The container ends with it.
 pub(super) fn is_first_process() -> bool {
     std::process::id() == 1
 }
@@ -54,7 +54,7 @@ impl Signals {
                 _ = self.hangup.recv() => Signal::Hangup,
                 _ = self.user1.recv() => Signal::User1,
                 () = orphan(&mut self.child) => {
-                    // Each has ended already; nobody else would ever ask.
+                    // Reaps children that have ended; no other process does.
                     while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
                     continue;
                 }
@@ -62,7 +62,7 @@ impl Signals {
         }
     }
 
-    /// Whether one has come that ends a process which does not serve yet; the others are dropped.
+    /// Whether a signal to end has come to a process that does not serve yet. Drops other signals.
     pub async fn asks_to_end(&mut self) -> bool {
         loop {
             tokio::select! {
@@ -78,7 +78,7 @@ impl Signals {
     }
 }
 
-/// Waits for the end of a child, which the gateway starts none of.
+/// Waits for the end of a child. The gateway starts none: it is an orphan of the container.
 async fn orphan(child: &mut Option<unix::Signal>) {
     match child {
         Some(child) => drop(child.recv().await),

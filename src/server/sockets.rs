@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustix::process::{Resource, Uid, getrlimit, setrlimit};
+use rustix::process::Uid;
 
 use super::ServerError;
 use super::handover::{Predecessor, Received, Waiting};
@@ -20,19 +20,19 @@ use crate::tls::Tickets;
 /// How long a successor waits for the running process to get SIGQUIT.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Sockets that somebody else has bound, each with its address.
+/// Sockets that another process has bound, each with its address.
 pub(super) type Inherited = Vec<(SocketAddr, TcpListener)>;
 /// A listener for clients.
 pub(super) struct PublicListener {
     /// Its socket.
     pub socket: BoundListener,
-    /// As it was configured at the start: with port 0 where any was welcome.
+    /// The address in the configuration of the start. Its port is 0 if any free port was asked for.
     configured: SocketAddr,
-    /// How connections are served; a reload changes it for those that come after.
+    /// How connections are served. A reload changes it for later connections.
     pub settings: SharedListener,
 }
 
-/// Where clients and operators connect.
+/// The listening sockets of the process.
 pub(super) struct Sockets {
     /// The public listeners, in the order of the configuration.
     pub public: Vec<PublicListener>,
@@ -48,8 +48,8 @@ impl Sockets {
         Ok(sockets)
     }
 
-    /// Uses the inherited sockets whose addresses are configured and binds the rest; also returns
-    /// those that no configuration names.
+    /// Uses the inherited sockets whose addresses are configured, and binds the other addresses. Also
+    /// returns the inherited sockets whose addresses are not configured.
     fn from_inherited(
         settings: &Settings,
         tickets: &Tickets,
@@ -88,12 +88,12 @@ impl Sockets {
     }
 }
 
-/// How connections are served on each public listener, by its address as it was configured at the
+/// How connections are served on each public listener, by its address in the configuration of the
 /// start.
 pub(super) struct Listeners(Vec<(SocketAddr, SharedListener)>);
 
 impl Listeners {
-    /// Prepares `wanted` for the listeners that it still names; nothing changes before
+    /// Prepares the settings in `wanted` of these listeners. Nothing changes before
     /// [`Prepared::adopt`].
     ///
     /// # Errors
@@ -113,11 +113,11 @@ impl Listeners {
     }
 }
 
-/// How new connections are to be served.
+/// Prepared settings for later connections.
 pub(super) struct Prepared(Vec<(SharedListener, Arc<Listener>)>);
 
 impl Prepared {
-    /// From now on.
+    /// Applies them from now on.
     pub fn adopt(self) {
         for (settings, listener) in self.0 {
             settings.store(listener);
@@ -129,8 +129,8 @@ fn cannot_prepare(listener: &ListenerSettings, error: rustls::Error) -> ServerEr
     ServerError::new(format!("listener {}: cannot set up TLS", listener.address), error)
 }
 
-/// Waits for the sockets of the running process, or to be asked to end. It goes on accepting until
-/// it hears that this process does. `future_user` is the one that this process will become.
+/// Waits for the sockets of the running process, which goes on accepting until this process does.
+/// `future_user` is the user that this process will become.
 pub(super) fn take_over(
     settings: &Settings,
     tickets: &Tickets,
@@ -162,16 +162,16 @@ pub(super) fn take_over(
     Ok((sockets, predecessor))
 }
 
-/// The listening sockets that the service manager has passed (`sd_listen_fds(3)`), if any. To be
-/// called before there is a second thread, since it removes the variables that tell of them.
+/// The listening sockets that the service manager has passed (`sd_listen_fds(3)`). Removes the
+/// variables that tell of them, so no other thread may read the environment meanwhile.
 pub(super) fn passed_by_service_manager() -> Result<Inherited, ServerError> {
-    // Without it the variables were meant for another process, or leaked from one.
+    // Without LISTEN_PID the variables are for another process.
     let is_ours = std::env::var_os("LISTEN_PID").is_some();
     let mut passed = listenfd::ListenFd::from_env();
     let mut sockets = Vec::new();
     for index in 0..if is_ours { passed.len() } else { 0 } {
         let socket = passed.take_tcp_listener(index).and_then(|socket| {
-            let socket = socket.ok_or_else(|| io::Error::other("it has been taken already"))?;
+            let socket = socket.ok_or_else(|| io::Error::other("it was taken already"))?;
             if !rustix::net::sockopt::socket_acceptconn(&socket)? {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen"));
             }
@@ -193,27 +193,6 @@ fn refuse_unused(unused: &Inherited) -> Result<(), ServerError> {
              write it under listeners or as admin.address, or remove its ListenStream="
         )
         .into()),
-    }
-}
-
-/// A proxy needs two descriptors a request in flight: takes what the hard limit allows, and tells if
-/// it does not suffice for as many connections as are allowed.
-pub(super) fn raise_descriptor_limit(connections: usize) {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let error = setrlimit(Resource::Nofile, raised).err();
-    let allowed = if error.is_some() { limit.current } else { limit.maximum };
-    let Some(number) = allowed else { return log::info!("open files without a limit") };
-    if let Some(error) = error {
-        log::warn!("at most {number} open files, no more allowed: {error}");
-    } else if number < 2 * connections as u64 {
-        log::info!(
-            "at most {number} open files, and limits.connections.total with as many connections to origins \
-             can need {}: raise LimitNOFILE= or ulimit -n, or lower the total",
-            2 * connections
-        );
-    } else {
-        log::info!("at most {number} open files");
     }
 }
 

@@ -1,25 +1,33 @@
 //! The start of a process: everything that can fail or take time first, then the sockets.
 
+use std::env;
+use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use nix::unistd::{dup2_stderr, dup2_stdout};
 use parking_lot::Mutex;
 use rustix::process::{Uid, geteuid};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::descriptors::Descriptors;
 use super::file_thread::FileThread;
-use super::notify::{Notifier, READY};
+use super::notify::{Notifier, READY, UPGRADE_VARIABLE};
 use super::origins::Origins;
 use super::pid_file::{self, PidFile};
 use super::reload::{self, Fixed, Load, Reloader, Reloading};
 use super::signals::Signals;
 use super::sockets::{self, Sockets};
 use super::worker::{Worker, WorkerUpstream};
-use super::{Server, ServerError, Start, become_user, local};
-use crate::admin::{Admin, ConfigStatus, Readiness};
+use super::{Server, ServerError, Start, become_user};
+use crate::admin::{self, Access, Admin, ConfigStatus, Readiness};
+use crate::clock;
 use crate::config::{ServerSettings, User};
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics};
@@ -30,10 +38,10 @@ impl Server {
     /// Binds or takes over the sockets, then starts the workers and the admin listener.
     ///
     /// # Errors
-    /// [`ServerError`] when a socket cannot be had, a file not be written or a thread not be
+    /// [`ServerError`] if a socket cannot be bound, a file cannot be written, or a thread cannot be
     /// started. A running predecessor then serves on.
     pub fn start(start: Start) -> Result<Self, ServerError> {
-        let Start { settings, reload, take_over } = start;
+        let Start { mut settings, reload, take_over } = start;
         let passed = sockets::passed_by_service_manager()?;
         tls::install_provider();
         let runtime = event_loop()?;
@@ -44,7 +52,12 @@ impl Server {
         let notifier = Notifier::from_environment();
         let server = settings.server.clone();
         prepare_folders(&server)?;
-        sockets::raise_descriptor_limit(settings.limits.connections.total);
+        if let (false, Some(path)) = (take_over, &server.pid_file) {
+            pid_file::refuse_running(path)
+                .map_err(|error| ServerError::new(format!("server.pid_file {}", path.display()), error))?;
+        }
+        let descriptors = Descriptors::raise();
+        descriptors.fit(&mut settings.limits.connections);
         let metrics =
             Metrics::new().map_err(|error| ServerError::new("cannot register the metrics", error))?;
         let metrics = Arc::new(metrics);
@@ -57,7 +70,7 @@ impl Server {
         let upstreams = runtime
             .block_on(origins.adopt(&settings.origins))
             .map_err(|error| ServerError::new("cannot prepare TLS towards an origin", error))?;
-        let tickets = Tickets::new(unix_now())
+        let tickets = Tickets::new(clock::unix_time().as_secs())
             .map_err(|error| ServerError::new("cannot make keys for TLS session tickets", error))?;
 
         let (sockets, mut predecessor) = if take_over {
@@ -112,15 +125,27 @@ impl Server {
             fixed,
             grace_period: Arc::new(Mutex::new(server.grace_period)),
             watch,
+            descriptors,
             replaced: Vec::new(),
         })
         .map_err(|error| ServerError::new("cannot start the thread that reloads", error))?;
         let readiness = Arc::new(Readiness::default());
-        let started = SystemTime::now();
-        let admin = Admin { readiness: readiness.clone(), shared: shared.clone(), status, started };
+        let started = clock::timestamp();
+        let admin = Admin {
+            access: Access::new(machine_name()),
+            readiness: readiness.clone(),
+            shared: shared.clone(),
+            status,
+            started,
+            executable: own_executable(),
+        };
         let (stop_admin, admin_stopped) = watch::channel(false);
-        local::serve(&runtime, "admin", admin, &sockets.admin, admin_stopped)
-            .map_err(|error| ServerError::new("cannot serve the admin listener", error))?;
+        let listener = {
+            let _inside = runtime.enter();
+            let listener = sockets.admin.try_clone().and_then(TcpListener::from_std);
+            listener.map_err(|error| ServerError::new("cannot serve the admin listener", error))?
+        };
+        runtime.spawn(admin::serve(Arc::new(admin), listener, admin_stopped));
         let (stop, stopped) = watch::channel(false);
         let upstream = WorkerUpstream { dialers, keepalive_pool_size: server.upstream_keepalive_pool_size };
         let workers = (0..server.threads)
@@ -148,13 +173,16 @@ impl Server {
         };
         if let Some(mut predecessor) = predecessor {
             let asked_to_end = || started.runtime.block_on(started.signals.asks_to_end());
-            if let Err(error) = predecessor.accepting(asked_to_end) {
-                started.withdraw();
-                return Err(too_late(&error));
+            match predecessor.accepting(asked_to_end) {
+                Ok(streams) => log_where_the_predecessor_does(streams),
+                Err(error) => {
+                    started.withdraw();
+                    return Err(too_late(&error));
+                }
             }
         }
         started.pid_file = match server.pid_file.as_deref().map(PidFile::write).transpose() {
-            // Nobody else serves any more.
+            // No other process serves any more.
             Err(error) if take_over => {
                 log::error!(
                     "cannot write the pid file: {error}; `reload` and `upgrade` will not find this process"
@@ -178,6 +206,17 @@ impl Server {
     }
 }
 
+/// As `hostname` prints it; empty if it cannot be read.
+fn machine_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// Device and inode of the binary that this process runs.
+fn own_executable() -> Option<String> {
+    let file = fs::metadata("/proc/self/exe").ok()?;
+    Some(format!("{}:{}", file.dev(), file.ino()))
+}
+
 async fn report_slow_log(access_log: AccessLogSink) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -194,7 +233,7 @@ fn event_loop() -> Result<Runtime, ServerError> {
         .map_err(|error| ServerError::new("cannot start an event loop", error))
 }
 
-/// The folders of pid file and upgrade socket, for the user that this process will be.
+/// Makes the folders of pid file and upgrade socket, for the user that this process will become.
 fn prepare_folders(server: &ServerSettings) -> Result<(), ServerError> {
     let user = server.user.as_ref().map_or_else(|| geteuid().as_raw(), |user| user.uid);
     for path in server.pid_file.iter().chain(&server.upgrade_sock) {
@@ -204,7 +243,7 @@ fn prepare_folders(server: &ServerSettings) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// Changes to the configured user, who must be able to read everything again at a reload.
+/// Changes to the configured user, and checks that it can read everything that a reload reads.
 fn give_up_rights(user: &User, load: &Load) -> Result<(), ServerError> {
     become_user(user)
         .map_err(|error| ServerError::new(format!("server.user: cannot become {user}"), error))?;
@@ -218,19 +257,22 @@ fn give_up_rights(user: &User, load: &Load) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// Goes on with the keys of the running process, so that its TLS sessions are resumed here.
+/// Takes the keys of the running process, so that clients can resume its TLS sessions here.
 fn adopt_ticket_keys(tickets: &Tickets, keys: Option<&[u8]>) {
     let what = match keys {
-        Some(keys) if tickets.adopt(keys, unix_now()) => return,
+        Some(keys) if tickets.adopt(keys, clock::unix_time().as_secs()) => return,
         Some(_) => "are of another version",
         None => "were not handed over",
     };
     log::info!("the ticket keys of the running process {what}: its TLS sessions are not resumed here");
 }
 
-/// In seconds.
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+/// A process that `upgrade` has started has the streams of that command up to now.
+fn log_where_the_predecessor_does(streams: Option<[OwnedFd; 2]>) {
+    let Some([output, error]) = streams.filter(|_| env::var_os(UPGRADE_VARIABLE).is_some()) else { return };
+    if let Err(failure) = dup2_stdout(output).and_then(|()| dup2_stderr(error)) {
+        log::warn!("cannot log where the running process does: {failure}");
+    }
 }
 
 fn too_late(error: &io::Error) -> ServerError {

@@ -1,25 +1,25 @@
-//! Noticing that the files of the configuration have changed.
+//! Notices that files of the configuration have changed.
 //!
-//! Their metadata is asked for once a second, at some microseconds a file. That works on every
-//! file system and for every way to change a file: writing into it, renaming another over it,
-//! swapping a symbolic link on the way to it as Kubernetes does. `inotify(7)` knows nothing of
-//! network file systems and loses what is renamed away.
+//! Reads their metadata once a second, which takes some microseconds a file. This works on every file
+//! system and for every way to change a file: write into it, rename another over it, or swap a
+//! symbolic link on the path as Kubernetes does. `inotify(7)` does not work on network file systems,
+//! and loses a file that is renamed.
 
 use std::time::Duration;
 
 use crate::config::SourceFile;
 
-/// How often it is looked.
+/// How often the metadata is read.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 
-/// The files as they were loaded, and as they were last seen.
+/// The state of the files when they were loaded, and when they were last checked.
 pub(super) struct WatchedFiles {
     loaded: Vec<SourceFile>,
     seen: Vec<SourceFile>,
 }
 
 impl WatchedFiles {
-    /// Watches `files`, which have been loaded as they stand here.
+    /// Watches `files`, whose state is that of the last load.
     pub fn new(files: Vec<SourceFile>) -> Self {
         Self { seen: files.clone(), loaded: files }
     }

@@ -35,8 +35,8 @@ pub(super) struct WorkerUpstream {
 }
 
 impl Worker {
-    /// Starts a thread that accepts from `listeners` until `stop` says so, and serves what it has
-    /// accepted for as long as the process lives.
+    /// Starts a thread. It accepts from `listeners` until `stop` says so, and serves the accepted
+    /// connections until the process ends.
     pub fn start(
         number: usize,
         shared: Arc<Shared>,
@@ -71,7 +71,7 @@ impl Worker {
             runtime.block_on(async move {
                 while accepting.join_next().await.is_some() {}
                 closed.store(true, Ordering::Release);
-                // What has been accepted is served to its end.
+                // The accepted connections are served until the process ends.
                 std::future::pending::<()>().await;
             });
         })?;

@@ -19,7 +19,7 @@ use super::document::{
     Entries, Location, Mapping, Report, Reported, Section, Written, always, list, named, nested, section,
 };
 use super::environment::Overrides;
-use super::settings::{Admin, RejectionAnswer, Settings};
+use super::settings::{Admin, ProcessSettings, RejectionAnswer, Settings};
 use crate::approov::ApproovSettings;
 
 pub use approov::{STRATEGIES, binding_claim, strategy_name};
@@ -125,6 +125,16 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         warnings: Vec::new(),
         files: Vec::new(),
     })
+}
+
+/// The settings that concern the process. Reads no other file.
+pub fn process_only(sources: Sources, report: &Report) -> Result<ProcessSettings, Reported> {
+    let Sources { file, overrides, .. } = sources;
+    let listeners = listeners::listeners(file.listeners, overrides.listen, report);
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
+    let admin = listeners::admin(file.admin, overrides.admin, &addresses, report);
+    let server = file.server.resolve(overrides.threads, overrides.runtime_folder, &addresses, report);
+    Ok(ProcessSettings { server: server?, admin: Admin { address: admin? } })
 }
 
 /// The keys for origins without their own.

@@ -2,9 +2,9 @@
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
@@ -13,21 +13,26 @@ use rustix::net::{
 };
 use rustix::process::{Uid, geteuid};
 
+use crate::clock;
+
 /// How long sending and receiving one message may take.
 pub(super) const MESSAGE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How often somebody who waits looks whether it was asked to end.
+/// How often a waiting process checks whether it was asked to end.
 pub(super) const POLL: Duration = Duration::from_millis(20);
+
+/// The most descriptors that come with a word.
+const MAX_ATTACHED: usize = 2;
 
 /// Longer than any word.
 const MAX_WORD: usize = 32;
 
-/// A connection between both.
+/// A connection between both processes.
 #[derive(Debug)]
 pub(super) struct Conversation {
     stream: UnixStream,
-    /// The last descriptor that came with a word.
-    attached: Option<OwnedFd>,
+    /// The descriptors that came with the last word.
+    attached: Vec<OwnedFd>,
 }
 
 impl Conversation {
@@ -35,7 +40,7 @@ impl Conversation {
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(POLL))?;
         stream.set_write_timeout(Some(MESSAGE_WITHIN))?;
-        Ok(Self { stream, attached: None })
+        Ok(Self { stream, attached: Vec::new() })
     }
 
     /// Says one word.
@@ -46,39 +51,40 @@ impl Conversation {
         self.stream.write_all(format!("{word}\n").as_bytes())
     }
 
-    /// Says one word with a descriptor attached, which whoever expects none does not notice.
+    /// Says one word with descriptors attached, at most [`MAX_ATTACHED`]. A process that expects none
+    /// does not notice them.
     ///
     /// # Errors
     /// When the other has hung up.
-    pub fn say_with(&mut self, word: &str, descriptor: OwnedFd) -> io::Result<()> {
+    pub fn say_with(&mut self, word: &str, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let word = format!("{word}\n");
-        let descriptors = [descriptor.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_ATTACHED))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        // The room is for one.
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+            return Err(ErrorKind::InvalidInput.into());
+        }
         let sent =
             sendmsg(&self.stream, &[IoSlice::new(word.as_bytes())], &mut control, SendFlags::NOSIGNAL)?;
         self.stream.write_all(&word.as_bytes()[sent..])
     }
 
-    /// The descriptor that came with the last word, if one did.
-    pub fn take_attached(&mut self) -> Option<OwnedFd> {
-        self.attached.take()
+    /// The descriptors that came with the last word.
+    pub fn take_attached(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.attached)
     }
 
-    /// The next word; `None` when the other has hung up.
+    /// The next word; `None` if the other has hung up.
     ///
     /// # Errors
-    /// `TimedOut` when none came in time, and `Interrupted` when it was asked to end.
+    /// `TimedOut` if no word came in time, `Interrupted` if this process was asked to end.
     pub fn hear(
         &mut self,
         patience: Option<Duration>,
         mut asked_to_end: impl FnMut() -> bool,
     ) -> io::Result<Option<String>> {
-        let start = Instant::now();
+        let start = clock::now();
         let mut word = Vec::new();
-        self.attached = None;
+        self.attached.clear();
         let mut byte = [0];
         loop {
             match self.receive(&mut byte) {
@@ -90,12 +96,12 @@ impl Conversation {
                     if asked_to_end() {
                         return Err(asked());
                     }
-                    if patience.is_some_and(|patience| start.elapsed() >= patience) {
+                    if patience.is_some_and(|patience| clock::since(start) >= patience) {
                         return Err(ErrorKind::TimedOut.into());
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // It hung up before it had read everything.
+                // The other hung up before it had read everything.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
                 Err(error) => return Err(error),
             }
@@ -103,26 +109,26 @@ impl Conversation {
     }
 
     fn receive(&mut self, byte: &mut [u8; 1]) -> io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_ATTACHED))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received =
             recvmsg(&self.stream, &mut [IoSliceMut::new(byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
         for part in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = part {
-                self.attached = descriptors.last().or(self.attached.take());
+                self.attached.extend(descriptors);
             }
         }
         Ok(received.bytes)
     }
 }
 
-/// The error of a wait that was broken off.
+/// The error of a wait that a signal has ended.
 pub(super) fn asked() -> io::Error {
     io::Error::new(ErrorKind::Interrupted, "stopped by a signal")
 }
 
-/// Whoever may write to the socket's folder could wait there or connect. Only this user, root,
-/// and the user that this process is about to become are dealt with.
+/// Refuses a peer that belongs neither to this user, nor to root, nor to the user that this process is
+/// about to become. Anyone who may write to the socket's folder could wait there or connect.
 pub(super) fn refuse_strangers(peer: &UnixStream, future_user: Option<Uid>) -> io::Result<()> {
     let theirs = socket_peercred(peer.as_fd())?.uid;
     if theirs == geteuid() || theirs.is_root() || Some(theirs) == future_user {

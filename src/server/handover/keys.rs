@@ -1,6 +1,6 @@
-//! The keys of TLS session tickets, on their way from one process to the next: in a pipe whose
-//! reading end goes with a word. A process that knows nothing of it reads the word alone, and the
-//! kernel drops the pipe with all that is in it.
+//! The keys of TLS session tickets on their way to the next process: in a pipe whose reading end is
+//! attached to a word. A process that does not know of it reads the word alone, and the kernel drops
+//! the pipe with its content.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,13 +8,13 @@ use std::os::fd::OwnedFd;
 
 use zeroize::Zeroizing;
 
-/// More than any version sends, and less than fits into a pipe, so that writing never waits.
+/// More than any version sends. Less than a pipe holds, so writing never waits.
 const MAX_KEYS: usize = 1024;
 
-/// A pipe with the keys in it, at its end.
+/// The reading end of a pipe that holds the keys.
 ///
 /// # Errors
-/// When there are too many bytes, or no pipe can be had.
+/// When there are too many bytes, or no pipe can be made.
 pub(super) fn enclose(keys: &[u8]) -> io::Result<OwnedFd> {
     if keys.len() > MAX_KEYS {
         return Err(ErrorKind::InvalidInput.into());
@@ -24,14 +24,14 @@ pub(super) fn enclose(keys: &[u8]) -> io::Result<OwnedFd> {
     Ok(reader.into())
 }
 
-/// The keys out of what came with a word. It never waits.
+/// The keys in the pipe that came with a word. Never waits.
 ///
 /// # Errors
-/// When it is no such pipe, or there are too many bytes.
+/// When it is not such a pipe, or there are too many bytes.
 pub(super) fn disclose(pipe: OwnedFd) -> io::Result<Zeroizing<Vec<u8>>> {
     rustix::io::ioctl_fionbio(&pipe, true)?;
     let mut pipe = File::from(pipe);
-    // All the room at once, so that no copy is left behind.
+    // Allocates all the room at once: growing would leave copies behind.
     let mut keys = Zeroizing::new(vec![0; MAX_KEYS + 1]);
     let mut length = 0;
     loop {

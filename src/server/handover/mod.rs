@@ -1,9 +1,9 @@
 //! Handing the listening sockets from one process to the next.
 //!
-//! The successor prepares everything, binds a socket and waits; the running process connects to
-//! it, sends its listening sockets, and goes on accepting until the successor does. Each step
-//! needs the other's word. Whoever crashes or hangs on the way leaves the other serving, and a
-//! successor that is too late serves to its end what it has accepted, and nothing else.
+//! The successor prepares everything, binds a socket and waits. The running process connects to the
+//! socket, sends its listening sockets, and goes on accepting until the successor does. Each step
+//! needs the other's word. If one process crashes or hangs, the other serves. A successor that is too
+//! late finishes the connections that it has accepted, and takes no others.
 //!
 //! ```text
 //! successor                              running process
@@ -18,8 +18,8 @@
 //! serve
 //! ```
 //!
-//! The keys are attached to a word, so that a process of a version without them says and hears the
-//! same words.
+//! The keys are attached to "go", and standard output and error to "yours". A process of a version
+//! without them says and hears the same words.
 
 mod conversation;
 mod keys;
@@ -129,7 +129,12 @@ mod tests {
         let keys = received.predecessor.ready(|| false).expect("go");
         assert_eq!(keys, Some(tickets.export()));
         assert!(!running.is_finished());
-        received.predecessor.accepting(|| false).expect("yours");
+        let streams = received.predecessor.accepting(|| false).expect("yours").expect("both");
+        let identity = |fd: &dyn AsFd| rustix::fs::fstat(fd.as_fd()).map(|stat| (stat.st_dev, stat.st_ino));
+        assert_eq!(
+            streams.each_ref().map(|fd| identity(fd)),
+            [identity(&io::stdout()), identity(&io::stderr())]
+        );
         running.join().expect("no panic").expect("is told");
         drop(waiting);
         assert!(!path.exists());
@@ -166,7 +171,7 @@ mod tests {
             match attached {
                 None => stream.write_all(b"go\n").expect("said"),
                 Some(other) => Conversation::new(stream.try_clone().expect("another handle"))
-                    .and_then(|mut conversation| conversation.say_with(GO, other))
+                    .and_then(|mut conversation| conversation.say_with(GO, &[other.as_fd()]))
                     .expect("said"),
             }
             assert_eq!(received.predecessor.ready(|| false).expect("go"), None);

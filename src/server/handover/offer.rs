@@ -15,13 +15,13 @@ use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, NO, READY, YOURS, keys};
 use crate::server::listener::BoundListener;
 use crate::tls::Tickets;
 
-/// How long the successor may take at each of its steps. It has prepared all that takes time
-/// before it asked for the sockets.
+/// How long the successor may take at each of its steps. It prepares everything that takes time
+/// before it waits for the sockets.
 #[derive(Clone, Copy)]
 pub(in crate::server) struct Patience {
     /// From the sockets to being ready.
     pub ready: Duration,
-    /// From there to accepting.
+    /// From being ready to accepting.
     pub accepting: Duration,
 }
 
@@ -31,13 +31,12 @@ impl Default for Patience {
     }
 }
 
-/// Sends `listeners`, and later the keys of `tickets`, to the successor that waits at `path`, and
-/// returns once that accepts and knows that it is the one to serve.
+/// Sends `listeners`, and later the keys of `tickets`, to the successor that waits at `path`. Returns
+/// when the successor accepts connections and knows that this process will end.
 ///
 /// # Errors
-/// When nobody waits, or whoever waits does not come to accept, or this process is asked to end.
-/// Nothing has changed then: the successor serves nothing, or what it has accepted already to
-/// its end.
+/// When no successor waits, or it does not come to accept, or this process is asked to end. Nothing
+/// has changed then: the successor finishes the connections that it has accepted, and takes no others.
 pub(in crate::server) fn offer(
     path: &Path,
     listeners: &[&BoundListener],
@@ -52,10 +51,10 @@ pub(in crate::server) fn offer(
     let mut successor = Conversation::new(stream)?;
     let outcome = converse(&mut successor, tickets, patience, asked_to_end);
     if outcome.is_err() {
-        // One that is only slow must not take silence for the end of this process.
+        // A slow successor must not take silence for the end of this process.
         let _ = successor.say(NO);
     }
-    // One that was killed leaves its socket behind.
+    // A successor that was killed leaves its socket behind.
     if outcome.is_err()
         && let Err(error) = UnixStream::connect(path)
     {
@@ -74,7 +73,7 @@ fn converse(
         .hear(Some(patience), &asked_to_end)
     {
         Ok(Some(heard)) if heard == word => Ok(()),
-        Ok(Some(_)) => Err(io::Error::new(ErrorKind::InvalidData, "it speaks another version")),
+        Ok(Some(_)) => Err(io::Error::new(ErrorKind::InvalidData, "it is of another version")),
         Ok(None) => Err(io::Error::new(ErrorKind::UnexpectedEof, format!("it ended before it {missed}"))),
         Err(error) if error.kind() == ErrorKind::TimedOut => {
             Err(io::Error::new(ErrorKind::TimedOut, format!("within {patience:?} it has not {missed}")))
@@ -86,14 +85,16 @@ fn converse(
         return Err(asked());
     }
     match keys::enclose(&tickets.export()) {
-        Ok(keys) => successor.say_with(GO, keys)?,
+        Ok(keys) => successor.say_with(GO, &[keys.as_fd()])?,
         Err(error) => {
             log::warn!("the successor gets no ticket keys, and resumes no TLS session: {error}");
             successor.say(GO)?;
         }
     }
     expect(successor, ACCEPTING, patience.accepting, "accepted connections")?;
-    successor.say(YOURS)
+    // A successor that `upgrade` has started logs to the same streams. It could not open them by itself:
+    // `/proc/PID/fd` of a process that may not be dumped is readable by root only.
+    successor.say_with(YOURS, &[io::stdout().as_fd(), io::stderr().as_fd()])
 }
 
 fn send(successor: &UnixStream, listeners: &[&BoundListener]) -> io::Result<()> {
@@ -112,10 +113,10 @@ fn send(successor: &UnixStream, listeners: &[&BoundListener]) -> io::Result<()> 
     Ok(())
 }
 
-/// Removes the socket at `path` if nobody listens there any more, as `error` says.
+/// Removes the socket at `path` if `error` says that no process listens there.
 fn remove_stale(path: &Path, error: &io::Error) {
     if error.kind() == ErrorKind::ConnectionRefused {
-        // Whatever remains is recognised as stale by the next successor.
+        // The next successor recognises a socket that stays behind as stale.
         let _ = fs::remove_file(path);
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::Uid;
@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::conversation::{Conversation, MESSAGE_WITHIN, POLL, asked, refuse_strangers};
 use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, READY, YOURS, keys};
+use crate::clock;
 
 /// Waits at its socket for the running process.
 #[derive(Debug)]
@@ -38,8 +39,8 @@ pub(in crate::server) struct Received {
 pub(in crate::server) struct Predecessor(Conversation);
 
 impl Waiting {
-    /// Binds `path`, which only this user may use, or `future_user` where this process is about
-    /// to become that: the running process has done so.
+    /// Binds `path`. Only this user may use it, or `future_user` if this process is about to become
+    /// that user: the running process already is.
     ///
     /// # Errors
     /// When another successor waits there already, or the folder is not writable.
@@ -47,7 +48,7 @@ impl Waiting {
         if UnixStream::connect(path).is_ok() {
             return Err(io::Error::new(ErrorKind::AddrInUse, "another successor is waiting there"));
         }
-        // What is left is stale: nobody listens.
+        // No process listens, so the socket is stale.
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -62,32 +63,32 @@ impl Waiting {
         Ok(waiting)
     }
 
-    /// Waits at most for `patience`, and for as long as nobody asks to end.
+    /// Waits for `patience` at most, and until `asked_to_end`.
     ///
     /// # Errors
-    /// When nobody came, or what came was no handover, or it was asked to end.
+    /// When no process connected, or it sent no handover, or this process was asked to end.
     pub fn receive(
         &self,
         patience: Duration,
         mut asked_to_end: impl FnMut() -> bool,
     ) -> io::Result<Received> {
-        let deadline = Instant::now() + patience;
+        let deadline = clock::now() + patience;
         loop {
             match self.socket.accept() {
                 Ok((predecessor, _)) => {
                     predecessor.set_nonblocking(false)?;
-                    // A stranger must not be able to end the wait for the true one.
+                    // Another user must not be able to end the wait for the running process.
                     if let Err(error) = refuse_strangers(&predecessor, self.future_user) {
                         log::warn!("{}: {error}", self.path.display());
                         continue;
                     }
-                    // Somebody who only looks whether the socket is in use closes it at once.
+                    // A process that only checks whether the socket is in use closes it at once.
                     if let Some(received) = receive_from(predecessor)? {
                         return Ok(received);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if Instant::now() >= deadline {
+                    if clock::now() >= deadline {
                         let message = "no running process handed its sockets over";
                         return Err(io::Error::new(ErrorKind::TimedOut, message));
                     }
@@ -104,41 +105,43 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // It may be gone already; a stale one is recognised anyway.
+        // It may be gone already, and a stale one is recognised.
         let _ = fs::remove_file(&self.path);
     }
 }
 
 impl Predecessor {
-    /// Tells it that all is prepared, and waits for its word to begin. With it come the keys of its
-    /// session tickets, as [`Tickets::export`](crate::tls::Tickets::export) gives them; none from a
-    /// version that does not hand them over, and none that cannot be read.
+    /// Tells it that everything is prepared, and waits for its word to begin. Returns the keys of its
+    /// session tickets in the form of [`Tickets::export`](crate::tls::Tickets::export); `None` if its
+    /// version does not hand them over, or they cannot be read.
     ///
     /// # Errors
-    /// When it does not wait any longer, or this process was asked to end: nothing may be
-    /// accepted then.
+    /// When it does not wait any longer, or this process was asked to end. This process must not
+    /// accept connections then.
     pub fn ready(&mut self, asked_to_end: impl FnMut() -> bool) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
         self.exchange(READY, GO, asked_to_end)?;
-        let keys = self.0.take_attached().map(keys::disclose).transpose();
+        let keys = self.0.take_attached().pop().map(keys::disclose).transpose();
         Ok(keys.unwrap_or_else(|error| {
             log::warn!("the ticket keys of the running process cannot be read: {error}");
             None
         }))
     }
 
-    /// Tells it that connections are accepted here, and waits for its word that it leaves.
+    /// Tells it that connections are accepted here, and waits for its word that it leaves. Returns
+    /// its standard output and standard error, unless it is of a version that does not hand them over.
     ///
     /// # Errors
-    /// When it serves on, or this process was asked to end: what has been accepted here must be
-    /// served to its end, and nothing more accepted.
-    pub fn accepting(&mut self, asked_to_end: impl FnMut() -> bool) -> io::Result<()> {
-        self.exchange(ACCEPTING, YOURS, asked_to_end)
+    /// When it serves on, or this process was asked to end. This process must then finish the
+    /// connections that it has accepted, and take no others.
+    pub fn accepting(&mut self, asked_to_end: impl FnMut() -> bool) -> io::Result<Option<[OwnedFd; 2]>> {
+        self.exchange(ACCEPTING, YOURS, asked_to_end)?;
+        Ok(self.0.take_attached().try_into().ok())
     }
 
-    /// However long it takes: a predecessor that hangs serves nobody, and one that has given up
-    /// says so. One that is gone has left everything to this process.
+    /// Waits without a time limit: a predecessor that hangs serves no request, and one that has given
+    /// up says so. One that is gone has left everything to this process.
     fn exchange(&mut self, word: &str, answer: &str, asked_to_end: impl FnMut() -> bool) -> io::Result<()> {
-        // What it said before it hung up can be read even if this cannot be sent.
+        // If this cannot be sent, the last word of the other can still be read.
         let _ = self.0.say(word);
         match self.0.hear(None, asked_to_end)? {
             Some(heard) if heard == answer => Ok(()),

@@ -1,4 +1,4 @@
-//! What the access log says of a request.
+//! The content of a line of the access log.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,9 +12,9 @@ pub struct Entry<'a> {
     pub method: &'a str,
     /// `url.path`, without the query
     pub path: &'a [u8],
-    /// `http.response.status_code`; none when the client was gone before an answer
+    /// `http.response.status_code`; `None` if the client was gone before an answer
     pub status: Option<u16>,
-    /// `client.address`, and `client.port` where the client itself has connected
+    /// `client.address`, and `client.port` if no proxy is in between
     pub client: Option<(IpAddr, Option<u16>)>,
     /// `network.protocol.version`
     pub protocol: &'static str,
@@ -42,7 +42,7 @@ pub struct Entry<'a> {
     pub verdict: &'static str,
     /// `approov.reason`
     pub reason: &'static str,
-    /// `approov.limit` and what goes with it
+    /// `approov.limit`, `approov.limit_name` and `approov.limit_observed`
     pub limit: Option<Exceeded<'a>>,
     /// `approov.did`
     pub device_id: Option<&'a str>,
@@ -61,12 +61,12 @@ pub struct Exceeded<'a> {
     pub cause: &'static str,
     /// `approov.limit_name`: the name of a rate limit
     pub name: Option<&'a str>,
-    /// `approov.limit_observed`: written where the request went on all the same
+    /// `approov.limit_observed`: the limit is only observed, so the request went on
     pub is_observed: bool,
 }
 
 impl Entry<'_> {
-    /// The line as it is written, with its line break and the time of this call.
+    /// The line with its line break, and with the time of this call.
     pub fn to_line(&self) -> Vec<u8> {
         let mut line = Vec::new();
         line::write(self, &mut Clock::default(), &mut line);

@@ -1,19 +1,18 @@
-//! One line of the access log. Written for every request, so without `fmt` where it is plain.
+//! One line of the access log. Every request writes one, so most of it does without `fmt`.
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use jiff::Timestamp;
+use std::time::Duration;
 
 use super::Entry;
+use crate::clock;
 use crate::telemetry::redact;
 
-/// The wall clock as text, formatted anew once a second.
+/// The time as text, formatted once a second.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     second: u64,
-    /// Up to the second: `2026-01-31T12:00:00`.
+    /// The time up to the second: `2026-01-31T12:00:00`.
     text: String,
 }
 
@@ -22,9 +21,8 @@ impl Clock {
     fn write(&mut self, now: Duration, line: &mut Vec<u8>) {
         if self.text.is_empty() || self.second != now.as_secs() {
             self.second = now.as_secs();
-            let second =
-                i64::try_from(self.second).ok().and_then(|second| Timestamp::from_second(second).ok());
-            self.text = second.unwrap_or_default().to_string().trim_end_matches('Z').to_owned();
+            self.text =
+                clock::date(Duration::from_secs(self.second)).to_string().trim_end_matches('Z').to_owned();
         }
         line.extend_from_slice(self.text.as_bytes());
         line.push(b'.');
@@ -36,7 +34,7 @@ impl Clock {
 /// Appends the line for `entry`, with its line break.
 pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
     line.extend_from_slice(b"{\"timestamp\":\"");
-    clock.write(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), line);
+    clock.write(clock::unix_time(), line);
     line.push(b'"');
     text("http.request.method", entry.method.as_bytes(), line);
     text("url.path", entry.path, line);
@@ -88,7 +86,7 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
     line.extend_from_slice(b"}\n");
 }
 
-/// Appends a text attribute; an empty one is left out.
+/// Appends an attribute with a text of a client or the configuration. Leaves an empty one out.
 fn text(key: &'static str, value: &[u8], line: &mut Vec<u8>) {
     if value.is_empty() {
         return;
@@ -104,7 +102,7 @@ fn text(key: &'static str, value: &[u8], line: &mut Vec<u8>) {
     }
 }
 
-/// Appends a word of the gateway's own, which needs no escapes; an empty one is left out.
+/// Appends an attribute with a word of the gateway's own, which needs no escapes. Leaves an empty one out.
 fn label(key: &'static str, word: &'static str, line: &mut Vec<u8>) {
     if !word.is_empty() {
         name(key, line);
@@ -133,7 +131,7 @@ fn digits(value: u64, width: usize, line: &mut Vec<u8>) {
     line.extend_from_slice(text.as_bytes());
 }
 
-/// An address as text; IPv4 without `fmt`, which costs more than the rest of the line.
+/// Appends an address. IPv4 does without `fmt`, which would cost more than the rest of the line.
 pub(crate) fn address(ip: IpAddr, text: &mut Vec<u8>) {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {

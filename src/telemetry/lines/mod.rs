@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::clock;
+
 pub(super) use output::Output;
 
 /// A write that takes longer is reported: a pipe is full and its reader does not read, or a disk
@@ -133,7 +135,7 @@ impl<F> LineQueue<F> {
         let mut waiting = self.waiting.lock();
         let arrived = waiting.lines;
         let Some(in_hand) = &mut waiting.in_hand else { return };
-        if in_hand.is_reported || in_hand.since.elapsed() < SLOW_WRITE {
+        if in_hand.is_reported || clock::since(in_hand.since) < SLOW_WRITE {
             return;
         }
         in_hand.is_reported = true;
@@ -178,7 +180,7 @@ impl<F> LineQueue<F> {
         }
         waiting.in_hand = Some(InHand {
             lines: std::mem::take(&mut waiting.lines),
-            since: Instant::now(),
+            since: clock::now(),
             is_reported: false,
             dropped_before: self.dropped(),
         });

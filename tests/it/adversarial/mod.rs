@@ -8,12 +8,14 @@
 //! | slow senders, slow readers, silent clients | `slowness` |
 //! | heads, fields, targets, tokens and bodies that are too large | `sizes` |
 //! | floods of requests, connections and failures | `rates`, `connections`, `offenders` |
+//! | the admin listener: floods, slow clients, pages in an operator's browser | `admin` |
 //! | the token: algorithms, claims, segments, payloads, key ids, binding | `token` |
 //! | origins with malformed, late or unsolicited answers | `answers` |
 //!
 //! Failing origins are tested in `gateway::origin_failures` and `gateway::origins`, broken reloads and
 //! successors in `lifecycle`, the content of logs in `secrecy`.
 
+mod admin;
 mod answers;
 mod connections;
 mod frames;

@@ -37,7 +37,8 @@ fn offenders(gateway: &Gateway) -> serde_json::Value {
 }
 
 fn forgive(gateway: &Gateway, whom: &str) -> serde_json::Value {
-    let delete = Message::new("DELETE", &format!("/offenders{whom}")).field("Connection", "close");
+    let delete =
+        Message::new("DELETE", &format!("/offenders{whom}")).host("localhost").field("Connection", "close");
     let answer = Client::connect(gateway.admin_address()).ask(&delete);
     assert_eq!(answer.status, 200, "{}", answer.text());
     serde_json::from_str(&answer.text()).expect("JSON")
@@ -139,7 +140,7 @@ fn the_offenders_page_accepts_addresses_only() {
     let origin = Origin::new();
     let gateway = limited(&origin, THREE);
     let ask = |method: &str, path: &str| {
-        let message = Message::new(method, path).field("Connection", "close");
+        let message = Message::new(method, path).host("localhost").field("Connection", "close");
         Client::connect(gateway.admin_address()).ask(&message).status
     };
     assert_eq!(ask("GET", "/offenders"), 200);

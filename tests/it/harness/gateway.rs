@@ -83,7 +83,8 @@ impl Gateway {
 
     /// Sends one request to the admin listener.
     pub fn admin(&self, path: &str) -> Response {
-        Client::connect(self.admin_address()).ask(&Message::get(path).field("Connection", "close"))
+        let message = Message::get(path).host("localhost").field("Connection", "close");
+        Client::connect(self.admin_address()).ask(&message)
     }
 
     pub fn metrics(&self) -> Metrics {

@@ -23,10 +23,18 @@ impl Setup {
     pub fn bare() -> Self {
         let program = vec![env!("CARGO_BIN_EXE_approov-gateway").to_owned()];
         let (arguments, environment) = (Vec::new(), Vec::new());
-        Self { program, input: None, output: None, error: None, arguments, environment, folder: Folder::new() }
-            .env("GATEWAY_LISTEN", "127.0.0.1:0")
-            .env("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0")
-            .env("GATEWAY_THREADS", "1")
+        Self {
+            program,
+            input: None,
+            output: None,
+            error: None,
+            arguments,
+            environment,
+            folder: Folder::new(),
+        }
+        .env("GATEWAY_LISTEN", "127.0.0.1:0")
+        .env("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0")
+        .env("GATEWAY_THREADS", "1")
     }
 
     /// Adds the two required variables: the account secret and the API's domain.

@@ -73,7 +73,7 @@ fn serves_reaps_and_stops_as_process_1_of_a_container() {
         .output()
         .unwrap();
     assert_eq!(upgrade.status.code(), Some(1), "{upgrade:?}");
-    assert!(String::from_utf8_lossy(&upgrade.stderr).contains("process 1 is what its container lives by"));
+    assert!(String::from_utf8_lossy(&upgrade.stderr).contains("process 1 cannot be replaced"));
     assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
 
     signal(inner, Signal::TERM);

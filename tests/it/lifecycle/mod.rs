@@ -7,6 +7,7 @@ mod fifo;
 mod handover;
 mod health;
 mod logs;
+mod pid_file;
 pub mod reload;
 mod sessions;
 mod stalled_reader;

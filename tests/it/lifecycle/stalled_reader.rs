@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, PipeReader, Read};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{Gate, Place, begin_download, gated, get};
-use crate::harness::{Client, Gateway, Message, Origin, tokens};
+use super::{begin_download, gated, get};
+use crate::harness::{Client, Folder, Gate, Gateway, Message, Origin, tokens};
 
 /// More lines than a pipe holds.
 const LINES: usize = 400;
@@ -23,25 +23,25 @@ fn fill_the_pipe(address: SocketAddr) {
 }
 
 /// A gateway whose access log goes to a full pipe. The reader must live as long as the test.
-fn stalled(place: &Place, origin: &Origin, grace_period: &str) -> (Gateway, PipeReader) {
+fn stalled(folder: &Folder, origin: &Origin, grace_period: &str) -> (Gateway, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
     let server = format!("threads: 2, grace_period: {grace_period}");
-    place.write("gateway.yaml", &place.config(origin, "").replace("threads: 2", &server));
-    let gateway = place.setup("gateway.yaml", &["run"]).output(writer).start();
+    folder.write("gateway.yaml", folder.config(origin, "").replace("threads: 2", &server));
+    let gateway = folder.setup("gateway.yaml", &["run"]).output(writer).start();
     fill_the_pipe(gateway.address());
     (gateway, reader)
 }
 
 #[test]
 fn stalled_log_reader_delays_the_end_by_the_grace_period_at_most() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let (mut gateway, _reader) = stalled(&place, &origin, "500ms");
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let (mut gateway, _reader) = stalled(&folder, &origin, "500ms");
     let start = Instant::now();
     gateway.signal("TERM");
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
     assert!(start.elapsed() < Duration::from_millis(500) + AT_ONCE, "{:?}", start.elapsed());
     gateway.wait_for_message("lines of the access log are lost");
-    assert!(!place.path("pid").exists());
+    assert!(!folder.path("pid").exists());
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn stalled_log_reader_does_not_delay_the_end_after_a_second_signal() {
         (&["TERM", "TERM"], true),
         (&["INT"], false),
     ] {
-        let place = Place::new();
-        let (mut gateway, _reader) = stalled(&place, &origin, "30s");
+        let folder = Folder::new();
+        let (mut gateway, _reader) = stalled(&folder, &origin, "30s");
         let _download = is_busy.then(|| begin_download(gateway.address()));
         let start = Instant::now();
         for (number, signal) in signals.iter().enumerate() {
@@ -70,8 +70,8 @@ fn stalled_log_reader_does_not_delay_the_end_after_a_second_signal() {
 
 #[test]
 fn write_that_takes_seconds_is_reported_once() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let (gateway, mut reader) = stalled(&place, &origin, "1s");
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let (gateway, mut reader) = stalled(&folder, &origin, "1s");
     gateway.wait_for_message("the access log waits for its reader");
     gateway.assert_serves(&origin);
     std::thread::spawn(move || std::io::copy(&mut reader.by_ref(), &mut std::io::sink()));
@@ -82,28 +82,28 @@ fn write_that_takes_seconds_is_reported_once() {
 
 #[test]
 fn upgrade_works_with_a_stalled_log_reader() {
-    let (place, origin) = (Place::new(), Origin::new());
-    let (mut old, _reader) = stalled(&place, &origin, "500ms");
-    let mut new = place.successor(&old, &origin);
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let (mut old, _reader) = stalled(&folder, &origin, "500ms");
+    let mut new = folder.successor(&old, &origin);
     let start = Instant::now();
     old.signal("QUIT");
     new.wait_until_listening();
     assert_eq!(old.wait_for_exit().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(3) + AT_ONCE, "{:?}", start.elapsed());
     new.assert_serves(&origin);
-    assert_eq!(place.pid(), new.pid());
+    assert_eq!(folder.pid(), new.pid());
 }
 
 #[test]
 fn stalled_reader_of_both_logs_holds_up_neither_requests_nor_the_end() {
-    let (place, origin) = (Place::new(), Origin::new());
+    let (folder, origin) = (Folder::new(), Origin::new());
     let (reader, writer) = std::io::pipe().unwrap();
-    place.write(
+    folder.write(
         "gateway.yaml",
-        &place.config(&origin, "").replace("threads: 2", "threads: 2, grace_period: 500ms"),
+        folder.config(&origin, "").replace("threads: 2", "threads: 2, grace_period: 500ms"),
     );
     let both = writer.try_clone().unwrap();
-    let mut gateway = place.setup("gateway.yaml", &["run"]).output(writer).error(both).launch();
+    let mut gateway = folder.setup("gateway.yaml", &["run"]).output(writer).error(both).launch();
     let mut reader = BufReader::new(reader);
     let mut address = None;
     loop {

@@ -1,0 +1,170 @@
+//! Which requests the admin listener takes. A page in an operator's browser must neither read it, by
+//! a name that it lets resolve to this address (DNS rebinding), nor change anything.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{HOST, HeaderMap, ORIGIN};
+use http::{Method, StatusCode, Version};
+
+/// The other end of a connection to the admin listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    Tcp(SocketAddr),
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    NoHost,
+    ForeignHost,
+    ForeignOrigin,
+    NotLoopback,
+}
+
+impl Refusal {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NoHost => StatusCode::BAD_REQUEST,
+            Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::ForeignOrigin | Self::NotLoopback => StatusCode::FORBIDDEN,
+        }
+    }
+
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::NoHost => "send one Host field\n",
+            Self::ForeignHost => "ask by address, localhost, or the name of this machine\n",
+            Self::ForeignOrigin => "a page of another origin may not change anything here\n",
+            Self::NotLoopback => "only this machine may change anything\n",
+        }
+    }
+}
+
+/// Whose requests are taken.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The name of this machine.
+    machine: String,
+}
+
+impl Access {
+    /// For a machine of this name.
+    pub fn new(machine: impl Into<String>) -> Self {
+        Self { machine: machine.into() }
+    }
+
+    pub(super) fn judge(
+        &self,
+        method: &Method,
+        version: Version,
+        fields: &HeaderMap,
+        peer: Peer,
+    ) -> Result<(), Refusal> {
+        let host = one(fields, HOST.as_str()).map_err(|()| Refusal::NoHost)?;
+        match host {
+            Some(host) if self.is_own(host) => {}
+            Some(_) => return Err(Refusal::ForeignHost),
+            None if version < Version::HTTP_11 => {}
+            None => return Err(Refusal::NoHost),
+        }
+        if matches!(*method, Method::GET | Method::HEAD) {
+            return Ok(());
+        }
+        let origin = one(fields, ORIGIN.as_str()).map_err(|()| Refusal::ForeignOrigin)?;
+        // A browser always tells the origin with a request that changes something.
+        if let Some(origin) = origin
+            && origin.strip_prefix("http://") != host
+        {
+            return Err(Refusal::ForeignOrigin);
+        }
+        let Peer::Tcp(peer) = peer;
+        if peer.ip().to_canonical().is_loopback() { Ok(()) } else { Err(Refusal::NotLoopback) }
+    }
+
+    /// Whether a `Host` is an address, `localhost`, or the name of this machine.
+    fn is_own(&self, host: &str) -> bool {
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        address.parse::<IpAddr>().is_ok()
+            || name.eq_ignore_ascii_case("localhost")
+            || !self.machine.is_empty() && name.eq_ignore_ascii_case(&self.machine)
+    }
+}
+
+/// The only value of a field. `Err` if there are several, or it is not text.
+fn one<'f>(fields: &'f HeaderMap, name: &str) -> Result<Option<&'f str>, ()> {
+    let mut values = fields.get_all(name).iter();
+    let value = values.next().map(|value| value.to_str().map_err(drop)).transpose()?;
+    if values.next().is_some() { Err(()) } else { Ok(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const HERE: Peer = Peer::Tcp(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711));
+
+    fn judge(method: Method, fields: &[(&'static str, &'static str)], peer: Peer) -> Result<(), Refusal> {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        Access::new("edge-7").judge(&method, Version::HTTP_11, &map, peer)
+    }
+
+    #[test]
+    fn host_is_an_address_localhost_or_the_name_of_the_machine() {
+        let mut cases = 0;
+        for (host, is_taken) in [
+            ("127.0.0.1:8788", true),
+            ("10.1.2.3", true),
+            ("[::1]:8788", true),
+            ("[2001:db8::1]", true),
+            ("localhost:8788", true),
+            ("LOCALHOST", true),
+            ("edge-7:8788", true),
+            ("evil.example", false),
+            ("evil.example:8788", false),
+            ("localhost.evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("evil.example:127.0.0.1", false),
+            ("", false),
+        ] {
+            let expected = if is_taken { Ok(()) } else { Err(Refusal::ForeignHost) };
+            assert_eq!(judge(Method::GET, &[("host", host)], HERE), expected, "{host}");
+            cases += 1;
+        }
+        assert_eq!(cases, 13);
+        assert_eq!(judge(Method::GET, &[], HERE), Err(Refusal::NoHost));
+        let twice = [("host", "localhost"), ("host", "evil.example")];
+        assert_eq!(judge(Method::GET, &twice, HERE), Err(Refusal::NoHost));
+    }
+
+    #[test]
+    fn a_foreign_origin_reads_but_changes_nothing() {
+        let host = ("host", "127.0.0.1:8788");
+        for method in [Method::DELETE, Method::POST, Method::PUT] {
+            for origin in ["https://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:8788", ""]
+            {
+                let fields = [host, ("origin", origin)];
+                assert_eq!(judge(method.clone(), &fields, HERE), Err(Refusal::ForeignOrigin), "{origin}");
+                assert_eq!(judge(Method::GET, &fields, HERE), Ok(()));
+            }
+            assert_eq!(judge(method.clone(), &[host], HERE), Ok(()));
+            assert_eq!(judge(method, &[host, ("origin", "http://127.0.0.1:8788")], HERE), Ok(()));
+        }
+    }
+
+    #[test]
+    fn another_machine_reads_but_changes_nothing() {
+        let other = Peer::Tcp(([192, 0, 2, 1], 4711).into());
+        let host = [("host", "192.0.2.9")];
+        assert_eq!(judge(Method::GET, &host, other), Ok(()));
+        assert_eq!(judge(Method::DELETE, &host, other), Err(Refusal::NotLoopback));
+    }
+}

@@ -1,0 +1,179 @@
+//! Connections to the admin listener: few at a time, and none for long without a request. A flood of
+//! them uses up neither the descriptors of the process nor the place of a probe.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use parking_lot::Mutex;
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::l4::stream::Stream as Transport;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use super::Admin;
+use super::access::Peer;
+
+/// Connections at a time. One more closes the one that has waited longest for its client.
+pub const MAX_CONNECTIONS: usize = 64;
+
+/// How long the first request of a connection may take to come.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+
+/// How long a connection is kept open for another request. Longer than the usual interval of a scraper.
+const NEXT_REQUEST: Duration = Duration::from_secs(75);
+
+/// How long the client may take to receive an answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// The first and the longest pause after a failure to accept, such as too many open files.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Accepts and serves connections until `stop` says so.
+pub async fn serve(admin: Arc<Admin>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let connections = Arc::new(Connections::default());
+    let mut pause = PAUSES.0;
+    loop {
+        let accepted = tokio::select! {
+            // An error means that the sender is gone, and with it the server.
+            _ = stop.wait_for(|stop| *stop) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                pause = PAUSES.0;
+                if let Some(open) = connections.open() {
+                    let mut transport = Transport::from(socket);
+                    let _ = transport.set_nodelay();
+                    let is_stopping = stop.clone();
+                    tokio::spawn(converse(
+                        admin.clone(),
+                        Box::new(transport),
+                        Peer::Tcp(peer),
+                        open,
+                        is_stopping,
+                    ));
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                log::error!("admin: cannot accept connections: {error}; trying again in {pause:?}");
+                tokio::time::sleep(pause).await;
+                pause = PAUSES.1.min(2 * pause);
+            }
+        }
+    }
+}
+
+/// The client was gone before its connection was accepted (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused)
+}
+
+async fn converse(
+    admin: Arc<Admin>,
+    stream: Stream,
+    peer: Peer,
+    open: Open,
+    is_stopping: watch::Receiver<bool>,
+) {
+    let (mut next, mut patience) = (Some(stream), FIRST_REQUEST);
+    while let Some(stream) = next.take() {
+        let mut session = ServerSession::new_http1(stream);
+        let has_request = tokio::select! {
+            read = timeout(patience, session.read_request()) => matches!(read, Ok(Ok(true))),
+            () = open.wait_for_turn_to_close() => false,
+        };
+        if !has_request {
+            return;
+        }
+        let request = session.req_header();
+        let response = admin.answer(request, peer);
+        session.set_keepalive(if *is_stopping.borrow() { None } else { Some(NEXT_REQUEST.as_secs()) });
+        next = timeout(ANSWER, send(session, response)).await.ok().flatten();
+        patience = NEXT_REQUEST;
+    }
+}
+
+/// Sends the response. Returns the stream if the connection stays open.
+async fn send(mut session: ServerSession, response: Response<Vec<u8>>) -> Option<Stream> {
+    let (parts, body) = response.into_parts();
+    session.write_response_header(Box::new(parts.into())).await.ok()?;
+    if !body.is_empty() {
+        session.write_response_body(Bytes::from(body), true).await.ok()?;
+    }
+    // A client that sends the next request before the answer has to connect again.
+    let (stream, pipelined) = session.finish().await.ok()??.into_parts();
+    pipelined.is_none_or(|bytes| bytes.is_empty()).then_some(stream)
+}
+
+/// The open connections.
+#[derive(Default)]
+struct Connections {
+    open: AtomicUsize,
+    /// Connections without a request, by the time since when, each with what closes it.
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next: u64,
+    connections: BTreeMap<u64, Arc<Notify>>,
+}
+
+impl Connections {
+    /// Room for another connection. Closes a waiting one if there are too many, and is `None` if
+    /// every connection is being answered.
+    fn open(self: &Arc<Self>) -> Option<Open> {
+        if self.open.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
+            let (_, longest) = self.waiting.lock().connections.pop_first()?;
+            longest.notify_one();
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Some(Open(self.clone()))
+    }
+}
+
+/// An open connection.
+struct Open(Arc<Connections>);
+
+impl Open {
+    /// Waits, together with the wait for a request, until another connection needs the room.
+    async fn wait_for_turn_to_close(&self) {
+        let close = Arc::new(Notify::new());
+        let number = {
+            let mut waiting = self.0.waiting.lock();
+            waiting.next += 1;
+            let number = waiting.next;
+            waiting.connections.insert(number, close.clone());
+            number
+        };
+        let _entry = Entry { connections: &self.0, number };
+        close.notified().await;
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Removes a connection from those that wait.
+struct Entry<'c> {
+    connections: &'c Connections,
+    number: u64,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.connections.waiting.lock().connections.remove(&self.number);
+    }
+}

@@ -1,0 +1,40 @@
+//! Asking the admin listener of the running gateway.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// The largest answer that is read, in bytes.
+const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+
+/// An answer of the admin listener.
+pub(super) struct Answer {
+    pub status: u16,
+    pub body: String,
+}
+
+/// Asks for `path`. Connecting, and each read, may take as long as `timeout`.
+pub(super) fn get(admin: SocketAddr, path: &str, timeout: Duration) -> io::Result<Answer> {
+    let mut connection = TcpStream::connect_timeout(&reachable(admin), timeout)?;
+    connection.set_read_timeout(Some(timeout))?;
+    connection.set_write_timeout(Some(timeout))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    connection.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let no_answer = || io::Error::new(ErrorKind::InvalidData, "what it sends is no HTTP response");
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(no_answer)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(no_answer)?;
+    Ok(Answer { status, body: body.to_owned() })
+}
+
+/// A listener on all addresses is asked on loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
