@@ -11,9 +11,11 @@ mod listeners;
 mod man;
 mod pin;
 mod reload;
+mod request;
 mod run;
 mod running;
 mod show;
+mod sign;
 mod successor;
 pub mod token;
 mod upgrade;
@@ -59,6 +61,7 @@ enum Command {
     Check(check::Args),
     Token(token::Arguments),
     Inspect(inspect::Arguments),
+    Sign(sign::Arguments),
     Pin(pin::Args),
     Reload(reload::Args),
     Upgrade(upgrade::Args),
@@ -82,6 +85,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Check(args)) => check::run(&args, &environment),
         Some(Command::Token(args)) => token::run(args, &environment),
         Some(Command::Inspect(args)) => inspect::run(args, &environment),
+        Some(Command::Sign(args)) => sign::run(&args, &environment),
         Some(Command::Pin(args)) => pin::run(&args),
         Some(Command::Reload(args)) => reload::run(&args, &environment),
         Some(Command::Upgrade(args)) => upgrade::run(&args, &environment),

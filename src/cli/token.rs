@@ -85,31 +85,44 @@ impl Default for Request {
 /// [`Failure`] when there is no usable secret or the token cannot be written.
 pub fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
     let Arguments { kind, bind, ttl, claims, kid, keys } = arguments;
+    let request = Request { kind, bind, ttl, claims, kid, ..Request::default() };
+    let token = mint_with(&keys, environment, request)?;
+    writeln!(std::io::stdout(), "{token}")
+        .map_err(|error| Failure::Running(format!("cannot write the token: {error}")))
+}
+
+/// Mints a token with the configured secret and binding claim.
+///
+/// # Errors
+/// [`Failure`] if there is no usable secret.
+pub(super) fn mint_with(
+    keys: &KeySource,
+    environment: &Environment,
+    request: Request,
+) -> Result<String, Failure> {
     let (file, environment) = keys.resolve(environment);
     let problems = |problems: Problems| Failure::Configuration(problems.to_string());
     let binding_claim =
         config::load_approov(file, &environment).map_err(problems)?.verifier.binding_claim().to_owned();
     let secrets = config::load_secrets(file, &environment).map_err(problems)?;
-    let wanted = |secret: &&NamedSecret| kid.is_none() || secret.id.as_deref() == kid.as_deref();
-    // A key without an id answers to every kid.
+    let kid = request.kid.as_deref();
+    let wanted = |secret: &&NamedSecret| kid.is_none() || secret.id.as_deref() == kid;
+    // A key without an id serves any kid.
     let secret = secrets.iter().find(wanted).or_else(|| secrets.iter().find(|secret| secret.id.is_none()));
     let secret = secret.ok_or_else(|| {
-        let wanted = kid.as_deref().map_or_else(String::new, |kid| format!(" for the kid {kid:?}"));
+        let wanted = kid.map_or_else(String::new, |kid| format!(" for the kid {kid:?}"));
         Failure::Configuration(format!(
             "no HS256 key is configured{wanted}; tokens are minted with HS256 only"
         ))
     })?;
-    let request = Request { kind, bind, binding_claim, ttl, claims, kid };
-    let token = mint(&secret.secret, &request, SystemTime::now())
-        .map_err(|error| Failure::Running(format!("cannot sign the token: {error}")))?;
-    writeln!(std::io::stdout(), "{token}")
-        .map_err(|error| Failure::Running(format!("cannot write the token: {error}")))
+    mint(&secret.secret, &Request { binding_claim, ..request }, SystemTime::now())
+        .map_err(|error| Failure::Running(format!("cannot sign the token: {error}")))
 }
 
 /// Mints a token with the claims of Approov's own example tokens.
 ///
 /// # Errors
-/// That of the signing library; with an HMAC secret it has no reason to fail.
+/// The error of the signing library. With an HMAC secret it has no reason to fail.
 pub fn mint(
     secret: &Secret,
     request: &Request,

@@ -23,7 +23,9 @@ use crate::approov::{Algorithm, ApproovSettings, Secret};
 pub use document::{Place, Problem, Problems, SourceFile};
 pub use environment::{Environment, VARIABLES};
 pub use sections::strategy_name;
-pub use settings::{AccessLog, Admin, Log, ProcessSettings, RejectionAnswer, ServerSettings, Settings, User};
+pub use settings::{
+    AccessLog, Admin, Log, ProcessSettings, RejectionAnswer, RejectionDetail, ServerSettings, Settings, User,
+};
 pub use values::{show_duration, show_rate, show_size};
 
 use document::{Kind, Location, Report, Reported, Section, Value, read_regular};
@@ -90,7 +92,7 @@ pub fn load_secrets(file: Option<&Path>, environment: &Environment) -> Result<Ve
         LoadedMaterial::Secret(secret, prepared) if prepared.algorithm() == Algorithm::Hs256 => {
             Some(NamedSecret { id: key.id, secret })
         }
-        LoadedMaterial::Secret(..) | LoadedMaterial::Public(_) => None,
+        LoadedMaterial::Secret(..) | LoadedMaterial::Public(_) | LoadedMaterial::Remote(_) => None,
     };
     Ok(keys.into_iter().filter_map(secret).collect())
 }

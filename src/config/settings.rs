@@ -108,6 +108,15 @@ pub struct RejectionAnswer {
     pub content_type: HeaderValue,
     /// The body.
     pub body: Bytes,
+    /// What the answer tells the app about a refused token.
+    pub details: Vec<RejectionDetail>,
+}
+
+/// A detail that the answer to a refused request may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectionDetail {
+    /// The attestation response code, in the field `Approov-ARC`.
+    ResponseCode,
 }
 
 impl Default for RejectionAnswer {
@@ -116,6 +125,7 @@ impl Default for RejectionAnswer {
             status: StatusCode::UNAUTHORIZED,
             content_type: HeaderValue::from_static("application/json"),
             body: Bytes::from_static(b"{}"),
+            details: Vec::new(),
         }
     }
 }

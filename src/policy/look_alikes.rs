@@ -145,7 +145,7 @@ fn spelled_as(pattern: &PathPattern, path: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::RouteTable;
+    use super::super::{RouteOptions, RouteTable};
     use super::*;
 
     fn route(policy: Policy, path: &str) -> Route {
@@ -157,6 +157,7 @@ mod tests {
             client_certificate: None,
             policy,
             strategy: Strategy::Token,
+            options: RouteOptions::default(),
             origin: 0,
         }
     }

@@ -4,6 +4,7 @@ mod certificate;
 mod fields;
 mod index;
 mod look_alikes;
+mod options;
 mod path;
 mod table;
 mod verdict;
@@ -14,6 +15,7 @@ use crate::closed_set::closed_set;
 pub use certificate::{CertificateCondition, ClientCertificate};
 pub use fields::{RemovedFields, identity_fields, is_identity_field};
 pub use look_alikes::LookAlikes;
+pub use options::{Preflight, RouteOptions, Share, ShareKey};
 pub use path::{PathFault, check_plain};
 pub use table::RouteTable;
 pub use verdict::Verdict;
@@ -129,6 +131,8 @@ pub struct Route {
     pub policy: Policy,
     /// What is asked of a token, where the policy verifies.
     pub strategy: Strategy,
+    /// What the route asks beyond policy and strategy.
+    pub options: RouteOptions,
     /// Position of its origin in the list of origins.
     pub origin: usize,
 }
@@ -192,6 +196,7 @@ mod tests {
             client_certificate: None,
             policy,
             strategy: Strategy::Token,
+            options: RouteOptions::default(),
             origin: 0,
         }
     }

@@ -128,7 +128,7 @@ mod tests {
     use proptest::sample::select;
     use proptest::string::string_regex;
 
-    use super::super::{CertificateCondition, HostPattern, PathPattern};
+    use super::super::{CertificateCondition, HostPattern, PathPattern, RouteOptions};
     use super::*;
     use crate::approov::Strategy;
 
@@ -141,6 +141,7 @@ mod tests {
             client_certificate: None,
             policy: Policy::Protect,
             strategy: Strategy::Token,
+            options: RouteOptions::default(),
             origin: 0,
         }
     }

@@ -1,52 +1,87 @@
 //! The signature base (RFC 9421 §2.5): the text that is signed.
 
 use super::component::Component;
-use super::deviations::Deviations;
+use super::deviations::{self, Deviations};
 use super::input::Input;
 use super::{Label, Message};
 use crate::approov::Rejection;
+use crate::http::structured::{Bare, Item};
 
-const PARAMETERS: &str = "\"@signature-params\": ";
+const PARAMETERS: &str = "\"@signature-params\"";
 
 /// The base for one way to compute the components. `None` if a covered field is absent, or if a value
 /// could pass for two lines.
 pub(super) fn build(message: &Message<'_>, input: &Input<'_>, deviations: Deviations) -> Option<Vec<u8>> {
     let mut base = Vec::with_capacity(1024);
     for (component, identifier) in &input.components {
-        let value = component.value(message, deviations)?;
-        if value.contains(&b'\n') {
-            return None;
-        }
-        base.extend_from_slice(identifier.as_bytes());
-        base.extend_from_slice(b": ");
-        base.extend_from_slice(&value);
-        base.push(b'\n');
+        push_line(&mut base, identifier, &component.value(message, deviations)?)?;
     }
-    base.extend_from_slice(PARAMETERS.as_bytes());
-    base.extend_from_slice(input.bytes.as_bytes());
+    push_parameters(&mut base, input.bytes);
     Some(base)
 }
 
-/// One line of a signature base, for tools that compare it with a client's.
+fn push_line(base: &mut Vec<u8>, identifier: &str, value: &[u8]) -> Option<()> {
+    if value.contains(&b'\n') {
+        return None;
+    }
+    base.extend_from_slice(identifier.as_bytes());
+    base.extend_from_slice(b": ");
+    base.extend_from_slice(value);
+    base.push(b'\n');
+    Some(())
+}
+
+fn push_parameters(base: &mut Vec<u8>, bytes: &str) {
+    base.extend_from_slice(PARAMETERS.as_bytes());
+    base.extend_from_slice(b": ");
+    base.extend_from_slice(bytes.as_bytes());
+}
+
+/// The member of `Signature-Input` and the base for a request that is to be signed. `components` are
+/// names without parameters, `parameters` begin with `;`. `None` if the request has no such component.
+pub fn base_to_sign(
+    message: &Message<'_>,
+    components: &[&str],
+    parameters: &str,
+) -> Option<(String, Vec<u8>)> {
+    let mut base = Vec::with_capacity(1024);
+    let mut identifiers = Vec::with_capacity(components.len());
+    for name in components {
+        let identifier = format!("\"{name}\"");
+        let item = Item { value: Bare::Text(name), parameters: Vec::new(), bytes: &identifier };
+        let value = Component::read(&item)?.value(message, Deviations::NONE)?;
+        push_line(&mut base, &identifier, &value)?;
+        identifiers.push(identifier);
+    }
+    let input = format!("({}){parameters}", identifiers.join(" "));
+    push_parameters(&mut base, &input);
+    Some((input, base))
+}
+
+/// A signature base, for tools that compare it with a client's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownBase {
+    /// The lines as the RFC says, the one of the parameters included.
+    pub lines: Vec<BaseLine>,
+    /// The texts that a signature is verified over: that of the RFC, then those of clients that
+    /// deviate from it. Empty if a covered field is absent.
+    pub texts: Vec<Vec<u8>>,
+}
+
+/// One line of a signature base.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseLine {
     /// The component identifier as received, quotes included.
     pub component: String,
     /// The value in this request. `None` if the request has none.
     pub value: Option<Vec<u8>>,
-    /// Whether the value is that of a secret field.
-    pub is_token: bool,
 }
 
-/// The lines of the base that `label` signs in `message`, as the RFC says.
+/// The base of the signature with this label in a request.
 ///
 /// # Errors
 /// The reason why the signature fields cannot be read.
-pub fn signature_base(
-    message: &Message<'_>,
-    label: Label,
-    token_header: &str,
-) -> Result<Vec<BaseLine>, Rejection> {
+pub fn shown_base(message: &Message<'_>, label: Label) -> Result<ShownBase, Rejection> {
     let (Some(input), Some(signature)) = (message.field("signature-input"), message.field("signature"))
     else {
         return Err(Rejection::MissingMessageSignature);
@@ -55,12 +90,11 @@ pub fn signature_base(
     let line = |(component, identifier): &(Component<'_>, &str)| BaseLine {
         component: (*identifier).to_owned(),
         value: component.value(message, Deviations::NONE),
-        is_token: *component == Component::Field(token_header),
     };
-    let parameters = BaseLine {
-        component: "\"@signature-params\"".into(),
-        value: Some(input.bytes.into()),
-        is_token: false,
-    };
-    Ok(input.components.iter().map(line).chain([parameters]).collect())
+    let parameters = BaseLine { component: PARAMETERS.into(), value: Some(input.bytes.into()) };
+    let ways = deviations::to_try(message, &input.components);
+    Ok(ShownBase {
+        lines: input.components.iter().map(line).chain([parameters]).collect(),
+        texts: ways.map_while(|way| build(message, &input, way)).collect(),
+    })
 }

@@ -42,7 +42,7 @@ impl<'a> Input<'a> {
         if inputs.len() != signatures.len() || inputs.iter().any(|member| !is_in(&signatures, member.key)) {
             return Err(Rejection::MalformedMessageSignature);
         }
-        let own = |list: Vec<Member<'a>>| list.into_iter().find(|member| member.key == label.name());
+        let own = |list: Vec<Member<'a>>| list.into_iter().find(|member| member.key == label.label());
         let (Some(input), Some(signature)) = (own(inputs), own(signatures)) else {
             return Err(Rejection::MissingMessageSignature);
         };

@@ -18,6 +18,7 @@ mod keys;
 mod message;
 mod query_param;
 mod replay;
+mod settings;
 mod signature;
 
 use sha2::{Digest, Sha256};
@@ -25,51 +26,45 @@ use sha2::{Digest, Sha256};
 use super::content_digest::ContentDigest;
 use super::payload::SigningClaims;
 use super::{Rejection, UnixTime};
+use crate::closed_set::closed_set;
 
-pub use base::{BaseLine, signature_base};
+pub use base::{BaseLine, ShownBase, base_to_sign, shown_base};
 pub use keys::AccountKey;
 pub use message::{Fields, Message};
 pub use replay::{ReplayStore, Seen, SignatureId, WhenFull};
+pub use settings::{MessageSigningSettings, ReplayMode, ReplaySettings};
 
 use component::Component;
 use input::Input;
 use keys::InstallKey;
 
-/// What a route does with message signatures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// It does not look at them.
-    #[default]
-    Off,
-    /// It verifies and counts them, and refuses nothing.
-    Observe,
-    /// It refuses a request whose token names a key, unless that key signed the request.
-    WhenKeyed,
-    /// It refuses a request that is not signed.
-    Required,
+closed_set! {
+    /// What a route does with message signatures.
+    #[derive(Default)]
+    pub enum Mode {
+        /// It does not look at them.
+        #[default]
+        Off => "off",
+        /// It verifies and counts them, and refuses nothing.
+        Observe => "observe",
+        /// It refuses a request whose token names a key, unless that key signed the request.
+        WhenKeyed => "when_keyed",
+        /// It refuses a request that is not signed.
+        Required => "required",
+    }
 }
 
-/// Who signed: the name of the signature in its dictionary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Label {
-    /// The installation, with the key of the claim `ipk`.
-    Install,
-    /// The account, with the key that the claim `mskid` names.
-    Account,
+closed_set! {
+    /// Who signed: the name of the signature in its dictionary, in metrics and in logs.
+    pub enum Label {
+        /// The installation, with the key of the claim `ipk`.
+        Install => "install",
+        /// The account, with the key that the claim `mskid` names.
+        Account => "account",
+    }
 }
 
 impl Label {
-    /// Every label.
-    pub const ALL: [Label; 2] = [Label::Install, Label::Account];
-
-    /// The name in the fields, in metrics and in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Label::Install => "install",
-            Label::Account => "account",
-        }
-    }
-
     fn algorithm(self) -> &'static str {
         match self {
             Label::Install => "ecdsa-p256-sha256",
@@ -78,44 +73,21 @@ impl Label {
     }
 }
 
-/// How the verification of one request ended: a label of metrics and logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SignatureResult {
-    /// The signature is good.
-    Valid,
-    /// The signature is good for a client that deviates from the RFC in a known way.
-    Compat,
-    /// The token names no key.
-    NoKey,
-    /// The token names a key and the request is not signed.
-    Missing,
-    /// The signature is not good.
-    Invalid,
-    /// The signature was accepted before.
-    Replayed,
-}
-
-impl SignatureResult {
-    /// Every result.
-    pub const ALL: [SignatureResult; 6] = [
-        SignatureResult::Valid,
-        SignatureResult::Compat,
-        SignatureResult::NoKey,
-        SignatureResult::Missing,
-        SignatureResult::Invalid,
-        SignatureResult::Replayed,
-    ];
-
-    /// The name in metrics and logs.
-    pub fn label(self) -> &'static str {
-        match self {
-            SignatureResult::Valid => "valid",
-            SignatureResult::Compat => "compat",
-            SignatureResult::NoKey => "no_key",
-            SignatureResult::Missing => "missing",
-            SignatureResult::Invalid => "invalid",
-            SignatureResult::Replayed => "replayed",
-        }
+closed_set! {
+    /// How the verification of one request ended: a label of metrics and logs.
+    pub enum SignatureResult {
+        /// The signature is good.
+        Valid => "valid",
+        /// The signature is good for a client that deviates from the RFC in a known way.
+        Compat => "compat",
+        /// The token names no key.
+        NoKey => "no_key",
+        /// The token names a key and the request is not signed.
+        Missing => "missing",
+        /// The signature is not good.
+        Invalid => "invalid",
+        /// The signature was accepted before.
+        Replayed => "replayed",
     }
 }
 
@@ -334,7 +306,7 @@ fn verify_in_each_way(
 fn identity(label: Label, owner: &[u8], nonce: Option<&str>, signature: &[u8]) -> SignatureId {
     let mut hash = Sha256::new();
     let (kind, value) = nonce.map_or((b's', signature), |nonce| (b'n', nonce.as_bytes()));
-    for part in [label.name().as_bytes(), owner, &[kind], value] {
+    for part in [label.label().as_bytes(), owner, &[kind], value] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::closed_set::closed_set;
+
 /// What identifies a signature: a part of a SHA-256.
 pub type SignatureId = [u8; 16];
 
-/// What happens to a signature that the store has no room to remember.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenFull {
-    /// It is accepted and not remembered.
-    #[default]
-    Accept,
-    /// It is refused as a replay.
-    Refuse,
+closed_set! {
+    /// What happens to a signature that the store has no room to remember.
+    #[derive(Default)]
+    pub enum WhenFull {
+        /// It is accepted and not remembered.
+        #[default]
+        Accept => "accept",
+        /// It is refused as a replay.
+        Refuse => "refuse",
+    }
 }
 
 /// What the store says about a signature.

@@ -15,12 +15,13 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Failure;
 use super::token::{self, Kind};
+use crate::approov::message_signing::MessageSigningSettings;
 use crate::approov::{ApproovSettings, Key, Secret, Strategy, Verifier};
 use crate::config::{AccessLog, Admin, Log, RejectionAnswer, ServerSettings, Settings};
 use crate::downstream::ListenerSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
-use crate::policy::{PathPattern, Policy, Route, RouteTable};
+use crate::policy::{PathPattern, Policy, Route, RouteOptions, RouteTable};
 use crate::server::{LoadError, LocalService, Server, Start};
 use crate::telemetry;
 
@@ -140,6 +141,7 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
         client_certificate: None,
         policy: Policy::Protect,
         strategy,
+        options: RouteOptions::default(),
         origin: 0,
     };
     Settings {
@@ -161,11 +163,15 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
             binding_headers: vec![AUTHORIZATION],
             verifier: Verifier::new(vec![Key::hs256(secret)]),
             origin_verifiers: Vec::new(),
+            message_signing: MessageSigningSettings::default(),
+            key_sets: Vec::new(),
+            forward_claims: Vec::new(),
         },
         rejection: RejectionAnswer {
             status: StatusCode::UNAUTHORIZED,
             content_type: HeaderValue::from_static("application/json"),
             body: Bytes::from_static(b"{}"),
+            ..RejectionAnswer::default()
         },
         origins: vec![Origin::plain("example", api, HeaderValue::from_static("api.example.com"))],
         routes: RouteTable::new(vec![route("/me", Strategy::TokenBinding), route("/", Strategy::Token)]),

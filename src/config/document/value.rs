@@ -49,6 +49,11 @@ impl<'t> Value<'t> {
         matches!(&self.node.kind, Kind::Scalar { text, plain: true } if text == word)
     }
 
+    /// Whether the value is a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.node.kind, Kind::List(_))
+    }
+
     /// Whether the value is a mapping.
     pub fn is_mapping(&self) -> bool {
         matches!(self.node.kind, Kind::Mapping(_))

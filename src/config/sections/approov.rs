@@ -1,11 +1,13 @@
 //! `approov`: which tokens are accepted, and what they are bound to.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 
 use super::keys::{CheckedKey, KeyKind, LoadedKey, load_keys};
+use super::message_signing::MessageSigningSection;
 use crate::approov::{
     ApproovSettings, BindingRules, ClaimRules, DEFAULT_MAX_TOKEN_LENGTH, MissingClaim, RESERVED_CLAIMS,
     Secret, Strategy, Verifier,
@@ -58,7 +60,22 @@ section! {
         issuers: Written<Entries<String>> = list(text("claim", printable)).not_empty(IF_EMPTY),
         /// The accepted `aud` claims. Default: any, or none.
         audiences: Written<Entries<String>> = list(text("claim", printable)).not_empty(IF_EMPTY),
+        /// The tokens of Approov's failover service, which have neither a binding claim nor an
+        /// installation key: `reject` them where one of the two is required, or `accept` them.
+        failover: Failover = default(
+            words([("reject", Failover::Reject), ("accept", Failover::Accept)]),
+            Failover::Reject,
+        ),
+        /// Message signatures.
+        pub message_signing: MessageSigningSection = always::<MessageSigningSection>(),
     }
+}
+
+/// What happens to the tokens of Approov's failover service.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failover {
+    Reject,
+    Accept,
 }
 
 section! {
@@ -210,7 +227,15 @@ impl Verification {
     }
 
     /// The settings, with these keys.
-    pub fn resolve(self, keys: Vec<LoadedKey>, of_origins: Vec<Option<OwnRules>>) -> ApproovSettings {
+    ///
+    /// # Errors
+    /// If a message-signing key cannot be used.
+    pub fn resolve(
+        self,
+        keys: Vec<LoadedKey>,
+        of_origins: Vec<Option<OwnRules>>,
+        report: &Report,
+    ) -> Result<ApproovSettings, Reported> {
         let (token_header, binding_headers) = (self.token_header_name(), self.binding_header_names());
         let defaults = BindingRules::default();
         let binding = BindingRules {
@@ -227,14 +252,28 @@ impl Verification {
             issuers: names(section.issuers),
             audiences: names(section.audiences),
         };
-        let verifier = |keys: Vec<LoadedKey>, claims: ClaimRules| {
-            Verifier::new(keys.into_iter().map(LoadedKey::into_key).collect())
+        let mut key_sets = Vec::new();
+        let mut verifier = |keys: Vec<LoadedKey>, claims: ClaimRules| {
+            let (mut single, mut shared) = (Vec::new(), Vec::new());
+            for key in keys {
+                match key.into_key() {
+                    Ok(key) => single.push(key),
+                    Err(set) => {
+                        shared.push(Arc::clone(&set.keys));
+                        key_sets.push(set);
+                    }
+                }
+            }
+            let verifier = Verifier::new(single).with_key_sets(shared);
+            let accepts_failover = section.failover == Failover::Accept;
+            let verifier = if accepts_failover { verifier.with_failover() } else { verifier };
+            verifier
                 .with_prefix(&section.token_prefix)
                 .with_max_token_length(section.max_token_length)
                 .with_claim_rules(claims)
                 .with_binding_rules(binding.clone())
         };
-        let of_origin = |own: OwnRules| {
+        let mut of_origin = |own: OwnRules| {
             let claims = ClaimRules {
                 leeway: claims.leeway,
                 issuers: own.issuers.unwrap_or_else(|| claims.issuers.clone()),
@@ -242,13 +281,19 @@ impl Verification {
             };
             verifier(own.keys, claims)
         };
-        ApproovSettings {
-            origin_verifiers: of_origins.into_iter().map(|own| own.map(of_origin)).collect(),
-            verifier: verifier(keys, claims.clone()),
+        let message_signing = section.message_signing.resolve(&token_header, report)?;
+        let origin_verifiers = of_origins.into_iter().map(|own| own.map(&mut of_origin)).collect();
+        let verifier = verifier(keys, claims.clone());
+        Ok(ApproovSettings {
+            message_signing,
+            forward_claims: Vec::new(),
+            origin_verifiers,
+            verifier,
+            key_sets,
             token_header,
             forward_token: section.forward_token,
             binding_headers,
-        }
+        })
     }
 
     /// Checks that headers are not both token and binding, and that a route uses the binding.

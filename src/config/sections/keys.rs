@@ -1,13 +1,19 @@
 //! Keys that verify tokens: from a secret or a PEM text, in the configuration or in a file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::approov::{Algorithm, Key, KeyType, Secret};
-use crate::config::document::{
-    Entries, Fault, Kind, Located, Location, Report, Reported, Section, Shape, Value, Written, nested,
-    quoted, section, text, words,
+use crate::approov::{
+    Algorithm, Key, KeySet, KeySetSource, KeyType, MAX_KEY_SET, RemoteKeySet, Role, Secret,
 };
-use crate::config::values::{file, printable, read_small_file, warn_if_world_readable};
+use crate::config::document::{
+    Entries, Fault, Kind, Located, Location, Report, Reported, Section, Shape, Value, Written, default,
+    nested, quoted, section, text, words,
+};
+use crate::config::values::{
+    DAY, MINUTE, SECOND, duration, file, printable, read_file, read_small_file, warn_if_world_readable,
+};
 
 /// The hint for a secret that cannot be used.
 pub const SECRET_HINT: &str = "copy it again from the output of `approov secret -plain -get base64`";
@@ -19,6 +25,13 @@ section! {
         id: Written<String> = text("name", printable),
         /// The algorithm of the key. The `alg` of a token never changes it. Default: `HS256`.
         algorithm: Written<Algorithm> = words(Algorithm::ALL.map(|algorithm| (algorithm.label(), algorithm))),
+        /// What the tokens of this key prove: `attested` (default) accepts them, `failed_attestation`
+        /// explains a refusal and never accepts. The latter is Approov's key for the tokens of apps that
+        /// failed attestation.
+        role: Role = default(
+            words([("attested", Role::Attested), ("failed_attestation", Role::FailedAttestation)]),
+            Role::Attested,
+        ),
         /// For HS algorithms: the secret in base64 or base64url. Then protect this file.
         secret_base64: Written<Secret> = text("base64", secret),
         /// For HS algorithms: a file with the secret in base64 or base64url, which only the gateway may read.
@@ -27,6 +40,15 @@ section! {
         public_key: Written<String> = text("PEM text", |pem| Ok(pem.to_owned())),
         /// For RS, PS and ES algorithms: a file with a PEM `PUBLIC KEY`.
         public_key_file: Written<PathBuf> = file(),
+        /// A file with a JWK set, whose keys have their own ids and algorithms.
+        jwks_file: Written<PathBuf> = file(),
+        /// The URL of a JWK set: `https`, or `http` on loopback. It is fetched at the start and then
+        /// regularly. The last good set stays in force while the server fails.
+        jwks_uri: Written<Box<str>> = text("URL", key_set_uri),
+        /// For `jwks_uri`: how often the set is fetched. Default: `10m`.
+        refresh: Written<Duration> = duration(SECOND..=DAY),
+        /// For `jwks_uri`: a file that keeps the last good set for a start without the server.
+        cache_file: Written<PathBuf> = file(),
     }
 }
 
@@ -42,8 +64,10 @@ pub struct LoadedKey {
 pub enum LoadedMaterial {
     /// A secret, which also mints example tokens, with its key.
     Secret(Secret, Box<Key>),
-    /// A public key.
+    /// A public key, or any key of a set.
     Public(Box<Key>),
+    /// A set that is fetched from a URL.
+    Remote(RemoteKeySet),
 }
 
 impl LoadedKey {
@@ -53,15 +77,16 @@ impl LoadedKey {
         Self { id: None, material: LoadedMaterial::Secret(secret, key) }
     }
 
-    /// The key, ready to verify.
-    pub fn into_key(self) -> Key {
+    /// The key, ready to verify, or a set of keys to fetch.
+    pub fn into_key(self) -> Result<Key, RemoteKeySet> {
         let key = match self.material {
             LoadedMaterial::Secret(_, key) | LoadedMaterial::Public(key) => *key,
+            LoadedMaterial::Remote(set) => return Err(set),
         };
-        match self.id {
+        Ok(match self.id {
             Some(id) => key.with_id(id),
             None => key,
-        }
+        })
     }
 }
 
@@ -88,7 +113,8 @@ pub fn load_keys(
         key.load(algorithm, &at, report)
     };
     let loaded: Vec<_> = keys.into_iter().map(load).collect();
-    loaded.into_iter().collect()
+    let loaded: Vec<Vec<LoadedKey>> = loaded.into_iter().collect::<Result<_, _>>()?;
+    Ok(loaded.into_iter().flatten().collect())
 }
 
 /// A key with exactly one material, which fits its algorithm.
@@ -115,8 +141,16 @@ impl Kind for KeyKind {
             ("secret_base64_file", key.secret_base64_file.is_written()),
             ("public_key", key.public_key.is_written()),
             ("public_key_file", key.public_key_file.is_written()),
+            ("jwks_file", key.jwks_file.is_written()),
+            ("jwks_uri", key.jwks_uri.is_written()),
         ];
         let given: Vec<_> = sources.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        if let [source @ ("jwks_file" | "jwks_uri")] = given[..] {
+            return key.checked_set(source, value).map(|key| CheckedKey { key, algorithm });
+        }
+        if key.refresh.is_written() || key.cache_file.is_written() {
+            return Err(value.problem("refresh and cache_file go with jwks_uri", "remove them"));
+        }
         let (name, is_symmetric) = (algorithm.label(), algorithm.key_type() == KeyType::Secret);
         let (fitting, file) = if is_symmetric {
             (["secret_base64", "secret_base64_file"], "secret_base64_file")
@@ -151,20 +185,47 @@ impl Kind for KeyKind {
 }
 
 impl KeySection {
+    /// A key set, without what belongs to single keys.
+    fn checked_set(self, source: &'static str, value: &Value<'_>) -> Result<Self, Reported> {
+        let (has_id, has_algorithm) = (self.id.is_written(), self.algorithm.is_written());
+        if has_id || has_algorithm || self.role != Role::Attested {
+            let message = format!("id, algorithm and role do not go with {source}");
+            return Err(value.problem(message, "remove them; the keys of a set have their own"));
+        }
+        if source == "jwks_file" && (self.refresh.is_written() || self.cache_file.is_written()) {
+            let hint = "remove them; a changed file is loaded by a reload or by server.watch";
+            return Err(value.problem("refresh and cache_file go with jwks_uri", hint));
+        }
+        Ok(self)
+    }
+
     /// Reads the file of the material. `at` is the place of the whole entry.
-    fn load(self, algorithm: Algorithm, at: &Location, report: &Report) -> Result<LoadedKey, Reported> {
+    fn load(self, algorithm: Algorithm, at: &Location, report: &Report) -> Result<Vec<LoadedKey>, Reported> {
+        if let Some(file) = self.jwks_file.checked()? {
+            return load_set(&file, report);
+        }
+        if let Some(uri) = self.jwks_uri.checked()? {
+            let set = RemoteKeySet {
+                uri: uri.value,
+                refresh: self.refresh.or(10 * MINUTE),
+                cache_file: self.cache_file.checked()?.map(|file| file.value),
+                keys: Arc::default(),
+            };
+            return Ok(vec![LoadedKey { id: None, material: LoadedMaterial::Remote(set) }]);
+        }
+        let role = self.role;
         let secret_key = |secret: Secret| {
             let key = Key::from_secret(algorithm, &secret).map_err(|error| {
                 report.problem(at, error.to_string(), "use a longer secret, or algorithm: HS256")
             })?;
-            Ok(LoadedMaterial::Secret(secret, Box::new(key)))
+            Ok(LoadedMaterial::Secret(secret, Box::new(key.with_role(role))))
         };
         let public_key = |pem: &str, at: &Location| {
             let key = Key::from_pem(algorithm, pem).map_err(|error| {
                 let hint = "give it a PEM text that begins with -----BEGIN PUBLIC KEY-----";
                 report.problem(at, error.to_string(), hint)
             })?;
-            Ok(LoadedMaterial::Public(Box::new(key)))
+            Ok(LoadedMaterial::Public(Box::new(key.with_role(role))))
         };
         let material = if let Some(secret) = self.secret_base64.checked()? {
             secret_key(secret.value)
@@ -177,7 +238,46 @@ impl KeySection {
         } else {
             Err(Reported)
         };
-        Ok(LoadedKey { id: self.id.value().map(Into::into), material: material? })
+        Ok(vec![LoadedKey { id: self.id.value().map(Into::into), material: material? }])
+    }
+}
+
+/// The keys of a JWK set in a file.
+fn load_set(file: &Located<PathBuf>, report: &Report) -> Result<Vec<LoadedKey>, Reported> {
+    let Located { value: path, at } = file;
+    let text = read_file(file, MAX_KEY_SET as u64, report)?;
+    let set = KeySet::parse(&text, KeySetSource::File).map_err(|error| {
+        let message = format!("{}: {error}", path.display());
+        report.problem(at, message, "store the set as `approov keyset` or the JWKS address gives it")
+    })?;
+    for skipped in set.skipped() {
+        let message = format!("key {} of {} {}", skipped.position, path.display(), skipped.reason);
+        report.warning(at, message, "it is not used; remove it if that is right");
+    }
+    if set.keys().iter().any(|key| key.algorithm().key_type() == KeyType::Secret) {
+        warn_if_world_readable(path, at, report);
+    }
+    let loaded = |key| LoadedKey { id: None, material: LoadedMaterial::Public(Box::new(key)) };
+    Ok(set.into_keys().into_iter().map(loaded).collect())
+}
+
+/// The URL of a key set. Without TLS, anyone on the way could replace the keys.
+fn key_set_uri(text: &str) -> Result<Box<str>, Fault> {
+    let uri: http::Uri = text.parse().map_err(|_| {
+        Fault::new(format!("{} is not a URL", quoted(text)), "write one that begins with https://")
+    })?;
+    let host = uri.host().unwrap_or_default();
+    let is_loopback = host == "localhost"
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+    let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    match uri.scheme_str() {
+        Some("https") if !host.is_empty() && !has_user => Ok(text.into()),
+        Some("http") if is_loopback && !has_user => Ok(text.into()),
+        Some("http") => {
+            let message = "a key set without TLS can be replaced on the way";
+            Err(Fault::new(message, "write https://; http:// is for loopback only"))
+        }
+        _ => Err(Fault::new(format!("{} is not a URL", quoted(text)), "write one that begins with https://")),
     }
 }
 

@@ -2,13 +2,16 @@
 
 mod approov;
 mod certificate_condition;
+mod forward_claims;
 mod identity;
 mod keys;
 mod limits;
 mod listeners;
 mod log;
+mod message_signing;
 mod origins;
 mod rejection;
+mod route_options;
 mod routes;
 mod server;
 mod user;
@@ -27,6 +30,7 @@ pub use keys::{LoadedKey, LoadedMaterial, SECRET_HINT, read_secret_file};
 pub use server::THREADS;
 
 use approov::{ApproovSection, Verification, usual_keys};
+use forward_claims::{ForwardClaims, ForwardedClaim};
 use limits::LimitsSection;
 use listeners::{AdminSection, ListenerSection};
 use log::LogSection;
@@ -47,6 +51,9 @@ section! {
         admin: AdminSection = always::<AdminSection>(),
         /// Which tokens are accepted, and what they are bound to.
         approov: ApproovSection = always::<ApproovSection>(),
+        /// Fields that tell the origin claims of a verified token, such as `X-Approov-Device: did`.
+        /// What a client sends under such a name, in any spelling, is removed. Default: none.
+        forward_claims: Written<Vec<ForwardedClaim>> = ForwardClaims,
         /// The answer to refused requests. It is the same for every reason, so it tells an attacker
         /// nothing.
         rejection: RejectionAnswer = always::<RejectionAnswer>(),
@@ -90,8 +97,12 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
     let names: Vec<&str> = origins.iter().map(|origin| origin.name.as_str()).collect();
     let listeners = listeners::listeners(file.listeners, overrides.listen, report);
     let asks_for_certificates = listeners.iter().any(ListenerSection::asks_for_certificates);
-    let around =
-        Surroundings { strategy: strategy.unwrap_or_default(), origins: &names, asks_for_certificates };
+    let around = Surroundings {
+        strategy: strategy.unwrap_or_default(),
+        message_signing: file.approov.message_signing.mode,
+        origins: &names,
+        asks_for_certificates,
+    };
     let (routes, of_routes) = routes::routes(file.routes, &around, &whole, report);
     let limits = file.limits.resolve(of_routes, report);
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
@@ -110,13 +121,18 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
     verification.check_binding(routes.routes(), report);
     origins::check_loops(&origins, &addresses, report);
     origins::check_secret_headers(&origins, &verification.verified_headers(), report);
+    let forward_claims = file.forward_claims.value().unwrap_or_default();
+    forward_claims::check(&forward_claims, &verification.verified_headers(), report);
     let listeners = listeners::load(listeners, routes.routes(), report);
     Ok(Settings {
         file: path,
         server: server?,
         listeners: listeners?,
         admin: Admin { address: admin? },
-        approov: verification.resolve(keys?, own_rules?),
+        approov: ApproovSettings {
+            forward_claims: forward_claims.into_iter().map(|field| field.value).collect(),
+            ..verification.resolve(keys?, own_rules?, report)?
+        },
         rejection: file.rejection,
         origins: origins.into_iter().map(|named| Ok(named.origin?.value)).collect::<Result<_, _>>()?,
         routes,
@@ -148,5 +164,5 @@ pub fn approov_only(sources: Sources, report: &Report) -> Result<ApproovSettings
     let Sources { path, whole, mut file, overrides } = sources;
     let keys = std::mem::take(&mut file.approov.keys);
     let keys = usual_keys(keys, overrides.secret, true, path.as_deref(), &whole, report)?;
-    Ok(Verification::new(file.approov, overrides.token).resolve(keys, Vec::new()))
+    Verification::new(file.approov, overrides.token).resolve(keys, Vec::new(), report)
 }

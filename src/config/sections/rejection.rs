@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
-use crate::config::document::{Kind, Reported, Shape, Value, number, section, text};
-use crate::config::settings::RejectionAnswer;
+use crate::config::document::{Kind, Reported, Shape, Value, list, number, section, text, usable, words};
+use crate::config::settings::{RejectionAnswer, RejectionDetail};
 use crate::config::values::media_type;
 
 section! {
@@ -15,6 +15,10 @@ section! {
         content_type = text("media type", media_type).shown(shown),
         /// The body.
         body = text("text", |body| Ok(Bytes::copy_from_slice(body.as_bytes()))).shown(body_text),
+        /// What the answer tells the app: `[arc]` adds the attestation response code of the token as the
+        /// field `Approov-ARC`, for the app's support screen. An attacker who holds the token knows the
+        /// code already.
+        details = Details,
     }
 }
 
@@ -24,6 +28,27 @@ fn shown(value: &HeaderValue) -> String {
 
 fn body_text(body: &Bytes) -> String {
     format!("{:?}", String::from_utf8_lossy(body))
+}
+
+/// A list of details.
+struct Details;
+
+const DETAILS: [(&str, RejectionDetail); 1] = [("arc", RejectionDetail::ResponseCode)];
+
+impl Kind for Details {
+    type Value = Vec<RejectionDetail>;
+
+    fn read(&self, value: &Value<'_>) -> Result<Self::Value, Reported> {
+        Ok(usable(list(words(DETAILS)).read(value)?).collect())
+    }
+
+    fn shape(&self) -> Shape {
+        list(words(DETAILS)).shape()
+    }
+
+    fn show(&self, details: &Self::Value) -> Option<String> {
+        details.is_empty().then(|| "[]".to_owned())
+    }
 }
 
 /// A status that tells the client of its own mistake.

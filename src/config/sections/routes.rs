@@ -6,14 +6,18 @@ use std::net::Ipv6Addr;
 use super::approov::STRATEGIES;
 use super::certificate_condition::{Condition, IF_EMPTY, entries};
 use super::limits::RouteLimitsSection;
-use crate::approov::Strategy;
+use super::route_options::{RequiredClaims, share, show_share};
+use crate::approov::message_signing::Mode;
+use crate::approov::{ClaimCondition, Strategy};
 use crate::config::document::{
     Entries, Fault, Located, Location, Report, Reported, Written, always, default, is_name, list, list_names,
     quoted, required, section, suggest, text, words,
 };
 use crate::config::values::{host_name, method, printable, route_path};
 use crate::limits::RouteLimitSettings;
-use crate::policy::{CertificateCondition, HostPattern, PathPattern, Policy, Route, RouteTable};
+use crate::policy::{
+    CertificateCondition, HostPattern, PathPattern, Policy, Preflight, Route, RouteOptions, RouteTable, Share,
+};
 
 section! {
     /// One route. A request meets the first route whose conditions all hold.
@@ -38,6 +42,21 @@ section! {
         policy: Policy = default(words(Policy::ALL.map(|policy| (policy.label(), policy))), Policy::Protect),
         /// The strategy of this route. Default: that of `approov`.
         strategy: Written<Strategy> = words(STRATEGIES),
+        /// Message signatures: `off`, `observe`, `when_keyed` or `required`. Default: the mode of
+        /// `approov.message_signing`.
+        message_signing: Written<Mode> = words(Mode::ALL.map(|mode| (mode.label(), mode))),
+        /// Conditions on the claims of a token, which must all hold: `present`, `absent`, a text, or a
+        /// list of texts. Default: none.
+        require_claims: Written<Vec<ClaimCondition>> = RequiredClaims,
+        /// The share of clients for which `protect` refuses; the others are observed. A client is always
+        /// on the same side: by the device of its token, else by its address.
+        enforce: Share = default(text("percentage", share).shown(show_share), Share::ALL),
+        /// CORS preflights, which carry no token: `verify` refuses them, `forward` lets the origin answer
+        /// them, `answer` lets the gateway answer them.
+        preflight: Preflight = default(
+            words(Preflight::ALL.map(|preflight| (preflight.label(), preflight))),
+            Preflight::Verify,
+        ),
         /// The origin that gets the requests. Default: the only one.
         origin: Written<String> = text("name of an origin", |name| Ok(name.to_owned())),
         /// The name in metrics and logs. Default: the path.
@@ -58,6 +77,8 @@ enum PathMatch {
 pub struct Surroundings<'s> {
     /// The strategy of routes without their own.
     pub strategy: Strategy,
+    /// The message signing of routes without their own.
+    pub message_signing: Mode,
     /// The names of the origins, in order.
     pub origins: &'s [&'s str],
     /// Whether a listener asks clients for certificates.
@@ -79,7 +100,7 @@ pub fn routes(
                 let message = format!("there are several origins ({names}) and no routes");
                 report.problem(whole, message, "write routes, each with its origin");
             }
-            return (RouteTable::new(vec![whole_api(around.strategy)]), Vec::new());
+            return (RouteTable::new(vec![whole_api(around)]), Vec::new());
         }
     };
     let names = names(&sections, report);
@@ -109,7 +130,7 @@ pub fn routes(
 }
 
 /// The route of a gateway without configured routes: everything is protected.
-fn whole_api(strategy: Strategy) -> Route {
+fn whole_api(around: &Surroundings<'_>) -> Route {
     Route {
         name: "/".into(),
         path: PathPattern::Prefix("/".into()),
@@ -117,7 +138,8 @@ fn whole_api(strategy: Strategy) -> Route {
         hosts: Vec::new(),
         client_certificate: None,
         policy: Policy::Protect,
-        strategy,
+        strategy: around.strategy,
+        options: RouteOptions { message_signing: around.message_signing, ..RouteOptions::default() },
         origin: 0,
     }
 }
@@ -143,6 +165,12 @@ fn route(
         client_certificate: section.client_certificate.value().map(Into::into),
         policy: section.policy,
         strategy: section.strategy.or(around.strategy),
+        options: RouteOptions {
+            message_signing: section.message_signing.or(around.message_signing),
+            require_claims: section.require_claims.value().unwrap_or_default(),
+            enforce: section.enforce,
+            preflight: section.preflight,
+        },
         origin,
     };
     (route, section.limits.resolve(section.policy, report))

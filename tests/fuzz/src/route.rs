@@ -5,7 +5,9 @@
 //! is a route: `^` or `=` for prefix or exact, methods, hosts, path; `-` stands for any.
 
 use approov_gateway::approov::Strategy;
-use approov_gateway::policy::{HostPattern, PathFault, PathPattern, Policy, Route, RouteTable, check_plain};
+use approov_gateway::policy::{
+    HostPattern, PathFault, PathPattern, Policy, Route, RouteOptions, RouteTable, check_plain,
+};
 
 const MAX_ROUTES: usize = 12;
 
@@ -103,6 +105,7 @@ fn route(line: &str) -> Option<Route> {
         client_certificate: None,
         policy: Policy::Protect,
         strategy: Strategy::Token,
+        options: RouteOptions::default(),
         origin: 0,
     })
 }

@@ -120,13 +120,9 @@ fn problems_with_a_secret_name_its_place_and_not_its_value() {
 fn inspection_shows_everything_but_the_signature() {
     let token = minted(&Request { kid: Some("k1".into()), ..Request::default() });
     let signature = token.rsplit('.').next().expect("a signature");
-    for text in [
-        token.clone(),
-        format!("  {token}\n"),
-        format!("Approov-Token: {token}\r\n"),
-        format!("Approov-Token: Bearer {token}"),
-        format!("'bearer {token}'"),
-    ] {
+    for text in
+        [token.clone(), format!("  {token}\n"), format!("Approov-Token: {token}\r\n"), format!("'{token}'")]
+    {
         let report = inspect(&text, Some(&verifier()), clock()).expect("a token");
         for part in [
             r#""alg": "HS256""#,
@@ -141,6 +137,17 @@ fn inspection_shows_everything_but_the_signature() {
         for start in 0..signature.len() - 6 {
             assert!(!report.contains(&signature[start..start + 6]), "a part of the signature in {report}");
         }
+    }
+}
+
+#[test]
+fn inspection_judges_what_the_header_holds() {
+    let token = minted(&Request::default());
+    for text in [format!("Approov-Token: Bearer {token}"), format!("'bearer {token}'")] {
+        let report = inspect(&text, Some(&verifier()), clock()).expect("a token");
+        assert!(report.contains("rejected (malformed_token)"), "{report}");
+        let report = inspect(&text, Some(&verifier().with_prefix("Bearer")), clock()).expect("a token");
+        assert!(report.contains("accepted (ok)"), "{report}");
     }
 }
 

@@ -102,7 +102,7 @@ fn check_use(
 mod tests {
     use super::*;
     use crate::approov::Strategy;
-    use crate::policy::PathPattern;
+    use crate::policy::{PathPattern, RouteOptions};
 
     #[test]
     fn a_route_serves_a_name_if_some_request_for_it_can_take_it() {
@@ -133,6 +133,7 @@ mod tests {
                 client_certificate: None,
                 policy,
                 strategy: Strategy::Token,
+                options: RouteOptions::default(),
                 origin: 0,
             };
             assert_eq!(serves(&route, name), expected, "{hosts:?} {name}");
