@@ -8,19 +8,17 @@ use pingora_core::server::ShutdownWatch;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::stream::ClientStream;
-use super::{Open, SharedListener, Worker, greeting, http1, http2};
-use crate::downstream::greeting::Greeted;
-use crate::limits::Outcome;
-use crate::proxy::Connection;
+use super::handshake::{self, Established};
+use super::worker::Open;
+use super::{Application, ClientStream, Connection, SharedListener, Worker, http1, http2};
 
-/// After a failure that another attempt would meet at once, such as too many open files.
+/// The pause after a failure that the next attempt would meet as well, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts until `stop` says so. What was accepted is served on, also after that. `number` is the
-/// listener's, for its count of connections.
-pub async fn accept(
-    worker: Arc<Worker>,
+/// Accepts connections until `stop` becomes true. Accepted connections are served beyond that.
+/// `number` is the position of the listener.
+pub async fn accept<A: Application>(
+    worker: Arc<Worker<A>>,
     socket: TcpListener,
     listener: SharedListener,
     number: usize,
@@ -29,23 +27,19 @@ pub async fn accept(
     loop {
         let accepted = tokio::select! {
             biased;
-            // An error means that the sender is gone, and with it the server.
+            // An error means that the sender is gone because the server has ended.
             _ = stop.wait_for(|stop| *stop) => return,
             accepted = socket.accept() => accepted,
         };
         match accepted {
             Ok((socket, peer)) => {
                 let connection = Connection::new(peer, listener.load_full());
-                match worker.shared.snapshot.load().limits.admit_connection(connection.known_client(), number)
-                {
-                    Ok(permit) => {
+                match worker.application.admit_connection(&connection, number) {
+                    Some(permit) => {
                         let open = Open::new(&worker, permit);
                         tokio::spawn(serve(open, socket, connection, stop.clone()));
                     }
-                    Err(cause) => {
-                        worker.shared.metrics.limited(cause, Outcome::Refused);
-                        reset(&socket);
-                    }
+                    None => reset(&socket),
                 }
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -57,7 +51,8 @@ pub async fn accept(
     }
 }
 
-/// The client was gone before it was accepted (accept(2)).
+/// Whether the error concerns only a client that closed its connection before it was accepted
+/// (accept(2)).
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -65,29 +60,34 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Closes it so that nothing is left of it, here or in the kernel: no answer, no `TIME_WAIT`.
+/// Makes the close of a refused connection a reset, which leaves no `TIME_WAIT` in the kernel.
 fn reset(socket: &TcpStream) {
-    // Where it fails, it is closed the ordinary way.
+    // If this fails, the connection is closed the ordinary way.
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
 
-async fn serve(mut open: Open, socket: TcpStream, connection: Connection, stop: ShutdownWatch) {
-    // Answers are written whole: nothing is won by waiting for more.
+async fn serve<A: Application>(
+    mut open: Open<A>,
+    socket: TcpStream,
+    connection: Connection,
+    stop: ShutdownWatch,
+) {
+    // Responses are written whole, so waiting for more bytes (Nagle's algorithm) gains nothing.
     let _ = socket.set_nodelay(true);
-    let Some(Greeted { transport, ahead, connection, is_http2 }) =
-        greeting::greet(&mut open, socket, connection).await
+    let Some(Established { transport, ahead, connection, is_http2 }) =
+        handshake::establish(&mut open, socket, connection).await
     else {
         return;
     };
     let worker = &open.worker;
     let connection = Arc::new(connection);
-    let time = worker.bounds().time;
+    let time = worker.application.limits().time;
     let mut stream = match ClientStream::new(transport, ahead, connection.clone(), time.write) {
         Ok(stream) => Box::new(stream),
         Err(error) => return log::error!("a connection cannot be served: {error}"),
     };
-    if is_http2 || connection.listener.h2c && http2::begins(worker, &mut stream).await {
-        stream.becomes_http2(time.header);
+    if is_http2 || connection.listener.h2c && http2::has_preface(worker, &mut stream).await {
+        stream.become_http2(time.header);
         http2::serve(worker, stream, &connection, &stop).await;
     } else {
         http1::serve(worker, stream, &connection, &stop).await;

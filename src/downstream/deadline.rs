@@ -6,33 +6,35 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// One timer for a connection. Moving the deadline back costs nothing: the timer goes off where it
-/// stood, sees that it was too early, and is wound up again.
+use crate::clock;
+
+/// One timer for a connection. To move the deadline to a later time costs nothing: the timer fires at
+/// its old time, finds that the deadline has moved, and is set again.
 pub(super) struct Deadline {
     timer: Pin<Box<Sleep>>,
     at: Instant,
 }
 
 impl Deadline {
-    /// A deadline this far from now.
+    /// A deadline after this time from now.
     pub fn after(duration: Duration) -> Self {
-        let at = Instant::now() + duration;
+        let at = clock::timer() + duration;
         Self { timer: Box::pin(sleep_until(at)), at }
     }
 
-    /// Moves it to this far from now.
+    /// Moves the deadline to this time from now.
     pub fn set(&mut self, duration: Duration) {
-        self.at = Instant::now() + duration;
+        self.at = clock::timer() + duration;
         if self.at < self.timer.deadline() {
             self.timer.as_mut().reset(self.at);
         }
     }
 
-    /// Ready once it has passed.
+    /// Ready when the deadline has passed.
     pub fn poll_passed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.timer.as_mut().poll(context));
-            if Instant::now() >= self.at {
+            if clock::timer() >= self.at {
                 return Poll::Ready(());
             }
             self.timer.as_mut().reset(self.at);
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn passes_where_it_was_moved_to() {
+    async fn passes_at_the_time_to_which_it_was_moved() {
         let start = Instant::now();
         let mut deadline = Deadline::after(Duration::from_secs(10));
         deadline.set(Duration::from_secs(30));

@@ -1,4 +1,4 @@
-//! How long the head of a request may take over HTTP/2.
+//! The time that the head of a request may take over HTTP/2.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ use crate::http::Frames;
 pub(super) struct HeadWatch {
     frames: Frames,
     limit: Duration,
-    /// Made when a head first comes in parts. Most clients send every head at once.
+    /// Made when a head first arrives in parts. Most clients send every head at once.
     deadline: Option<Deadline>,
     /// The head that the deadline is for.
     head: Option<u64>,
@@ -23,15 +23,15 @@ impl HeadWatch {
         Self { frames: Frames::default(), limit, deadline: None, head: None }
     }
 
-    /// Takes in what has arrived.
+    /// Bytes have arrived.
     pub fn read(&mut self, bytes: &[u8]) {
         self.frames.advance(bytes);
     }
 
-    /// Nothing arrives at the moment.
+    /// A read has found no bytes.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`] if a head has been on its way for too long.
+    /// [`io::ErrorKind::TimedOut`] if the head has been incomplete for too long.
     pub fn poll_too_late(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let head = self.frames.head_in_progress();
         if head.is_none() {

@@ -1,51 +1,48 @@
-//! HTTP/2 on one connection: streams side by side, each a request.
+//! HTTP/2 on one connection: requests side by side, each on a stream of its own.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
 use std::time::Duration;
 
 use h2::Reason;
-use pingora_core::apps::HttpServerApp;
-use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSession};
 use pingora_core::protocols::{Digest, GetProxyDigest, GetSocketDigest};
 use pingora_core::server::ShutdownWatch;
 use tokio::time::{Instant, interval_at, timeout};
 
-use super::stream::ClientStream;
-use super::{BodyWatch, Worker};
-use crate::admission::ProtocolLimits as Bounds;
+use super::{Application, BodyWatch, ClientStream, Connection, Http2Request, Worker};
+use crate::admission::ProtocolLimits;
+use crate::clock;
 use crate::http::PREFACE;
-use crate::proxy::Connection;
 
-/// Streams at a time. A client that needs more opens another connection.
+/// Concurrent streams. A client that needs more opens another connection.
 const STREAMS: u32 = 100;
 
-/// Streams that the client has reset and nobody has looked at yet; more end the connection (rapid
+/// Streams that the client has reset before the gateway took them. More end the connection (rapid
 /// reset, CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
 
-/// Malformed requests over the whole life of a connection.
+/// Malformed requests on one connection. More end the connection.
 const MALFORMED: usize = 32;
 
-/// Streams that the gateway itself had to reset over that life, malformed or beyond [`STREAMS`]: a client
-/// that is fast and well-meant may open many before it hears how many it may (CVE-2025-8671 is about
-/// clients that bring it about again and again).
+/// Streams on one connection that the gateway has reset, because they were malformed or more than
+/// [`STREAMS`]. More end the connection (CVE-2025-8671). A fast client may open many streams before it
+/// learns of the limit, so the number is generous.
 const OWN_RESETS: usize = 256;
 
-/// Bytes of a body on the way to the gateway, for a stream and for all of a connection.
+/// Bytes of request bodies that may be on their way to the gateway: of one stream, and of all streams
+/// of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// For which a client that is sent away may take what is left for it.
-const LEAVE: Duration = Duration::from_secs(1);
+/// How long an unwanted client may take to read the last frames.
+const FAREWELL: Duration = Duration::from_secs(1);
 
-fn options(bounds: &Bounds) -> H2Options {
+fn options(limits: &ProtocolLimits) -> H2Options {
     let mut options = server::default_h2_options();
-    // RFC 9113 §6.5.2 adds 32 bytes to each field.
-    let header_list = bounds.head.bytes + 32 * bounds.head.fields;
+    // The size of a header list counts 32 bytes more for each field (RFC 9113 §6.5.2).
+    let header_list = limits.head.bytes + 32 * limits.head.fields;
     options
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
@@ -56,57 +53,58 @@ fn options(bounds: &Bounds) -> H2Options {
     options
 }
 
-/// Whether the client of a connection in clear text begins with HTTP/2 (RFC 9113 §3.3).
-pub(super) async fn begins(worker: &Worker, stream: &mut ClientStream) -> bool {
+/// Whether a connection without TLS begins with the preface of HTTP/2 (RFC 9113 §3.3).
+pub(super) async fn has_preface<A: Application>(worker: &Worker<A>, stream: &mut ClientStream) -> bool {
     let preface = poll_fn(|context| stream.poll_preface(PREFACE, context));
-    timeout(worker.bounds().time.header, preface).await.is_ok_and(|preface| preface == Some(true))
+    let limit = worker.application.limits().time.header;
+    timeout(limit, preface).await.is_ok_and(|preface| preface == Some(true))
 }
 
-/// Serves requests until one of the two ends the connection. A draining process tells the client so
-/// with GOAWAY (RFC 9113 §6.8), and answers what it has sent.
-pub(super) async fn serve(
-    worker: &Worker,
+/// Serves requests until the client or the gateway ends the connection. When the process drains, the
+/// client is told by GOAWAY (RFC 9113 §6.8), and the requests that it has sent are answered.
+pub(super) async fn serve<A: Application>(
+    worker: &Arc<Worker<A>>,
     stream: Box<ClientStream>,
     connection: &Connection,
     stop: &ShutdownWatch,
 ) {
-    let bounds = worker.bounds();
-    let started = Instant::now();
+    let limits = worker.application.limits();
+    let started = clock::now();
     let digest = Arc::new(Digest {
         ssl_digest: None,
         timing_digest: Vec::new(),
         proxy_digest: stream.get_proxy_digest(),
         socket_digest: stream.get_socket_digest(),
     });
-    let shaken = timeout(bounds.time.header, server::handshake(stream, Some(options(&bounds)))).await;
-    let Ok(Ok(mut streams)) = shaken else { return };
+    let handshake = timeout(limits.time.header, server::handshake(stream, Some(options(&limits)))).await;
+    let Ok(Ok(mut streams)) = handshake else { return };
     let requests = Arc::new(Requests::default());
     let mut stopping = stop.clone();
-    // Since when the client has been told to go elsewhere.
+    // The time at which GOAWAY was sent.
     let mut draining: Option<Instant> = None;
     let mut malformed = 0;
     let mut seen = 0;
-    // Two looks at a connection on which nothing has happened in between.
-    let half = bounds.time.idle / 2;
-    let mut look = interval_at(Instant::now() + half, half);
+    // The connection is idle if no request has run or ended between two ticks.
+    let half = limits.time.idle / 2;
+    let mut ticks = interval_at(clock::timer() + half, half);
     loop {
         let accepted = tokio::select! {
             biased;
             () = until(&mut stopping), if draining.is_none() => {
-                draining = Some(Instant::now());
+                draining = Some(clock::timer());
                 streams.graceful_shutdown();
                 continue;
             }
             accepted = HttpSession::from_h2_conn(&mut streams, digest.clone()) => accepted,
-            _ = look.tick() => {
+            _ = ticks.tick() => {
                 let ended = requests.ended.load(Ordering::Relaxed);
                 let is_idle = requests.are_idle() && ended == seen;
                 seen = ended;
                 if is_idle && draining.is_some() {
                     return;
                 }
-                if draining.is_none() && (is_idle || started.elapsed() >= bounds.age) {
-                    draining = Some(Instant::now());
+                if draining.is_none() && (is_idle || clock::since(started) >= limits.age) {
+                    draining = Some(clock::timer());
                     streams.graceful_shutdown();
                 }
                 continue;
@@ -114,31 +112,27 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
-                // Whoever has taken note of the GOAWAY opens no stream any more; it is final only
-                // once the client has said so, which it may never do.
-                let is_deaf = draining.is_some_and(|since| since.elapsed() > bounds.time.header);
-                if is_deaf || connection.is_ended() {
+                // A client that has seen GOAWAY opens no more streams. A client that keeps opening
+                // streams long after it ignores GOAWAY.
+                let ignores_goaway =
+                    draining.is_some_and(|since| clock::timer().duration_since(since) > limits.time.header);
+                if ignores_goaway || connection.is_ended() {
                     streams.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                    // Whoever does not read this in time goes without it.
-                    let _ = timeout(LEAVE, poll_fn(|context| streams.poll_closed(context))).await;
+                    // A client that does not read the frame in time loses it.
+                    let _ = timeout(FAREWELL, poll_fn(|context| streams.poll_closed(context))).await;
                     return;
                 }
-                let request = Request::new(&requests);
-                if draining.is_none() && request.number >= bounds.requests {
-                    draining = Some(Instant::now());
+                let counted = Counted::new(&requests);
+                if draining.is_none() && counted.number >= limits.requests {
+                    draining = Some(clock::timer());
                     streams.graceful_shutdown();
                 }
-                let (proxy, stop) = (worker.proxy.clone(), stop.clone());
-                let watch = (!session.is_body_empty()).then(BodyWatch::new);
+                let watch = (!session.is_body_empty()).then(|| Arc::new(BodyWatch::new()));
+                let request = Http2Request { session, watch, limits };
+                let (worker, stop) = (worker.clone(), stop.clone());
                 tokio::spawn(async move {
-                    let _request = request;
-                    let work = async {
-                        proxy.process_new_http(ServerSession::new_http2(session), &stop).await;
-                    };
-                    match watch {
-                        Some(watch) => watch.watch(&bounds, work).await,
-                        None => work.await,
-                    }
+                    let _counted = counted;
+                    worker.application.serve_http2(request, &stop).await;
                 });
             }
             Ok(Some(H2Accept::Rejected)) => {
@@ -153,7 +147,7 @@ pub(super) async fn serve(
 }
 
 async fn until(stopping: &mut ShutdownWatch) {
-    // An error means that the sender is gone, and with it the server.
+    // An error means that the sender is gone because the server has ended.
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
@@ -170,21 +164,21 @@ impl Requests {
     }
 }
 
-/// One of them, for as long as it lasts.
-struct Request {
+/// Counts one request for as long as it lives.
+struct Counted {
     requests: Arc<Requests>,
-    /// Counted from 1.
+    /// The position on its connection, from 1.
     number: usize,
 }
 
-impl Request {
+impl Counted {
     fn new(requests: &Arc<Requests>) -> Self {
         let number = requests.begun.fetch_add(1, Ordering::Relaxed) + 1;
         Self { requests: requests.clone(), number }
     }
 }
 
-impl Drop for Request {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.requests.ended.fetch_add(1, Ordering::Relaxed);
     }

@@ -9,28 +9,28 @@ use super::settings::ListenerSettings;
 use crate::tls::Tickets;
 use crate::trusted_proxies::TrustedProxies;
 
-/// A listener's configuration, prepared. A connection keeps that under which it was accepted.
+/// The settings of a listener, prepared for use. A connection keeps the settings under which it was
+/// accepted.
 pub struct Listener {
-    /// Its address as configured: its label in metrics.
+    /// The address as configured, which is the listener's label in metrics.
     pub label: Box<str>,
-    /// What makes handshakes; none where it speaks plain HTTP.
+    /// The TLS settings; `None` for plain HTTP.
     pub tls: Option<TlsAcceptor>,
-    /// Whether HTTP/2 is spoken in clear text.
+    /// Whether clients may speak HTTP/2 without TLS.
     pub h2c: bool,
-    /// The proxies before it.
+    /// The proxies in front of the listener.
     pub trusted_proxies: Option<TrustedProxies>,
-    /// Whether requests without TLS are sent to `https://`.
+    /// Whether requests without TLS are redirected to `https://`.
     pub redirect_to_https: bool,
-    /// `Strict-Transport-Security`.
+    /// The value of `Strict-Transport-Security`.
     pub hsts: Option<HeaderValue>,
 }
 
 impl Listener {
-    /// Prepares a listener. `tickets` are those of the process.
+    /// Prepares a listener. `tickets` are the session tickets of the process.
     ///
     /// # Errors
-    /// [`rustls::Error`] where TLS cannot be set up, for which there is no reason once the
-    /// configuration has loaded.
+    /// If rustls cannot use the certificates. The configuration has been checked for that.
     pub fn new(listener: &ListenerSettings, tickets: &Tickets) -> Result<Self, rustls::Error> {
         let tls = listener.tls.as_ref().map(|tls| tls.server_config(tickets)).transpose()?;
         let hsts = listener.hsts.map(|hsts| HeaderValue::try_from(hsts.to_string()));
@@ -40,12 +40,12 @@ impl Listener {
             h2c: listener.h2c,
             trusted_proxies: listener.trusted_proxies.clone(),
             redirect_to_https: listener.redirect_to_https,
-            // Digits, letters and blanks are always a field value.
+            // The text of `Hsts` is always a valid field value.
             hsts: hsts.and_then(Result::ok),
         })
     }
 
-    /// The scheme of its URLs.
+    /// The scheme of the listener's URLs.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }

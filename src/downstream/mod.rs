@@ -1,18 +1,23 @@
-//! The clients' side: from an accepted socket to requests.
+//! The downstream side: from an accepted socket to requests.
 //!
-//! Each worker accepts from every listener and serves each connection in a task of its own:
+//! Each worker accepts connections from every listener and serves each connection in its own task:
 //!
-//! 1. `accept`: sockets, within the limits, counted for as long as they live;
-//! 2. `greeting`: a trusted proxy's word of the client, and the TLS handshake;
-//! 3. `http1`: the head of a request is waited for under a deadline, within bounds, and judged as
-//!    bytes ([`crate::http`]); what is no request is answered here. `stream` hands Pingora this one request,
-//!    and after it the next;
-//! 4. `http2`: requests side by side on one connection, within bounds.
+//! 1. `accept` accepts sockets within the limits and counts them while they are open.
+//! 2. `handshake` reads a trusted proxy's PROXY header and makes the TLS handshake.
+//! 3. `http1` waits for the head of a request under a deadline and judges its bytes ([`crate::http`]). A head
+//!    that is not valid is answered here. A valid request goes to the [`Application`] together with
+//!    the `stream`; if the connection is kept, the stream comes back for the next request.
+//! 4. `http2` does the same for the streams of an HTTP/2 connection, which run side by side.
+//!
+//! This room does not know what becomes of a request: it talks to an [`Application`], which the proxy
+//! implements.
 
 mod accept;
+mod application;
 mod body_watch;
+mod connection;
 mod deadline;
-mod greeting;
+mod handshake;
 mod head_watch;
 mod http1;
 mod http2;
@@ -22,58 +27,13 @@ mod settings;
 mod stall;
 mod stream;
 mod transport;
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use pingora_proxy::HttpProxy;
-
-use crate::admission::ProtocolLimits;
-use crate::limits::Permit;
-use crate::proxy::{Gateway, Shared};
-use crate::upstream::OriginConnector;
+mod worker;
 
 pub use accept::accept;
+pub use application::{Application, Http1Request, Http2Request, Unparsed, UnparsedRequest};
+pub use body_watch::{BodyEnd, BodyWatch};
+pub use connection::{Connection, TlsSession};
 pub use listener::{Listener, SharedListener};
 pub use settings::{Hsts, ListenerSettings};
-
-pub(crate) use body_watch::BodyWatch;
-
-/// The proxy of a worker.
-pub type Proxy = HttpProxy<Gateway, OriginConnector>;
-
-/// What all connections of one worker share.
-pub struct Worker {
-    /// Answers requests, over a pool of connections to the origins.
-    pub proxy: Arc<Proxy>,
-    /// The configuration in force, and the access log.
-    pub shared: Arc<Shared>,
-    /// Open connections.
-    pub open: AtomicUsize,
-}
-
-impl Worker {
-    /// What connections keep to now.
-    fn bounds(&self) -> ProtocolLimits {
-        self.shared.snapshot.load().limits.protocol
-    }
-}
-
-/// Counts a connection for as long as it lives.
-struct Open {
-    worker: Arc<Worker>,
-    permit: Permit,
-}
-
-impl Open {
-    fn new(worker: &Arc<Worker>, permit: Permit) -> Self {
-        worker.open.fetch_add(1, Ordering::Relaxed);
-        Self { worker: worker.clone(), permit }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.worker.open.fetch_sub(1, Ordering::Release);
-    }
-}
+pub use stream::ClientStream;
+pub use worker::Worker;

@@ -1,17 +1,18 @@
-//! How slowly a body may come over HTTP/1.
+//! The lowest rate of a request body over HTTP/1.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::admission::ProtocolLimits as Bounds;
+use crate::admission::ProtocolLimits;
+use crate::clock;
 
-/// Watches the time for which reading a body waits for the client. A slow origin, for which
-/// reading stops, is not the client's fault.
+/// Measures the time that reads of a body wait for the client. While the gateway does not read because
+/// the origin is slow, no time is counted.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// For which the client may be silent.
+    /// Time that the client has beyond the time for its bytes.
     grace: Duration,
-    /// Bytes a second; 0 for any.
+    /// Bytes a second; 0 for any rate.
     rate: u64,
     bytes: u64,
     waited: Duration,
@@ -20,26 +21,26 @@ pub(super) struct Pace {
 
 impl Pace {
     /// For the next body.
-    pub fn new(bounds: &Bounds) -> Self {
-        Self { grace: bounds.time.body, rate: bounds.body_rate, ..Self::default() }
+    pub fn new(limits: &ProtocolLimits) -> Self {
+        Self { grace: limits.time.body, rate: limits.body_rate, ..Self::default() }
     }
 
-    /// There was nothing to read.
-    pub fn waits(&mut self) {
+    /// A read has found no bytes.
+    pub fn wait(&mut self) {
         if self.rate > 0 && self.waits_since.is_none() {
-            self.waits_since = Some(Instant::now());
+            self.waits_since = Some(clock::now());
         }
     }
 
-    /// So many bytes have come.
+    /// A read has found `count` bytes.
     ///
     /// # Errors
-    /// [`io::ErrorKind::TimedOut`] when all of them took too long. A client that sends nothing at
-    /// all is left to the time limit of each read.
-    pub fn reads(&mut self, count: usize) -> io::Result<()> {
+    /// [`io::ErrorKind::TimedOut`] if all bytes together took too long. A client that sends nothing
+    /// runs into the timeout of the read instead.
+    pub fn read(&mut self, count: usize) -> io::Result<()> {
         self.bytes += count as u64;
         let Some(since) = self.waits_since.take() else { return Ok(()) };
-        self.waited += since.elapsed();
+        self.waited += clock::since(since);
         if self.waited > self.grace + time_for(self.bytes, self.rate) {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -47,7 +48,7 @@ impl Pace {
     }
 }
 
-/// How long these bytes may take.
+/// The time for this many bytes at this rate.
 pub(super) fn time_for(bytes: u64, rate: u64) -> Duration {
     Duration::from_millis(bytes.saturating_mul(1000).checked_div(rate).unwrap_or(u64::MAX))
 }

@@ -1,4 +1,4 @@
-//! How long a client may take nothing of what is sent to it.
+//! Writes that wait too long for the client.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use super::deadline::Deadline;
 
-/// Watches writes that wait for the client. Pingora limits the time for a body, and not that for a
-/// header or for what is flushed at the end.
+/// Limits the time that a write waits for the client to read. Pingora limits the time of body writes
+/// only, not the time of heads and of the flush at the end.
 #[derive(Default)]
 pub(super) struct Stall {
-    /// Made when a client first takes nothing; most never do.
+    /// Made at the first write that has to wait.
     deadline: Option<Deadline>,
     is_waiting: bool,
 }
 
 impl Stall {
-    /// Passes on what came of a write.
+    /// Passes on the result of a write.
     ///
     /// # Errors
-    /// Those of the write, and [`io::ErrorKind::TimedOut`] when it has waited for `limit`.
+    /// The error of the write, or [`io::ErrorKind::TimedOut`] if the write has waited for `limit`.
     pub fn watch<T>(
         &mut self,
         written: Poll<io::Result<T>>,
@@ -55,7 +55,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     #[tokio::test(start_paused = true)]
-    async fn waits_for_so_long_and_anew_after_every_success() {
+    async fn every_successful_write_starts_the_time_anew() {
         let mut stall = Stall::default();
         for _ in 0..3 {
             let start = Instant::now();
@@ -63,7 +63,7 @@ mod tests {
             assert!(tokio::time::timeout(LIMIT / 2, waits).await.is_err(), "still waiting");
             let goes_on = poll_fn(|context| stall.watch(Poll::Ready(Ok(7)), LIMIT, context)).await;
             assert_eq!((goes_on.unwrap(), start.elapsed()), (7, LIMIT / 2));
-            // What lies between two writes is nobody's fault.
+            // The time between two writes is not counted.
             sleep(LIMIT * 2).await;
         }
         let start = Instant::now();

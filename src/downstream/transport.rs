@@ -1,4 +1,4 @@
-//! What carries a connection's bytes: TCP, or TLS over it.
+//! The transport of a connection: TCP, or TLS over TCP.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
@@ -10,20 +10,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// A TCP connection, and what was read from it before it was known what it carries.
+/// A TCP connection, and the bytes that were read from it behind the PROXY header.
 pub(super) struct Socket {
     pub tcp: TcpStream,
     pub ahead: BytesMut,
 }
 
-/// The carrier of one connection.
+/// The transport of one connection.
 pub(super) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<Socket>>),
 }
 
 impl Transport {
-    /// The TCP connection's descriptor.
+    /// The file descriptor of the TCP connection.
     pub fn fd(&self) -> RawFd {
         match self {
             Transport::Plain(tcp) => tcp.as_raw_fd(),

@@ -1,127 +1,172 @@
-//! Whether a request is forwarded: routed, verified, and within the limits.
-
-use http::Version;
-use pingora_http::RequestHeader;
-use pingora_proxy::Session;
+//! Admission of a request: route, limits, verification. The result is the second state of a request.
 
 use super::answer::Answer;
-use super::{Gateway, RequestContext, TlsSession, extract};
+use super::arrival::Arrival;
+use super::head::RequestHead;
+use super::validity;
 use crate::admission::{RateFields, Refusal, Verified, WithinLimits};
-use crate::approov::UnixTime;
+use crate::approov::{Device, Rejection, UnixTime};
 use crate::clock;
-use crate::http::HeadLimits;
-use crate::limits::{Cause, Outcome};
+use crate::downstream::TlsSession;
+use crate::limits::{Cause, Outcome, Permit};
 use crate::policy::{ClientCertificate, Policy, Verdict};
+use crate::telemetry::Metrics;
 
-impl Gateway {
-    /// `Ok` forwards, `Err` is the answer in place of the origin's.
-    pub(super) fn admit(&self, session: &Session, ctx: &mut RequestContext) -> Result<(), Answer> {
-        let request = session.req_header();
-        if let Some(size) = oversize(request, &ctx.snapshot.limits.protocol.head) {
-            return Err(self.refuse(&mut ctx.limited, Refusal::by(size)));
-        }
-        let found = find_route(request, ctx);
-        ctx.route = found.ok();
-        let Some(visitor) = ctx.visitor() else { return Err(Answer::Internal) };
-        let now = ctx.snapshot.limits.moment(ctx.started);
-        let arrived = ctx.snapshot.limits.admit_head(visitor, ctx.route, now);
-        let arrived = arrived.map_err(|limited| self.refuse(&mut ctx.limited, limited))?;
-        self.note(&mut ctx.limited, arrived.observed);
-        let index = found?;
+/// The judgement of a request.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why verification failed, if it failed.
+    pub rejection: Option<Rejection>,
+    /// The device that a verified token names.
+    pub device: Device,
+}
 
-        let snapshot = &*ctx.snapshot;
-        let limits = &snapshot.limits;
-        let route = &snapshot.routes.routes()[index];
-        let mut verified = None;
-        match route.policy {
-            Policy::Deny => return Err(Answer::Refused),
-            Policy::Open => ctx.verdict = Verdict::Open,
-            Policy::Protect | Policy::Observe => {
-                let headers = &request.headers;
-                let verdict = snapshot.verifier(route).verify(
-                    route.strategy,
-                    extract::presented(headers, &snapshot.token_header),
-                    |bound| extract::presented(headers, &snapshot.binding_headers[bound]),
-                    unix_time(),
-                );
-                ctx.rejection = verdict.rejection;
-                ctx.device = verdict.device;
-                match (route.policy, verdict.accepted.map(|accepted| accepted.signed)) {
-                    (Policy::Observe, signed) => {
-                        ctx.verdict = Verdict::Observed;
-                        verified = signed;
-                    }
-                    (_, None) => {
-                        ctx.verdict = Verdict::Rejected;
-                        ctx.ends_connection = limits.verification_failed(visitor, verdict.rejection, now);
-                        return Err(Answer::Refused);
-                    }
-                    (_, signed) => {
-                        ctx.verdict = Verdict::Accepted;
-                        limits.verification_passed(visitor, now);
-                        verified = signed;
-                    }
+/// A request that is forwarded.
+pub(super) struct Admitted {
+    /// The position of the route.
+    pub route: usize,
+    pub judgement: Judgement,
+    /// The limit that would have refused the request, but only observes.
+    pub observed: Option<Refusal>,
+    /// The fields that tell the client about the rate limits.
+    pub rate: Option<Box<RateFields>>,
+    /// Counts the request as in flight.
+    pub permit: Permit,
+}
+
+/// A request that is not forwarded.
+pub(super) struct Refused {
+    /// The answer to the client.
+    pub answer: Answer,
+    /// The position of the route, if a route matched.
+    pub route: Option<usize>,
+    pub judgement: Judgement,
+    /// The limit that the request exceeds. It may be a limit that only observes, and then it is not
+    /// the reason of the refusal.
+    pub limit: Option<Refusal>,
+    /// Whether nothing more is wanted from the client.
+    pub ends_connection: bool,
+}
+
+impl Judgement {
+    /// The judgement of a request before any policy applies.
+    pub fn denied() -> Self {
+        Self { verdict: Verdict::Denied, rejection: None, device: Device::default() }
+    }
+}
+
+/// Decides whether a request is forwarded.
+pub(super) fn admit(
+    arrival: &Arrival,
+    head: &impl RequestHead,
+    metrics: &Metrics,
+) -> Result<Admitted, Refused> {
+    let snapshot = &*arrival.snapshot;
+    let limits = &snapshot.limits;
+    let mut refused = Refused {
+        answer: Answer::Refused,
+        route: None,
+        judgement: Judgement::denied(),
+        limit: None,
+        ends_connection: false,
+    };
+    if let Some(cause) = validity::oversize(head, &limits.protocol.head) {
+        return Err(refused.by_limit(Refusal::by(cause), metrics));
+    }
+    let found = find_route(arrival, head);
+    refused.route = found.ok();
+    let client = arrival.client_key();
+    let now = limits.moment(arrival.started);
+    let before = match limits.admit_head(client, refused.route, now) {
+        Ok(before) => before,
+        Err(refusal) => return Err(refused.by_limit(refusal, metrics)),
+    };
+    observe(&mut refused.limit, before.observed, metrics);
+    let index = match found {
+        Ok(index) => index,
+        Err(answer) => return Err(Refused { answer, ..refused }),
+    };
+
+    let route = &snapshot.routes.routes()[index];
+    let mut signed = None;
+    match route.policy {
+        Policy::Deny => return Err(refused),
+        Policy::Open => refused.judgement.verdict = Verdict::Open,
+        Policy::Protect | Policy::Observe => {
+            let found = snapshot.verifier(route).verify(
+                route.strategy,
+                head.presented(&snapshot.token_header),
+                |bound| head.presented(&snapshot.binding_headers[bound]),
+                UnixTime::since_epoch(clock::unix_time()),
+            );
+            signed = found.accepted.map(|accepted| accepted.signed);
+            let verdict = match (route.policy, signed) {
+                (Policy::Observe, _) => Verdict::Observed,
+                (_, None) => Verdict::Rejected,
+                (_, Some(_)) => Verdict::Accepted,
+            };
+            refused.judgement = Judgement { verdict, rejection: found.rejection, device: found.device };
+            match verdict {
+                Verdict::Rejected => {
+                    refused.ends_connection = limits.verification_failed(client, found.rejection, now);
+                    return Err(refused);
                 }
+                Verdict::Accepted => limits.verification_passed(client, now),
+                _ => {}
             }
         }
-
-        if extract::length(request).is_some_and(|length| length > limits.body_bytes(index)) {
-            return Err(self.refuse(&mut ctx.limited, Refusal::by(Cause::BodySize)));
-        }
-        let verified = verified.map(|token| Verified { token, device: ctx.device.id.as_deref() });
-        let proceeds = limits.admit_request(visitor, verified, index, route.origin, now);
-        let (permit, proceeds) = proceeds.map_err(|limited| self.refuse(&mut ctx.limited, limited))?;
-        self.note(&mut ctx.limited, proceeds.observed);
-        ctx.permit = Some(permit);
-        ctx.rate = WithinLimits::tightest(arrived.tightest, proceeds.tightest)
-            .and_then(RateFields::of)
-            .map(Box::new);
-        Ok(())
     }
 
-    /// A limit refuses the request.
-    pub(super) fn refuse(&self, slot: &mut Option<Refusal>, limited: Refusal) -> Answer {
-        self.shared.metrics.limited(limited.cause, Outcome::Refused);
-        let answer = Answer::from(&limited);
-        *slot = Some(limited);
-        answer
+    if head.declared_length().is_some_and(|length| length > limits.body_bytes(index)) {
+        return Err(refused.by_limit(Refusal::by(Cause::BodySize), metrics));
     }
+    let verified = signed.map(|token| Verified { token, device: refused.judgement.device.id.as_deref() });
+    let (permit, after) = match limits.admit_request(client, verified, index, route.origin, now) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Err(refused.by_limit(refusal, metrics)),
+    };
+    observe(&mut refused.limit, after.observed, metrics);
+    let rate = WithinLimits::tightest(before.tightest, after.tightest);
+    Ok(Admitted {
+        route: index,
+        judgement: refused.judgement,
+        observed: refused.limit,
+        rate: rate.and_then(RateFields::of).map(Box::new),
+        permit,
+    })
+}
 
-    /// A limit that observes would refuse the request.
-    fn note(&self, slot: &mut Option<Refusal>, observed: Option<Refusal>) {
-        if let Some(limited) = observed {
-            self.shared.metrics.limited(limited.cause, Outcome::Observed);
-            slot.get_or_insert(limited);
+impl Refused {
+    fn by_limit(self, refusal: Refusal, metrics: &Metrics) -> Self {
+        metrics.limited(refusal.cause, Outcome::Refused);
+        Self {
+            answer: Answer::from(&refusal),
+            ends_connection: refusal.is_of_address(),
+            limit: Some(refusal),
+            ..self
         }
     }
 }
 
-/// What of a head is too large. That of an HTTP/1 request has been judged before; of HTTP/2, only
-/// the bytes of all fields.
-fn oversize(request: &RequestHeader, limits: &HeadLimits) -> Option<Cause> {
-    if request.version != Version::HTTP_2 {
-        None
-    } else if request.raw_path().len() > limits.target {
-        Some(Cause::TargetSize)
-    } else {
-        // `:authority` stands for `Host`.
-        (request.headers.len() >= limits.fields).then_some(Cause::HeaderSize)
+/// Counts a limit that would have refused the request but only observes. The first such limit is kept.
+fn observe(limit: &mut Option<Refusal>, observed: Option<Refusal>, metrics: &Metrics) {
+    if let Some(refusal) = observed {
+        metrics.limited(refusal.cause, Outcome::Observed);
+        limit.get_or_insert(refusal);
     }
 }
 
-/// The position of the route, or the answer where none is to be taken.
-fn find_route(request: &RequestHeader, ctx: &RequestContext) -> Result<usize, Answer> {
-    extract::refuse_malformed(request, &ctx.snapshot.binding_headers, ctx.tls().is_some())?;
-    if ctx.is_to_be_redirected() {
+/// The position of the route, or the answer to a request that no route takes.
+fn find_route(arrival: &Arrival, head: &impl RequestHead) -> Result<usize, Answer> {
+    let snapshot = &arrival.snapshot;
+    validity::check(head, &snapshot.binding_headers, arrival.tls().is_some())?;
+    if arrival.needs_tls() {
         return Err(Answer::Redirect);
     }
-    let (method, host) = (request.method.as_str(), extract::host(request));
-    let certificate = ctx.tls().and_then(TlsSession::valid_certificate).map(ClientCertificate::from);
-    let found = ctx.snapshot.routes.find(method, host, extract::path(request), certificate);
+    let certificate = arrival.tls().and_then(TlsSession::valid_certificate).map(ClientCertificate::from);
+    let found = snapshot.routes.find(head.method(), head.host(), head.path(), certificate);
     let (index, _) = found.map_err(|_| Answer::BadRequest)?.ok_or(Answer::NotFound)?;
     Ok(index)
-}
-
-fn unix_time() -> UnixTime {
-    UnixTime::since_epoch(clock::unix_time())
 }

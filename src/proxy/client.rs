@@ -1,13 +1,12 @@
-//! Who the client is, and how it came: the connection's word, or that of a proxy in front of the
-//! gateway that is configured to be believed.
+//! The client of a request: as the connection tells it, or as a trusted proxy tells it.
 
 use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue};
-use pingora_http::RequestHeader;
 
-use super::{Connection, extract};
+use super::head::RequestHead;
 use crate::approov::Presented;
+use crate::downstream::Connection;
 use crate::http::is_host;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -16,19 +15,19 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// The client of one request.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    /// Its address.
+    /// The client's address.
     pub address: IpAddr,
-    /// Its port, where it connected itself.
+    /// The client's port; `None` if a proxy connected in place of the client.
     pub port: Option<u16>,
-    /// Whether it came with TLS.
+    /// Whether the client used TLS.
     pub is_secure: bool,
-    /// The host that it asked a proxy for, where that is another than the request's.
+    /// The host that the client asked a trusted proxy for, if the proxy tells it.
     pub host: Option<HeaderValue>,
 }
 
 impl Client {
-    /// What is known of the client behind a request.
-    pub fn of(connection: &Connection, request: &RequestHeader) -> Self {
+    /// The client of a request on this connection.
+    pub fn of(connection: &Connection, head: &impl RequestHead) -> Self {
         let direct = Self {
             address: connection.client.to_canonical(),
             port: (connection.client == connection.peer.ip()).then(|| connection.peer.port()),
@@ -36,20 +35,19 @@ impl Client {
             host: None,
         };
         let Some(proxies) = &connection.listener.trusted_proxies else { return direct };
-        // One that looks into nothing (PROXY protocol) passes on whatever fields the client sent.
+        // A proxy that speaks the PROXY protocol has no field: it passes on the client's own fields.
         let (true, Some(field)) = (proxies.trusts(connection.peer.ip()), proxies.field()) else {
             return direct;
         };
-        let headers = &request.headers;
-        let values = headers.get_all(field).iter().map(HeaderValue::as_bytes);
-        let host = match extract::presented(headers, &X_FORWARDED_HOST) {
-            Presented::Once(host) if is_host(host) => headers.get(X_FORWARDED_HOST).cloned(),
+        let host = match head.presented(&X_FORWARDED_HOST) {
+            Presented::Once(host) if is_host(host) => HeaderValue::from_bytes(host).ok(),
             _ => None,
         };
         Self {
-            address: proxies.client_of_request(connection.peer.ip(), values),
+            address: proxies
+                .client_of_request(connection.peer.ip(), head.values(&HeaderName::from_static(field))),
             port: None,
-            is_secure: match extract::presented(headers, &X_FORWARDED_PROTO) {
+            is_secure: match head.presented(&X_FORWARDED_PROTO) {
                 Presented::Once(scheme) => scheme.eq_ignore_ascii_case(b"https"),
                 Presented::Missing | Presented::Repeated => direct.is_secure,
             },

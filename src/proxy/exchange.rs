@@ -1,23 +1,127 @@
-//! A request's dealings with its origin: which address, what a failure means, whether to try again.
+//! Exchange: the third state of a request, while its origin is asked. Decides which address is asked,
+//! what a failure means, and whether the request is sent again.
 
 use std::time::Duration;
 
 use http::StatusCode;
+use pingora_core::Result;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, Result, RetryType};
-use pingora_proxy::Session;
 
-use super::{RequestContext, failure};
+use super::admit::{Admitted, Judgement};
+use super::arrival::Arrival;
+use super::failure;
+use crate::admission::{RateFields, Refusal};
+use crate::approov::Device;
+use crate::clock;
+use crate::limits::{Cause, Permit};
 use crate::origins::{RetryReason, UpstreamErrorKind};
-use crate::upstream::{Failure, MAX_ATTEMPTS, Requester, Unavailable, Upstream};
+use crate::policy::Route;
+use crate::upstream::{Failure, Lease, MAX_ATTEMPTS, Requester, Unavailable, Upstream};
 
-impl RequestContext {
-    /// The peer to connect to, with the limits of this request; the first time after a wait, where
-    /// the origin has enough to do.
-    pub(super) async fn choose_peer(&mut self, is_body_empty: bool) -> Result<Box<HttpPeer>> {
-        let client = self.client.as_ref().map(|client| client.address);
-        let (upstream, lease, device) = self.origin().ok_or_else(failure::no_route)?;
-        let requester = Requester { device: device.id.as_deref(), address: client };
+/// What is known about a request that is forwarded.
+pub(super) struct Exchange {
+    pub arrival: Arrival,
+    /// The position of the route.
+    pub route: usize,
+    pub judgement: Judgement,
+    /// The fields that tell the client about the rate limits.
+    pub rate: Option<Box<RateFields>>,
+    /// The limit that the request exceeds.
+    pub limit: Option<Refusal>,
+    /// Seconds after which the client may try again, if the origin cannot be asked now.
+    pub retry_after: Option<u64>,
+    /// Whether the request is a WebSocket handshake. A WebSocket may be silent for long.
+    pub is_tunnel: bool,
+    /// Counts the request as in flight; `None` once it has become a tunnel.
+    permit: Option<Permit>,
+    /// What the request holds of the origin.
+    lease: Lease,
+    /// How many times an address of the origin was chosen.
+    attempts: usize,
+    /// The bytes of the request body that have arrived.
+    body_bytes: u64,
+}
+
+/// How far an exchange has come, as the session knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// Whether the method is idempotent.
+    pub is_idempotent: bool,
+    /// Whether the client has got a part of a response.
+    pub is_answered: bool,
+    /// Whether the whole request body that has arrived is kept.
+    pub is_repeatable: bool,
+    /// Whether the whole request body has arrived.
+    pub is_body_done: bool,
+}
+
+/// How the exchange with the origin broke.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Break {
+    pub kind: UpstreamErrorKind,
+    /// Whether the origin says that it has not begun with the request (RFC 9113 §8.7).
+    pub is_untouched: bool,
+    /// Whether a kept connection was closed, perhaps before the request arrived.
+    pub was_kept_closed: bool,
+}
+
+impl Exchange {
+    /// An admitted request.
+    pub fn new(arrival: Arrival, admitted: Admitted, is_tunnel: bool) -> Self {
+        let Admitted { route, judgement, observed, rate, permit } = admitted;
+        Self {
+            arrival,
+            route,
+            judgement,
+            rate,
+            limit: observed,
+            retry_after: None,
+            is_tunnel,
+            permit: Some(permit),
+            lease: Lease::default(),
+            attempts: 0,
+            body_bytes: 0,
+        }
+    }
+
+    /// The route of the request.
+    pub fn route(&self) -> &Route {
+        &self.arrival.snapshot.routes.routes()[self.route]
+    }
+
+    /// The origin of the route.
+    pub fn upstream(&self) -> &Upstream {
+        &self.arrival.snapshot.upstreams[self.route().origin]
+    }
+
+    /// The origin of the route, what the request holds of it, and the device.
+    fn origin(&mut self) -> (&Upstream, &mut Lease, &Device) {
+        let snapshot = &self.arrival.snapshot;
+        let origin = snapshot.routes.routes()[self.route].origin;
+        (&snapshot.upstreams[origin], &mut self.lease, &self.judgement.device)
+    }
+
+    /// Whether the origin was asked, or could not be.
+    pub fn has_asked(&self) -> bool {
+        self.attempts > 0 || self.retry_after.is_some()
+    }
+
+    /// How many times the request was sent again.
+    pub fn resends(&self) -> usize {
+        self.attempts.saturating_sub(1)
+    }
+
+    /// The bytes of the request body that have arrived.
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// The peer to connect to, with the time limits of this request. The first call waits if the
+    /// origin has as many requests as it may.
+    pub async fn choose_peer(&mut self, is_body_empty: bool) -> Result<Box<HttpPeer>> {
+        let address = Some(self.arrival.client.address);
+        let (upstream, lease, device) = self.origin();
+        let requester = Requester { device: device.id.as_deref(), address };
         let found = match upstream.enter(lease).await {
             Ok(()) => upstream.peer(lease, requester),
             Err(why) => Err(why),
@@ -32,19 +136,15 @@ impl RequestContext {
         };
         self.attempts += 1;
         if self.is_tunnel {
-            self.upstream().ok_or_else(failure::no_route)?.make_tunnel(&mut peer);
+            self.upstream().make_tunnel(&mut peer);
             return Ok(peer);
         }
         if is_body_empty {
-            // A header alone never waits to be taken; a timer costs as much as it saves.
+            // The socket takes a head at once, so the write needs no timer.
             peer.options.write_timeout = None;
         }
-        let left = self.time_left().inspect_err(|error| {
-            if let Some(upstream) = self.upstream() {
-                upstream.count(failure::kind(error));
-            }
-        });
-        if let Some(left) = left? {
+        let left = self.time_left().inspect_err(|error| self.upstream().count(failure::kind(error)))?;
+        if let Some(left) = left {
             for limit in [
                 &mut peer.options.read_timeout,
                 &mut peer.options.connection_timeout,
@@ -56,41 +156,43 @@ impl RequestContext {
         Ok(peer)
     }
 
-    /// No connection could be made, and nothing was sent. Whether to try another address.
-    pub(super) fn connect_failed(&mut self, error: &Error) -> bool {
+    /// A part of the request body has arrived.
+    ///
+    /// # Errors
+    /// [`Cause::BodySize`] if the body is longer than allowed.
+    pub fn take_body(&mut self, length: usize) -> std::result::Result<(), Cause> {
+        self.body_bytes += length as u64;
+        let most = self.arrival.snapshot.limits.body_bytes(self.route);
+        if self.is_tunnel || self.body_bytes <= most { Ok(()) } else { Err(Cause::BodySize) }
+    }
+
+    /// The connection could not be made, and nothing was sent. Returns whether to try another address.
+    pub fn connect_failed(&mut self, kind: UpstreamErrorKind) -> bool {
         let may_go_on = self.attempts < MAX_ATTEMPTS && self.time_left().is_ok();
-        let Some((upstream, lease, _)) = self.origin() else { return false };
-        upstream.count(failure::kind(error));
+        let (upstream, lease, _) = self.origin();
+        upstream.count(kind);
         may_go_on && upstream.connect_failed(lease)
     }
 
-    /// The exchange failed. Whether to send the request again.
+    /// The exchange broke. Returns whether to send the request again.
     ///
-    /// One that the origin has not begun with may go again whatever its method: HTTP/2 says so
-    /// (RFC 9113 §8.7), and so does a kept connection that was closed before an idempotent one was
-    /// answered. Anything else is sent again only where that is asked for, and only if idempotent
+    /// A request that the origin has not begun with is sent again, whatever its method. HTTP/2 tells
+    /// so (RFC 9113 §8.7). A kept connection that was closed tells so for idempotent requests. Any
+    /// other request is sent again only if the configuration asks for it and the request is idempotent
     /// (RFC 9110 §9.2.2).
-    pub(super) fn exchange_failed(&mut self, error: &Error, session: &mut Session, was_kept: bool) -> bool {
-        if !failure::is_upstream(error) {
-            return false;
-        }
-        let was_not_sent = was_kept && failure::was_not_sent(error);
-        let is_untouched = was_not_sent || matches!(error.retry, RetryType::Decided(true));
-        let ends_kept =
-            matches!(error.retry, RetryType::ReusedOnly) || *error.etype() == ErrorType::WriteError;
-        let was_closed = was_kept && ends_kept;
-        let is_idempotent = session.req_header().method.is_idempotent();
-        let may_go_on = self.may_repeat(session);
-        let kind = failure::kind(error);
-        // Who is silent where the client is to go on first is the client.
-        let is_at_fault = kind != UpstreamErrorKind::ReadTimeout || session.as_mut().is_body_done();
-        let Some((upstream, lease, _)) = self.origin() else { return false };
+    pub fn broke(&mut self, how: Break, progress: Progress) -> bool {
+        let Break { kind, is_untouched, was_kept_closed } = how;
+        let may_go_on = self.may_repeat(progress);
+        // A read timeout is the origin's fault only after the whole request body has been sent. Before
+        // that, the origin is waiting for the client.
+        let is_at_fault = kind != UpstreamErrorKind::ReadTimeout || progress.is_body_done;
+        let (upstream, lease, _) = self.origin();
         upstream.count(kind);
-        if may_go_on && (is_untouched || was_closed && is_idempotent) {
+        if may_go_on && (is_untouched || was_kept_closed && progress.is_idempotent) {
             upstream.resend_untouched(lease);
             return true;
         }
-        if is_at_fault && session.response_written().is_none() {
+        if is_at_fault && !progress.is_answered {
             let is_silence = kind == UpstreamErrorKind::ReadTimeout;
             upstream.failed(lease, if is_silence { Failure::Timeout } else { Failure::Error });
         }
@@ -99,50 +201,55 @@ impl RequestContext {
             UpstreamErrorKind::ReadTimeout => RetryReason::Timeout,
             _ => return false,
         };
-        may_go_on && is_idempotent && upstream.may_resend(lease, reason)
+        may_go_on && progress.is_idempotent && upstream.may_resend(lease, reason)
     }
 
-    /// The header of an answer has come. Whether to send the request again in place of passing
-    /// the answer on.
-    pub(super) fn answered(&mut self, status: StatusCode, session: &Session) -> bool {
-        let is_idempotent = session.req_header().method.is_idempotent();
-        let Some((upstream, lease, _)) = self.origin() else { return false };
+    /// The head of a final response has arrived. Returns whether to send the request again in place of
+    /// passing the response on.
+    pub fn answered(&mut self, status: StatusCode, progress: Progress) -> bool {
+        let may_go_on = self.may_repeat(progress);
+        let (upstream, lease, _) = self.origin();
         upstream.answered(lease, status);
-        if !is_idempotent || !upstream.resends_after(status) || !self.may_repeat(session) {
-            return false;
-        }
-        let Some((upstream, lease, _)) = self.origin() else { return false };
-        upstream.may_resend(lease, RetryReason::Status)
+        progress.is_idempotent
+            && may_go_on
+            && upstream.resends_after(status)
+            && upstream.may_resend(lease, RetryReason::Status)
     }
 
-    /// The whole request is kept, nothing of an answer has been passed on, and there is time.
-    fn may_repeat(&self, session: &Session) -> bool {
+    /// The connection has become a tunnel, which counts as a connection and no longer as a request.
+    pub fn become_tunnel(&mut self) {
+        self.permit = None;
+    }
+
+    fn may_repeat(&self, progress: Progress) -> bool {
         self.attempts < MAX_ATTEMPTS
-            && session.response_written().is_none()
-            && !session.as_ref().retry_buffer_truncated()
+            && !progress.is_answered
+            && progress.is_repeatable
             && self.time_left().is_ok()
     }
 
-    /// What is left of the origin's total time, where it has one.
+    /// The time that is left of the origin's total time; `None` if the origin has no total time.
     ///
     /// # Errors
-    /// When nothing is left.
-    pub(super) fn time_left(&self) -> Result<Option<Duration>> {
-        let total = self.upstream().and_then(|upstream| upstream.origin().timeouts.total);
+    /// If no time is left.
+    pub fn time_left(&self) -> Result<Option<Duration>> {
+        let total = self.upstream().origin().timeouts.total;
         let (Some(total), false) = (total, self.is_tunnel) else { return Ok(None) };
-        match total.checked_sub(self.started.elapsed()) {
+        match total.checked_sub(clock::since(self.arrival.started)) {
             Some(left) if !left.is_zero() => Ok(Some(left)),
-            _ => Err(Error::new_up(ErrorType::ReadTimedout)),
+            _ => Err(failure::out_of_time()),
         }
-    }
-
-    /// The origin of the request's route.
-    pub(super) fn upstream(&self) -> Option<&Upstream> {
-        self.route().map(|route| &*self.snapshot.upstreams[route.origin])
     }
 }
 
-/// For `Retry-After` (RFC 9110 §10.2.3), in seconds.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let lease = std::mem::take(&mut self.lease);
+        self.upstream().release(lease);
+    }
+}
+
+/// The value of `Retry-After` (RFC 9110 §10.2.3), in seconds.
 fn retry_after(why: Unavailable) -> Option<u64> {
     match why {
         Unavailable::NoAddress => None,

@@ -1,4 +1,4 @@
-//! Pingora's errors, told apart: one match from error to answer, one to label.
+//! Failures of an exchange: whose fault they are, what the client is answered, and their labels.
 
 use std::io;
 
@@ -10,15 +10,105 @@ use crate::limits::Cause;
 use crate::origins::UpstreamErrorKind;
 use crate::upstream::{NotSent, Unavailable};
 
+/// Why an exchange failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The origin is at fault.
+    Origin(UpstreamErrorKind),
+    /// The client is at fault.
+    Client(ClientFault),
+    /// The gateway is at fault.
+    Gateway,
+}
+
+/// How a client failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientFault {
+    /// The client sent its request too slowly.
+    SlowRequest,
+    /// The client read the response too slowly.
+    SlowReader,
+    /// The client closed the connection or the stream, or the connection broke.
+    Closed,
+    /// The request is larger than a limit allows.
+    TooLarge,
+    /// The request is malformed.
+    Malformed,
+}
+
+impl Failure {
+    /// The answer to the client; `None` if the client is gone.
+    pub fn answer(self) -> Option<Answer> {
+        match self {
+            Failure::Origin(kind) => Some(answer_of_origin(kind)),
+            Failure::Client(ClientFault::SlowRequest) => Some(Answer::RequestTimeout),
+            Failure::Client(ClientFault::SlowReader | ClientFault::Closed) => None,
+            Failure::Client(ClientFault::TooLarge) => Some(Answer::ContentTooLarge),
+            Failure::Client(ClientFault::Malformed) => Some(Answer::BadRequest),
+            Failure::Gateway => Some(Answer::Internal),
+        }
+    }
+
+    /// The limit that the client exceeds by being slow.
+    pub fn limit(self) -> Option<Cause> {
+        match self {
+            Failure::Client(ClientFault::SlowRequest) => Some(Cause::BodyTime),
+            Failure::Client(ClientFault::SlowReader) => Some(Cause::WriteTime),
+            Failure::Client(_) | Failure::Origin(_) | Failure::Gateway => None,
+        }
+    }
+
+    /// The value of `error.type` in the access log.
+    pub fn label(self) -> &'static str {
+        match self {
+            Failure::Origin(kind) => kind.label(),
+            Failure::Client(fault) => fault.label(),
+            Failure::Gateway => "internal",
+        }
+    }
+}
+
+impl ClientFault {
+    /// The value of `error.type` in the access log.
+    pub fn label(self) -> &'static str {
+        match self {
+            ClientFault::SlowRequest | ClientFault::SlowReader => "client_timeout",
+            ClientFault::Closed => "client_closed",
+            ClientFault::TooLarge => "client_too_large",
+            ClientFault::Malformed => "client_malformed",
+        }
+    }
+}
+
+fn answer_of_origin(kind: UpstreamErrorKind) -> Answer {
+    match kind {
+        UpstreamErrorKind::ConnectTimeout
+        | UpstreamErrorKind::ReadTimeout
+        | UpstreamErrorKind::WriteTimeout => Answer::GatewayTimeout,
+        UpstreamErrorKind::AllDown | UpstreamErrorKind::QueueFull | UpstreamErrorKind::QueueTimeout => {
+            Answer::Unavailable
+        }
+        UpstreamErrorKind::Resolve
+        | UpstreamErrorKind::Connect
+        | UpstreamErrorKind::Tls
+        | UpstreamErrorKind::Closed
+        | UpstreamErrorKind::InvalidResponse
+        | UpstreamErrorKind::Unsolicited
+        | UpstreamErrorKind::Other => Answer::BadGateway,
+    }
+}
+
+// Pingora's errors. The types below are the gateway's own and travel through Pingora's proxy.
+
 const NO_ADDRESS: ErrorType = ErrorType::new("NoAddress");
 const ALL_DOWN: ErrorType = ErrorType::new("AllDown");
 const QUEUE_FULL: ErrorType = ErrorType::new("QueueFull");
 const QUEUE_TIMEOUT: ErrorType = ErrorType::new("QueueTimeout");
 
-/// The body of a request is longer than it may be.
+/// The body of a request is longer than allowed.
 const TOO_LARGE: ErrorType = ErrorType::new("ContentTooLarge");
 
-/// Not a failure: the answer is not passed on, and the request sent again.
+/// Not a failure: the response is not passed on, and the request is sent again.
 const RESEND: ErrorType = ErrorType::new("Resend");
 
 /// No address of the origin can be asked.
@@ -31,7 +121,12 @@ pub(super) fn unavailable(why: Unavailable) -> Box<Error> {
     })
 }
 
-/// More of a body has come than may come.
+/// The origin's total time has passed.
+pub(super) fn out_of_time() -> Box<Error> {
+    Error::new_up(ErrorType::ReadTimedout)
+}
+
+/// The body of the request is longer than allowed.
 pub(super) fn too_large() -> Box<Error> {
     Error::new_down(TOO_LARGE)
 }
@@ -43,24 +138,42 @@ pub(super) fn resend() -> Box<Error> {
     error
 }
 
-/// The origin switches protocols without a handshake that asked for it.
+/// The origin switches protocols though no handshake asked for it.
 pub(super) fn unasked_switch() -> Box<Error> {
     Error::new_up(ErrorType::InvalidHTTPHeader)
 }
 
-/// Whether it is an error of [`resend`].
+/// Whether the error is an error of [`resend`].
 pub(super) fn is_resend(error: &Error) -> bool {
     *error.etype() == RESEND
 }
 
-/// A request without a route came past `request_filter`, which cannot be.
-pub(super) fn no_route() -> Box<Error> {
+/// Pingora called a hook in a state in which the hook has no meaning.
+pub(super) fn wrong_state() -> Box<Error> {
     Error::new_in(ErrorType::InternalError)
 }
 
-/// Whether the origin is to blame.
-pub(super) fn is_upstream(error: &Error) -> bool {
-    matches!(error.esource(), ErrorSource::Upstream)
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        match (error.esource(), error.etype()) {
+            (ErrorSource::Upstream, _) => Failure::Origin(kind(error)),
+            (ErrorSource::Downstream, etype) => Failure::Client(match etype {
+                etype if *etype == TOO_LARGE => ClientFault::TooLarge,
+                _ if is_write_timeout(error) => ClientFault::SlowReader,
+                _ if is_read_timeout(error) => ClientFault::SlowRequest,
+                _ if cause::<BadChunk>(error).is_some() => ClientFault::Malformed,
+                // An HTTP/2 stream that the client has reset, as gRPC clients do to cancel a call,
+                // is an `H2Error`.
+                ErrorType::H2Error
+                | ErrorType::WriteError
+                | ErrorType::WriteTimedout
+                | ErrorType::ReadError
+                | ErrorType::ConnectionClosed => ClientFault::Closed,
+                _ => ClientFault::Malformed,
+            }),
+            (ErrorSource::Internal | ErrorSource::Unset, _) => Failure::Gateway,
+        }
+    }
 }
 
 /// How the origin failed.
@@ -92,87 +205,28 @@ pub(super) fn kind(error: &Error) -> UpstreamErrorKind {
     }
 }
 
-/// Nothing came in time.
 fn is_read_timeout(error: &Error) -> bool {
     has_timed_out(error, &ErrorType::ReadTimedout, &ErrorType::ReadError)
 }
 
-/// Nothing was taken in time.
 fn is_write_timeout(error: &Error) -> bool {
     has_timed_out(error, &ErrorType::WriteTimedout, &ErrorType::WriteError)
 }
 
-/// As Pingora says it, with a type of its own, and as our own connections do, with a cause.
+/// Pingora reports a timeout by an error type of its own. The gateway's streams report it as an I/O
+/// error, which is the cause of a read or write error.
 fn has_timed_out(error: &Error, by_type: &ErrorType, by_cause: &ErrorType) -> bool {
     let is_timeout = |cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut;
     error.etype() == by_type
         || error.etype() == by_cause && error.root_cause().downcast_ref().is_some_and(is_timeout)
 }
 
-/// Why one of the gateway's own connections failed, if it was for a reason of this kind.
+/// Why one of the gateway's own connections failed, if the reason is a `C`.
 fn cause<C: std::error::Error + 'static>(error: &Error) -> Option<&C> {
     error.root_cause().downcast_ref::<io::Error>().and_then(io::Error::get_ref)?.downcast_ref()
 }
 
-/// Whether nothing of the request was sent, because a kept connection was of no use any more.
+/// Whether nothing of the request was sent, because a kept connection was no longer usable.
 pub(super) fn was_not_sent(error: &Error) -> bool {
     cause::<NotSent>(error).is_some()
-}
-
-/// The answer for the client; none when the client has gone.
-pub(super) fn answer(error: &Error) -> Option<Answer> {
-    match (error.esource(), error.etype()) {
-        (ErrorSource::Upstream, _) => Some(match kind(error) {
-            UpstreamErrorKind::ConnectTimeout
-            | UpstreamErrorKind::ReadTimeout
-            | UpstreamErrorKind::WriteTimeout => Answer::GatewayTimeout,
-            UpstreamErrorKind::AllDown | UpstreamErrorKind::QueueFull | UpstreamErrorKind::QueueTimeout => {
-                Answer::Unavailable
-            }
-            UpstreamErrorKind::Resolve
-            | UpstreamErrorKind::Connect
-            | UpstreamErrorKind::Tls
-            | UpstreamErrorKind::Closed
-            | UpstreamErrorKind::InvalidResponse
-            | UpstreamErrorKind::Unsolicited
-            | UpstreamErrorKind::Other => Answer::BadGateway,
-        }),
-        (ErrorSource::Downstream, etype) if *etype == TOO_LARGE => Some(Answer::ContentTooLarge),
-        (ErrorSource::Downstream, _) if is_read_timeout(error) => Some(Answer::RequestTimeout),
-        (ErrorSource::Downstream, _) if cause::<BadChunk>(error).is_some() => Some(Answer::BadRequest),
-        (
-            ErrorSource::Downstream,
-            // A stream of HTTP/2 that the client has reset, as gRPC clients do to cancel a call.
-            ErrorType::H2Error
-            | ErrorType::WriteError
-            | ErrorType::WriteTimedout
-            | ErrorType::ReadError
-            | ErrorType::ConnectionClosed,
-        ) => None,
-        (ErrorSource::Downstream, _) => Some(Answer::BadRequest),
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Answer::Internal),
-    }
-}
-
-/// What the client was too slow with, if that is why.
-pub(super) fn slowness(error: &Error) -> Option<Cause> {
-    match error.esource() {
-        ErrorSource::Downstream if is_write_timeout(error) => Some(Cause::WriteTime),
-        ErrorSource::Downstream if is_read_timeout(error) => Some(Cause::BodyTime),
-        _ => None,
-    }
-}
-
-/// `error.type` of the access log.
-pub(super) fn label(error: &Error) -> &'static str {
-    match error.esource() {
-        ErrorSource::Upstream => kind(error).label(),
-        ErrorSource::Downstream if slowness(error).is_some() => "client_timeout",
-        ErrorSource::Downstream => match answer(error) {
-            None => "client_closed",
-            Some(Answer::ContentTooLarge) => "client_too_large",
-            Some(_) => "client_malformed",
-        },
-        ErrorSource::Internal | ErrorSource::Unset => "internal",
-    }
 }

@@ -1,65 +1,165 @@
-//! What is left of a request: it is counted and logged.
+//! The record of a request: the one place where requests are counted and logged, whatever became of
+//! them.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderValue, Method, Uri, Version};
 use pingora_http::RequestHeader;
 
-use super::{RequestContext, Shared, extract, snapshot};
+use super::admit::Judgement;
+use super::head::RequestHead;
+use super::shared::Shared;
+use super::snapshot::{self, Snapshot};
+use crate::admission::Refusal;
 use crate::approov::Device;
+use crate::downstream::Connection;
 use crate::policy::Policy;
 use crate::telemetry::{Entry, Exceeded, reason_label};
 
-/// How far it came.
+/// The facts about a request that has ended.
+pub(super) struct Finished<'r> {
+    pub head: HeadFacts<'r>,
+    pub connection: &'r Connection,
+    /// Address and port of the client; no port if a proxy connected in place of the client.
+    pub client: (IpAddr, Option<u16>),
+    /// The position of the route; `None` if no route matched.
+    pub route: Option<usize>,
+    pub judgement: &'r Judgement,
+    /// The limit that the request exceeds.
+    pub limit: Option<&'r Refusal>,
+    pub transfer: Transfer,
+    pub duration: Duration,
+    /// The label of the first failure.
+    pub error: Option<&'static str>,
+    /// The name of the origin, if the origin was asked.
+    pub origin: Option<&'r str>,
+    /// How many times the request was sent to the origin again.
+    pub resends: usize,
+}
+
+/// What of a head is recorded. A part that is not known is empty.
+#[derive(Clone, Copy, Default)]
+pub(super) struct HeadFacts<'r> {
+    pub method: &'r str,
+    /// The path without the query.
+    pub path: &'r [u8],
+    /// The version of HTTP.
+    pub protocol: &'static str,
+    pub host: &'r [u8],
+    pub user_agent: &'r [u8],
+}
+
+/// What was sent and received.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sent {
-    /// The status of the answer, if there was one.
+pub(super) struct Transfer {
+    /// The status of the response; `None` if the client got no response.
     pub status: Option<u16>,
-    /// Bytes of the request's body that have come.
+    /// Bytes of the request body that have arrived.
     pub request_bytes: usize,
-    /// Bytes of the answer's body that have been sent.
+    /// Bytes of the response body that were sent.
     pub response_bytes: usize,
+}
+
+impl<'r> HeadFacts<'r> {
+    /// The facts of this head.
+    pub fn of(head: &'r impl RequestHead) -> Self {
+        Self {
+            method: head.method(),
+            path: head.path(),
+            protocol: protocol(head.version()),
+            host: head.host(),
+            user_agent: head.values(&USER_AGENT).next().unwrap_or_default(),
+        }
+    }
+}
+
+/// The value of `network.protocol.version`.
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_11 => "1.1",
+        Version::HTTP_2 => "2",
+        _ => "",
+    }
+}
+
+/// The recorded part of a head, kept beyond the head itself. The values share memory with the head.
+pub(super) struct KeptHead {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    host: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+}
+
+impl KeptHead {
+    pub fn new(head: &RequestHeader) -> Self {
+        Self {
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
+            host: head.headers.get(HOST).cloned(),
+            user_agent: head.headers.get(USER_AGENT).cloned(),
+        }
+    }
+
+    /// The facts of the head.
+    pub fn facts(&self) -> HeadFacts<'_> {
+        let authority = || self.uri.authority().map_or(&b""[..], |authority| authority.as_str().as_bytes());
+        HeadFacts {
+            method: self.method.as_str(),
+            path: self.uri.path().as_bytes(),
+            protocol: protocol(self.version),
+            host: self.host.as_ref().map_or_else(authority, HeaderValue::as_bytes),
+            user_agent: self.user_agent.as_ref().map_or(b"", HeaderValue::as_bytes),
+        }
+    }
 }
 
 impl Shared {
     /// Counts and logs a request that has ended.
-    pub(super) fn record(&self, request: &RequestHeader, sent: Sent, ctx: &RequestContext) {
-        let duration = ctx.started.elapsed();
-        ctx.metrics().record(ctx.verdict, ctx.rejection, duration);
-        if !ctx.snapshot.is_logged {
+    pub(super) fn record(&self, snapshot: &Snapshot, request: &Finished<'_>) {
+        let Finished { head, connection, transfer, judgement, limit, .. } = request;
+        let metrics = match request.route {
+            Some(route) => &snapshot.route_metrics[route],
+            None => &snapshot.unrouted_metrics,
+        };
+        metrics.record(judgement.verdict, judgement.rejection, request.duration);
+        if !snapshot.is_logged {
             return;
         }
-        let Device { id, response_code } = &ctx.device;
-        let route = ctx.route();
-        let tls = ctx.tls();
+        let Device { id, response_code } = &judgement.device;
+        let route = request.route.map(|route| &snapshot.routes.routes()[route]);
+        let tls = connection.tls.as_ref();
         self.access_log.log(&Entry {
-            method: request.method.as_str(),
-            path: extract::path(request),
-            status: sent.status,
-            client: ctx.client.as_ref().map(|client| (client.address, client.port)),
-            protocol: extract::protocol_version(request),
+            method: head.method,
+            path: head.path,
+            status: transfer.status,
+            client: Some(request.client),
+            protocol: head.protocol,
             tls_version: tls.map(|tls| tls.version),
             client_subject: tls.and_then(|tls| Some(&*tls.client_certificate.as_ref()?.subject)),
-            host: extract::host(request),
-            user_agent: request.headers.get(http::header::USER_AGENT).map_or(b"", |value| value.as_bytes()),
-            request_bytes: sent.request_bytes,
-            response_bytes: sent.response_bytes,
-            duration,
-            error: ctx.error,
+            host: head.host,
+            user_agent: head.user_agent,
+            request_bytes: transfer.request_bytes,
+            response_bytes: transfer.response_bytes,
+            duration: request.duration,
+            error: request.error,
             route: route.map_or(snapshot::UNROUTED, |route| &route.name),
             policy: route.map_or(Policy::Deny, |route| route.policy).label(),
-            verdict: ctx.verdict.label(),
-            reason: reason_label(ctx.rejection),
-            limit: ctx.limited.as_ref().map(|limited| Exceeded {
-                cause: limited.cause.label(),
-                name: limited.name.as_deref(),
-                is_observed: limited.is_observed,
+            verdict: judgement.verdict.label(),
+            reason: reason_label(judgement.rejection),
+            limit: limit.map(|limit| Exceeded {
+                cause: limit.cause.label(),
+                name: limit.name.as_deref(),
+                is_observed: limit.is_observed,
             }),
             device_id: id.as_deref(),
             response_code: response_code.as_deref(),
-            origin: if ctx.attempts > 0 || ctx.retry_after.is_some() {
-                ctx.upstream().map(|upstream| &*upstream.origin().name)
-            } else {
-                None
-            },
-            resends: ctx.attempts.saturating_sub(1),
+            origin: request.origin,
+            resends: request.resends,
         });
     }
 }

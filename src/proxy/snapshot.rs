@@ -1,4 +1,4 @@
-//! The configuration in the form in which requests use it.
+//! The configuration in the form that requests use.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::policy::{Policy, Route, RouteTable};
 use crate::telemetry::{Metrics, RouteMetrics};
 use crate::upstream::Upstream;
 
-/// The route label of requests that no route takes.
+/// The label of requests for which no route matches.
 pub(super) const UNROUTED: &str = "none";
 
-/// One configuration, prepared and immutable.
+/// One configuration, prepared for requests. It never changes; a reload makes a new one.
 pub struct Snapshot {
     pub(super) routes: RouteTable,
     pub(super) route_metrics: Vec<Arc<RouteMetrics>>,
@@ -28,18 +28,18 @@ pub struct Snapshot {
     pub(super) answers: Answers,
     pub(super) forwarding: Forwarding,
     pub(super) upstreams: Vec<Arc<Upstream>>,
-    /// How much is admitted.
+    /// The limits.
     pub limits: Limits,
-    /// Whether requests go to the access log.
+    /// Whether requests are written to the access log.
     pub(super) is_logged: bool,
 }
 
 impl Snapshot {
-    /// Prepares `settings`. `upstreams` stand in the order of the settings' origins; `previous` is
-    /// what was in force until now.
+    /// Prepares `settings`. `upstreams` are in the order of the origins in `settings`. `previous` is the
+    /// configuration in force until now.
     ///
     /// # Errors
-    /// When an answer cannot be built from the configured rejection.
+    /// If an answer cannot be built from the configured rejection.
     pub fn new(
         settings: Settings,
         upstreams: Vec<Arc<Upstream>>,
@@ -67,7 +67,7 @@ impl Snapshot {
         })
     }
 
-    /// Who judges the tokens of a route's requests.
+    /// The verifier for the requests of a route.
     pub(super) fn verifier(&self, route: &Route) -> &Verifier {
         let own = self.origin_verifiers.get(route.origin).and_then(Option::as_ref);
         own.unwrap_or(&self.verifier)

@@ -13,12 +13,12 @@ use tokio::task::JoinSet;
 use super::pingora;
 use super::sockets::PublicListener;
 use crate::downstream::{self, accept};
-use crate::proxy::{Gateway, Shared};
+use crate::proxy::{Gateway, Shared, WorkerProxy};
 use crate::upstream::{Dialers, MAX_ATTEMPTS, OriginConnector};
 
 /// A running worker. Its thread ends with the process.
 pub(super) struct Worker {
-    connections: Arc<downstream::Worker>,
+    connections: Arc<downstream::Worker<WorkerProxy>>,
     /// Requests that have begun and not ended.
     requests: Arc<AtomicUsize>,
     /// No connection is accepted any more.
@@ -56,7 +56,7 @@ impl Worker {
         let gateway = Gateway::new(shared.clone(), requests.clone());
         let proxy =
             runtime.block_on(pingora::proxy(&conf, gateway, OriginConnector::new(upstream.dialers)))?;
-        let connections = Arc::new(downstream::Worker { proxy, shared, open: AtomicUsize::new(0) });
+        let connections = Arc::new(downstream::Worker::new(WorkerProxy { proxy, shared }));
         let mut accepting = JoinSet::new();
         for (number, listener) in listeners.iter().enumerate() {
             let _inside = runtime.enter();
@@ -85,7 +85,7 @@ impl Worker {
 
     /// Whether it has stopped accepting and has no connection left.
     pub fn is_empty(&self) -> bool {
-        self.is_idle() && self.connections.open.load(Ordering::Acquire) == 0
+        self.is_idle() && self.connections.open() == 0
     }
 
     /// Whether it has stopped accepting and has no unfinished request.

@@ -1,33 +1,23 @@
-//! Refusals in the form that a gRPC client understands: a response without a message, whose header
-//! is also its trailer ("Trailers-Only", gRPC over HTTP/2).
+//! Answers to gRPC calls: a response without a message whose header is also its trailer
+//! ("Trailers-Only", gRPC over HTTP/2).
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::{Error, ErrorType, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::answer::Answer;
+use super::Answer;
 
-const GRPC: &[u8] = b"application/grpc";
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Whether the request is a gRPC call.
-pub(super) fn is_call(request: &RequestHeader) -> bool {
-    request.version == Version::HTTP_2
-        && request.headers.get(CONTENT_TYPE).is_some_and(|media_type| {
-            let rest = media_type.as_bytes().strip_prefix(GRPC);
-            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-        })
-}
-
-/// Sends the answer as one frame that ends the stream. Pingora's own session sends the end as a
-/// frame of data behind it, which gRPC clients show as an internal error.
+/// Sends the answer as one frame that ends the stream. Pingora's session would end the stream by a data
+/// frame behind the header, which gRPC clients report as an internal error.
 pub(super) fn send(session: &mut Session, answer: Answer) -> Result<()> {
     match session.as_downstream_mut() {
         HttpSession::H2(stream) => stream.write_response_header(Box::new(header(answer)?), true),
-        _ => Error::e_explain(ErrorType::InternalError, "a gRPC call that is no stream of HTTP/2"),
+        _ => Error::e_explain(ErrorType::InternalError, "a gRPC call outside of HTTP/2"),
     }
 }
 
@@ -39,7 +29,7 @@ fn header(answer: Answer) -> Result<ResponseHeader> {
     Ok(header)
 }
 
-/// As gRPC clients map HTTP statuses where there is no other word (gRPC, "HTTP to gRPC Status Code
+/// The gRPC status of an answer, as gRPC clients map HTTP statuses (gRPC, "HTTP to gRPC Status Code
 /// Mapping").
 fn status(answer: Answer) -> &'static str {
     const DEADLINE_EXCEEDED: &str = "4";

@@ -1,81 +1,65 @@
-//! The gateway's own answers. They look alike whatever the reason, and say nothing of it.
+//! The gateway's own answers. All refusals look alike and carry no reason.
 
-use std::time::Duration;
+mod grpc;
+mod send;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, EXPECT, LOCATION, RETRY_AFTER,
-    STRICT_TRANSPORT_SECURITY,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
-use jiff::Timestamp;
-use pingora_core::{ErrorType, OrErr, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::Session;
+use http::{HeaderName, HeaderValue, StatusCode};
+use pingora_core::Result;
+use pingora_http::ResponseHeader;
 
-use super::extract::{self, Unfit};
-use super::grpc;
+use super::validity::Invalid;
 use crate::admission::{RateFields, Refusal};
+use crate::clock;
 use crate::config::RejectionAnswer;
 use crate::limits::Cause;
-
-/// An unread body of at most this many bytes is read, so that the connection can be kept.
-const MAX_DRAINED: u64 = 64 * 1024;
-
-/// How long reading such a body may take.
-const DRAIN_TIME: Duration = Duration::from_secs(2);
-
-/// How long an HTTP/2 client may leave no room for an answer of the gateway's own.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// A longer body is read for so long or so far after the answer: a connection closed over unread
-/// data is reset, and the client may never see the answer.
-const LINGER_TIME: Duration = Duration::from_secs(2);
-const MAX_LINGERED: usize = 1024 * 1024;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Which answer.
+/// An answer of the gateway's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Not from a genuine app, or denied by policy.
+    /// The request is not from a genuine app, or the policy denies it.
     Refused,
-    /// To be asked again with TLS.
+    /// The client should use TLS.
     Redirect,
-    /// Not a proper request.
+    /// The request is malformed or ambiguous.
     BadRequest,
-    /// From an address that is not served.
+    /// The client's address is denied.
     Forbidden,
-    /// No route.
+    /// No route matches.
     NotFound,
-    /// `TRACE`.
+    /// The method is not served.
     MethodNotAllowed,
-    /// The client took too long to send its request.
+    /// The client sent its request too slowly.
     RequestTimeout,
     /// The body is too long.
     ContentTooLarge,
     /// The target is too long.
     UriTooLong,
-    /// More than a limit allows, or from an address that is banned.
+    /// A rate is used up, or the client's address is banned.
     TooManyRequests,
-    /// The header is too long, or has too many fields.
+    /// The head is too long or has too many fields.
     HeaderTooLarge,
-    /// The gateway's own fault.
+    /// The gateway has failed.
     Internal,
-    /// The origin is down or talks nonsense.
+    /// The origin cannot be reached, or its response is not valid.
     BadGateway,
-    /// The origin is not asked: it is down, or it or the gateway has enough to do.
+    /// The origin is not asked, because it is down or because there are too many requests.
     Unavailable,
     /// The origin is too slow.
     GatewayTimeout,
 }
 
-impl From<Unfit> for Answer {
-    fn from(unfit: Unfit) -> Self {
-        match unfit {
-            Unfit::Method => Answer::MethodNotAllowed,
-            Unfit::Form => Answer::BadRequest,
+impl From<Invalid> for Answer {
+    fn from(invalid: Invalid) -> Self {
+        match invalid {
+            Invalid::Method => Answer::MethodNotAllowed,
+            Invalid::Head => Answer::BadRequest,
         }
     }
 }
@@ -109,33 +93,43 @@ impl From<&Refusal> for Answer {
     }
 }
 
-/// Tells the client about a rate limit.
-pub(super) fn insert_rate(response: &mut ResponseHeader, rate: &RateFields) -> Result<()> {
-    response.insert_header(RATE_LIMIT_POLICY, rate.policy.clone())?;
-    response.insert_header(RATE_LIMIT, rate.standing.clone())
-}
-
-/// What an answer says besides.
+/// What an answer says beyond its status.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Notes<'a> {
-    /// `Strict-Transport-Security`.
+    /// The value of `Strict-Transport-Security`.
     pub hsts: Option<&'a HeaderValue>,
-    /// In how many seconds another may be had.
+    /// The value of `Retry-After`, in seconds.
     pub retry_after: Option<u64>,
-    /// What is left of a rate.
+    /// The fields about a rate limit.
     pub rate: Option<&'a RateFields>,
+}
+
+impl<'a> Notes<'a> {
+    /// The notes for a request that exceeds `limit`. A limit that only observes says nothing.
+    /// `retry_after` goes before the time that the limit tells.
+    pub fn new(hsts: Option<&'a HeaderValue>, limit: Option<&'a Refusal>, retry_after: Option<u64>) -> Self {
+        let limit = limit.filter(|limit| !limit.is_observed);
+        Self {
+            hsts,
+            retry_after: retry_after.or(limit.and_then(|limit| limit.retry_after)),
+            rate: limit.and_then(|limit| limit.rate.as_deref()),
+        }
+    }
 }
 
 const COUNT: usize = Answer::GatewayTimeout as usize + 1;
 
-/// Every answer, prepared once.
+/// Every answer, prepared once for a configuration.
 pub(super) struct Answers {
     headers: [ResponseHeader; COUNT],
     body: Bytes,
 }
 
 impl Answers {
-    /// Answers in the configured form.
+    /// The answers in the configured form.
+    ///
+    /// # Errors
+    /// If Pingora refuses a header field.
     pub fn new(form: &RejectionAnswer) -> Result<Self> {
         let header = |answer| -> Result<ResponseHeader> {
             let mut header = ResponseHeader::build_no_case(status(answer, form), Some(6))?;
@@ -171,7 +165,7 @@ impl Answers {
         self.headers[answer as usize].status
     }
 
-    /// The header of an answer, with what it says besides.
+    /// The header of an answer.
     fn header(&self, answer: Answer, notes: &Notes<'_>) -> Result<ResponseHeader> {
         let mut header = self.headers[answer as usize].clone();
         if let Some(hsts) = notes.hsts {
@@ -186,15 +180,16 @@ impl Answers {
         Ok(header)
     }
 
-    /// The answer as bytes, for a client whose request Pingora never saw; it ends the connection.
+    /// The answer as bytes of HTTP/1, for a client whose request Pingora never saw. The answer says
+    /// that the connection is closed.
     ///
     /// # Errors
-    /// None in practice: every field has been one before.
+    /// If Pingora refuses a header field.
     pub fn bytes(&self, answer: Answer, is_head: bool, notes: &Notes<'_>) -> Result<Vec<u8>> {
         let header = self.header(answer, notes)?;
         let reason = header.status.canonical_reason().unwrap_or_default();
         let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", header.status.as_str()).into_bytes();
-        let date = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let date = clock::timestamp().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         let date = (&DATE, date.as_bytes());
         let close = (&CONNECTION, &b"close"[..]);
         let fields = header.headers.iter().map(|(name, value)| (name, value.as_bytes()));
@@ -207,40 +202,12 @@ impl Answers {
         }
         Ok(bytes)
     }
+}
 
-    /// Sends the answer. The connection is kept where that is safe: Pingora closes it over a body
-    /// that has not been read to its end.
-    pub async fn send(&self, session: &mut Session, answer: Answer, notes: &Notes<'_>) -> Result<()> {
-        if grpc::is_call(session.req_header()) {
-            return grpc::send(session, answer);
-        }
-        let is_http1 = session.req_header().version != Version::HTTP_2;
-        if answer == Answer::BadRequest {
-            // Where one request is malformed, the start of the next is a guess.
-            session.set_keepalive(None);
-        } else if is_http1 {
-            drain_small_body(session).await;
-        }
-        if !is_http1 {
-            // For as long as it makes no room for the answer, what it sends besides takes memory.
-            session.set_write_timeout(Some(PATIENCE));
-        }
-        let mut header = self.header(answer, notes)?;
-        if answer == Answer::Redirect {
-            header.insert_header(LOCATION, secure_url(session.req_header())?)?;
-        }
-        let body = if session.req_header().method == Method::HEAD { Bytes::new() } else { self.body.clone() };
-        let without_body = body.is_empty();
-        session.write_response_header(Box::new(header), without_body).await?;
-        if !without_body {
-            session.write_response_body(Some(body), true).await?;
-        }
-        // A stream of HTTP/2 that is still being written to is reset without an error.
-        if is_http1 {
-            linger(session).await;
-        }
-        Ok(())
-    }
+/// Tells the client about a rate limit.
+pub(super) fn insert_rate(response: &mut ResponseHeader, rate: &RateFields) -> Result<()> {
+    response.insert_header(RATE_LIMIT_POLICY, rate.policy.clone())?;
+    response.insert_header(RATE_LIMIT, rate.standing.clone())
 }
 
 fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
@@ -261,43 +228,4 @@ fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
         Answer::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Answer::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
     }
-}
-
-/// The same URL with `https`, at that scheme's own port. The host was judged before: it can name
-/// nothing but a host.
-fn secure_url(request: &RequestHeader) -> Result<HeaderValue> {
-    let host = extract::host(request);
-    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let name = host[..host.len() - digits].strip_suffix(b":").unwrap_or(host);
-    HeaderValue::from_bytes(&[b"https://", name, request.raw_path()].concat())
-        .or_err(ErrorType::InternalError, "host and target are visible ASCII")
-}
-
-/// Reads a declared small body that the client is sending anyway.
-async fn drain_small_body(session: &mut Session) {
-    if session.is_body_done() || session.req_header().headers.contains_key(EXPECT) {
-        return;
-    }
-    if extract::length(session.req_header()).is_some_and(|length| length <= MAX_DRAINED) {
-        session.set_total_drain_timeout(Some(DRAIN_TIME));
-        // What could not be read closes the connection after the answer.
-        let _ = session.drain_request_body().await;
-    }
-}
-
-/// Goes on reading after an answer that closes the connection, within bounds.
-async fn linger(session: &mut Session) {
-    if session.is_body_done() {
-        return;
-    }
-    let mut read = 0;
-    let rest = async {
-        while read < MAX_LINGERED {
-            match session.read_request_body().await {
-                Ok(Some(part)) => read += part.len(),
-                Ok(None) | Err(_) => break,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(LINGER_TIME, rest).await;
 }

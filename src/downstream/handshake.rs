@@ -1,5 +1,6 @@
-//! What comes before HTTP on a connection: a proxy's word of the client, and TLS.
+//! The start of a connection, before HTTP: a trusted proxy's PROXY header and the TLS handshake.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -11,42 +12,43 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::Open;
 use super::transport::{Socket, Transport};
-use crate::limits::{Cause, Outcome};
-use crate::proxy::{Connection, TlsSession};
+use super::worker::Open;
+use super::{Application, Connection, TlsSession};
 use crate::tls::{Handshake, Protocol, client_certificate};
 use crate::trusted_proxies::proxy_protocol;
 
 /// A connection on which HTTP comes next.
-pub(super) struct Greeted {
+pub(super) struct Established {
     pub transport: Transport,
-    /// Read already.
+    /// Bytes that have been read from the transport already.
     pub ahead: BytesMut,
     pub connection: Connection,
-    /// Whether the handshake settled on HTTP/2.
+    /// Whether the TLS handshake chose HTTP/2.
     pub is_http2: bool,
 }
 
-/// Reads the PROXY header and makes the handshake, where the listener asks for them; `None` where
-/// the connection ends over it.
-pub(super) async fn greet(open: &mut Open, tcp: TcpStream, mut connection: Connection) -> Option<Greeted> {
+/// Reads the PROXY header and makes the TLS handshake, as the listener asks for them. `None` if the
+/// connection has to be closed.
+pub(super) async fn establish<A: Application>(
+    open: &mut Open<A>,
+    tcp: TcpStream,
+    mut connection: Connection,
+) -> Option<Established> {
     let Open { worker, permit } = open;
-    let metrics = &worker.shared.metrics;
-    let time = worker.bounds().time.handshake;
+    let application = &worker.application;
+    let time = application.limits().time.handshake;
     let mut socket = Socket { tcp, ahead: BytesMut::new() };
     let listener = connection.listener.clone();
     let peer = connection.peer.ip();
-    if let Some(proxies) =
-        listener.trusted_proxies.as_ref().filter(|proxies| proxies.sends_proxy_header(peer))
-    {
+    let proxies = listener.trusted_proxies.as_ref().filter(|proxies| proxies.sends_proxy_header(peer));
+    if let Some(proxies) = proxies {
         match timeout(time, read_proxy_header(&mut socket)).await {
             Ok(Ok(header)) => {
                 connection.client = proxies.client_of_connection(peer, &header);
                 if let Some(client) = connection.known_client()
-                    && let Err(cause) = worker.shared.snapshot.load().limits.admit_client(permit, client)
+                    && !application.admit_client(permit, client)
                 {
-                    metrics.limited(cause, Outcome::Refused);
                     return None;
                 }
             }
@@ -55,7 +57,7 @@ pub(super) async fn greet(open: &mut Open, tcp: TcpStream, mut connection: Conne
                 return None;
             }
             Err(_) => {
-                metrics.limited(Cause::HandshakeTime, Outcome::Refused);
+                application.proxy_header_timed_out();
                 log::warn!("listener {}: proxy {peer}: no PROXY header within {time:?}", listener.label);
                 return None;
             }
@@ -63,20 +65,17 @@ pub(super) async fn greet(open: &mut Open, tcp: TcpStream, mut connection: Conne
     }
     let Some(acceptor) = &listener.tls else {
         let Socket { tcp, ahead } = socket;
-        return Some(Greeted { transport: Transport::Plain(tcp), ahead, connection, is_http2: false });
+        return Some(Established { transport: Transport::Plain(tcp), ahead, connection, is_http2: false });
     };
-    let shaken = shake_hands(acceptor, socket, time).await;
-    let outcome = shaken.as_ref().map_or_else(|failure| failure.handshake(), |(_, _, outcome)| *outcome);
-    metrics.handshake(&listener.label, outcome);
-    if outcome == Handshake::TimedOut {
-        metrics.limited(Cause::HandshakeTime, Outcome::Refused);
-    }
-    match shaken {
+    let handshake = shake_hands(acceptor, socket, time).await;
+    let result = handshake.as_ref().map_or_else(Failure::result, |(_, _, result)| *result);
+    application.handshake_ended(&listener, result);
+    match handshake {
         Ok((stream, session, _)) => {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(Protocol::Http2.id().as_bytes());
             connection.tls = Some(session);
             let transport = Transport::Tls(Box::new(stream));
-            Some(Greeted { transport, ahead: BytesMut::new(), connection, is_http2 })
+            Some(Established { transport, ahead: BytesMut::new(), connection, is_http2 })
         }
         Err(failure) => {
             log::debug!("listener {}: client {}: {failure}", listener.label, connection.client);
@@ -101,17 +100,18 @@ async fn read_proxy_header(socket: &mut Socket) -> io::Result<proxy_protocol::He
     }
 }
 
-/// Why there is no TLS session.
+/// Why a TLS handshake failed.
 enum Failure {
-    /// Not within this time.
+    /// The handshake was not complete within this time.
     TimedOut(Duration),
+    /// rustls refused the handshake, or the connection broke.
     Tls(io::Error),
-    /// A verified certificate that cannot be read, or whose time has passed since it was verified.
+    /// The client's certificate was verified but cannot be read, or has expired since.
     Certificate,
 }
 
 impl Failure {
-    fn handshake(&self) -> Handshake {
+    fn result(&self) -> Handshake {
         match self {
             Failure::TimedOut(_) => Handshake::TimedOut,
             Failure::Tls(_) | Failure::Certificate => Handshake::Failed,
@@ -119,8 +119,8 @@ impl Failure {
     }
 }
 
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::TimedOut(time) => write!(f, "no TLS handshake within {time:?}"),
             Failure::Tls(error) => write!(f, "TLS handshake: {error}"),
@@ -142,7 +142,7 @@ async fn shake_hands(
         Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
         _ => "1.2",
     };
-    let outcome = match state.handshake_kind() {
+    let result = match state.handshake_kind() {
         Some(HandshakeKind::Resumed) => Handshake::Resumed,
         _ => Handshake::Full,
     };
@@ -150,5 +150,5 @@ async fn shake_hands(
     if session.client_certificate.is_some() && session.valid_certificate().is_none() {
         return Err(Failure::Certificate);
     }
-    Ok((stream, session, outcome))
+    Ok((stream, session, result))
 }

@@ -1,10 +1,24 @@
-//! The state of the limits, for the metrics.
+//! What all requests and all workers share.
 
 use std::sync::Arc;
 
-use super::Shared;
+use arc_swap::ArcSwap;
+
+use super::snapshot::Snapshot;
 use crate::limits::Rule;
-use crate::telemetry::LimitState;
+use crate::telemetry::{AccessLogSink, LimitState, Metrics};
+
+/// What all requests and all workers share.
+pub struct Shared {
+    /// The configuration in force. A request takes it once, at its start.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// The access log.
+    pub access_log: AccessLogSink,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The labels of the listeners in metrics, by position.
+    pub listeners: Vec<Box<str>>,
+}
 
 impl LimitState for Shared {
     fn connections(&self) -> Vec<(Box<str>, usize)> {

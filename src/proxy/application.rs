@@ -1,0 +1,96 @@
+//! The gateway as the application of the downstream side: one worker's proxy.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use pingora_core::apps::HttpServerApp;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::server::ShutdownWatch;
+use pingora_proxy::HttpProxy;
+
+use super::gateway::Gateway;
+use super::life::{Cancelled, WatchExtension};
+use super::shared::Shared;
+use crate::admission::ProtocolLimits;
+use crate::downstream::{
+    Application, BodyEnd, ClientStream, Connection, Http1Request, Http2Request, Listener, UnparsedRequest,
+};
+use crate::limits::{Cause, Outcome, Permit};
+use crate::tls::Handshake;
+use crate::upstream::OriginConnector;
+
+/// The requests of one worker, served by Pingora's proxy over the worker's own pool of connections to
+/// origins.
+pub struct WorkerProxy {
+    /// Pingora's proxy, which calls the hooks of [`Gateway`].
+    pub proxy: Arc<HttpProxy<Gateway, OriginConnector>>,
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+}
+
+impl Application for WorkerProxy {
+    fn limits(&self) -> ProtocolLimits {
+        self.shared.snapshot.load().limits.protocol
+    }
+
+    fn admit_connection(&self, connection: &Connection, listener: usize) -> Option<Permit> {
+        let limits = &self.shared.snapshot.load().limits;
+        let admitted = limits.admit_connection(connection.known_client(), listener);
+        admitted.map_err(|cause| self.refused(cause)).ok()
+    }
+
+    fn admit_client(&self, permit: &mut Permit, client: IpAddr) -> bool {
+        let admitted = self.shared.snapshot.load().limits.admit_client(permit, client);
+        admitted.map_err(|cause| self.refused(cause)).is_ok()
+    }
+
+    fn proxy_header_timed_out(&self) {
+        self.refused(Cause::HandshakeTime);
+    }
+
+    fn handshake_ended(&self, listener: &Listener, result: Handshake) {
+        self.shared.metrics.handshake(&listener.label, result);
+        if result == Handshake::TimedOut {
+            self.refused(Cause::HandshakeTime);
+        }
+    }
+
+    fn refuse_unparsed(&self, request: &UnparsedRequest<'_>) -> Option<Vec<u8>> {
+        self.shared.refuse_unparsed(request).ok()
+    }
+
+    async fn serve_http1(&self, request: Http1Request, stop: &ShutdownWatch) -> Option<Box<ClientStream>> {
+        let Http1Request { head, stream, is_last } = request;
+        let mut session = ServerSession::new_http1(stream);
+        session.set_pipelined_prefix(head);
+        if is_last {
+            session.set_keepalive_reuses_remaining(Some(0));
+        }
+        let (stream, _) = self.proxy.process_new_http(session, stop).await?.consume();
+        stream.into_any().downcast().ok()
+    }
+
+    async fn serve_http2(&self, request: Http2Request, stop: &ShutdownWatch) {
+        let Http2Request { mut session, watch, limits } = request;
+        let Some(watch) = watch else {
+            self.proxy.process_new_http(ServerSession::new_http2(session), stop).await;
+            return;
+        };
+        let cancelled = Arc::new(Cancelled::default());
+        let extension = WatchExtension { watch: watch.clone(), cancelled: cancelled.clone() };
+        session.req_header_mut().extensions_mut().insert(extension);
+        let task = async {
+            self.proxy.process_new_http(ServerSession::new_http2(session), stop).await;
+        };
+        if watch.guard(&limits, task).await == BodyEnd::TooSlow {
+            self.shared.record_cancelled(&cancelled);
+        }
+    }
+}
+
+impl WorkerProxy {
+    /// Counts a connection that a limit refuses.
+    fn refused(&self, cause: Cause) {
+        self.shared.metrics.limited(cause, Outcome::Refused);
+    }
+}

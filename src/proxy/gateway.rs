@@ -1,0 +1,346 @@
+//! The hooks that Pingora calls in the phases of a request. Each hook translates between Pingora and
+//! the states of a request; the decisions are made elsewhere.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{EXPECT, UPGRADE};
+use http::{StatusCode, Version};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::{Error, ErrorType, Result, RetryType};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use super::admit::{Admitted, admit};
+use super::arrival::Arrival;
+use super::exchange::{Break, Exchange, Progress};
+use super::failure::{self, Failure};
+use super::head::RequestHead;
+use super::life::{Life, RequestContext, Watched};
+use super::record::{HeadFacts, Transfer};
+use super::response::ResponseEdits;
+use super::shared::Shared;
+use super::validity::{self, Upgrade};
+use crate::admission::Refusal;
+use crate::downstream::Connection;
+use crate::limits::{Cause, Outcome};
+use crate::policy::Verdict;
+use crate::upstream::{NextRequest, TUNNEL_IDLE};
+
+/// The proxy application of one worker.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl Gateway {
+    /// An application that counts its unfinished requests in `in_flight`.
+    pub fn new(shared: Arc<Shared>, in_flight: Arc<AtomicUsize>) -> Self {
+        Self { shared, in_flight }
+    }
+
+    /// The state in which a request arrives.
+    fn arrive(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Arrival> {
+        let Life::Begun(snapshot, started) = std::mem::replace(&mut ctx.life, Life::Done) else {
+            return Err(failure::wrong_state());
+        };
+        let time = snapshot.limits.protocol.time;
+        session.set_read_timeout(Some(time.body));
+        session.set_write_timeout(Some(time.write));
+        let connection = session.digest().and_then(Connection::of).ok_or_else(failure::wrong_state)?;
+        let arrival = Arrival::new(snapshot, started, connection.clone(), session.req_header());
+        ctx.watched = Watched::take(session.req_header_mut());
+        Ok(arrival)
+    }
+
+    /// The request exceeds a limit after it was admitted.
+    fn exceed(&self, life: &mut Life, cause: Cause) {
+        self.shared.metrics.limited(cause, Outcome::Refused);
+        life.exceed(Refusal::by(cause));
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        RequestContext::new(self.shared.snapshot.load_full(), self.in_flight.clone())
+    }
+
+    /// No modules: Pingora's default module, compression, costs time on every request.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    /// 1. Routes and verifies the request. A refused request is answered here.
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        let arrival = self.arrive(session, ctx)?;
+        match admit(&arrival, session.req_header(), &self.shared.metrics) {
+            Ok(admitted) => {
+                if admitted.judgement.verdict == Verdict::Accepted && session.req_header().is_grpc() {
+                    // The messages of a call may have pauses between them.
+                    ctx.end_watch();
+                }
+                ctx.life = Life::Exchange(begin_exchange(session, arrival, admitted));
+                Ok(false)
+            }
+            Err(refused) => {
+                if refused.ends_connection && arrival.is_direct() {
+                    session.set_keepalive(None);
+                    arrival.connection.end();
+                }
+                let answer = refused.answer;
+                ctx.life = Life::Refused(arrival, refused);
+                send(session, &ctx.life, answer).await.map_err(Error::into_down)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// 2. Chooses the origin's address. Pingora calls the hook again after a failure to connect.
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        ctx.exchange()?.choose_peer(session.is_body_empty()).await
+    }
+
+    /// The connection learns that a request begins, and which answers it can have.
+    async fn connected_to_upstream(
+        &self,
+        session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _descriptor: RawFd,
+        digest: Option<&Digest>,
+        _ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if let Some(digest) = digest {
+            NextRequest::announce(digest, &session.req_header().method);
+        }
+        Ok(())
+    }
+
+    /// 3. Edits the request for the origin. Pingora has removed hop-by-hop fields already.
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        let exchange = ctx.exchange()?;
+        let Arrival { snapshot, client, .. } = &exchange.arrival;
+        snapshot.forwarding.apply(request, client, exchange.upstream().origin())
+    }
+
+    /// Limits the size of the request body and the origin's total time.
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        is_end: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        let length = body.as_ref().map_or(0, Bytes::len);
+        ctx.watch_body(length, is_end);
+        let exchange = ctx.exchange()?;
+        if let Err(cause) = exchange.take_body(length) {
+            self.exceed(&mut ctx.life, cause);
+            return Err(failure::too_large());
+        }
+        exchange.time_left().map(drop)
+    }
+
+    /// 4. The origin has answered. Another address may have a better response.
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        let exchange = ctx.exchange()?;
+        let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        let is_asked = || exchange.is_tunnel && validity::accepts_handshake(session.req_header(), response);
+        if is_switch && !is_asked() {
+            return Err(failure::unasked_switch());
+        }
+        let is_interim = response.status.is_informational() && !is_switch;
+        let is_resent = !is_interim && exchange.answered(response.status, progress(session));
+        if is_resent { Err(failure::resend()) } else { Ok(()) }
+    }
+
+    /// 5. Edits the origin's response for the client.
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if !response.status.is_informational() {
+            // From now on a slow body may be waiting for the response.
+            ctx.end_watch();
+        }
+        let exchange = ctx.exchange()?;
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            exchange.arrival.connection.become_tunnel(TUNNEL_IDLE);
+            exchange.become_tunnel();
+        }
+        let authority = exchange.upstream().origin().authority.as_bytes();
+        let version = session.req_header().version;
+        let (hsts, rate) = (exchange.arrival.hsts(), exchange.rate.as_deref());
+        ResponseEdits::new(response, authority, version, hsts, rate).apply(response)
+    }
+
+    /// Limits the origin's total time.
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _is_end: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        ctx.exchange()?.time_left().map(|_| None)
+    }
+
+    /// The origin cannot be reached. Nothing has been sent, so another address may be tried.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut RequestContext,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let kind = failure::kind(&error);
+        error.set_retry(ctx.exchange().is_ok_and(|exchange| exchange.connect_failed(kind)));
+        error
+    }
+
+    /// The exchange with the origin, or with the client, broke.
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut RequestContext,
+        was_kept: bool,
+    ) -> Box<Error> {
+        if failure::is_resend(&error) {
+            return error;
+        }
+        let mut error = error.more_context(format!("origin {}", peer.address()));
+        let is_retried = match (Failure::from(&*error), ctx.exchange()) {
+            (Failure::Origin(kind), Ok(exchange)) => {
+                let is_close =
+                    matches!(error.retry, RetryType::ReusedOnly) || *error.etype() == ErrorType::WriteError;
+                let how = Break {
+                    kind,
+                    is_untouched: matches!(error.retry, RetryType::Decided(true))
+                        || was_kept && failure::was_not_sent(&error),
+                    was_kept_closed: was_kept && is_close,
+                };
+                exchange.broke(how, progress(session))
+            }
+            _ => false,
+        };
+        error.set_retry(is_retried);
+        error
+    }
+
+    /// 6. Answers a request that has no response of the origin.
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut RequestContext,
+    ) -> FailToProxy {
+        let failure = Failure::from(error);
+        ctx.failure.get_or_insert(failure);
+        let error_code = match failure.answer() {
+            Some(answer) if session.response_written().is_none() => {
+                session.set_keepalive(None);
+                // The status is for Pingora's own log only; 0 stands for no answer.
+                send(session, &ctx.life, answer).await.map_or(0, |status| status.as_u16())
+            }
+            _ => 0,
+        };
+        if !session.is_http2() {
+            // Sends the gathered bytes of an answer that was cut off, so that the client gets what the
+            // log says it got.
+            session.shutdown().await;
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// 7. Records the request.
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
+        let failure = error.map(Failure::from);
+        if let Some(cause) = failure.and_then(Failure::limit) {
+            self.exceed(&mut ctx.life, cause);
+        }
+        let transfer = Transfer {
+            status: session.response_written().map(|response| response.status.as_u16()),
+            request_bytes: session.body_bytes_read(),
+            response_bytes: session.body_bytes_sent(),
+        };
+        let head = HeadFacts::of(session.req_header());
+        self.shared.record_life(&ctx.life, head, transfer, ctx.failure.or(failure));
+        ctx.life = Life::Done;
+    }
+
+    /// Pingora's own log lines quote requests. The access log and the metrics tell of every failure.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestContext,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    fn request_summary(&self, _session: &Session, _ctx: &RequestContext) -> String {
+        String::new()
+    }
+}
+
+/// Prepares the session for an admitted request.
+fn begin_exchange(session: &mut Session, arrival: Arrival, admitted: Admitted) -> Exchange {
+    let upgrade = Upgrade::of(session.req_header());
+    if upgrade == Upgrade::Ignored {
+        session.req_header_mut().remove_header(&UPGRADE);
+    }
+    let is_tunnel = upgrade == Upgrade::WebSocket;
+    if is_tunnel {
+        session.set_read_timeout(Some(TUNNEL_IDLE));
+        session.set_write_timeout(Some(TUNNEL_IDLE));
+    }
+    if session.req_header().version == Version::HTTP_10 {
+        // HTTP/1.0 has no interim responses (RFC 9110 §15.2), and cannot ask for one (§10.1.1).
+        session.set_ignore_info_resp(true);
+        session.req_header_mut().remove_header(&EXPECT);
+    }
+    Exchange::new(arrival, admitted, is_tunnel)
+}
+
+/// Sends an answer of the gateway's own, in the form of the request's configuration.
+async fn send(session: &mut Session, life: &Life, answer: super::answer::Answer) -> Result<StatusCode> {
+    let snapshot = life.snapshot().ok_or_else(failure::wrong_state)?;
+    snapshot.answers.send(session, answer, &life.notes()).await?;
+    Ok(snapshot.answers.status(answer))
+}
+
+/// How far the exchange of this session has come.
+fn progress(session: &mut Session) -> Progress {
+    Progress {
+        is_idempotent: session.req_header().method.is_idempotent(),
+        is_answered: session.response_written().is_some(),
+        is_repeatable: !session.as_ref().retry_buffer_truncated(),
+        is_body_done: session.as_mut().is_body_done(),
+    }
+}

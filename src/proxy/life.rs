@@ -1,0 +1,244 @@
+//! The life of a request inside of Pingora, which has one context type for all of its phases.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use pingora_core::Result;
+use pingora_http::RequestHeader;
+
+use super::admit::Refused;
+use super::answer::Notes;
+use super::arrival::Arrival;
+use super::exchange::Exchange;
+use super::failure::{self, ClientFault, Failure};
+use super::record::{Finished, HeadFacts, KeptHead, Transfer};
+use super::shared::Shared;
+use super::snapshot::Snapshot;
+use crate::admission::Refusal;
+use crate::clock;
+use crate::downstream::BodyWatch;
+use crate::limits::{Cause, Outcome};
+
+/// The context of one request.
+pub struct RequestContext {
+    pub(super) life: Life,
+    /// The first failure.
+    pub(super) failure: Option<Failure>,
+    /// Set for an HTTP/2 request with a body, whose task may be cancelled.
+    pub(super) watched: Option<Box<Watched>>,
+    _in_flight: Unfinished,
+}
+
+/// The state of a request. [`Arrival`] and [`super::admit::Admitted`] are over before Pingora's next
+/// phase begins, so they are no states here.
+pub(super) enum Life {
+    /// Pingora has read the head.
+    Begun(Arc<Snapshot>, Instant),
+    /// The request is not forwarded.
+    Refused(Arrival, Refused),
+    /// The request is forwarded.
+    Exchange(Exchange),
+    /// The request has ended and is recorded.
+    Done,
+}
+
+impl RequestContext {
+    /// The context of a new request, which is counted in `in_flight`.
+    pub(super) fn new(snapshot: Arc<Snapshot>, in_flight: Arc<AtomicUsize>) -> Self {
+        Self {
+            life: Life::Begun(snapshot, clock::now()),
+            failure: None,
+            watched: None,
+            _in_flight: Unfinished::new(in_flight),
+        }
+    }
+
+    /// The exchange with the origin.
+    ///
+    /// # Errors
+    /// If the request is not forwarded.
+    pub(super) fn exchange(&mut self) -> Result<&mut Exchange> {
+        match &mut self.life {
+            Life::Exchange(exchange) => Ok(exchange),
+            Life::Begun(..) | Life::Refused(..) | Life::Done => Err(failure::wrong_state()),
+        }
+    }
+
+    /// A part of the request body has arrived.
+    pub(super) fn watch_body(&self, length: usize, is_end: bool) {
+        if let Some(watched) = &self.watched {
+            watched.watch.record(length, is_end);
+        }
+    }
+
+    /// From now on the request body may be as slow as it likes.
+    pub(super) fn end_watch(&self) {
+        if let Some(watched) = &self.watched {
+            watched.watch.end();
+        }
+    }
+}
+
+impl Life {
+    /// The configuration of the request.
+    pub fn snapshot(&self) -> Option<&Snapshot> {
+        match self {
+            Life::Begun(snapshot, _) => Some(snapshot),
+            Life::Refused(arrival, _) => Some(&arrival.snapshot),
+            Life::Exchange(exchange) => Some(&exchange.arrival.snapshot),
+            Life::Done => None,
+        }
+    }
+
+    /// What an answer of the gateway's own says beyond its status.
+    pub fn notes(&self) -> Notes<'_> {
+        match self {
+            Life::Begun(..) | Life::Done => Notes::default(),
+            Life::Refused(arrival, refused) => Notes::new(arrival.hsts(), refused.limit.as_ref(), None),
+            Life::Exchange(exchange) => {
+                Notes::new(exchange.arrival.hsts(), exchange.limit.as_ref(), exchange.retry_after)
+            }
+        }
+    }
+
+    /// The request exceeds a limit.
+    pub fn exceed(&mut self, refusal: Refusal) {
+        match self {
+            Life::Begun(..) | Life::Done => {}
+            Life::Refused(_, refused) => refused.limit = Some(refusal),
+            Life::Exchange(exchange) => exchange.limit = Some(refusal),
+        }
+    }
+
+    /// The bytes of the request body that have arrived.
+    pub fn body_bytes(&self) -> u64 {
+        match self {
+            Life::Exchange(exchange) => exchange.body_bytes(),
+            Life::Begun(..) | Life::Refused(..) | Life::Done => 0,
+        }
+    }
+
+    /// The facts about the request for its record. `None` if the request has no connection yet, or is
+    /// recorded already.
+    pub fn finished<'r>(
+        &'r self,
+        head: HeadFacts<'r>,
+        transfer: Transfer,
+        failure: Option<Failure>,
+    ) -> Option<Finished<'r>> {
+        let (arrival, route, judgement, limit, origin, resends) = match self {
+            Life::Begun(..) | Life::Done => return None,
+            Life::Refused(arrival, refused) => {
+                (arrival, refused.route, &refused.judgement, refused.limit.as_ref(), None, 0)
+            }
+            Life::Exchange(exchange) => {
+                let origin = exchange.has_asked().then(|| &*exchange.upstream().origin().name);
+                let route = Some(exchange.route);
+                let limit = exchange.limit.as_ref();
+                (&exchange.arrival, route, &exchange.judgement, limit, origin, exchange.resends())
+            }
+        };
+        Some(Finished {
+            head,
+            connection: &arrival.connection,
+            client: (arrival.client.address, arrival.client.port),
+            route,
+            judgement,
+            limit,
+            transfer,
+            duration: clock::since(arrival.started),
+            error: failure.map(Failure::label),
+            origin,
+            resends,
+        })
+    }
+}
+
+impl Shared {
+    /// Counts and logs a request that Pingora has ended.
+    pub(super) fn record_life(
+        &self,
+        life: &Life,
+        head: HeadFacts<'_>,
+        transfer: Transfer,
+        failure: Option<Failure>,
+    ) {
+        if let (Some(snapshot), Some(finished)) = (life.snapshot(), life.finished(head, transfer, failure)) {
+            self.record(snapshot, &finished);
+        }
+    }
+
+    /// Counts and logs a request whose task was cancelled because its body was too slow.
+    pub(super) fn record_cancelled(&self, cancelled: &Cancelled) {
+        let Some((mut life, head)) = cancelled.take() else { return };
+        self.metrics.limited(Cause::BodyTime, Outcome::Refused);
+        life.exceed(Refusal::by(Cause::BodyTime));
+        let request_bytes = usize::try_from(life.body_bytes()).unwrap_or(usize::MAX);
+        let transfer = Transfer { request_bytes, ..Transfer::default() };
+        self.record_life(&life, head.facts(), transfer, Some(Failure::Client(ClientFault::SlowRequest)));
+    }
+}
+
+/// The watch over a request whose task may be cancelled.
+pub(super) struct Watched {
+    pub watch: Arc<BodyWatch>,
+    /// Takes the life of the request if the task is cancelled.
+    pub cancelled: Arc<Cancelled>,
+    /// The part of the head that is recorded.
+    pub head: KeptHead,
+}
+
+/// The way by which the watch over a request reaches its context: as an extension of the head.
+#[derive(Clone)]
+pub(super) struct WatchExtension {
+    pub watch: Arc<BodyWatch>,
+    pub cancelled: Arc<Cancelled>,
+}
+
+impl Watched {
+    /// The watch over a request with this head, if the request is watched.
+    pub fn take(head: &mut RequestHeader) -> Option<Box<Self>> {
+        let WatchExtension { watch, cancelled } = head.extensions_mut().remove()?;
+        Some(Box::new(Self { watch, cancelled, head: KeptHead::new(head) }))
+    }
+}
+
+/// The place where the life of a cancelled request is left, so that the task that has cancelled the
+/// request can record it.
+#[derive(Default)]
+pub(super) struct Cancelled(Mutex<Option<(Life, KeptHead)>>);
+
+impl Cancelled {
+    /// The life of the request, if it ended without being recorded.
+    pub fn take(&self) -> Option<(Life, KeptHead)> {
+        self.0.lock().take()
+    }
+}
+
+impl Drop for RequestContext {
+    fn drop(&mut self) {
+        let life = std::mem::replace(&mut self.life, Life::Done);
+        if let (Some(watched), Life::Refused(..) | Life::Exchange(_)) = (self.watched.take(), &life) {
+            let Watched { cancelled, head, .. } = *watched;
+            *cancelled.0.lock() = Some((life, head));
+        }
+    }
+}
+
+/// Counts a request as unfinished for as long as it lives.
+struct Unfinished(Arc<AtomicUsize>);
+
+impl Unfinished {
+    fn new(count: Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
