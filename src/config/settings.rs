@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::document::{Problem, SourceFile};
 use crate::approov::ApproovSettings;
@@ -34,6 +34,8 @@ pub struct Settings {
     pub origins: Vec<Origin>,
     /// Which policy a request meets.
     pub routes: RouteTable,
+    /// Identity headers and method overrides that reach the origin.
+    pub forward_headers: Vec<HeaderName>,
     /// Limits of connections and requests.
     pub limits: LimitSettings,
     /// The access log.

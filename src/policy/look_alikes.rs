@@ -107,7 +107,8 @@ pub(super) fn siblings(routes: &[Route]) -> Vec<(usize, usize)> {
         let (PathPattern::Prefix(text) | PathPattern::Exact(text)) = &route.path;
         let earlier = alike.entry(fold(text.as_bytes())).or_default();
         let is_sibling = |other: &usize| {
-            routes[*other].path != route.path && strictness(&routes[*other]) != strictness(route)
+            let (PathPattern::Prefix(other_text) | PathPattern::Exact(other_text)) = &routes[*other].path;
+            other_text != text && strictness(&routes[*other]) != strictness(route)
         };
         found.extend(earlier.iter().copied().find(is_sibling).map(|other| (index, other)));
         earlier.push(index);

@@ -56,7 +56,7 @@ impl Snapshot {
             route_metrics: route_metrics.collect(),
             unrouted_metrics: metrics.route(UNROUTED, Policy::Deny),
             answers: Answers::new(&settings.rejection)?,
-            forwarding: Forwarding::new(&settings.approov, &settings.origins, &[]),
+            forwarding: Forwarding::new(&settings.approov, &settings.origins, &settings.forward_headers),
             routes: settings.routes,
             verifier: settings.approov.verifier,
             origin_verifiers: settings.approov.origin_verifiers,

@@ -175,6 +175,7 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
         },
         origins: vec![Origin::plain("example", api, HeaderValue::from_static("api.example.com"))],
         routes: RouteTable::new(vec![route("/me", Strategy::TokenBinding), route("/", Strategy::Token)]),
+        forward_headers: Vec::new(),
         limits: LimitSettings::default(),
         log: Log { access: AccessLog::Json, file: None },
         warnings: Vec::new(),

@@ -13,16 +13,21 @@ mod origins;
 mod rejection;
 mod route_options;
 mod routes;
+mod routing;
 mod server;
 mod user;
 
 use std::path::PathBuf;
 
+use http::HeaderName;
+
 use super::document::{
     Entries, Location, Mapping, Report, Reported, Section, Written, always, list, named, nested, section,
+    text,
 };
 use super::environment::Overrides;
 use super::settings::{Admin, ProcessSettings, RejectionAnswer, Settings};
+use super::values::forwarded_header;
 use crate::approov::ApproovSettings;
 
 pub use approov::{STRATEGIES, binding_claim, strategy_name};
@@ -30,12 +35,14 @@ pub use keys::{LoadedKey, LoadedMaterial, SECRET_HINT, read_secret_file};
 pub use server::THREADS;
 
 use approov::{ApproovSection, Verification, usual_keys};
+use certificate_condition::entries;
 use forward_claims::{ForwardClaims, ForwardedClaim};
 use limits::LimitsSection;
 use listeners::{AdminSection, ListenerSection};
 use log::LogSection;
 use origins::{OriginSection, OriginSections};
 use routes::{RouteSection, Surroundings};
+use routing::RoutingSection;
 use server::ServerSection;
 
 section! {
@@ -64,6 +71,13 @@ section! {
         /// path.
         routes: Written<Entries<RouteSection>> = list(nested::<RouteSection>())
             .not_empty("write a route, or remove the key to protect every path"),
+        /// How paths are compared with those of routes.
+        routing: RoutingSection = always::<RoutingSection>(),
+        /// Identity headers and method overrides that clients may send to the origin. Without this key
+        /// all of them are removed from every request; see the documentation for the list. Other
+        /// spellings of a forwarded header are removed still.
+        forward_headers: Written<Entries<HeaderName>> =
+            list(text("name of a header that is removed otherwise", forwarded_header)),
         /// How much is admitted. The defaults are safe for a public listener.
         limits: LimitsSection = always::<LimitsSection>(),
         /// The access log.
@@ -102,6 +116,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         message_signing: file.approov.message_signing.mode,
         origins: &names,
         asks_for_certificates,
+        look_alikes: file.routing.look_alikes,
     };
     let (routes, of_routes) = routes::routes(file.routes, &around, &whole, report);
     let limits = file.limits.resolve(of_routes, report);
@@ -136,6 +151,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         rejection: file.rejection,
         origins: origins.into_iter().map(|named| Ok(named.origin?.value)).collect::<Result<_, _>>()?,
         routes,
+        forward_headers: entries(file.forward_headers),
         limits: limits?,
         log,
         warnings: Vec::new(),

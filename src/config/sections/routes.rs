@@ -16,7 +16,8 @@ use crate::config::document::{
 use crate::config::values::{host_name, method, printable, route_path};
 use crate::limits::RouteLimitSettings;
 use crate::policy::{
-    CertificateCondition, HostPattern, PathPattern, Policy, Preflight, Route, RouteOptions, RouteTable, Share,
+    CertificateCondition, HostPattern, LookAlikes, PathPattern, Policy, Preflight, Route, RouteOptions,
+    RouteTable, Share,
 };
 
 section! {
@@ -83,6 +84,8 @@ pub struct Surroundings<'s> {
     pub origins: &'s [&'s str],
     /// Whether a listener asks clients for certificates.
     pub asks_for_certificates: bool,
+    /// Which route a path meets that looks like the path of another.
+    pub look_alikes: LookAlikes,
 }
 
 /// The routes of the file with their limits, both in order; or one route that protects every path.
@@ -113,7 +116,7 @@ pub fn routes(
         limits.push(own_limits);
         places.push(at);
     }
-    let table = RouteTable::new(routes);
+    let table = RouteTable::new(routes).with_look_alikes(around.look_alikes);
     for (index, at) in places.iter().enumerate() {
         if let Some(earlier) = table.covering(index) {
             let earlier = places[earlier].name();
@@ -125,6 +128,21 @@ pub fn routes(
             let hint = "to refuse them, put the same route with policy: deny and without client_certificate after it";
             report.warning(at, message, hint);
         }
+    }
+    for (later, earlier) in table.look_alikes() {
+        let earlier = places[earlier].name();
+        let message =
+            format!("the path differs from that of {earlier} only in letter case or the last slash");
+        let hint = match around.look_alikes {
+            LookAlikes::Strictest => {
+                "both meet the stricter of the two routes; give both one policy, or write \
+                 routing.look_alikes: exact if the origin tells such paths apart"
+            }
+            LookAlikes::Exact => {
+                "an origin that ignores the difference serves one path for the other; give both one policy"
+            }
+        };
+        report.warning(&places[later], message, hint);
     }
     (table, limits)
 }

@@ -35,6 +35,21 @@ pub fn header_name(text: &str) -> Result<HeaderName, Fault> {
     Ok(name)
 }
 
+/// The name of an identity header or method override that is to reach the origin.
+pub fn forwarded_header(text: &str) -> Result<HeaderName, Fault> {
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        Fault::new(format!("{} is not a header name", quoted(text)), "write one such as X-Client-Cert")
+    })?;
+    match name.as_str() {
+        "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" => {
+            let message = format!("the gateway itself sets {}", quoted(text));
+            Err(Fault::new(message, "remove it; trusted_proxies of a listener says whose values count"))
+        }
+        known if is_identity_field(known) => Ok(name),
+        _ => Err(Fault::new(format!("{} is forwarded without this key", quoted(text)), "remove it")),
+    }
+}
+
 /// A media type, as a header value.
 pub fn media_type(text: &str) -> Result<HeaderValue, Fault> {
     match HeaderValue::from_str(text) {

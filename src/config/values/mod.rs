@@ -13,7 +13,7 @@ pub use address::{address_range, listen_address, parse_listen_address, range_fau
 pub use duration::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, duration, show_duration};
 pub use file::{file, read_file, read_small_file, shown, warn_if_world_readable};
 pub use host::{Domain, domain, host_and_port, host_name, server_name};
-pub use http::{check_path, header_name, media_type, method, route_path, statuses};
+pub use http::{check_path, forwarded_header, header_name, media_type, method, route_path, statuses};
 pub use rate::{rate, show_rate};
 pub use size::{KIB, MIB, show_size, size};
 pub use text::printable;

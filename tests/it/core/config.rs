@@ -540,7 +540,18 @@ fn the_sample_files_are_yaml_for_another_parser() {
     };
     assert_eq!(
         keys("conf/gateway.yaml"),
-        ["server", "listeners", "admin", "approov", "rejection", "origins", "routes", "limits", "log"]
+        [
+            "server",
+            "listeners",
+            "admin",
+            "approov",
+            "rejection",
+            "origins",
+            "routes",
+            "routing",
+            "limits",
+            "log"
+        ]
     );
     assert_eq!(keys("conf/minimal.yaml"), ["origins"]);
 }
@@ -567,9 +578,13 @@ fn every_key_of_the_sample_can_be_uncommented() {
     for key in ["pid_file", "upgrade_sock", "issuers", "audiences", "deny"] {
         let line = format!("  # {key}: ");
         assert!(text.contains(&line), "{key}");
-        let file = Folder::new().write("gateway.yaml", text.replace(&line, &format!("  {key}: ")));
+        let folder = Folder::new();
+        let file = folder.write("gateway.yaml", text.replace(&line, &format!("  {key}: ")));
         loaded(Some(&file), &[WITH_SECRET]);
     }
+    let folder = Folder::new();
+    let file = folder.write("gateway.yaml", text.replace("# forward_headers: ", "forward_headers: "));
+    assert_eq!(loaded(Some(&file), &[WITH_SECRET]).forward_headers.len(), 2);
     // The group only with its user.
     let both = text.replace("  # user: ", "  user: ").replace("  # group: ", "  group: ");
     let folder = Folder::new();

@@ -287,3 +287,23 @@ fn trailers_of_a_client_add_no_field_to_its_request() {
     assert_eq!(client.response().status, 401);
     assert_eq!(origin.count("/honest"), 6);
 }
+
+#[test]
+fn a_field_that_the_operator_keeps_reaches_the_origin_in_its_own_spelling_only() {
+    let origin = Origin::new();
+    let config = config_before(&origin, "forward_headers: [X-HTTP-Method-Override, X-Client-Cert]\n");
+    let gateway = Setup::bare().config(&config).start();
+    let message = Message::get("/")
+        .token(&tokens::valid())
+        .field("x-http-METHOD-override", "PUT")
+        .field("X_HTTP_Method_Override", "DELETE")
+        .field("X-Client-Cert", "kept")
+        .field("X.Client.Cert", FORGED)
+        .field("X-Real-IP", FORGED);
+    assert_eq!(gateway.ask(&message).status, 200);
+    let request = origin.only_request();
+    assert_eq!(request.values("x-http-method-override"), ["PUT"]);
+    assert_eq!(request.values("x-client-cert"), ["kept"]);
+    assert!(!latin1(&request.head).contains("DELETE"), "{}", latin1(&request.head));
+    assert_true_forwarding(&request);
+}

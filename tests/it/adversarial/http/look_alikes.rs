@@ -37,3 +37,14 @@ fn a_path_in_another_case_or_with_another_last_slash_gets_the_stricter_route() {
     }
     assert_eq!(origin.targets(), ["/account", "/Account/x", "/", "/admins", "/admin/x", "/logins/", "/open"]);
 }
+
+#[test]
+fn paths_are_compared_byte_by_byte_if_the_operator_says_so() {
+    let origin = Origin::new();
+    let config = config_before(&origin, &format!("{ROUTES}routing: {{ look_alikes: exact }}\n"));
+    let gateway = Setup::bare().config(&config).start();
+    for (target, status) in [("/admin", 401), ("/Admin", 200), ("/admin/", 200), ("/account", 200)] {
+        assert_eq!(gateway.ask(&Message::get(target)).status, status, "{target}");
+    }
+    assert_eq!(origin.targets(), ["/Admin", "/admin/", "/account"]);
+}

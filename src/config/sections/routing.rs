@@ -1,0 +1,15 @@
+//! `routing`: how paths are compared with those of routes.
+
+use crate::config::document::{default, section, words};
+use crate::policy::LookAlikes;
+
+section! {
+    /// How paths are compared with those of routes.
+    pub struct RoutingSection {
+        /// Which route a path meets that differs from the path of another route only in letter case or
+        /// in the last slash: `strictest` takes the stricter of the two, for origins that ignore such
+        /// differences (Express does); `exact` compares byte by byte.
+        pub look_alikes: LookAlikes =
+            default(words(LookAlikes::ALL.map(|rule| (rule.label(), rule))), LookAlikes::Strictest),
+    }
+}
