@@ -1,15 +1,33 @@
 //! Which requests the admin listener takes. A page in an operator's browser must neither read it, by
 //! a name that it lets resolve to this address (DNS rebinding), nor change anything.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HOST, HeaderMap, ORIGIN};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use http::{Method, StatusCode, Version};
+
+use super::settings::{AdminSettings, AdminToken};
 
 /// The other end of a connection to the admin listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     Tcp(SocketAddr),
+    /// A process with access to the unix socket.
+    Unix {
+        user: u32,
+        process: Option<i32>,
+    },
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix { user, process: Some(process) } => write!(f, "user {user}, process {process}"),
+            Self::Unix { user, process: None } => write!(f, "user {user}"),
+        }
+    }
 }
 
 /// Why a request is refused.
@@ -19,6 +37,7 @@ pub(super) enum Refusal {
     ForeignHost,
     ForeignOrigin,
     NotLoopback,
+    NoToken,
 }
 
 impl Refusal {
@@ -27,30 +46,38 @@ impl Refusal {
             Self::NoHost => StatusCode::BAD_REQUEST,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
             Self::ForeignOrigin | Self::NotLoopback => StatusCode::FORBIDDEN,
+            Self::NoToken => StatusCode::UNAUTHORIZED,
         }
     }
 
     pub fn message(self) -> &'static str {
         match self {
             Self::NoHost => "send one Host field\n",
-            Self::ForeignHost => "ask by address, localhost, or the name of this machine\n",
+            Self::ForeignHost => {
+                "ask by address, localhost, the name of this machine, or one of admin.names\n"
+            }
             Self::ForeignOrigin => "a page of another origin may not change anything here\n",
-            Self::NotLoopback => "only this machine may change anything\n",
+            Self::NotLoopback => {
+                "only this machine may change anything; set admin.token_file to allow others\n"
+            }
+            Self::NoToken => "send Authorization: Bearer with the token of admin.token_file\n",
         }
     }
 }
 
-/// Whose requests are taken.
+/// Which requests are taken.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// The name of this machine.
-    machine: String,
+    /// Names of this machine.
+    names: Vec<Box<str>>,
+    token: Option<AdminToken>,
 }
 
 impl Access {
-    /// For a machine of this name.
-    pub fn new(machine: impl Into<String>) -> Self {
-        Self { machine: machine.into() }
+    /// The rules of these settings on a machine of this name.
+    pub fn new(settings: &AdminSettings, machine: &str) -> Self {
+        let names = settings.names.iter().cloned().chain([machine.into()]);
+        Self { names: names.filter(|name| !name.is_empty()).collect(), token: settings.token.clone() }
     }
 
     pub(super) fn judge(
@@ -63,6 +90,8 @@ impl Access {
         let host = one(fields, HOST.as_str()).map_err(|()| Refusal::NoHost)?;
         match host {
             Some(host) if self.is_own(host) => {}
+            // A browser cannot reach a unix socket.
+            _ if matches!(peer, Peer::Unix { .. }) => {}
             Some(_) => return Err(Refusal::ForeignHost),
             None if version < Version::HTTP_11 => {}
             None => return Err(Refusal::NoHost),
@@ -77,11 +106,21 @@ impl Access {
         {
             return Err(Refusal::ForeignOrigin);
         }
-        let Peer::Tcp(peer) = peer;
-        if peer.ip().to_canonical().is_loopback() { Ok(()) } else { Err(Refusal::NotLoopback) }
+        match (peer, &self.token) {
+            (Peer::Unix { .. }, _) => Ok(()),
+            (Peer::Tcp(_), Some(token)) => {
+                let shown = one(fields, AUTHORIZATION.as_str()).ok().flatten();
+                match shown.and_then(|value| value.strip_prefix("Bearer ")) {
+                    Some(shown) if token.is(shown.as_bytes()) => Ok(()),
+                    _ => Err(Refusal::NoToken),
+                }
+            }
+            (Peer::Tcp(peer), None) if peer.ip().to_canonical().is_loopback() => Ok(()),
+            (Peer::Tcp(_), None) => Err(Refusal::NotLoopback),
+        }
     }
 
-    /// Whether a `Host` is an address, `localhost`, or the name of this machine.
+    /// Whether a `Host` is an address, `localhost`, or a name of this machine.
     fn is_own(&self, host: &str) -> bool {
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -90,7 +129,7 @@ impl Access {
         let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
         address.parse::<IpAddr>().is_ok()
             || name.eq_ignore_ascii_case("localhost")
-            || !self.machine.is_empty() && name.eq_ignore_ascii_case(&self.machine)
+            || self.names.iter().any(|own| name.eq_ignore_ascii_case(own))
     }
 }
 
@@ -109,12 +148,27 @@ mod tests {
 
     const HERE: Peer = Peer::Tcp(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711));
 
+    fn settings() -> AdminSettings {
+        let mut settings = AdminSettings::from(SocketAddr::from(([127, 0, 0, 1], 8788)));
+        settings.names = vec!["admin.internal".into()];
+        settings
+    }
+
     fn judge(method: Method, fields: &[(&'static str, &'static str)], peer: Peer) -> Result<(), Refusal> {
+        judge_with(&settings(), method, fields, peer)
+    }
+
+    fn judge_with(
+        settings: &AdminSettings,
+        method: Method,
+        fields: &[(&'static str, &'static str)],
+        peer: Peer,
+    ) -> Result<(), Refusal> {
         let mut map = HeaderMap::new();
         for (name, value) in fields {
             map.append(*name, HeaderValue::from_static(value));
         }
-        Access::new("edge-7").judge(&method, Version::HTTP_11, &map, peer)
+        Access::new(settings, "edge-7").judge(&method, Version::HTTP_11, &map, peer)
     }
 
     #[test]
@@ -128,6 +182,7 @@ mod tests {
             ("localhost:8788", true),
             ("LOCALHOST", true),
             ("edge-7:8788", true),
+            ("admin.internal", true),
             ("evil.example", false),
             ("evil.example:8788", false),
             ("localhost.evil.example", false),
@@ -139,7 +194,7 @@ mod tests {
             assert_eq!(judge(Method::GET, &[("host", host)], HERE), expected, "{host}");
             cases += 1;
         }
-        assert_eq!(cases, 13);
+        assert_eq!(cases, 14);
         assert_eq!(judge(Method::GET, &[], HERE), Err(Refusal::NoHost));
         let twice = [("host", "localhost"), ("host", "evil.example")];
         assert_eq!(judge(Method::GET, &twice, HERE), Err(Refusal::NoHost));
@@ -166,5 +221,28 @@ mod tests {
         let host = [("host", "192.0.2.9")];
         assert_eq!(judge(Method::GET, &host, other), Ok(()));
         assert_eq!(judge(Method::DELETE, &host, other), Err(Refusal::NotLoopback));
+    }
+
+    #[test]
+    fn with_a_token_every_change_over_tcp_shows_it() {
+        let other = Peer::Tcp(([192, 0, 2, 1], 4711).into());
+        let unix = Peer::Unix { user: 1000, process: Some(7) };
+        let mut settings = settings();
+        settings.token = Some(AdminToken::new("0123456789abcdef"));
+        let host = ("host", "127.0.0.1");
+        for peer in [HERE, other] {
+            let judge = |fields: &[_]| judge_with(&settings, Method::DELETE, fields, peer);
+            assert_eq!(judge(&[host]), Err(Refusal::NoToken));
+            for wrong in ["Bearer 0123456789abcdeg", "Bearer ", "Basic 0123456789abcdef", "0123456789abcdef"]
+            {
+                assert_eq!(judge(&[host, ("authorization", wrong)]), Err(Refusal::NoToken), "{wrong}");
+            }
+            let right = ("authorization", "Bearer 0123456789abcdef");
+            assert_eq!(judge(&[host, right]), Ok(()));
+            assert_eq!(judge(&[host, right, right]), Err(Refusal::NoToken));
+            assert_eq!(judge_with(&settings, Method::GET, &[host], peer), Ok(()));
+        }
+        assert_eq!(judge_with(&settings, Method::DELETE, &[("host", "any.name")], unix), Ok(()));
+        assert!(!format!("{settings:?}").contains("0123456789abcdef"));
     }
 }

@@ -2,31 +2,38 @@
 //! public address.
 
 mod access;
+mod health;
 mod offenders;
 mod serve;
+mod settings;
 mod status;
 
 use std::fmt::Display;
 use std::sync::Arc;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use arc_swap::ArcSwap;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{Method, Response, StatusCode};
 use jiff::Timestamp;
 use pingora_http::RequestHeader;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::proxy::Shared;
 
 pub use access::Access;
-pub use serve::{MAX_CONNECTIONS, serve};
+pub use health::Health;
+pub use serve::{AdminListener, MAX_CONNECTIONS};
+pub use settings::{AdminAddress, AdminSettings, AdminToken};
 pub use status::{ConfigStatus, Readiness, Refused};
 
-use access::Peer;
+use access::{Peer, Refusal};
+use serve::Pages;
 
 /// What the admin listener shows.
 pub struct Admin {
     /// Which requests are taken.
-    pub access: Access,
+    pub access: Arc<ArcSwap<Access>>,
     /// Whether the public listeners take requests.
     pub readiness: Arc<Readiness>,
     /// Counters and bans.
@@ -40,18 +47,27 @@ pub struct Admin {
 }
 
 impl Admin {
+    /// Serves the listener until `stop` says so.
+    pub async fn serve(self, listener: AdminListener, stop: watch::Receiver<bool>) {
+        serve::serve(Arc::new(self), listener, stop).await;
+    }
+}
+
+impl Pages for Admin {
     fn answer(&self, request: &RequestHeader, peer: Peer) -> Response<Vec<u8>> {
         let (method, path) = (&request.method, request.uri.path());
-        let mut response = match self.access.judge(method, request.version, &request.headers, peer) {
+        let mut response = match self.access.load().judge(method, request.version, &request.headers, peer) {
             Ok(()) => self.page_for(method, path),
-            Err(refusal) => text(refusal.status(), refusal.message()),
+            Err(refusal) => refuse(refusal),
         };
         if method == Method::HEAD {
             response.body_mut().clear();
         }
         response
     }
+}
 
+impl Admin {
     fn page_for(&self, method: &Method, path: &str) -> Response<Vec<u8>> {
         let offenders = offenders::is_page(path);
         match *method {
@@ -64,8 +80,7 @@ impl Admin {
 
     fn page(&self, path: &str) -> Response<Vec<u8>> {
         match path {
-            "/livez" => text(StatusCode::OK, "ok\n"),
-            "/readyz" | "/healthz" => self.ready(),
+            "/livez" | "/readyz" | "/healthz" => health::page(&self.readiness, path),
             "/metrics" => self.metrics(),
             "/version" => self.version(),
             "/" => text(
@@ -73,13 +88,6 @@ impl Admin {
                 "approov-gateway: /livez /readyz /healthz /metrics /version /offenders\n",
             ),
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
-        }
-    }
-
-    fn ready(&self) -> Response<Vec<u8>> {
-        match self.readiness.label() {
-            "ready" => text(StatusCode::OK, "ok\n"),
-            label => text(StatusCode::SERVICE_UNAVAILABLE, format!("{label}\n")),
         }
     }
 
@@ -104,6 +112,14 @@ impl Admin {
         });
         response(StatusCode::OK, "application/json", format!("{version}\n"))
     }
+}
+
+fn refuse(refusal: Refusal) -> Response<Vec<u8>> {
+    let mut response = text(refusal.status(), refusal.message());
+    if refusal == Refusal::NoToken {
+        response.headers_mut().insert(WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 fn not_allowed(methods: &'static str) -> Response<Vec<u8>> {

@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::l4::stream::Stream as Transport;
-use tokio::net::TcpListener;
+use pingora_http::RequestHeader;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::Admin;
 use super::access::Peer;
 
 /// Connections at a time. One more closes the one that has waited longest for its client.
@@ -35,8 +35,39 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// The first and the longest pause after a failure to accept, such as too many open files.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
+/// What answers the requests of a listener.
+pub(super) trait Pages: Send + Sync + 'static {
+    fn answer(&self, request: &RequestHeader, peer: Peer) -> Response<Vec<u8>>;
+}
+
+/// A listening socket for operators.
+pub enum AdminListener {
+    /// For any client that reaches the address.
+    Tcp(TcpListener),
+    /// For processes that may use the socket.
+    Unix(UnixListener),
+}
+
+impl AdminListener {
+    async fn accept(&self) -> io::Result<(Transport, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, peer) = listener.accept().await?;
+                // Answers are written whole: nothing is gained by waiting for more.
+                let _ = socket.set_nodelay(true);
+                Ok((socket.into(), Peer::Tcp(peer)))
+            }
+            Self::Unix(listener) => {
+                let (socket, _) = listener.accept().await?;
+                let peer = socket.peer_cred()?;
+                Ok((socket.into(), Peer::Unix { user: peer.uid(), process: peer.pid() }))
+            }
+        }
+    }
+}
+
 /// Accepts and serves connections until `stop` says so.
-pub async fn serve(admin: Arc<Admin>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+pub(super) async fn serve(pages: Arc<impl Pages>, listener: AdminListener, mut stop: watch::Receiver<bool>) {
     let connections = Arc::new(Connections::default());
     let mut pause = PAUSES.0;
     loop {
@@ -46,19 +77,11 @@ pub async fn serve(admin: Arc<Admin>, listener: TcpListener, mut stop: watch::Re
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => {
+            Ok((transport, peer)) => {
                 pause = PAUSES.0;
                 if let Some(open) = connections.open() {
-                    let mut transport = Transport::from(socket);
-                    let _ = transport.set_nodelay();
-                    let is_stopping = stop.clone();
-                    tokio::spawn(converse(
-                        admin.clone(),
-                        Box::new(transport),
-                        Peer::Tcp(peer),
-                        open,
-                        is_stopping,
-                    ));
+                    let (pages, is_stopping) = (pages.clone(), stop.clone());
+                    tokio::spawn(converse(pages, Box::new(transport), peer, open, is_stopping));
                 }
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -78,7 +101,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn converse(
-    admin: Arc<Admin>,
+    pages: Arc<impl Pages>,
     stream: Stream,
     peer: Peer,
     open: Open,
@@ -95,7 +118,7 @@ async fn converse(
             return;
         }
         let request = session.req_header();
-        let response = admin.answer(request, peer);
+        let response = pages.answer(request, peer);
         session.set_keepalive(if *is_stopping.borrow() { None } else { Some(NEXT_REQUEST.as_secs()) });
         next = timeout(ANSWER, send(session, response)).await.ok().flatten();
         patience = NEXT_REQUEST;

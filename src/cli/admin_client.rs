@@ -2,7 +2,10 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
+
+use crate::admin::AdminAddress;
 
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
@@ -14,10 +17,24 @@ pub(super) struct Answer {
 }
 
 /// Asks for `path`. Connecting, and each read, may take as long as `timeout`.
-pub(super) fn get(admin: SocketAddr, path: &str, timeout: Duration) -> io::Result<Answer> {
-    let mut connection = TcpStream::connect_timeout(&reachable(admin), timeout)?;
-    connection.set_read_timeout(Some(timeout))?;
-    connection.set_write_timeout(Some(timeout))?;
+pub(super) fn get(admin: &AdminAddress, path: &str, timeout: Duration) -> io::Result<Answer> {
+    match admin {
+        AdminAddress::Tcp(address) => {
+            let connection = TcpStream::connect_timeout(&reachable(*address), timeout)?;
+            connection.set_read_timeout(Some(timeout))?;
+            connection.set_write_timeout(Some(timeout))?;
+            ask(connection, path)
+        }
+        AdminAddress::Unix(socket) => {
+            let connection = UnixStream::connect(socket)?;
+            connection.set_read_timeout(Some(timeout))?;
+            connection.set_write_timeout(Some(timeout))?;
+            ask(connection, path)
+        }
+    }
+}
+
+fn ask(mut connection: impl Read + Write, path: &str) -> io::Result<Answer> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     connection.write_all(request.as_bytes())?;
     let mut answer = Vec::new();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Failure, admin_client};
+use crate::admin::AdminAddress;
 use crate::config::{self, Environment};
 
 /// Ask the running gateway whether it takes requests: exit status 0 if it does, else 1.
@@ -31,7 +32,7 @@ pub struct Args {
 /// [`Failure::Running`] if the gateway does not answer or is not ready.
 pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     let address = match args.address {
-        Some(address) => address,
+        Some(address) => AdminAddress::Tcp(address),
         None => {
             config::load_process(args.config.as_deref(), environment)
                 .map_err(|problems| Failure::Configuration(problems.to_string()))?
@@ -40,7 +41,7 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
         }
     };
     let timeout = Duration::from_secs(args.timeout);
-    let answer = admin_client::get(address, "/readyz", timeout).map_err(|error| {
+    let answer = admin_client::get(&address, "/readyz", timeout).map_err(|error| {
         Failure::Running(format!("the admin listener at {address} does not answer: {error}"))
     })?;
     let state = answer.body.lines().next().unwrap_or_default();

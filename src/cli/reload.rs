@@ -1,6 +1,5 @@
 //! `reload`: tell the running gateway to load its configuration again, and say whether it did.
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use serde_json::Value;
 
 use super::running::{Running, Which};
 use super::{Failure, admin_client, upgrade};
+use crate::admin::AdminAddress;
 use crate::config::Environment;
 
 /// Tell the running gateway to load its configuration again, and say whether it did.
@@ -41,7 +41,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     let settings = args.which.settings(environment)?;
     let running = Running::find(&settings)?;
-    let admin = settings.admin.address;
+    let admin = &settings.admin.address;
     let before = version(admin, running);
     if args.or_upgrade {
         let executable = before.as_ref().ok().and_then(|version| version["executable"].as_str());
@@ -70,7 +70,7 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
 }
 
 /// What the running gateway says about itself.
-fn version(admin: SocketAddr, running: Running) -> Result<Value, Failure> {
+fn version(admin: &AdminAddress, running: Running) -> Result<Value, Failure> {
     let answer = admin_client::get(admin, "/version", PATIENCE);
     let answer = answer.and_then(|answer| Ok(serde_json::from_str::<Value>(&answer.body)?));
     let version = answer.map_err(|error| {

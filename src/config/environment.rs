@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use http::HeaderName;
 
+use crate::admin::AdminAddress;
 use crate::approov::{Secret, Strategy};
 
 use super::document::{Fault, Located, Location, Report, Reported, nearest, whole_number, word};
 use super::sections::{SECRET_HINT, STRATEGIES, THREADS, binding_claim, read_secret_file};
-use super::values::{Domain, domain, header_name, parse_listen_address};
+use super::values::{Domain, domain, header_name, parse_admin_address, parse_listen_address};
 
 const SECRET: &str = "APPROOV_SECRET_BASE64";
 const SECRET_FILE: &str = "APPROOV_SECRET_BASE64_FILE";
@@ -148,7 +149,7 @@ impl Environment {
             },
             strategy: self.read(STRATEGY, report, word).and_then(Result::ok).map(|strategy| strategy.value),
             listen: self.read(LISTEN, report, parse_listen_address),
-            admin: self.read(ADMIN_LISTEN, report, parse_listen_address),
+            admin: self.read(ADMIN_LISTEN, report, parse_admin_address),
             runtime_folder: self.runtime_folder(),
             threads: self
                 .read(THREADS_VARIABLE, report, |text| {
@@ -214,7 +215,7 @@ pub struct Overrides {
     pub token: TokenOverrides,
     pub strategy: Option<Strategy>,
     pub listen: Option<Result<Located<SocketAddr>, Reported>>,
-    pub admin: Option<Result<Located<SocketAddr>, Reported>>,
+    pub admin: Option<Result<Located<AdminAddress>, Reported>>,
     pub threads: Option<usize>,
     pub runtime_folder: Option<PathBuf>,
 }

@@ -24,7 +24,7 @@ pub use document::{Place, Problem, Problems, SourceFile};
 pub use environment::{Environment, VARIABLES};
 pub use sections::strategy_name;
 pub use settings::{
-    AccessLog, Admin, Log, ProcessSettings, RejectionAnswer, RejectionDetail, ServerSettings, Settings, User,
+    AccessLog, Log, ProcessSettings, RejectionAnswer, RejectionDetail, ServerSettings, Settings, User,
 };
 pub use values::{show_duration, show_rate, show_size};
 

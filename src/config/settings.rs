@@ -1,7 +1,6 @@
 //! What a configuration becomes: settings for every room of the gateway, resolved and checked.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::document::{Problem, SourceFile};
+use crate::admin::AdminSettings;
 use crate::approov::ApproovSettings;
 use crate::downstream::ListenerSettings;
 use crate::limits::LimitSettings;
@@ -25,7 +25,7 @@ pub struct Settings {
     /// The public listeners. Never empty.
     pub listeners: Vec<ListenerSettings>,
     /// The admin listener.
-    pub admin: Admin,
+    pub admin: AdminSettings,
     /// Verification of tokens.
     pub approov: ApproovSettings,
     /// The answer to refused requests.
@@ -52,7 +52,7 @@ pub struct ProcessSettings {
     /// Its process.
     pub server: ServerSettings,
     /// Its admin listener.
-    pub admin: Admin,
+    pub admin: AdminSettings,
 }
 
 /// The process: `server` in the file.
@@ -62,6 +62,8 @@ pub struct ServerSettings {
     pub threads: usize,
     /// How long requests in flight may take to finish after SIGTERM.
     pub grace_period: Duration,
+    /// How long connections are accepted after SIGTERM, while probes are told not to send more.
+    pub drain_delay: Duration,
     /// The file with the process id; `None` if none is written.
     pub pid_file: Option<PathBuf>,
     /// The socket over which a successor takes the listening sockets.
@@ -92,13 +94,6 @@ impl fmt::Display for User {
             None => write!(f, "{}:{}", self.uid, self.gid),
         }
     }
-}
-
-/// The admin listener: `admin` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admin {
-    /// Address and port; port 0 takes any free port.
-    pub address: SocketAddr,
 }
 
 /// The answer to refused requests: `rejection` in the file.

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::handover::{self, Patience};
+use super::reload::Ending;
 use super::signals::{Signal, Signals, is_first_process};
 use super::{Server, Worker, reopen};
 use crate::clock;
@@ -106,7 +107,10 @@ impl Server {
 
     /// After a handover: the successor accepts new connections, this process finishes its requests.
     pub(super) fn retire(mut self) {
-        log::info!("a successor accepts connections; draining, at most {:?}", self.reloading.grace_period());
+        log::info!(
+            "a successor accepts connections; draining, at most {:?}",
+            self.reloading.ending().grace_period
+        );
         if let Some(pid_file) = &mut self.pid_file {
             pid_file.leave();
         }
@@ -115,10 +119,34 @@ impl Server {
     }
 
     /// SIGTERM: stops accepting and finishes the requests in flight.
-    pub(super) fn terminate(self) {
-        log::info!("SIGTERM: draining, at most {:?}", self.reloading.grace_period());
+    pub(super) fn terminate(mut self) {
+        let Ending { drain_delay, grace_period } = self.reloading.ending();
         self.notifier.tell("STOPPING=1");
+        self.readiness.set_draining();
+        if drain_delay > Duration::ZERO {
+            log::info!("SIGTERM: accepting connections for another {drain_delay:?}, then draining");
+            if self.is_hurried_within(drain_delay) {
+                log::info!("second signal: stopping at once");
+                return end(self.runtime, self.signals, self.access_log_writer, clock::now());
+            }
+        }
+        log::info!("SIGTERM: draining, at most {grace_period:?}");
         self.drain(IDLE_AT_TERMINATION);
+    }
+
+    /// Waits for this time. Returns early, and true, if a second signal to end comes.
+    fn is_hurried_within(&mut self, time: Duration) -> bool {
+        let (signals, access_log) = (&mut self.signals, &self.access_log);
+        let waiting = async {
+            loop {
+                match signals.next().await {
+                    Signal::Terminate | Signal::Interrupt => return,
+                    Signal::User1 => reopen(access_log),
+                    Signal::Hangup | Signal::Quit => {}
+                }
+            }
+        };
+        self.runtime.block_on(async { tokio::time::timeout(time, waiting).await.is_ok() })
     }
 
     /// After a handover that failed late: finishes the requests of the connections that were accepted.
@@ -135,7 +163,7 @@ impl Server {
         drop(self.sockets);
         let start = clock::now();
         let workers = &self.workers;
-        let grace_period = self.reloading.grace_period();
+        let grace_period = self.reloading.ending().grace_period;
         let is_done = |after: Duration| {
             after >= grace_period
                 || workers.iter().all(Worker::is_empty)

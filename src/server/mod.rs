@@ -10,6 +10,7 @@
 //! - `handover`: gives the sockets to a successor that is ready.
 //! - `drain`: finishes the requests in flight and ends.
 
+mod admin_socket;
 mod descriptors;
 mod drain;
 mod file_thread;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::admin::Readiness;
+use crate::admin::{AdminAddress, Readiness};
 use crate::config::Settings;
 use crate::telemetry::{AccessLogSink, AccessLogWriter};
 use crate::tls::Tickets;
@@ -47,6 +48,7 @@ pub use pid_file::{OpenPidFile, is_proc_ours};
 pub use privileges::{become_user, forbid_core_dumps};
 pub use reload::{Load, LoadError};
 
+use admin_socket::AdminSocket;
 use drain::Offer;
 use notify::Notifier;
 use pid_file::PidFile;
@@ -110,6 +112,8 @@ pub struct Server {
     readiness: Arc<Readiness>,
     reloading: Reloading,
     sockets: Arc<Sockets>,
+    /// Open until the end: probes ask while this process drains.
+    admin_socket: Arc<AdminSocket>,
     tickets: Tickets,
     workers: Vec<Worker>,
     /// Ends accepting on the public listeners.
@@ -129,8 +133,8 @@ impl Server {
     }
 
     /// The address of the admin listener.
-    pub fn admin(&self) -> SocketAddr {
-        self.sockets.admin.address()
+    pub fn admin(&self) -> AdminAddress {
+        self.admin_socket.address()
     }
 
     /// Serves until a signal ends it.

@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -18,9 +19,10 @@ use super::file_thread::{FileThread, TookTooLong};
 use super::notify::{self, Notifier, READY};
 use super::origins::Origins;
 use super::sockets::Listeners;
+use super::start::machine_name;
 use super::watched::{self, WatchedFiles};
-use crate::admin::ConfigStatus;
-use crate::config::{AccessLog, Problems, Settings, SourceFile};
+use crate::admin::{Access, ConfigStatus};
+use crate::config::{AccessLog, Problems, ServerSettings, Settings, SourceFile};
 use crate::downstream::ListenerSettings;
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::Metrics;
@@ -55,16 +57,29 @@ const NICENESS: i32 = 10;
 /// Gives orders to the thread that reloads.
 pub(super) struct Reloading {
     orders: Sender<&'static str>,
-    grace_period: Arc<Mutex<Duration>>,
+    ending: Arc<Mutex<Ending>>,
+}
+
+/// How long the end of the process may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    pub drain_delay: Duration,
+    pub grace_period: Duration,
+}
+
+impl Ending {
+    pub fn of(settings: &ServerSettings) -> Self {
+        Self { drain_delay: settings.drain_delay, grace_period: settings.grace_period }
+    }
 }
 
 impl Reloading {
     /// Starts the thread.
     pub fn start(reloader: Reloader) -> io::Result<Self> {
         let (orders, received) = mpsc::channel();
-        let grace_period = reloader.grace_period.clone();
+        let ending = reloader.ending.clone();
         thread::Builder::new().name("reload".into()).spawn(move || reloader.serve(&received))?;
-        Ok(Self { orders, grace_period })
+        Ok(Self { orders, ending })
     }
 
     /// Orders a reload. `why` is for the log.
@@ -74,9 +89,9 @@ impl Reloading {
         }
     }
 
-    /// The grace period of the configuration in force.
-    pub fn grace_period(&self) -> Duration {
-        *self.grace_period.lock()
+    /// How long the end may take, by the configuration in force.
+    pub fn ending(&self) -> Ending {
+        *self.ending.lock()
     }
 }
 
@@ -93,7 +108,8 @@ pub(super) struct Reloader {
     pub listeners: Listeners,
     pub tickets: Tickets,
     pub fixed: Fixed,
-    pub grace_period: Arc<Mutex<Duration>>,
+    pub ending: Arc<Mutex<Ending>>,
+    pub access: Arc<ArcSwap<Access>>,
     /// The files, if changes are watched for.
     pub watch: Option<WatchedFiles>,
     pub descriptors: Descriptors,
@@ -177,7 +193,8 @@ impl Reloader {
                 "{key} cannot change while running: {present} stays, not {wanted}; use `approov-gateway upgrade`"
             );
         }
-        let grace_period = settings.server.grace_period;
+        let ending = Ending::of(&settings.server);
+        let access = Access::new(&settings.admin, &machine_name());
         let log_file = log_file(&settings).map(Path::to_owned);
         let listeners =
             self.listeners.prepare(&settings.listeners, &self.tickets).map_err(|error| error.to_string())?;
@@ -194,7 +211,8 @@ impl Reloader {
         listeners.adopt();
         self.metrics.certificates(certificates);
         self.origins.keep(&upstreams);
-        *self.grace_period.lock() = grace_period;
+        *self.ending.lock() = ending;
+        self.access.store(Arc::new(access));
         self.metrics.config_loaded();
         log::info!("configuration reloaded, generation {}", self.status.taken());
         self.sweep();
@@ -245,6 +263,13 @@ impl Fixed {
             ("server.upstream_keepalive_pool_size", settings.server.upstream_keepalive_pool_size.to_string()),
             ("listeners", listeners.join(", ")),
             ("admin.address", settings.admin.address.to_string()),
+            (
+                "admin.health_address",
+                settings
+                    .admin
+                    .health_address
+                    .map_or_else(|| "none".to_owned(), |address| address.to_string()),
+            ),
         ])
     }
 

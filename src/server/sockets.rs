@@ -1,6 +1,7 @@
 //! All listening sockets of the process: bound, passed by the service manager, or taken over from
 //! the running process.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -10,9 +11,11 @@ use arc_swap::ArcSwap;
 use rustix::process::Uid;
 
 use super::ServerError;
+use super::admin_socket::{AdminSocket, UnixSocket};
 use super::handover::{Predecessor, Received, Waiting};
 use super::listener::BoundListener;
 use super::notify::{Notifier, WAITING};
+use crate::admin::AdminAddress;
 use crate::config::Settings;
 use crate::downstream::{Listener, ListenerSettings, SharedListener};
 use crate::tls::Tickets;
@@ -37,13 +40,15 @@ pub(super) struct Sockets {
     /// The public listeners, in the order of the configuration.
     pub public: Vec<PublicListener>,
     /// The admin listener.
-    pub admin: BoundListener,
+    pub admin: Arc<AdminSocket>,
+    /// The listener for probes, if there is one.
+    pub health: Option<BoundListener>,
 }
 
 impl Sockets {
     /// Uses the sockets that the service manager has `passed`, and binds the other addresses.
     pub fn bind(settings: &Settings, tickets: &Tickets, passed: Inherited) -> Result<Self, ServerError> {
-        let (sockets, unused) = Self::from_inherited(settings, tickets, passed)?;
+        let (sockets, unused) = Self::from_inherited(settings, tickets, passed, false)?;
         refuse_unused(&unused)?;
         Ok(sockets)
     }
@@ -54,6 +59,7 @@ impl Sockets {
         settings: &Settings,
         tickets: &Tickets,
         mut inherited: Inherited,
+        is_successor: bool,
     ) -> Result<(Self, Inherited), ServerError> {
         let mut socket = |what: &str, address: SocketAddr| {
             let place = inherited.iter().position(|(inherited, _)| *inherited == address);
@@ -73,13 +79,26 @@ impl Sockets {
             })
         });
         let public = public.collect::<Result<_, ServerError>>()?;
-        let admin = socket("admin", settings.admin.address)?;
-        Ok((Self { public, admin }, inherited))
+        let admin = match &settings.admin.address {
+            AdminAddress::Tcp(address) => AdminSocket::Tcp(socket("admin", *address)?),
+            AdminAddress::Unix(path) => {
+                let user = settings.server.user.as_ref().map(|user| user.uid);
+                let bound = UnixSocket::bind(path, user, is_successor);
+                AdminSocket::Unix(bound.map_err(|error| cannot_listen("admin", path.display(), &error))?)
+            }
+        };
+        let health = settings.admin.health_address.map(|address| socket("health", address)).transpose()?;
+        Ok((Self { public, admin: Arc::new(admin), health }, inherited))
     }
 
-    /// Every socket, for handing over.
+    /// Every TCP socket, for handing over.
     pub fn all(&self) -> Vec<&BoundListener> {
-        self.public.iter().map(|listener| &listener.socket).chain([&self.admin]).collect()
+        self.public
+            .iter()
+            .map(|listener| &listener.socket)
+            .chain(self.admin.tcp())
+            .chain(&self.health)
+            .collect()
     }
 
     /// How connections are served on each public listener.
@@ -150,7 +169,7 @@ pub(super) fn take_over(
     let Received { mut sockets, predecessor } = waiting.receive(PATIENCE, asked_to_end).map_err(failed)?;
     let handed_over: Vec<SocketAddr> = sockets.iter().map(|(address, _)| *address).collect();
     sockets.extend(passed.into_iter().filter(|(address, _)| !handed_over.contains(address)));
-    let (sockets, mut unused) = Sockets::from_inherited(settings, tickets, sockets)?;
+    let (sockets, mut unused) = Sockets::from_inherited(settings, tickets, sockets, true)?;
     unused.retain(|(address, _)| {
         let was_handed_over = handed_over.contains(address);
         if was_handed_over {
@@ -196,7 +215,7 @@ fn refuse_unused(unused: &Inherited) -> Result<(), ServerError> {
     }
 }
 
-fn cannot_listen(what: &str, address: SocketAddr, error: &io::Error) -> ServerError {
+fn cannot_listen(what: &str, address: impl fmt::Display, error: &io::Error) -> ServerError {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "; another process listens there, stop it or choose another address",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",

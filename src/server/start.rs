@@ -12,21 +12,21 @@ use arc_swap::ArcSwap;
 use nix::unistd::{dup2_stderr, dup2_stdout};
 use parking_lot::Mutex;
 use rustix::process::{Uid, geteuid};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::admin_socket;
 use super::descriptors::Descriptors;
 use super::file_thread::FileThread;
 use super::notify::{Notifier, READY, UPGRADE_VARIABLE};
 use super::origins::Origins;
 use super::pid_file::{self, PidFile};
-use super::reload::{self, Fixed, Load, Reloader, Reloading};
+use super::reload::{self, Ending, Fixed, Load, Reloader, Reloading};
 use super::signals::Signals;
 use super::sockets::{self, Sockets};
 use super::worker::{Worker, WorkerUpstream};
 use super::{Server, ServerError, Start, become_user};
-use crate::admin::{self, Access, Admin, ConfigStatus, Readiness};
+use crate::admin::{Access, Admin, AdminAddress, ConfigStatus, Health, Readiness};
 use crate::clock;
 use crate::config::{ServerSettings, User};
 use crate::proxy::{Shared, Snapshot};
@@ -50,8 +50,8 @@ impl Server {
             Signals::catch().map_err(|error| ServerError::new("cannot catch signals", error))?
         };
         let notifier = Notifier::from_environment();
-        let server = settings.server.clone();
-        prepare_folders(&server)?;
+        let (server, admin_settings) = (settings.server.clone(), settings.admin.clone());
+        prepare_folders(&server, &admin_settings.address)?;
         if let (false, Some(path)) = (take_over, &server.pid_file) {
             pid_file::refuse_running(path)
                 .map_err(|error| ServerError::new(format!("server.pid_file {}", path.display()), error))?;
@@ -111,7 +111,9 @@ impl Server {
         status.taken();
         let files = FileThread::start()
             .map_err(|error| ServerError::new("cannot start the thread that reads files", error))?;
+        let access = Arc::new(ArcSwap::from_pointee(Access::new(&admin_settings, &machine_name())));
         let reloading = Reloading::start(Reloader {
+            access: access.clone(),
             load: reload,
             files,
             runtime: runtime.handle().clone(),
@@ -123,7 +125,7 @@ impl Server {
             listeners: sockets.listeners(),
             tickets: tickets.clone(),
             fixed,
-            grace_period: Arc::new(Mutex::new(server.grace_period)),
+            ending: Arc::new(Mutex::new(Ending::of(&server))),
             watch,
             descriptors,
             replaced: Vec::new(),
@@ -132,7 +134,7 @@ impl Server {
         let readiness = Arc::new(Readiness::default());
         let started = clock::timestamp();
         let admin = Admin {
-            access: Access::new(machine_name()),
+            access: access.clone(),
             readiness: readiness.clone(),
             shared: shared.clone(),
             status,
@@ -140,12 +142,16 @@ impl Server {
             executable: own_executable(),
         };
         let (stop_admin, admin_stopped) = watch::channel(false);
-        let listener = {
+        let cannot_serve = |error| ServerError::new("cannot serve the admin listener", error);
+        {
             let _inside = runtime.enter();
-            let listener = sockets.admin.try_clone().and_then(TcpListener::from_std);
-            listener.map_err(|error| ServerError::new("cannot serve the admin listener", error))?
-        };
-        runtime.spawn(admin::serve(Arc::new(admin), listener, admin_stopped));
+            let listener = sockets.admin.listen().map_err(cannot_serve)?;
+            tokio::spawn(admin.serve(listener, admin_stopped.clone()));
+            if let Some(health) = &sockets.health {
+                let listener = admin_socket::listen(health).map_err(cannot_serve)?;
+                tokio::spawn(Health::new(readiness.clone()).serve(listener, admin_stopped));
+            }
+        }
         let (stop, stopped) = watch::channel(false);
         let upstream = WorkerUpstream { dialers, keepalive_pool_size: server.upstream_keepalive_pool_size };
         let workers = (0..server.threads)
@@ -161,6 +167,7 @@ impl Server {
             notifier,
             readiness,
             reloading,
+            admin_socket: sockets.admin.clone(),
             sockets: Arc::new(sockets),
             tickets,
             workers,
@@ -180,6 +187,11 @@ impl Server {
                     return Err(too_late(&error));
                 }
             }
+        }
+        match started.admin_socket.publish() {
+            // No other process serves any more.
+            Err(error) if take_over => log::error!("cannot serve the admin listener: {error}"),
+            published => published.map_err(cannot_serve)?,
         }
         started.pid_file = match server.pid_file.as_deref().map(PidFile::write).transpose() {
             // No other process serves any more.
@@ -201,13 +213,19 @@ impl Server {
             let scheme = listener.settings.load().scheme();
             log::info!("listening on {scheme}://{}", listener.socket.address());
         }
-        log::info!("admin on http://{}", self.admin());
+        match self.admin() {
+            AdminAddress::Tcp(address) => log::info!("admin on http://{address}"),
+            address @ AdminAddress::Unix(_) => log::info!("admin on {address}"),
+        }
+        if let Some(health) = &self.sockets.health {
+            log::info!("health on http://{}", health.address());
+        }
         self.notifier.tell(&format!("{READY}\nMAINPID={}\nSTATUS=serving", std::process::id()));
     }
 }
 
 /// As `hostname` prints it; empty if it cannot be read.
-fn machine_name() -> String {
+pub(super) fn machine_name() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
@@ -234,9 +252,13 @@ fn event_loop() -> Result<Runtime, ServerError> {
 }
 
 /// Makes the folders of pid file and upgrade socket, for the user that this process will become.
-fn prepare_folders(server: &ServerSettings) -> Result<(), ServerError> {
+fn prepare_folders(server: &ServerSettings, admin: &AdminAddress) -> Result<(), ServerError> {
+    let admin = match admin {
+        AdminAddress::Unix(path) => Some(path),
+        AdminAddress::Tcp(_) => None,
+    };
     let user = server.user.as_ref().map_or_else(|| geteuid().as_raw(), |user| user.uid);
-    for path in server.pid_file.iter().chain(&server.upgrade_sock) {
+    for path in server.pid_file.iter().chain(&server.upgrade_sock).chain(admin) {
         pid_file::prepare_folder(path, user)
             .map_err(|error| ServerError::new(format!("cannot use {}", path.display()), error))?;
     }

@@ -15,9 +15,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Failure;
 use super::token::{self, Kind};
+use crate::admin::{AdminAddress, AdminSettings};
 use crate::approov::message_signing::MessageSigningSettings;
 use crate::approov::{ApproovSettings, Key, Secret, Strategy, Verifier};
-use crate::config::{AccessLog, Admin, Log, RejectionAnswer, ServerSettings, Settings};
+use crate::config::{AccessLog, Log, RejectionAnswer, ServerSettings, Settings};
 use crate::downstream::ListenerSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
@@ -103,7 +104,7 @@ impl Tokens {
     }
 }
 
-fn welcome(public: SocketAddr, admin: SocketAddr, tokens: &Tokens) -> String {
+fn welcome(public: SocketAddr, admin: AdminAddress, tokens: &Tokens) -> String {
     let Tokens { valid, expired, wrongly_signed, bound } = tokens;
     format!(
         "\n\
@@ -148,6 +149,7 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
         file: None,
         server: ServerSettings {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            drain_delay: Duration::ZERO,
             grace_period: seconds(5),
             pid_file: None,
             upgrade_sock: None,
@@ -156,7 +158,7 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
             upstream_keepalive_pool_size: 1024,
         },
         listeners: vec![ListenerSettings::plain(args.listen)],
-        admin: Admin { address: args.admin_listen },
+        admin: AdminSettings::from(args.admin_listen),
         approov: ApproovSettings {
             token_header: HeaderName::from_static("approov-token"),
             forward_token: false,

@@ -66,7 +66,7 @@ mod value;
 mod yaml;
 
 pub use kind::{
-    Entries, Kind, boolean, custom, list, named, number, text, usable, whole_number, word_or, words,
+    Entries, Kind, Text, boolean, custom, list, named, number, text, usable, whole_number, word_or, words,
 };
 pub use quote::{MAX_QUOTED, nearest, quoted, suggest};
 pub use reference::reference;

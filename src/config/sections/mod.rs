@@ -1,5 +1,6 @@
 //! The sections of the configuration file: each topic declares its keys and resolves itself.
 
+mod admin;
 mod approov;
 mod certificate_condition;
 mod forward_claims;
@@ -26,7 +27,7 @@ use super::document::{
     text,
 };
 use super::environment::Overrides;
-use super::settings::{Admin, ProcessSettings, RejectionAnswer, Settings};
+use super::settings::{ProcessSettings, RejectionAnswer, Settings};
 use super::values::forwarded_header;
 use crate::approov::ApproovSettings;
 
@@ -34,11 +35,12 @@ pub use approov::{STRATEGIES, binding_claim, strategy_name};
 pub use keys::{LoadedKey, LoadedMaterial, SECRET_HINT, read_secret_file};
 pub use server::THREADS;
 
+use admin::AdminSection;
 use approov::{ApproovSection, Verification, usual_keys};
 use certificate_condition::entries;
 use forward_claims::{ForwardClaims, ForwardedClaim};
 use limits::LimitsSection;
-use listeners::{AdminSection, ListenerSection};
+use listeners::ListenerSection;
 use log::LogSection;
 use origins::{OriginSection, OriginSections};
 use routes::{RouteSection, Surroundings};
@@ -121,7 +123,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
     let (routes, of_routes) = routes::routes(file.routes, &around, &whole, report);
     let limits = file.limits.resolve(of_routes, report);
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
-    let admin = listeners::admin(file.admin, overrides.admin, &addresses, report);
+    let admin = admin::admin(file.admin, overrides.admin, &addresses, report);
     let server = file.server.resolve(overrides.threads, overrides.runtime_folder, &addresses, report);
     let log = file.log.resolve(report);
     let mut approov = file.approov;
@@ -143,7 +145,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         file: path,
         server: server?,
         listeners: listeners?,
-        admin: Admin { address: admin? },
+        admin: admin?,
         approov: ApproovSettings {
             forward_claims: forward_claims.into_iter().map(|field| field.value).collect(),
             ..verification.resolve(keys?, own_rules?, report)?
@@ -164,9 +166,9 @@ pub fn process_only(sources: Sources, report: &Report) -> Result<ProcessSettings
     let Sources { file, overrides, .. } = sources;
     let listeners = listeners::listeners(file.listeners, overrides.listen, report);
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
-    let admin = listeners::admin(file.admin, overrides.admin, &addresses, report);
+    let admin = admin::admin(file.admin, overrides.admin, &addresses, report);
     let server = file.server.resolve(overrides.threads, overrides.runtime_folder, &addresses, report);
-    Ok(ProcessSettings { server: server?, admin: Admin { address: admin? } })
+    Ok(ProcessSettings { server: server?, admin: admin? })
 }
 
 /// The keys for origins without their own.

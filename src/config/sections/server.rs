@@ -24,6 +24,9 @@ section! {
         /// How long requests in flight may take to finish after SIGTERM. Keep it shorter than the
         /// time after which the service manager kills the process.
         grace_period: Duration = default(duration(Duration::ZERO..=DAY), GRACE_PERIOD),
+        /// How long connections are still accepted after SIGTERM, while `/readyz` answers 503. Choose the
+        /// time that a load balancer needs to notice. The grace period begins after it.
+        drain_delay: Duration = default(duration(Duration::ZERO..=DAY), Duration::ZERO),
         /// The file with the process id, for `reload` and `upgrade`. Default: a file that is named
         /// after the first listener, in systemd's `RUNTIME_DIRECTORY` or in
         /// `XDG_RUNTIME_DIR/approov-gateway`; no file without either variable. The folder is made
@@ -66,6 +69,7 @@ impl ServerSection {
         Ok(ServerSettings {
             threads: threads.or(self.threads.value()).unwrap_or_else(cores),
             grace_period: self.grace_period,
+            drain_delay: self.drain_delay,
             pid_file: self.pid_file.value().or_else(|| own_file("pid")),
             upgrade_sock: self.upgrade_sock.value().or_else(|| own_file("upgrade.sock")),
             user: user(self.user.located(), self.group.located(), report)?,

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::config::document::{Fault, Kind, Reported, Shape, Value, quoted};
+use crate::admin::AdminAddress;
+use crate::config::document::{Fault, Kind, Reported, Shape, Text, Value, quoted, text};
 use crate::limits::{AddressRange, AddressRangeError};
 
 /// The kind of a listener's address.
@@ -40,6 +41,23 @@ pub fn parse_listen_address(text: &str) -> Result<SocketAddr, Fault> {
         };
         Fault::new(message, hint)
     })
+}
+
+/// The kind of the admin listener's address.
+pub fn admin_address() -> Text<AdminAddress> {
+    text("IP address and port, or unix:/path", parse_admin_address)
+}
+
+/// The address of the admin listener.
+pub fn parse_admin_address(text: &str) -> Result<AdminAddress, Fault> {
+    match text.parse() {
+        Ok(address) => Ok(address),
+        Err(_) if text.starts_with("unix:") => {
+            let message = format!("{} does not name the path of a unix socket", quoted(text));
+            Err(Fault::new(message, "write an absolute path, such as unix:/run/approov-gateway/admin.sock"))
+        }
+        Err(_) => parse_listen_address(text).map(AdminAddress::Tcp),
+    }
 }
 
 /// A network such as `10.0.0.0/8`, or one address.

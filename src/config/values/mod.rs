@@ -9,7 +9,9 @@ mod rate;
 mod size;
 mod text;
 
-pub use address::{address_range, listen_address, parse_listen_address, range_fault};
+pub use address::{
+    address_range, admin_address, listen_address, parse_admin_address, parse_listen_address, range_fault,
+};
 pub use duration::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, duration, show_duration};
 pub use file::{file, read_file, read_small_file, shown, warn_if_world_readable};
 pub use host::{Domain, domain, host_and_port, host_name, server_name};

@@ -347,7 +347,7 @@ fn the_environment_overrides_the_file() {
     assert_eq!(settings.routes.routes()[0].strategy, Strategy::Token);
     assert_eq!(settings.listeners.len(), 1);
     assert_eq!(settings.listeners[0].address.port(), 1);
-    assert_eq!(settings.admin.address.port(), 2);
+    assert_eq!(settings.admin.address.to_string(), "127.0.0.1:2");
     assert_eq!(settings.server.threads, 7);
 }
 

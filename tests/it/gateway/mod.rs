@@ -1,5 +1,6 @@
 //! Tests of gateway processes on real sockets: what clients, origins and operators see.
 
+mod admin;
 mod clients;
 mod http2;
 mod large_bodies;

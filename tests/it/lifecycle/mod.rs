@@ -3,6 +3,7 @@
 mod activation;
 mod commands;
 mod container;
+mod drain_delay;
 mod fifo;
 mod handover;
 mod health;

@@ -24,7 +24,6 @@ use proxies::ProxiesSection;
 use tls::TlsSection;
 
 const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
-const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8788);
 
 section! {
     /// One public listener.
@@ -45,14 +44,6 @@ section! {
         redirect_to_https: Written<bool> = boolean(),
         /// `Strict-Transport-Security` (RFC 6797) in answers. Default: none.
         hsts: Written<Hsts> = HstsKind,
-    }
-}
-
-section! {
-    /// The admin listener, with health and metrics. Only operators may reach it.
-    pub struct AdminSection {
-        /// IP address and port. (`GATEWAY_ADMIN_LISTEN`)
-        address: Written<SocketAddr> = listen_address(),
     }
 }
 
@@ -158,35 +149,6 @@ pub fn load(
     // Every listener first, so that every problem is reported.
     let loaded: Vec<_> = sections.into_iter().map(|section| section.load(routes, report)).collect();
     loaded.into_iter().collect()
-}
-
-/// The address of the admin listener.
-pub fn admin(
-    section: AdminSection,
-    variable: Option<Result<Located<SocketAddr>, Reported>>,
-    listeners: &[Located<SocketAddr>],
-    report: &Report,
-) -> Result<SocketAddr, Reported> {
-    let default = || Located { value: DEFAULT_ADMIN, at: Location::nowhere() };
-    let admin = match variable {
-        Some(variable) => variable?,
-        None => section.address.checked()?.unwrap_or_else(default),
-    };
-    if let Some(listener) = listeners.iter().find(|listener| collide(listener.value, admin.value)) {
-        // The place of the address that was written.
-        let at = if admin.at == Location::nowhere() { &listener.at } else { &admin.at };
-        let message = format!("the admin listener {} collides with a public listener", admin.value);
-        report.problem(
-            at,
-            message,
-            "choose another port for one of them (admin.address, GATEWAY_ADMIN_LISTEN)",
-        );
-    }
-    if !admin.value.ip().is_loopback() {
-        let message = format!("the admin listener {} is open to the network", admin.value);
-        report.warning(&admin.at, message, "make sure that only operators reach it, or use 127.0.0.1");
-    }
-    Ok(admin.value)
 }
 
 /// Whether two sockets cannot listen at the same time.

@@ -1,0 +1,102 @@
+//! `admin`: the listener for operators.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::listeners::collide;
+use crate::admin::{AdminAddress, AdminSettings, AdminToken};
+use crate::config::document::{
+    Entries, Located, Location, Report, Reported, Written, list, section, text, usable,
+};
+use crate::config::values::{
+    admin_address, file, host_name, listen_address, read_small_file, warn_if_world_readable,
+};
+
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8788);
+
+section! {
+    /// The admin listener, with health and metrics. Only operators may reach it.
+    pub struct AdminSection {
+        /// IP address and port, or `unix:` and the path of a unix socket, which only the user of the
+        /// gateway and root can use. (`GATEWAY_ADMIN_LISTEN`)
+        address: Written<AdminAddress> = admin_address(),
+        /// The file with a token of at least 16 characters. Every request over TCP that changes something
+        /// must show it as `Authorization: Bearer`. Default: no token; only this machine may change
+        /// anything.
+        token_file: Written<PathBuf> = file(),
+        /// IP address and port of another listener. It answers `/livez`, `/readyz` and `/healthz`, and
+        /// nothing else, so probes from other machines need not reach the admin listener.
+        health_address: Written<SocketAddr> = listen_address(),
+        /// Names by which clients may ask, besides IP addresses, `localhost` and the name of the machine.
+        /// A request with another name in its `Host` field gets 421, so that a page in an operator's
+        /// browser cannot read the listener by a name of its own.
+        names: Written<Entries<Box<str>>> = list(text("host name", host_name)),
+    }
+}
+
+/// The admin listener.
+pub fn admin(
+    section: AdminSection,
+    variable: Option<Result<Located<AdminAddress>, Reported>>,
+    listeners: &[Located<SocketAddr>],
+    report: &Report,
+) -> Result<AdminSettings, Reported> {
+    let default = || Located { value: AdminAddress::Tcp(DEFAULT_ADMIN), at: Location::nowhere() };
+    let address = match variable {
+        Some(variable) => variable,
+        None => section.address.checked().map(|address| address.unwrap_or_else(default)),
+    };
+    let health = section.health_address.checked();
+    let token =
+        section.token_file.checked().and_then(|file| file.map(|file| token(&file, report)).transpose());
+    let (address, health, token) = (address?, health?, token?);
+    let tcp = address.value.tcp();
+    if let Some((admin, listener)) = tcp.and_then(|admin| {
+        let listener = listeners.iter().find(|listener| collide(listener.value, admin))?;
+        Some((admin, listener))
+    }) {
+        // The place of the address that was written.
+        let at = if address.at == Location::nowhere() { &listener.at } else { &address.at };
+        let message = format!("the admin listener {admin} collides with a public listener");
+        report.problem(
+            at,
+            message,
+            "choose another port for one of them (admin.address, GATEWAY_ADMIN_LISTEN)",
+        );
+    }
+    if let Some(health) = &health {
+        let others = listeners.iter().map(|listener| listener.value).chain(tcp);
+        if let Some(other) = others.into_iter().find(|other| collide(*other, health.value)) {
+            let message = format!("the health listener {} collides with {other}", health.value);
+            report.problem(&health.at, message, "choose another port for one of them");
+        }
+    }
+    if let Some(admin) = tcp.filter(|admin| !admin.ip().is_loopback()) {
+        let message = format!("the admin listener {admin} is open to the network");
+        let hint = "make sure that only operators reach it, or use 127.0.0.1 or a unix socket, with \
+                    health_address for probes";
+        report.warning(&address.at, message, hint);
+    }
+    Ok(AdminSettings {
+        address: address.value,
+        token,
+        health_address: health.map(|health| health.value),
+        names: usable(section.names.or(Vec::new())).collect(),
+    })
+}
+
+/// The fewest characters of a token that cannot be guessed.
+const MIN_TOKEN: usize = 16;
+
+fn token(file: &Located<PathBuf>, report: &Report) -> Result<AdminToken, Reported> {
+    let content = read_small_file(file, report)?;
+    warn_if_world_readable(&file.value, &file.at, report);
+    let token = content.trim_ascii();
+    let is_visible = token.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_visible && token.len() >= MIN_TOKEN {
+        return Ok(AdminToken::new(token));
+    }
+    let message =
+        format!("{} holds no token of at least {MIN_TOKEN} visible characters", file.value.display());
+    Err(report.problem(&file.at, message, "make one with `openssl rand -base64 32`"))
+}
