@@ -1,8 +1,9 @@
-//! What one decision of the limits costs, what they keep in memory, and whom they refuse wrongly,
-//! beside the limiters that others use.
+//! Time, memory and wrong refusals of the limits, next to governor and pingora-limits.
 //!
-//! `cargo bench --bench limits`; with `--test` (as `cargo test --benches` runs it) once through.
-//! Contestants run by turns in short rounds, and medians over the rounds are reported.
+//! Run it with `cargo bench --bench limits`. `cargo test --benches` runs everything once. The contestants
+//! take turns in short rounds, and medians are printed.
+
+mod shared;
 
 use std::cell::Cell;
 use std::hash::RandomState;
@@ -23,6 +24,8 @@ use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
+use shared::{is_quick, median};
+
 /// The allocator of the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,8 +36,8 @@ type Failed = Box<dyn std::error::Error>;
 const SLACK: usize = 4 * 1024 * 1024;
 
 fn main() -> Result<(), Failed> {
-    let bench = Bench { quick: !std::env::args().any(|argument| argument == "--bench") };
-    // First, while no memory is left over that could be used again.
+    let bench = Bench { quick: is_quick() };
+    // Memory comes first, because later allocations could reuse freed memory.
     memory(bench)?;
     decisions(bench)?;
     wrong_refusals(bench)?;
@@ -43,7 +46,7 @@ fn main() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A decision by address, of all keys in turn.
+/// The time of a decision by address, with addresses in random order.
 fn decisions(bench: Bench) -> Result<(), Failed> {
     println!("\n{:28} {:>12} {:>12} {:>16}", "ns per decision", "ours", "governor", "pingora-limits");
     for keys in [1_u32, 1000, 1_000_000] {
@@ -71,7 +74,7 @@ fn decisions(bench: Bench) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A million addresses that come once, of which each counts for a minute.
+/// The memory of a million addresses that come once and count for a minute.
 fn memory(bench: Bench) -> Result<(), Failed> {
     println!("{:44} {:>12} {:>12}", "a million keys that come once", "stated KiB", "grown KiB");
     let strangers = if bench.quick { 1000 } else { 1_000_000 };
@@ -101,8 +104,7 @@ fn memory(bench: Bench) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A thousand clients that keep to five requests in a second, of ten that are allowed, while
-/// others come once.
+/// Wrong refusals: a thousand clients send half of the allowed rate, while other clients come once.
 fn wrong_refusals(bench: Bench) -> Result<(), Failed> {
     println!("\n{:44} {:>12} {:>16}", "honest clients refused, of 1000", "ours", "pingora-limits");
     for strangers in [1000_u32, 10_000, 100_000] {
@@ -123,7 +125,7 @@ fn wrong_refusals(bench: Bench) -> Result<(), Failed> {
         };
         let (one, other) =
             (honest(&|address| !ours.ask(address)), honest(&|address| sketch.observe(&address, 1) > 10));
-        println!("{:44} {one:>12} {other:>16}", format!("beside {strangers} strangers"));
+        println!("{:44} {one:>12} {other:>16}", format!("next to {strangers} other clients"));
         if one > 0 {
             return Err("an honest client was refused".into());
         }
@@ -131,7 +133,7 @@ fn wrong_refusals(bench: Bench) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What every connection or request asks besides.
+/// The time of the other decisions for a connection or a request.
 fn connections(bench: Bench) {
     println!("\n{:28} {:>12} {:>12}", "ns", "one thread", "two threads");
     let rules = OffenderRules {
@@ -150,7 +152,7 @@ fn connections(bench: Bench) {
         }
     }
     let other = |step| IpAddr::from(Ipv4Addr::from_bits(0x0b00_0000 + step % 10_000));
-    bench.print("banned? nobody is", &|_| peaceful.banned(client(0, 1), now).is_none());
+    bench.print("banned? no address is", &|_| peaceful.banned(client(0, 1), now).is_none());
     bench.print("banned? no, others are", &|step| busy.banned(other(step), now).is_none());
     bench.print("banned? yes, of 10000", &|step| busy.banned(client(step, 10_000), now).is_some());
     bench.print("accepted, never failed", &|step| {
@@ -161,13 +163,13 @@ fn connections(bench: Bench) {
     let in_flight =
         InFlight::new(Caps { total: 10_000, reserve: 1000, per_address: 100, per_lane: 10_000 }, 1, None);
     let hasher = hasher();
-    bench.print("permit, taken and given back", &|step| {
+    bench.print("permit, taken and returned", &|step| {
         let address = hasher.address(AddressKey::new(client(step, 1000), Ipv6Prefix::default()));
         in_flight.enter(Work::Verified, Some(address), Some(0)).is_ok()
     });
 }
 
-/// Sets of ranges: what a lookup costs as they grow.
+/// The time of a lookup in sets of ranges of several sizes.
 fn ranges(bench: Bench) {
     println!("\n{:28} {:>12} {:>12}", "ns per address", "one thread", "two threads");
     for ranges in [100_u32, 10_000, 100_000] {
@@ -189,13 +191,13 @@ fn network(number: u32) -> IpAddr {
     Ipv6Addr::from_bits(0x2001 << 112 | u128::from(number) << 80).into()
 }
 
-/// Another number for each number, in no order.
+/// A bijection that looks random.
 fn scattered(number: u32) -> u32 {
     number.wrapping_mul(0x9e37_79b1).rotate_left(13).wrapping_mul(0x85eb_ca6b)
 }
 
 fn client(step: u32, clients: u32) -> IpAddr {
-    // Not in order, as the processor would guess it.
+    // In random order, because the processor would predict a sequence.
     let number = (u64::from(scattered(step)) * u64::from(clients)) >> 32;
     Ipv4Addr::from_bits(0x0a00_0000 + number as u32).into()
 }
@@ -204,7 +206,7 @@ fn hasher() -> KeyHasher {
     KeyHasher::new(RandomState::new())
 }
 
-/// Ours, from the address on.
+/// The limits of the gateway, from the address to the verdict.
 struct Ours {
     limits: RateLimits,
     hasher: KeyHasher,
@@ -246,17 +248,17 @@ fn governor(
     Ok(RateLimiter::dashmap_with_clock(quota, Steps))
 }
 
-/// A clock that costs nothing: a step passes from one decision to the next.
+/// A clock that takes no time to read. Every decision advances it by one step.
 #[derive(Clone)]
 struct Steps;
 
 thread_local!(static NOW: Cell<u64> = const { Cell::new(0) });
 
 impl Steps {
-    /// Nanoseconds; two threads together keep below a million decisions in a second.
+    /// Nanoseconds of a step. Two threads stay below a million decisions a second.
     const STEP: u64 = 4000;
 
-    /// Puts the clock of this thread behind `steps` steps.
+    /// Sets the clock of this thread to `steps` steps after the start.
     fn set(steps: u64) {
         NOW.set(steps * Self::STEP);
     }
@@ -270,7 +272,7 @@ impl Clock for Steps {
     }
 }
 
-/// The memory of the process, in bytes; none where it cannot be told.
+/// The resident memory of this process in bytes; 0 if it is unknown.
 fn resident() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<usize>().ok());
@@ -279,10 +281,10 @@ fn resident() -> usize {
 
 type Contestant<'c> = &'c (dyn Fn(u32) -> bool + Sync);
 
-/// How thoroughly to measure.
+/// The number of rounds and calls.
 #[derive(Clone, Copy)]
 struct Bench {
-    /// Only see that everything runs.
+    /// Whether every case runs only a few times.
     quick: bool,
 }
 
@@ -290,7 +292,7 @@ impl Bench {
     const ROUNDS: u32 = 41;
     const ROUND: u32 = 50_000;
 
-    /// Nanoseconds per call of each: the median over rounds by turns, after one to warm up.
+    /// The median nanoseconds of a call for each contestant. The first round warms up.
     fn compare<const N: usize>(self, threads: usize, contestants: [Contestant<'_>; N]) -> [f64; N] {
         let (rounds, calls) = if self.quick { (1, 100) } else { (Self::ROUNDS, Self::ROUND) };
         let mut times = [const { Vec::new() }; N];
@@ -312,7 +314,7 @@ impl Bench {
     }
 }
 
-/// Nanoseconds per call in each of several threads at once.
+/// The mean nanoseconds of a call, in several threads at once.
 fn round(threads: usize, first: u32, calls: u32, contestant: Contestant<'_>) -> f64 {
     static ELAPSED: AtomicU64 = AtomicU64::new(0);
     let elapsed = ELAPSED.fetch_add(calls.into(), Ordering::Relaxed);
@@ -334,9 +336,4 @@ fn round(threads: usize, first: u32, calls: u32, contestant: Contestant<'_>) -> 
         let times: Vec<f64> = threads.into_iter().filter_map(|thread| thread.join().ok()).collect();
         times.iter().sum::<f64>() / times.len() as f64
     })
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -1,10 +1,8 @@
-//! What finding a route costs as the table grows, beside trying all routes; and what loading does.
+//! The time to find a route in tables of several sizes, next to trying all routes; and the time to load
+//! a configuration.
 //!
-//! ```sh
-//! cargo bench --bench routes
-//! ```
-//!
-//! Times are the least of several rounds: whatever else the machine does only adds to them.
+//! Run it with `cargo bench --bench routes`. A time is the least of several rounds, because other work on
+//! the machine only adds to it.
 
 #![allow(clippy::expect_used, reason = "a bench stops where it cannot go on")]
 
@@ -19,7 +17,7 @@ use approov_gateway::policy::{Route, RouteTable};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    // `cargo test --benches` passes no `--bench`: show only that it runs.
+    // `cargo test --benches` passes no `--bench`: one round shows that the bench runs.
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     println!("{:>8} {:>14} {:>14} {:>14} {:>14}", "routes", "find, first", "find, last", "try all", "load");
     for count in [1, 3, 10, 32, 33, 100, 1000, 10_000] {
@@ -57,7 +55,7 @@ fn takes(route: &Route, path: &[u8]) -> bool {
     route.path.matches(path) && route.methods.is_empty() && route.hosts.is_empty()
 }
 
-/// A file with so many routes, of which the last takes every path; and these routes.
+/// A configuration file with `count` routes, and the routes themselves. The last route takes every path.
 fn configuration(count: usize) -> (String, Vec<Route>) {
     let path = std::env::temp_dir().join(format!("approov-bench-routes-{}.yaml", std::process::id()));
     let secret = "azcrV3EyTHhKcDBkVnQ5c1JiNG1ZaDFuWmM2dUVhM2ZJSCtYaytJQUhoVlZIc3pqRHplR29iek4";

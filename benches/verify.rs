@@ -1,10 +1,11 @@
-//! What one verification costs, against `jsonwebtoken` doing the same work in the same run.
+//! The time of one verification, next to `jsonwebtoken` with the same work in the same run.
 //!
-//! `cargo bench --bench verify`; with `--test` (as `cargo test --benches` runs it) once through.
+//! Run it with `cargo bench --bench verify`. `cargo test --benches` runs everything once.
 //!
-//! The machine is taken to be noisy: contestants of one comparison run by turns in short rounds,
-//! each round gives one ratio, and medians over the rounds are reported. Comparing two harness
-//! runs would measure the neighbours instead.
+//! The contestants take turns in short rounds. Each round gives one ratio, and the median of all rounds
+//! is printed, so that other work on the machine changes the result little.
+
+mod shared;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use shared::{is_quick, median};
+
 /// The allocator of the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,18 +31,18 @@ type Failed = Box<dyn std::error::Error>;
 
 const SECRET: [u8; 64] = *b"a secret of 64 bytes, as many as Approov's own account secrets..";
 const AUTHORIZATION: &str = "Bearer ExampleAuthToken==";
-/// A ratio below this is as good as one.
+/// Ratios up to this value count as 1.
 const NOISE: f64 = 1.05;
 const NOW: Duration = Duration::from_secs(2_000_000_000);
 
 fn main() -> Result<(), Failed> {
-    let bench = Bench { quick: !std::env::args().any(|argument| argument == "--bench") };
+    let bench = Bench { quick: is_quick() };
     algorithms(bench)?;
     refusals(bench)?;
     growth(bench)
 }
 
-/// Each algorithm, and the daily case: HS256 with a bound header.
+/// Every algorithm, and the usual case: HS256 with a bound header.
 fn algorithms(bench: Bench) -> Result<(), Failed> {
     println!("{:32} {:>10} {:>14} {:>7}", "accepted token", "ours", "jsonwebtoken", "ratio");
     for algorithm in [Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256] {
@@ -63,14 +66,14 @@ fn algorithms(bench: Bench) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Each refusal against the acceptance of the same token: none may be dearer.
+/// Every refusal next to the acceptance of the same token. No refusal may take longer.
 fn refusals(bench: Bench) -> Result<(), Failed> {
     println!("\n{:32} {:>10} {:>14} {:>7}", "refused token", "refused", "accepted", "ratio");
-    let mut dearer = Vec::new();
+    let mut slower = Vec::new();
     for algorithm in [Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256] {
         let keys = Keys::new(algorithm)?;
         let good = keys.sign(&claims())?;
-        // The genuine signature of another payload: all arithmetic has to be done.
+        // A valid signature of another payload needs the whole computation.
         let (head, _) = good.rsplit_once('.').ok_or("segments")?;
         let another = keys.sign(&json!({ "exp": 0 }))?;
         let (_, signature) = another.rsplit_once('.').ok_or("segments")?;
@@ -83,7 +86,7 @@ fn refusals(bench: Bench) -> Result<(), Failed> {
             || ours(&verifier, Strategy::Token, &good),
         )?;
         if ratio > NOISE {
-            dearer.push(name);
+            slower.push(name);
         }
     }
     let keys = Keys::new(Algorithm::Hs256)?;
@@ -114,16 +117,16 @@ fn refusals(bench: Bench) -> Result<(), Failed> {
             || ours(&verifier, Strategy::TokenBinding, &good),
         )?;
         if ratio > NOISE {
-            dearer.push(rejection.label().to_owned());
+            slower.push(rejection.label().to_owned());
         }
     }
-    if !dearer.is_empty() && !bench.quick {
-        println!("dearer than acceptance: {}", dearer.join(", "));
+    if !slower.is_empty() && !bench.quick {
+        println!("slower than acceptance: {}", slower.join(", "));
     }
     Ok(())
 }
 
-/// Inputs from 64 bytes to 64 KiB: nanoseconds per byte must not rise with the length.
+/// Tokens from 64 bytes to 64 KiB. The nanoseconds for each byte must not grow with the length.
 fn growth(bench: Bench) -> Result<(), Failed> {
     println!("\n{:32} {:>10} {:>14}", "length (HS256)", "ours", "per byte");
     let keys = Keys::new(Algorithm::Hs256)?;
@@ -131,7 +134,7 @@ fn growth(bench: Bench) -> Result<(), Failed> {
         .with_max_token_length(1 << 20);
     for kind in ["one long claim", "escapes", "a list", "many members", "dots", "blanks"] {
         for length in [64_usize, 256, 1024, 4096, 16 * 1024, 64 * 1024] {
-            // Header, signature and exp take 110 characters; base64 makes four out of three.
+            // Header, signature and exp take 110 characters. Base64 turns three bytes into four.
             let room = length.saturating_sub(110) * 3 / 4;
             let filling = match kind {
                 "escapes" => json!("\n".repeat(room / 2)),
@@ -180,7 +183,7 @@ fn ours(verifier: &Verifier, strategy: Strategy, token: &str) -> bool {
     verdict(verifier, strategy, token).is_none()
 }
 
-/// What a gateway that uses `jsonwebtoken` would read; as much as ours reads.
+/// The claims that a gateway with `jsonwebtoken` would read.
 #[derive(Deserialize)]
 struct RivalClaims {
     #[serde(default)]
@@ -208,7 +211,7 @@ fn validation(algorithm: jsonwebtoken::Algorithm) -> Validation {
     validation
 }
 
-/// One key in the forms that the contestants want.
+/// One key in the forms that both contestants need.
 struct Keys {
     theirs: jsonwebtoken::Algorithm,
     encoding: EncodingKey,
@@ -261,10 +264,10 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }
 
-/// How thoroughly to measure.
+/// The number and length of rounds.
 #[derive(Clone, Copy)]
 struct Bench {
-    /// Only see that everything runs and answers right.
+    /// Whether every case runs only once, to check its verdict.
     quick: bool,
 }
 
@@ -272,7 +275,7 @@ impl Bench {
     const ROUNDS: usize = 201;
     const ROUND: Duration = Duration::from_micros(1000);
 
-    /// Runs both by turns and prints the median of each and of the ratios.
+    /// Runs both in turns. Prints the median times and the median ratio.
     fn compare(self, name: &str, one: impl Fn() -> bool, other: impl Fn() -> bool) -> Result<f64, Failed> {
         if !one() || !other() {
             return Err(format!("{name}: a wrong verdict").into());
@@ -290,7 +293,7 @@ impl Bench {
         Ok(ratio)
     }
 
-    /// The median time of one contestant alone.
+    /// The median time of one contestant without another.
     fn time(self, contestant: impl Fn() -> bool) -> Result<f64, Failed> {
         if !contestant() {
             return Err("a wrong verdict".into());
@@ -300,7 +303,7 @@ impl Bench {
         Ok(median((0..rounds).map(|_| round(repeats, &contestant))))
     }
 
-    /// How many calls fill a round.
+    /// The number of calls that fill a round.
     fn repeats(self, contestant: &impl Fn() -> bool) -> u32 {
         if self.quick {
             return 1;
@@ -310,17 +313,11 @@ impl Bench {
     }
 }
 
-/// Nanoseconds per call over `repeats` calls.
+/// The mean of `repeats` calls in nanoseconds.
 fn round(repeats: u32, contestant: &impl Fn() -> bool) -> f64 {
     let start = Instant::now();
     for _ in 0..repeats {
         black_box(contestant());
     }
     start.elapsed().as_nanos() as f64 / f64::from(repeats)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

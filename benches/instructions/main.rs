@@ -1,14 +1,14 @@
-//! Instructions for one verification and for one request, counted by valgrind: the same count on a
-//! noisy machine as on a quiet one, so that a slip shows in review.
+//! Instructions of one verification and of one request, counted by valgrind. The counts do not depend on
+//! other work on the machine, so that a review can hold a change to them.
 //!
 //! ```sh
-//! cargo bench --bench instructions               # counts, and compares with the record
-//! cargo bench --bench instructions -- --record   # renews benches/instructions/recorded.txt
+//! cargo bench --bench instructions               # count, and compare with the record
+//! cargo bench --bench instructions -- --record   # write benches/instructions/recorded.txt
 //! ```
 //!
-//! Each count is the difference between a long and a short run, so that starting is left out.
-//! Valgrind knows no SHA instructions: hashes are counted as the software that stands in for them.
-//! What the kernel does is not counted; for times see the other benches.
+//! A count is the difference between a long and a short run, so that the start of the process does not
+//! count. Valgrind has no SHA instructions, so hashes are computed in software. Instructions of the
+//! kernel and cache misses do not show.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a bench stops where it cannot go on")]
 
@@ -28,10 +28,10 @@ const SECRET: &str =
     "k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH+Xk+IAHhVVHszjDzeGobzNnqyRze3lw/WVyWrc2gZfh3XXfBOmww==";
 const AUTHORIZATION: &str = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.user";
 
-/// Lengths of the two runs: fewer than the requests of one connection.
+/// Requests of the two runs: fewer than one connection may carry.
 const RUNS: [u64; 2] = [100, 900];
 
-/// A count that differs by less is the same: addresses of memory decide over a few instructions.
+/// The share by which equal code can differ, because of memory addresses.
 const TOLERANCE: f64 = 0.02;
 
 fn main() {
@@ -41,17 +41,17 @@ fn main() {
         ["--role-verify", count] => verify(count.parse().expect("a number")),
         ["--bench", "--record"] | ["--record", "--bench"] | ["--record"] => record(&count_all()),
         ["--bench"] => compare(&count_all()),
-        // `cargo test --benches` passes no `--bench`: show only that it runs.
+        // `cargo test --benches` passes no `--bench`: one verification shows that the bench runs.
         _ => verify(1),
     }
 }
 
-/// What is counted, with its count.
+/// Names and counts of instructions.
 type Counts = Vec<(&'static str, u64)>;
 
 fn count_all() -> Counts {
     if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("valgrind is missing: install your system's package of that name");
+        eprintln!("valgrind is missing: install the package `valgrind`");
         std::process::exit(1);
     }
     let origin = origin();
@@ -70,7 +70,7 @@ fn per_one(count: impl Fn(u64) -> u64) -> u64 {
 fn compare(counts: &Counts) {
     let recorded = std::fs::read_to_string(record_path()).unwrap_or_default();
     println!("{:<36} {:>10} {:>10} {:>7}", "instructions", "now", "recorded", "ratio");
-    let mut has_slipped = false;
+    let mut has_grown = false;
     for (name, now) in counts {
         let line = recorded.lines().find_map(|line| line.strip_prefix(name));
         let Some(before) = line.and_then(|rest| rest.trim().parse::<u64>().ok()) else {
@@ -79,10 +79,10 @@ fn compare(counts: &Counts) {
         };
         let ratio = *now as f64 / before as f64;
         println!("{name:<36} {now:>10} {before:>10} {ratio:>7.3}");
-        has_slipped |= ratio > 1.0 + TOLERANCE;
+        has_grown |= ratio > 1.0 + TOLERANCE;
     }
-    if has_slipped {
-        println!("\nmore than recorded: find out why, or renew the record in the same change");
+    if has_grown {
+        println!("\nmore than recorded: find the reason, or renew the record in the same change");
         std::process::exit(1);
     }
 }
@@ -108,7 +108,7 @@ fn record_path() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "benches", "instructions", "recorded.txt"].iter().collect()
 }
 
-/// Verifies one token again and again.
+/// Verifies one token `count` times.
 fn verify(count: u64) {
     let token = token(Kind::Valid);
     let verifier = Verifier::new(vec![Key::hs256(&secret())]);
@@ -128,7 +128,7 @@ fn count_verifications(count: u64) -> u64 {
     collected(command.spawn().expect("valgrind starts"))
 }
 
-/// A gateway under valgrind that answers `count` requests over one connection.
+/// Counts the instructions of a gateway that answers `count` requests over one connection.
 fn count_requests(origin: SocketAddr, kind: Kind, count: u64) -> u64 {
     let mut command = valgrind();
     command
@@ -184,11 +184,11 @@ fn secret() -> Secret {
 
 fn token(kind: Kind) -> String {
     let request = Request { kind, bind: vec![AUTHORIZATION.into()], ..Request::default() };
-    // The same length of digits whatever the time.
+    // A fixed time, so that the token always has the same length.
     mint(&secret(), &request, UNIX_EPOCH + Duration::from_secs(4_000_000_000)).expect("a token")
 }
 
-/// Sends a request and reads its answer, again and again.
+/// Sends `count` requests over one connection and reads the answers.
 fn ask(address: SocketAddr, token: &str, status: &str, count: u64) {
     let request = format!(
         "GET /v1/posts/1?full=true HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: app/1.0\r\n\
@@ -201,7 +201,7 @@ fn ask(address: SocketAddr, token: &str, status: &str, count: u64) {
     for _ in 0..count {
         connection.write_all(request.as_bytes()).expect("the gateway reads");
         let mut length = 0;
-        // Both answers, the origin's and a refusal, end so and nowhere before.
+        // The answer of the origin and a refusal both end with the only `}` in them.
         while !answer[..length].ends_with(b"}") {
             let count = connection.read(&mut answer[length..]).expect("the gateway answers");
             assert!(count > 0, "the connection is kept");
@@ -211,7 +211,7 @@ fn ask(address: SocketAddr, token: &str, status: &str, count: u64) {
     }
 }
 
-/// An origin that answers every request without a body in the same way.
+/// An origin with a fixed answer to requests without a body.
 fn origin() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -45,7 +45,9 @@ fn packages() -> BTreeSet<Package> {
         let version = version.split(' ').next().unwrap();
         Package { name: name.into(), version: version.into(), licence: licence.into() }
     };
-    let packages: BTreeSet<_> = String::from_utf8(output.stdout).unwrap().lines().map(package).collect();
+    let tree = String::from_utf8(output.stdout).unwrap();
+    // The trees of two packages are separated by an empty line.
+    let packages: BTreeSet<_> = tree.lines().filter(|line| !line.is_empty()).map(package).collect();
     assert!(packages.len() > 100, "{}", packages.len());
     packages
 }

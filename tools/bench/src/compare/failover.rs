@@ -8,11 +8,12 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde::Serialize;
 
 use super::measure::Bench;
 use super::modes::{Fault, Mode, Shape};
 use super::peers::Peer;
-use crate::load::{Load, Pace, Phase};
+use crate::load::{Load, Pace};
 use crate::rig::Result;
 use crate::rig::figures::median;
 use crate::rig::process::Process;
@@ -21,20 +22,29 @@ use crate::rig::process::Process;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The rounds of one peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     pub mode: Mode,
     pub peer: Peer,
-    pub rounds: Vec<Phase>,
+    pub rounds: Vec<Round>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Round {
+    requests: u64,
+    /// What came in place of the answer, and how often.
+    failures: BTreeMap<String, u64>,
+    p99: f64,
+    slowest: f64,
 }
 
 impl Outcome {
     pub fn requests(&self) -> u64 {
-        self.rounds.iter().map(Phase::requests).sum()
+        self.rounds.iter().map(|round| round.requests).sum()
     }
 
     pub fn lost(&self) -> u64 {
-        self.rounds.iter().map(Phase::lost).sum()
+        self.rounds.iter().flat_map(|round| round.failures.values()).sum()
     }
 
     /// What came in place of the answer, and how often.
@@ -47,11 +57,11 @@ impl Outcome {
     }
 
     pub fn p99(&self) -> f64 {
-        median(self.rounds.iter().map(|round| round.latency(99.0).as_secs_f64()))
+        median(self.rounds.iter().map(|round| round.p99))
     }
 
     pub fn slowest(&self) -> f64 {
-        self.rounds.iter().map(|round| round.latency(100.0).as_secs_f64()).fold(0.0, f64::max)
+        self.rounds.iter().map(|round| round.slowest).fold(0.0, f64::max)
     }
 }
 
@@ -67,19 +77,15 @@ pub fn measure(mode: Mode, fault: Fault, peers: &[Peer], bench: &Bench) -> Resul
             let name = outcome.peer.name();
             let round = round(&outcome.peer, &shape, fault, bench)
                 .map_err(|error| format!("{name}, {}: {error}", shape.title))?;
-            eprintln!(
-                "{} round {number} {name:13} {} of {} lost",
-                mode.name(),
-                round.lost(),
-                round.requests()
-            );
+            let lost: u64 = round.failures.values().sum();
+            eprintln!("{} round {number} {name:13} {lost} of {} lost", mode.name(), round.requests);
             outcome.rounds.push(round);
         }
     }
     Ok(outcomes)
 }
 
-fn round(peer: &Peer, shape: &Shape, fault: Fault, bench: &Bench) -> Result<Phase> {
+fn round(peer: &Peer, shape: &Shape, fault: Fault, bench: &Bench) -> Result<Round> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("origin");
     let start = |_| Process::start("the origin", &command);
@@ -99,5 +105,7 @@ fn round(peer: &Peer, shape: &Shape, fault: Fault, bench: &Bench) -> Result<Phas
         Fault::Stopped => Signal::STOP,
     })?;
     thread::sleep(length * 2 / 3);
-    Ok(load.finish()?.whole())
+    let seen = load.finish()?.whole();
+    let at = |percent| seen.latency(percent).as_secs_f64();
+    Ok(Round { requests: seen.requests(), p99: at(99.0), slowest: at(100.0), failures: seen.failures })
 }

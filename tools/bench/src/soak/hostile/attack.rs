@@ -64,14 +64,6 @@ impl Attack {
         connect(self.address(), self.gateway).await
     }
 
-    /// Sends a request over a new connection.
-    pub async fn attempt(&self, request: &[u8]) -> Outcome {
-        match self.connect().await {
-            Ok(stream) => ask(&mut Http1::over(Box::new(stream)), request).await,
-            Err(error) => Outcome::of(&error),
-        }
-    }
-
     /// A request that has to be refused.
     pub fn refused(&self, kind: &str) -> Request {
         Request::get(format!("{REFUSED}{kind}")).with("Approov-Token", &self.wrong)

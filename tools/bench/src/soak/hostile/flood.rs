@@ -1,6 +1,5 @@
-//! Floods of well-formed requests.
+//! A flood of requests with wrong signatures over kept connections.
 
-use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,10 +7,9 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
-use super::attack::{Attack, ask, at_rate};
+use super::attack::{Attack, ask};
 use super::tally::Outcome;
-use crate::load::{Http1, Request, Ticker, connect};
-use crate::rig::token::{Kind, token};
+use crate::load::{Http1, Ticker};
 
 /// Connections that send wrong signatures.
 const FLOODERS: usize = 64;
@@ -62,51 +60,4 @@ pub async fn wrong_signatures(attack: Rc<Attack>, rate: u32) {
         due.add_permits(now);
         behind -= now;
     }
-}
-
-/// Requests that are accepted, each of another device at another address.
-pub async fn new_keys(attack: Rc<Attack>, rate: u32) {
-    at_rate(rate, |number| {
-        let attack = attack.clone();
-        async move {
-            let token = token(Kind::Valid, (2 << 32) + number as u64);
-            let request = Request::get("/new-key").with("Approov-Token", token);
-            attack.count("new keys", attack.attempt(&request.to_bytes()).await);
-        }
-    })
-    .await;
-}
-
-/// Refused requests from four addresses that are banned for them and continue.
-pub async fn offenders(attack: Rc<Attack>, rate: u32) {
-    at_rate(rate, |number| {
-        let attack = attack.clone();
-        async move {
-            let from = Ipv4Addr::new(127, 2, 0, (number % 4) as u8 + 1);
-            let request = attack.refused("offender").to_bytes();
-            let outcome = match connect(from, attack.gateway).await {
-                Ok(stream) => ask(&mut Http1::over(Box::new(stream)), &request).await,
-                Err(error) => Outcome::of(&error),
-            };
-            attack.count("offenders", outcome);
-        }
-    })
-    .await;
-}
-
-/// Requests to the admin listener: every second one for all metrics.
-pub async fn admin(attack: Rc<Attack>, rate: u32) {
-    at_rate(rate, |number| {
-        let attack = attack.clone();
-        async move {
-            let path = if number % 2 == 0 { "/metrics" } else { "/no-such-path" };
-            let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-            let outcome = match connect(attack.address(), attack.admin).await {
-                Ok(stream) => ask(&mut Http1::over(Box::new(stream)), request.as_bytes()).await,
-                Err(error) => Outcome::of(&error),
-            };
-            attack.count("admin requests", outcome);
-        }
-    })
-    .await;
 }

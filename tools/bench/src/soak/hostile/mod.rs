@@ -1,11 +1,10 @@
 //! Hostile clients, by kind.
 
 mod attack;
-mod broken;
 mod flood;
-mod origins;
 mod resets;
 mod rounds;
+mod shots;
 mod slow;
 mod tally;
 
@@ -23,47 +22,28 @@ use crate::rig::{Failure, Result};
 pub use attack::Addresses;
 use attack::Attack;
 pub use rounds::{Outcomes, Rounds};
+pub use shots::Shot;
+pub use slow::Manner;
 pub use tally::{Outcome, Tally};
 
-/// A kind of attack and its size: connections that are held, or attempts a second.
+/// A kind of attack and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Requests a second with wrongly signed tokens, from addresses that stop before they are banned.
+    /// Requests a second with wrong signatures, from addresses that stop before they are banned.
     WrongSignatures(u32),
-    /// Requests a second with valid tokens, each of a new device at a new address.
-    NewKeys(u32),
-    /// Requests a second with wrongly signed tokens, from four addresses that do not stop.
-    Offenders(u32),
-    /// Connections that send one byte of a header a second.
-    SlowHeads(u32),
-    /// Connections that send one byte of a body a second, with a valid token.
-    SlowBodies(u32),
-    /// Connections that ask for a large answer with a valid token and read almost nothing.
-    SlowReaders(u32),
-    /// Connections that send nothing.
-    Silence(u32),
-    /// Connections to the admin listener that send nothing.
-    SilentAdmin(u32),
-    /// Requests a second to the admin listener, for metrics and for paths that do not exist.
-    AdminRequests(u32),
     /// HTTP/2 connections a second that each open and reset a thousand streams.
     RapidResets(u32),
-    /// Requests a second that are too large in some way.
-    Oversize(u32),
-    /// Connections a second that do not speak HTTP.
-    Garbage(u32),
-    /// Requests a second that a hostile origin answers.
-    HostileOrigins(u32),
+    /// Attempts a second over new connections.
+    Shots(Shot, u32),
+    /// Connections that are held open.
+    Held(Manner, u32),
 }
 
 impl Kind {
     /// The number of connections to the public listener that it holds open.
     pub fn held(self) -> u32 {
         match self {
-            Self::SlowHeads(count)
-            | Self::SlowBodies(count)
-            | Self::SlowReaders(count)
-            | Self::Silence(count) => count,
+            Self::Held(manner, count) if manner != Manner::SilentAdmin => count,
             _ => 0,
         }
     }
@@ -113,17 +93,8 @@ fn begin(attack: &Rc<Attack>, kind: Kind) {
     let attack = attack.clone();
     match kind {
         Kind::WrongSignatures(rate) => drop(spawn_local(flood::wrong_signatures(attack, rate))),
-        Kind::NewKeys(rate) => drop(spawn_local(flood::new_keys(attack, rate))),
-        Kind::Offenders(rate) => drop(spawn_local(flood::offenders(attack, rate))),
-        Kind::AdminRequests(rate) => drop(spawn_local(flood::admin(attack, rate))),
-        Kind::SlowHeads(count) => slow::hold(attack, slow::Manner::Head, count),
-        Kind::SlowBodies(count) => slow::hold(attack, slow::Manner::Body, count),
-        Kind::SlowReaders(count) => slow::hold(attack, slow::Manner::Reader, count),
-        Kind::Silence(count) => slow::hold(attack, slow::Manner::Silent, count),
-        Kind::SilentAdmin(count) => slow::hold(attack, slow::Manner::SilentAdmin, count),
         Kind::RapidResets(rate) => drop(spawn_local(resets::rapid_resets(attack, rate))),
-        Kind::Oversize(rate) => drop(spawn_local(broken::oversize(attack, rate))),
-        Kind::Garbage(rate) => drop(spawn_local(broken::garbage(attack, rate))),
-        Kind::HostileOrigins(rate) => drop(spawn_local(origins::ask_all(attack, rate))),
+        Kind::Shots(shot, rate) => drop(spawn_local(shots::fire(attack, shot, rate))),
+        Kind::Held(manner, count) => slow::hold(attack, manner, count),
     }
 }

@@ -13,13 +13,17 @@ use super::attack::Attack;
 use super::tally::Outcome;
 use crate::load::{connect, connect_narrow};
 
-/// What a connection is slow with.
+/// The way in which a connection is slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
+    /// One byte of a header a second.
     Head,
+    /// One byte of a body a second, with a valid token.
     Body,
+    /// A large answer that is hardly read, with a valid token.
     Reader,
     Silent,
+    /// Silent, at the admin listener.
     SilentAdmin,
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::hostile::{Addresses, Hostile, Kind, Outcome, Tally};
+use super::super::hostile::{Addresses, Hostile, Kind, Manner, Outcome, Shot, Tally};
 use super::super::report::{self, Verdict};
 use super::super::stage::Stage;
 use super::super::watch::Watch;
@@ -97,17 +97,17 @@ fn kinds(rate: u32) -> Vec<Kind> {
     let held = rate.min(500);
     vec![
         Kind::WrongSignatures(10 * rate),
-        Kind::NewKeys(rate.div_ceil(5)),
-        Kind::Offenders(rate.div_ceil(5)),
-        Kind::SlowHeads(held),
-        Kind::SlowBodies(held),
-        Kind::SlowReaders(held),
-        Kind::Silence(2 * held),
-        Kind::SilentAdmin(2 * held),
-        Kind::AdminRequests(rate.div_ceil(20)),
         Kind::RapidResets(rate.div_ceil(100)),
-        Kind::Oversize(rate.div_ceil(20)),
-        Kind::Garbage(rate.div_ceil(10)),
-        Kind::HostileOrigins(rate.div_ceil(10)),
+        Kind::Shots(Shot::NewKey, rate.div_ceil(5)),
+        Kind::Shots(Shot::Offender, rate.div_ceil(5)),
+        Kind::Shots(Shot::Admin, rate.div_ceil(20)),
+        Kind::Shots(Shot::Oversize, rate.div_ceil(20)),
+        Kind::Shots(Shot::Garbage, rate.div_ceil(10)),
+        Kind::Shots(Shot::HostileOrigin, rate.div_ceil(10)),
+        Kind::Held(Manner::Head, held),
+        Kind::Held(Manner::Body, held),
+        Kind::Held(Manner::Reader, held),
+        Kind::Held(Manner::Silent, 2 * held),
+        Kind::Held(Manner::SilentAdmin, 2 * held),
     ]
 }

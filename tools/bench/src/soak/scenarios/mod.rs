@@ -7,7 +7,7 @@ mod keys;
 
 use std::path::Path;
 
-use super::hostile::Kind;
+use super::hostile::{Kind, Manner, Shot};
 use super::{Arguments, Scenario};
 use crate::rig::Result;
 
@@ -25,10 +25,16 @@ pub fn run(arguments: &Arguments, gateway: &Path) -> Result<()> {
         Scenario::Slow => beside::Plan {
             limit: Some(1.2),
             rounds: 1,
-            ..plan(&[Kind::SlowHeads(1700), Kind::SlowBodies(1700), Kind::SlowReaders(1600)])
+            ..plan(&[
+                Kind::Held(Manner::Head, 1700),
+                Kind::Held(Manner::Body, 1700),
+                Kind::Held(Manner::Reader, 1600),
+            ])
         },
-        Scenario::Origins => plan(&[Kind::HostileOrigins(rate.div_ceil(5))]),
-        Scenario::Admin => plan(&[Kind::SilentAdmin(3000), Kind::AdminRequests(rate.div_ceil(5))]),
+        Scenario::Origins => plan(&[Kind::Shots(Shot::HostileOrigin, rate.div_ceil(5))]),
+        Scenario::Admin => {
+            plan(&[Kind::Held(Manner::SilentAdmin, 3000), Kind::Shots(Shot::Admin, rate.div_ceil(5))])
+        }
         Scenario::Log => beside::Plan { stalls_log: true, rounds: 1, ..plan(&[]) },
     };
     plan.run(arguments, gateway)
