@@ -1,5 +1,4 @@
-//! The configuration: files that load, files that do not and what they are told, and what the
-//! environment overrides.
+//! The configuration: files that load, the problems of files that do not, and the environment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use proptest::prelude::*;
 
 use crate::harness::Folder;
 
-/// Published in Approov's examples.
+/// A secret that Approov publishes in its examples.
 const SECRET: &str = "k7+Wq2LxJp0dVt9sRb4mYh1nZc6uEa3fIH+Xk+IAHhVVHszjDzeGobzN";
 const WITH_SECRET: (&str, &str) = ("APPROOV_SECRET_BASE64", SECRET);
 const WITH_DOMAIN: (&str, &str) = ("API_DOMAIN", "api.example.com");
@@ -148,7 +147,7 @@ fn every_key_reaches_the_settings() {
     assert_eq!(found.map(|(index, _)| index), Some(0));
 }
 
-/// Those of the file that has every key.
+/// Compares the limits of the file with every key.
 fn assert_limits(limits: &LimitSettings) {
     let show = |limit: &Limit| {
         let Limit { name, by, rate, burst, observe, keys } = limit;
@@ -174,7 +173,7 @@ fn assert_limits(limits: &LimitSettings) {
     let general =
         ["address 30/s", "hourly 1000/h", "total 5000/s", "route 4000/s", "device 10/m", "token 20/m"];
     assert_eq!(names(1)[..6], general);
-    assert_eq!(names(0)[4], "device 3/h", "in place of the general one");
+    assert_eq!(names(0)[4], "device 3/h", "replaces the general limit");
     assert_eq!(limits.ipv6_prefix.length(), 56);
     let rules = limits.offenders.expect("there are rules");
     assert_eq!((rules.failures, rules.keys), (7, 2048));
@@ -193,7 +192,7 @@ fn assert_limits(limits: &LimitSettings) {
         assert_eq!(limits.allow.contains(address), allowed, "{address}");
         assert_eq!(limits.deny.contains(address), denied, "{address}");
     }
-    assert_eq!(limits.deny.ranges(), 4, "two of them touch");
+    assert_eq!(limits.deny.ranges(), 4, "two ranges are merged");
     let connections = limits.connections;
     let counts = [connections.total, connections.per_listener, connections.per_address, connections.requests];
     assert_eq!((counts, connections.age), ([100, 90, 10, 50], Duration::from_secs(1800)));
@@ -340,7 +339,11 @@ fn the_environment_overrides_the_file() {
         ],
     );
     assert_eq!((settings.origins[0].name.as_ref(), settings.origins[0].port), ("main", 9));
-    assert_eq!(settings.origins[0].timeouts.connect, Duration::from_secs(1), "the rest of the origin stays");
+    assert_eq!(
+        settings.origins[0].timeouts.connect,
+        Duration::from_secs(1),
+        "other settings of the origin are kept"
+    );
     assert_eq!(settings.approov.token_header, "x-approov-token");
     assert_eq!(settings.approov.binding_headers, ["authorization", "x-device"]);
     assert!(format!("{:?}", settings.approov.verifier).contains("claim: \"bound\", headers: 2"));
@@ -398,7 +401,7 @@ fn the_token_header_cannot_be_a_bound_header() {
     assert!(told.starts_with("APPROOV_TOKEN_HEADER_NAME: "), "{told}");
 }
 
-/// Files with a key of each kind, and a configuration that names them.
+/// Writes a key file of each kind and a configuration that names them.
 fn keys(folder: &Folder) -> PathBuf {
     folder.write("secret", format!("{SECRET}\n"));
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key pair");
@@ -495,7 +498,7 @@ fn settings_and_problems_never_show_a_secret() {
     assert!(shown.contains("\"a\"") && !shown.contains(SECRET), "{shown}");
     let secrets = load_secrets(Some(&file), &environment(&[])).expect("the secret loads");
     assert!(!format!("{secrets:?}").contains(SECRET));
-    // The secret where something else belongs, or under a key that does not exist.
+    // The secret in a wrong place, or below an unknown key.
     for text in [
         format!("approov: {{ keys: [ {{ secret: {SECRET} }} ] }}"),
         format!("approov: {{ keys: [ {{ secret_base64:{SECRET} }} ] }}"),
@@ -530,7 +533,7 @@ fn the_sample_files_load_with_a_secret() {
     }
 }
 
-/// serde_yaml as a judge of its own: the files are YAML, and say the same to it.
+/// serde_yaml reads the sample files too, and finds the same keys.
 #[test]
 fn the_sample_files_are_yaml_for_another_parser() {
     let keys = |file: &str| -> Vec<String> {
@@ -556,7 +559,7 @@ fn the_sample_files_are_yaml_for_another_parser() {
     assert_eq!(keys("conf/minimal.yaml"), ["origins"]);
 }
 
-/// The sample that explains every key says the defaults that hold without it.
+/// `conf/gateway.yaml` shows the default of every key.
 #[test]
 fn the_sample_file_shows_the_defaults() {
     let sample = loaded(Some(Path::new("conf/gateway.yaml")), &[WITH_SECRET]);
@@ -585,14 +588,14 @@ fn every_key_of_the_sample_can_be_uncommented() {
     let folder = Folder::new();
     let file = folder.write("gateway.yaml", text.replace("# forward_headers: ", "forward_headers: "));
     assert_eq!(loaded(Some(&file), &[WITH_SECRET]).forward_headers.len(), 2);
-    // The group only with its user.
+    // A group requires a user.
     let both = text.replace("  # user: ", "  user: ").replace("  # group: ", "  group: ");
     let folder = Folder::new();
     let file = folder.write("gateway.yaml", both);
     assert!(loaded(Some(&file), &[WITH_SECRET]).server.user.is_some());
 }
 
-/// A certificate authority, a certificate of it with its key, and secrets.
+/// Writes a certificate authority, a certificate with its key, and secrets.
 fn origin_files(folder: &Folder) {
     let key = rcgen::KeyPair::generate().expect("a key");
     let certificate =
@@ -617,7 +620,7 @@ fn every_key_of_the_samples_origin_can_be_uncommented() {
         let line = format!("\n    # {key}: ");
         assert_eq!(text.matches(&line).count(), 1, "{key}");
         let uncommented = |text: &str| text.replace(&line, &format!("\n    {key}: "));
-        // Of the two only HTTP/1 has it.
+        // This key is valid for HTTP/1 only.
         if key != "first_byte_timeout" {
             whole = uncommented(&whole);
         }
@@ -720,8 +723,8 @@ fn no_general_key_is_needed_if_every_origin_has_keys() {
     assert!(told.contains("there is no key to verify tokens with"), "{told}");
 }
 
-/// Without the comment signs before them, the keys of `trusted_proxies` and `tls` load: only the
-/// files that they name are missing.
+/// Without their comment signs the keys of `trusted_proxies` and `tls` load. The only problems are the
+/// missing files that they name.
 #[test]
 fn the_listeners_of_the_sample_can_be_uncommented() {
     let text = fs::read_to_string("conf/gateway.yaml").expect("the sample");
@@ -790,7 +793,7 @@ fn sample() -> String {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
-    /// Whatever becomes of a file, it is loaded or refused with a place and a reason.
+    /// A damaged file is loaded, or refused with a place and a reason.
     #[test]
     fn damaged_files_never_panic(
         cuts in prop::collection::vec((0.0..1.0f64, 0.0..0.02f64, "[-\\[\\]{}:,#&*!|>'\"%@`~?a \n\t0é\u{0}]{0,4}"), 1..6),
@@ -825,7 +828,7 @@ proptest! {
         let end = text.floor_char_boundary((part * text.len() as f64) as usize);
         let folder = Folder::new();
         let file = folder.write("gateway.yaml", &text[..end]);
-        // Either outcome is fine: many beginnings of the file are whole files.
+        // Both results are right: many beginnings of the file are complete files.
         if let Err(problems) = load(Some(&file), &environment(&[WITH_SECRET])) {
             prop_assert!(!problems.to_string().is_empty());
         }

@@ -1,4 +1,4 @@
-//! The kept inputs of the fuzz targets, tried with any toolchain.
+//! Replays the corpus of the fuzz targets with any toolchain.
 
 use std::collections::BTreeSet;
 use std::fs;

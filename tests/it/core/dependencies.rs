@@ -1,5 +1,5 @@
-//! What the gateway is built of, held to `.cargo/deny.toml`: licences, versions, sources. Known
-//! vulnerabilities need a database from the network and are left to `cargo deny check advisories`.
+//! Dependencies: licences, versions and sources must follow `.cargo/deny.toml`. Known vulnerabilities
+//! need a database from the network: `cargo deny check advisories`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,7 +26,7 @@ fn texts<'v>(list: &'v Value, member: impl Fn(&'v Value) -> &'v Value) -> Vec<&'
     texts
 }
 
-/// A package of the gateway, of its build or of its tests, on this platform.
+/// A dependency of the gateway, its build or its tests on this platform.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Package {
     name: String,

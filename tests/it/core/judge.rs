@@ -1,9 +1,12 @@
 //! `jsonwebtoken` as an independent judge: what one library accepts, the other must accept too.
 //!
-//! Where the two differ on purpose, the generators stay away or the difference is named here:
-//! `nbf` null counts as absent there and is refused here; a negative `nbf` or an `exp` beyond
-//! `u64` is refused there and is a date here; repeated members, more than 64 of them and white
-//! space in base64 are refused here only.
+//! Differences on purpose, which the generators avoid:
+//!
+//! | token | `jsonwebtoken` | the gateway |
+//! |---|---|---|
+//! | `nbf` is null | absent | refused |
+//! | `nbf` is negative, or `exp` exceeds `u64` | refused | a date |
+//! | repeated members, more than 64 members, white space in base64 | accepted | refused |
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,7 +30,7 @@ fn we_accept(verifier: &Verifier, token: &[u8]) -> bool {
     verifier.verify(Strategy::Token, Presented::Once(token), |_| Presented::Missing, now).rejection.is_none()
 }
 
-/// The judge with our defaults: no leeway, `exp` required, `nbf` honoured, no audience.
+/// The judge's rules with the gateway's defaults: no leeway, `exp` required, `nbf` verified, no audience.
 fn strict(algorithm: jsonwebtoken::Algorithm) -> Validation {
     let mut validation = Validation::new(algorithm);
     validation.leeway = 0;
@@ -49,7 +52,7 @@ fn theirs(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     algorithm.label().parse().expect("an algorithm of the judge")
 }
 
-/// The two halves of a key, for the judge, and the same for us.
+/// A key: private and public for the judge, and for the gateway.
 fn keys(algorithm: Algorithm, bytes: &[u8]) -> (EncodingKey, DecodingKey, Key) {
     let ours = |pem: &str| Key::from_pem(algorithm, pem).expect("a public key");
     match algorithm.key_type() {
@@ -247,7 +250,7 @@ proptest! {
         prop_assert!(we_accept(&verifier(), &good));
         let mut bytes = good.clone();
         mutations.iter().for_each(|mutation| mutation.apply(&mut bytes));
-        // White space around a field value belongs to HTTP; the judge knows no HTTP.
+        // The gateway removes white space around a field value, as HTTP says. The judge does not.
         let token = bytes.trim_ascii();
         if we_accept(&verifier(), &bytes) {
             prop_assert_eq!(token, good.as_slice());

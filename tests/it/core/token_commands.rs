@@ -1,4 +1,4 @@
-//! `token` and `inspect`, through the functions behind them.
+//! The functions of the commands `token` and `inspect`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

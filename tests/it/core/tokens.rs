@@ -1,4 +1,4 @@
-//! Tokens of every kind, genuine and forged, and the verifiers they are shown to.
+//! Genuine and forged tokens, and verifiers for them.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use aws_lc_rs::signature::KeyPair;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-/// The moment at which tests take place, unless the system's clock decides.
+/// The current time in tests that do not use the system's clock.
 pub const NOW: u64 = 2_000_000_000;
 
-/// The account secret of the tests, with a NUL, bytes beyond ASCII and a line feed at the end.
+/// The account secret: it has a NUL, bytes outside ASCII and a line feed at the end.
 pub const SECRET: &[u8] = b"\x00\xff\x80 an account secret of the tests, any bytes\n";
 
 pub fn secret(bytes: &[u8]) -> Secret {
@@ -27,12 +27,12 @@ pub fn now() -> UnixTime {
     UnixTime::since_epoch(Duration::from_secs(NOW))
 }
 
-/// What `verifier` says about one token header at [`NOW`], without binding.
+/// The verdict about one token header at [`NOW`], without binding.
 pub fn judge(verifier: &Verifier, token: impl AsRef<[u8]>) -> Result<(), Rejection> {
     judge_bound(verifier, Strategy::Token, token, &[])
 }
 
-/// The same under `strategy`, with the bound headers as they were presented.
+/// The verdict at [`NOW`] with this strategy and these bound headers.
 pub fn judge_bound(
     verifier: &Verifier,
     strategy: Strategy,
@@ -48,7 +48,7 @@ pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// HMAC-SHA-256 over whatever stands before the signature.
+/// The HS256 signature of the first two segments.
 pub fn hs256(secret: &[u8], signed: &str) -> String {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
     encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes()))
@@ -76,7 +76,7 @@ pub struct Pair {
     pub public: String,
 }
 
-/// An RSA key pair, made once: it takes long.
+/// An RSA key pair, generated once because that is slow.
 pub fn rsa() -> &'static Pair {
     static PAIR: OnceLock<Pair> = OnceLock::new();
     PAIR.get_or_init(|| {
@@ -87,7 +87,7 @@ pub fn rsa() -> &'static Pair {
     })
 }
 
-/// A P-256 key pair, made once.
+/// A P-256 key pair, generated once.
 pub fn ec() -> &'static Pair {
     static PAIR: OnceLock<Pair> = OnceLock::new();
     PAIR.get_or_init(|| {
@@ -96,7 +96,7 @@ pub fn ec() -> &'static Pair {
     })
 }
 
-/// A P-384 key pair, made once.
+/// A P-384 key pair, generated once.
 pub fn ec384() -> &'static Pair {
     static PAIR: OnceLock<Pair> = OnceLock::new();
     PAIR.get_or_init(|| {
@@ -112,7 +112,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-/// A case: its name, the token, and the verdict it must get.
+/// A case: name, token and expected verdict.
 pub type Case = (&'static str, String, Result<(), Rejection>);
 
 #[track_caller]

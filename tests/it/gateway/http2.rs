@@ -1,4 +1,4 @@
-//! HTTP/2 from clients, in clear text.
+//! HTTP/2 clients in clear text.
 
 use std::net::SocketAddr;
 
@@ -83,13 +83,13 @@ fn an_h2c_listener_speaks_http_1_too() {
     let origin = Origin::new();
     let gateway = gateway_with_h2c(&origin);
     gateway.assert_serves(&origin);
-    // As slowly as the preface of HTTP/2 would be told apart.
+    // The bytes arrive one by one, so that the gateway compares each with the preface of HTTP/2.
     let mut client = gateway.connect();
     for byte in get("/slow").bytes() {
         client.send([byte]);
     }
     assert_eq!(client.response().status, 200);
-    // And what begins as HTTP/2 and is none is no request.
+    // Bytes that begin like the preface and differ later are a malformed request.
     let mut client = gateway.connect();
     client.send("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n");
     assert_eq!(client.response().status, 400);
@@ -131,7 +131,7 @@ fn bodies_stream_both_ways() {
     let response = client.ask(&Message::post("/", body.clone()).token(&tokens::valid()));
     assert_eq!((response.status, response.body.len()), (200, 1_000_000));
     assert_eq!(origin.only_request().body, body);
-    // Without a length, in parts.
+    // The body has no length and is sent in parts.
     let mut pending = client.begin(&Message::new("POST", "/parts").token(&tokens::valid()), false);
     client.send_body(&mut pending, b"one", false);
     origin.wait_until("the first part", |record| record.requests.len() == 2);
@@ -197,11 +197,11 @@ fn a_draining_gateway_sends_goaway_and_answers_open_streams() {
         record.requests.iter().any(|request| request.target == "/slow")
     });
     gateway.signal("TERM");
-    idle.wait_for_end().expect("told to go, without an error");
+    idle.wait_for_end().expect("a GOAWAY without an error");
     eventually("refused connections", || std::net::TcpStream::connect(address).err().map(drop));
     gate.wait();
     assert_eq!(client.response(slow).status, 200);
-    client.wait_for_end().expect("told to go, without an error");
+    client.wait_for_end().expect("a GOAWAY without an error");
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
 }
 
@@ -227,7 +227,7 @@ fn a_client_that_resets_streams_rapidly_is_disconnected() {
     let gateway = gateway_with_h2c(&origin);
     let mut client = Http2Client::connect(gateway.address());
     let mut error = None;
-    // A burst in which no stream lives until the gateway has looked at it.
+    // Each stream is reset before the gateway handles it.
     for _ in 0..10_000 {
         let mut sent = client.send_and_reset(&get("/reset"), 200);
         if let Some(found) = sent.take() {
@@ -235,6 +235,6 @@ fn a_client_that_resets_streams_rapidly_is_disconnected() {
             break;
         }
     }
-    assert!(error.is_some(), "two million resets, and nobody minded");
+    assert!(error.is_some(), "the gateway accepted two million resets");
     gateway.assert_serves(&origin);
 }

@@ -1,4 +1,4 @@
-//! Bodies that are larger than any buffer, and peers that leave in the middle of one.
+//! Bodies larger than any buffer, and peers that close the connection in the middle of a body.
 
 use std::thread;
 
@@ -6,7 +6,7 @@ use crate::harness::{Message, Origin, Then, gateway_before, tokens};
 
 const MIB: u64 = 1024 * 1024;
 
-/// How much the gateway may grow, in KiB.
+/// Limit for the growth of the gateway's memory, in KiB.
 const GROWTH: u64 = 64 * 1024;
 
 fn head(method: &str, target: &str, length: u64) -> String {
@@ -16,7 +16,7 @@ fn head(method: &str, target: &str, length: u64) -> String {
     )
 }
 
-/// Bytes that differ from place to place.
+/// Bytes that differ by position.
 fn pattern(length: u64) -> Vec<u8> {
     (0..u32::try_from(length / 4).unwrap())
         .flat_map(|word| word.wrapping_mul(0x9e37_79b1).to_le_bytes())
@@ -105,7 +105,7 @@ fn a_client_that_reads_slowly_slows_the_origin_down() {
     let mut client = gateway.connect();
     client.send(Message::get("/").token(&tokens::valid()).bytes());
     assert_eq!(client.head().status, 200);
-    // Unread: whatever the gateway would take in for this client, others are served meanwhile.
+    // The client does not read its answer. Other clients are served meanwhile.
     for _ in 0..50 {
         gateway.assert_serves(&origin);
     }

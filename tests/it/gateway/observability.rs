@@ -1,4 +1,4 @@
-//! What operators see: the admin listener, metrics, the access log.
+//! The admin listener, metrics and the access log.
 
 use serde_json::{Value, json};
 
@@ -157,7 +157,7 @@ fn a_refused_request_is_logged_with_its_reason() {
         assert_eq!(entry["approov.reason"], reason);
         assert_eq!(entry["http.response.status_code"], 401);
         assert_eq!(entry.get("approov.origin"), None);
-        // A device id counts only where the signature has been verified.
+        // The device id is logged only if the signature is valid.
         assert_eq!(entry.get("approov.did").is_some(), reason == "expired", "{entry}");
     }
 }

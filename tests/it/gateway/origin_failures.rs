@@ -1,4 +1,4 @@
-//! Every way in which an origin can fail, and what the client is told.
+//! Failing origins, and the answers that clients get.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::harness::{
     Exchange, Gateway, Message, Origin, Setup, Then, config_before, gateway_before, get, tokens,
 };
 
-/// A gateway that waits 300 ms for an origin.
+/// A gateway with a read timeout of 300 ms.
 fn impatient(origin: &Origin) -> Gateway {
     let config = config_before(origin, "");
     let config = config.replace("\" }\n", "\", read_timeout: 300ms, connect_timeout: 300ms }\n");
@@ -88,7 +88,7 @@ fn a_reset_in_the_body_is_not_a_clean_end() {
             let mut client = gateway.connect();
             client.send(get("/").bytes());
             let answer = client.try_response_to("GET");
-            // Reset at once, the origin may have failed before its head was read.
+            // The gateway must have read the head before the reset.
             assert!(
                 answer.as_ref().map_or(true, |answer| reset && answer.status == 502),
                 "{head:?} passed for a whole answer: {answer:?}"
@@ -141,7 +141,7 @@ fn a_slow_origin_that_keeps_sending_does_not_time_out() {
     let origin = Origin::scripted(|exchange| {
         exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")?;
         for _ in 0..8 {
-            // Not to wait for anything: being slow is what is tested.
+            // This sleep is the subject of the test: a slow origin.
             std::thread::sleep(Duration::from_millis(60));
             exchange.send("x")?;
         }
@@ -241,7 +241,7 @@ fn an_unrequested_101_opens_no_tunnel() {
     let _ = client.try_send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
     client.read_to_end();
     origin.wait_until("the end", |record| record.ended == 1);
-    assert_eq!(origin.bytes(), before, "bytes passed through a tunnel");
+    assert_eq!(origin.bytes(), before, "no byte passes through a tunnel");
     gateway.assert_serves(&origin);
 }
 
@@ -280,7 +280,7 @@ fn a_redirect_to_the_origin_stays_with_the_gateway() {
     }
 }
 
-/// An origin that keeps its first connection for one request and then closes it.
+/// An origin that closes its first connection after one request.
 fn closes_first_connection() -> Origin {
     Origin::scripted(|exchange| {
         exchange.body()?;
@@ -300,7 +300,7 @@ fn a_pooled_connection_that_the_origin_closed_costs_no_request() {
     assert_eq!(origin.targets(), ["/1", "/2", "/3"]);
 }
 
-/// An origin that takes the second request on its first connection and hangs up on it.
+/// An origin that closes its first connection when the second request arrives on it.
 fn hangs_up_on_the_second_request() -> Origin {
     Origin::scripted(|exchange| {
         exchange.body()?;
@@ -340,6 +340,6 @@ fn an_origin_that_comes_back_is_used_again() {
         assert_eq!(gateway.ask(&get("/")).status, 502);
         gateway.assert_serves(&origin);
     }
-    // The first time on a new connection, then on a kept one, where a broken GET is sent again.
+    // The first request uses a new connection, the second a pooled one.
     assert_eq!(origin.count("/"), 1 + 2 * 4);
 }

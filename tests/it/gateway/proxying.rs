@@ -1,4 +1,4 @@
-//! Honest requests: what arrives at the origin, and what comes back.
+//! Honest requests: what reaches the origin, and what the client gets.
 
 use std::sync::Mutex;
 use std::sync::mpsc;

@@ -1,4 +1,4 @@
-//! Requests that are not from a genuine app: the answer, and what becomes of the connection.
+//! Requests that are not from a genuine app: the answer, and the connection after it.
 
 use std::thread;
 
@@ -10,7 +10,7 @@ use crate::harness::{Gateway, Message, Origin, Setup, config_before, gateway_bef
 
 const BEARER: &str = "Bearer abc";
 
-/// A gateway that asks for everything that can be asked for.
+/// A gateway with every check enabled.
 fn demanding_gateway(origin: &Origin) -> Gateway {
     let config = config_before(origin, "").replace(
         "approov:\n",
@@ -20,7 +20,7 @@ fn demanding_gateway(origin: &Origin) -> Gateway {
     Setup::bare().config(&config).start()
 }
 
-/// The claims that it wants, with `changes`; null removes a claim.
+/// Claims that pass every check, with `changes`. `null` removes a claim.
 fn claims(changes: &Value) -> Value {
     let bound = tokens::bound_to(BEARER);
     let payload = bound.split('.').nth(1).unwrap();
@@ -39,7 +39,7 @@ fn token(changes: &Value) -> String {
     tokens::with_claims(claims(changes))
 }
 
-/// Header fields that earn each rejection.
+/// Header fields that cause each rejection.
 fn cases() -> Vec<(Rejection, Vec<(&'static str, String)>)> {
     let good = token(&json!({}));
     let bound = |token: String| vec![("Approov-Token", token), ("Authorization", BEARER.to_owned())];

@@ -1,4 +1,4 @@
-//! The route table: what each policy does, and what happens where no route takes a request.
+//! Routes: what each policy does, and requests that no route matches.
 
 use crate::harness::{Gateway, Message, Origin, Setup, config_before, tokens};
 

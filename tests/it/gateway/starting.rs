@@ -1,8 +1,8 @@
-//! The start: what is refused, with which message and exit status.
+//! Refused starts: message and exit status.
 
 use crate::harness::{Exit, Message, Origin, Setup, config_before, gateway_before, tokens};
 
-/// The start was refused for its configuration, and the message names what is wrong.
+/// Asserts that the start was refused with status 78 and a message that contains each of `named`.
 fn assert_refused(exit: &Exit, named: &[&str]) {
     assert_eq!(exit.status.code(), Some(78), "{}", exit.stderr);
     for name in named {

@@ -1,4 +1,4 @@
-//! Origins that speak TLS: certificate and name are verified.
+//! Origins with TLS: certificate and name are verified.
 
 use crate::harness::tls::Authority;
 use crate::harness::{Message, Origin, Setup, config_before, tokens};
@@ -68,7 +68,7 @@ fn an_origin_that_does_not_speak_tls_gets_no_request() {
     let config = config_before(&origin, "").replace("http://127.0.0.1", "https://localhost");
     let config = config.replace("\" }\n", "\", connect_timeout: 300ms }\n");
     assert!(config.contains("https") && config.contains("300ms"));
-    // It waits for the end of a header, and the gateway for the other half of the handshake.
+    // The origin waits for the end of a head, and the gateway for the answer to its ClientHello.
     assert_eq!(ask(Setup::bare().config(&config)), 504);
     assert_eq!(origin.requests().len(), 0);
 }

@@ -1,5 +1,5 @@
-//! What the existing Cloudflare workers do and what they get wrong, one test each; and that a
-//! worker's environment and answers carry over.
+//! Compatibility with the existing Cloudflare workers: one test for each of their faults, which the
+//! gateway does not have, and tests that a worker's environment and answers carry over.
 
 use serde_json::json;
 

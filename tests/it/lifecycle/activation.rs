@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 
 use crate::harness::{Client, Folder, Message, Origin, Setup, tokens};
 
-/// What a service manager does: descriptor 3 is the socket, and the variables tell of it. The
-/// socket comes in as standard input.
+/// Passes a socket like a service manager: as descriptor 3, with the variables that announce it. The
+/// script gets the socket as standard input.
 const PASS: &str = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=${PID:-$$} exec \"$0\" \"$@\"";
 
 impl Folder {
@@ -28,14 +28,14 @@ fn listening() -> (TcpListener, String) {
 fn a_passed_socket_is_used_if_its_address_is_configured() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let (socket, address) = listening();
-    // Who connects before the start waits in the socket.
+    // A connection made before the start waits in the socket's backlog.
     let mut early = Client::connect(socket.local_addr().unwrap());
     early.send(Message::get("/early").token(&tokens::valid()).bytes());
     let mut gateway = folder.setup_with(&origin, &address, socket.try_clone().unwrap()).start();
     assert_eq!(gateway.address().to_string(), address);
     assert_eq!(early.response().status, 200);
     gateway.assert_serves(&origin);
-    // It goes on to a successor as any other.
+    // The successor takes over this socket like any other.
     folder.write("next.yaml", folder.config_like(&gateway, &origin, ""));
     let mut next = folder.setup("next.yaml", &["run", "--upgrade"]).launch();
     next.wait_for_message("waiting for the sockets");
@@ -45,7 +45,7 @@ fn a_passed_socket_is_used_if_its_address_is_configured() {
     next.assert_serves(&origin);
     next.signal("TERM");
     assert_eq!(next.wait_for_exit().code(), Some(0));
-    // The service manager keeps it: who connects meanwhile waits for the next start.
+    // The service manager keeps the socket open. A connection waits for the next start.
     let mut waiting = Client::connect(socket.local_addr().unwrap());
     waiting.send(Message::get("/waiting").token(&tokens::valid()).bytes());
     let _again = folder.setup_with(&origin, &address, socket).start();

@@ -92,7 +92,7 @@ fn reload_sends_no_signal_if_the_configuration_has_a_problem() {
 #[test]
 fn reload_and_upgrade_recognise_a_stale_pid_file() {
     let running = Running::start();
-    // No process has the largest number that fits.
+    // No process has the largest possible id.
     fs::write(running.folder.path("run/pid"), "2147483647\n").unwrap();
     for command in ["reload", "upgrade"] {
         let output = running.command(&[command]);
@@ -126,7 +126,7 @@ fn upgrade_to_a_binary_that_fails_leaves_the_old_process_serving() {
         assert!(matches!(output.status.code(), Some(1 | 78)), "{output:?}");
         assert!(text(&output).contains("nothing was changed"), "{output:?}");
     }
-    // It says that it takes the configuration, and then ends.
+    // This program accepts the configuration in `check`, and then exits.
     let liar = running.folder.path("liar");
     fs::write(&liar, "#!/bin/sh\ntest \"$1\" = check\n").unwrap();
     fs::set_permissions(&liar, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();

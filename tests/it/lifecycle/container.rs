@@ -1,4 +1,4 @@
-//! As the first process of a container, under a user that nobody has heard of.
+//! The gateway as process 1 of a container, with a user id that is not in the user database.
 
 use std::fs;
 use std::process::Command;
@@ -13,7 +13,7 @@ fn children(pid: i32) -> Vec<i32> {
     children.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
-/// A gateway in a process namespace of its own, and its number outside of that.
+/// A gateway in its own pid namespace, and its process id outside of it.
 fn contained(folder: &Folder, setup: Setup) -> (Gateway, i32) {
     let binary = folder.path("binary");
     let built = env!("CARGO_BIN_EXE_approov-gateway");
@@ -52,17 +52,17 @@ fn serves_reaps_and_stops_as_process_1_of_a_container() {
     assert_eq!(gateway.version()["pid"], 1);
     gateway.wait_for_entry(|entry| entry["url.path"] == "/honest");
 
-    // An orphan of the container's becomes its child, and is gone when it has ended.
+    // An orphan of the container becomes a child of the gateway, which reaps it.
     let namespace = format!("--pid=/proc/{inner}/ns/pid");
     let orphan = ["sh", "-c", "sleep 1 & "];
     assert!(Command::new("nsenter").arg(&namespace).args(orphan).status().unwrap().success());
     eventually("the orphan", || (children(inner).len() == 1).then_some(()));
-    eventually("its end", || children(inner).is_empty().then_some(()));
+    eventually("the end of the orphan", || children(inner).is_empty().then_some(()));
 
     signal(inner, Signal::HUP);
     eventually("the reload", || (gateway.version()["config_generation"] == 2).then_some(()));
     signal(inner, Signal::USR1);
-    // Its end would be the container's, and the successor's with it.
+    // The end of process 1 would end the container, and the successor with it.
     signal(inner, Signal::QUIT);
     gateway.wait_for_message("SIGQUIT: this is process 1");
     folder.write("next.yaml", folder.config_like(&gateway, &origin, "").replace("/pid,", "/run/pid,"));

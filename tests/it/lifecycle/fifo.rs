@@ -1,4 +1,4 @@
-//! A FIFO in place of a file: opening one can wait forever, and nothing here may.
+//! A FIFO in place of a file: opening it can block forever, and the gateway must not.
 
 use std::fs;
 use std::path::Path;

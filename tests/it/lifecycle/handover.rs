@@ -1,4 +1,4 @@
-//! Successors that are killed at any moment, late, or not able to take over.
+//! Handovers that fail: killed, late and broken successors.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ fn count(gateway: &Gateway, text: &str) -> usize {
     String::from_utf8_lossy(&gateway.stderr()).matches(text).count()
 }
 
-/// What lies in the folder.
+/// The names of the files in the folder.
 fn files(folder: &Folder) -> Vec<String> {
     let entries =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -44,7 +44,7 @@ fn a_successor_may_be_killed_at_any_moment_of_the_handover() {
             text.matches(REFUSED).count() > before || text.contains(RETIRED)
         });
         if count(&old, RETIRED) > 0 {
-            // It had taken over before it was killed: nobody is left, and that is the test's doing.
+            // The successor had taken over before it was killed, so that no process is left.
             retired += 1;
             assert_eq!(old.wait_for_exit().code(), Some(0));
             old = folder.setup("next.yaml", &["run"]).start();
@@ -53,7 +53,7 @@ fn a_successor_may_be_killed_at_any_moment_of_the_handover() {
         refused += 1;
         old.assert_serves(&origin);
         assert_eq!(folder.pid(), old.pid());
-        eventually("nothing to be left", || {
+        eventually("the files of the handover to be removed", || {
             (files(&folder) == ["gateway.yaml", "next.yaml", "pid"]).then_some(())
         });
     }
@@ -69,7 +69,7 @@ fn a_successor_that_is_too_late_leaves_the_old_process_serving() {
     let mut late = folder.successor(&old, &origin);
     late.signal("STOP");
     old.signal("QUIT");
-    // As long as the old one waits for it.
+    // The old process waits for so long.
     old.wait_for_message(REFUSED);
     old.wait_for_message("within 10s it has not prepared everything");
     late.signal("CONT");
@@ -90,7 +90,7 @@ fn a_successor_that_cannot_start_does_not_disturb_the_old_process() {
         &format!("secret_base64: \"{}\"", crate::harness::tokens::SECRET_BASE64),
         "secret_base64_file: /nonexistent/secret",
     );
-    // A folder that is none: root may write to any other.
+    // This path is a file, not a folder. (Root can write to every folder.)
     let no_folder = like.replace("/sock ", "/gateway.yaml/sock ");
     for (config, status, told) in [
         (missing, 78, "/nonexistent/secret cannot be read"),
@@ -105,7 +105,7 @@ fn a_successor_that_cannot_start_does_not_disturb_the_old_process() {
         assert_ne!(upgrade.status.code(), Some(0), "{}", upgrade.stdout);
         old.assert_serves(&origin);
     }
-    // What `upgrade` starts logs where the old one does.
+    // The process that `upgrade` starts logs to the same place as the old one.
     let log = String::from_utf8(old.stderr()).unwrap();
     assert!(!log.contains("SIGQUIT") && !log.contains("draining"), "{log}");
     assert_eq!(
@@ -133,7 +133,7 @@ fn the_end_of_the_old_process_during_a_handover_withdraws_the_sockets() {
     assert_eq!(old.wait_for_exit().code(), Some(0));
 }
 
-/// Whether somebody has connected to the upgrade socket, accepted or not.
+/// Whether a process has connected to the upgrade socket, accepted or not.
 fn is_connected(folder: &Folder) -> bool {
     let sockets = fs::read_to_string("/proc/net/unix").unwrap();
     let path = folder.path("sock").display().to_string();

@@ -1,4 +1,4 @@
-//! `health`, as a container's health check runs it beside a gateway.
+//! The command `health`, as the health check of a container runs it.
 
 use std::process::{Command, Output};
 
@@ -49,7 +49,7 @@ fn health_finds_the_admin_listener_by_the_configuration() {
         ("APPROOV_SECRET_BASE64", tokens::SECRET_BASE64),
     ];
     assert_eq!(health(&[], &variables).status.code(), Some(0));
-    // The public listener is no admin listener.
+    // The public listener does not answer health checks.
     let public = gateway.address().to_string();
     assert_eq!(health(&["--address", &public], &[]).status.code(), Some(1));
 }

@@ -1,4 +1,4 @@
-//! The access log in a file: rotation, and another file at a reload.
+//! The access log in a file: rotation, and a reload that changes the file.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use super::{begin_download, end_download, gated};
 use crate::harness::{Client, Folder, Gate, Origin, eventually, get};
 
 impl Folder {
-    /// The paths in a log of the name, in order; nothing where there is none.
+    /// The paths in the log file `name`, in order. Empty if there is no such file.
     fn logged(&self, name: &str) -> Vec<String> {
         let text = fs::read_to_string(self.path(name)).unwrap_or_default();
         let path = |line| serde_json::from_str::<Value>(line).expect("JSON")["url.path"].clone();

@@ -1,4 +1,4 @@
-//! SIGHUP: another configuration while requests run.
+//! SIGHUP: a new configuration while requests are in progress.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,7 +30,7 @@ pub fn reload(gateway: &Gateway, generation: u64) {
     assert_eq!(gateway.version()["config_refused"], Value::Null);
 }
 
-/// Sends SIGHUP and waits until a configuration was refused; returns what `/version` tells.
+/// Sends SIGHUP and waits until the configuration is refused. Returns the problems in `/version`.
 pub(super) fn fail_to_reload(gateway: &Gateway) -> Vec<String> {
     gateway.signal("HUP");
     let problems = eventually("the refusal", || match &gateway.version()["config_refused"]["problems"] {
@@ -63,7 +63,7 @@ fn a_reload_changes_keys_routes_and_rejection_for_open_connections() {
     assert_eq!(client.ask(&Message::get("/elsewhere")).status, 404);
     assert_eq!(origin.targets(), ["/v1/x", "/v1/x", "/open"]);
     gateway.wait_for_count("approov_gateway_config_reloads_total", &[("result", "success")], 2.0);
-    // The origin was not changed: its connection was kept.
+    // The origin is unchanged, so that its connection is reused.
     assert_eq!(origin.connections(), 1);
 }
 
@@ -123,7 +123,7 @@ fn a_bad_file_changes_nothing_and_is_reported() {
     reload(&gateway, 2);
     assert!(success() == 1.0 && taken_at() > first_taken_at);
     gateway.assert_serves(&origin);
-    assert!(origin.connections() <= 2, "one for each worker");
+    assert!(origin.connections() <= 2, "one connection for each worker");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn many_concurrent_reloads_end_with_the_last_file() {
         folder.write("gateway.yaml", &if is_last { with_next_secret(&config) } else { config.clone() });
         gateway.signal("HUP");
         if !is_last {
-            // Signals come together: the last file may be in force already at this point, never half.
+            // The signals are merged. The last file may be in force already, and never a part of it.
             assert_echoes(&mut client, &format!("/{round}"));
         }
     }

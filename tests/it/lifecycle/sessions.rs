@@ -1,4 +1,4 @@
-//! TLS sessions over an upgrade: the successor resumes what its predecessor began.
+//! TLS sessions survive an upgrade: the successor resumes sessions of its predecessor.
 
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -21,7 +21,7 @@ use crate::harness::{Client, Folder, Gateway, Origin, get};
 const NAME: &str = "api.example.com";
 const HANDSHAKES: &str = "approov_gateway_tls_handshakes_total";
 
-/// A place with a certificate, and the configuration of a listener that shows it.
+/// The files and the origin of a gateway with a TLS listener.
 struct Edge {
     folder: Folder,
     authority: Authority,
@@ -43,7 +43,7 @@ impl Edge {
         self.folder.config(&self.origin, "").replacen("{ address: \"127.0.0.1:0\" }", &tls, 1)
     }
 
-    /// Another process with this configuration takes over from `old`.
+    /// Starts a successor of `old` with this configuration and waits for the handover.
     fn upgrade(&self, old: &mut Gateway, config: &str) -> Gateway {
         let config = config.replacen("127.0.0.1:0", &old.address().to_string(), 1);
         let config = config.replacen("127.0.0.1:0", &old.admin_address().to_string(), 1);
@@ -61,7 +61,7 @@ impl Edge {
     }
 }
 
-/// One connection with a request on it.
+/// The kind of the handshake of a connection with one request.
 fn kind(gateway: &Gateway, client: &Arc<ClientConfig>) -> HandshakeKind {
     let mut connection = Client::try_connect_tls(gateway.address(), client.clone(), NAME, b"").unwrap();
     assert_eq!(connection.ask(&get("/")).status, 200);
@@ -77,7 +77,7 @@ fn a_tls_session_survives_an_upgrade() {
     for client in &clients {
         assert_eq!(kind(&running, client), HandshakeKind::Full);
     }
-    // And after the next one, also those of clients that did not come in between.
+    // Sessions survive further upgrades, even if the client did not connect in between.
     let early = edge.clients();
     for client in &early {
         assert_eq!(kind(&running, client), HandshakeKind::Full);
@@ -111,7 +111,8 @@ fn ticket_keys_from_a_file_survive_an_upgrade() {
     for client in &clients {
         assert_eq!(kind(&running, client), HandshakeKind::Resumed);
     }
-    // The file is what counts: without it these sessions are nobody's, though keys are handed over.
+    // The keys come from the file. Without it the sessions are not resumed, although a handover passes
+    // keys too.
     running = edge.upgrade(&mut running, &own);
     for client in &clients {
         assert_eq!(kind(&running, client), HandshakeKind::Full);
@@ -145,7 +146,7 @@ fn a_predecessor_without_ticket_keys_can_be_replaced() {
     let mut old = edge.folder.start(&config);
     let clients = edge.clients();
     assert_eq!(kind(&old, &clients[0]), HandshakeKind::Full);
-    // What passes both ways is passed on here, but for what is attached to the words.
+    // The test forwards the messages of both processes, without the attached descriptors.
     let successor_s = edge.folder.path("next.sock");
     let next =
         config.replace(&edge.folder.path("sock").display().to_string(), &successor_s.display().to_string());
@@ -190,7 +191,7 @@ fn ticket_keys_go_to_the_successor_only_and_into_no_log() {
     assert_eq!((word.as_slice(), attached.len()), (&b"go\n"[..], 1));
     let mut keys = Vec::new();
     std::fs::File::from(attached.remove(0)).read_to_end(&mut keys).unwrap();
-    // Version, time of rotation, and the one key that there is so soon after the start.
+    // The message has a version, the time of rotation and one key.
     assert_eq!(keys.len(), 1 + 8 + 32);
     drop(successor);
     old.wait_for_message("SIGQUIT: no successor took the sockets");
@@ -204,7 +205,7 @@ fn ticket_keys_go_to_the_successor_only_and_into_no_log() {
     }
 }
 
-/// What comes next, `room` bytes at most, with the descriptors that come along.
+/// Receives up to `room` bytes and the descriptors that come with them.
 fn receive(stream: &UnixStream, room: usize) -> (Vec<u8>, Vec<OwnedFd>) {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

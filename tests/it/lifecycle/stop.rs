@@ -1,4 +1,4 @@
-//! SIGTERM, SIGINT and the signals that end nothing.
+//! SIGTERM, SIGINT, and signals that do not stop the process.
 
 use std::io;
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use crate::harness::{
     Client, DEADLINE, Folder, Gate, Message, Origin, Setup, eventually, gateway_before, get,
 };
 
-/// How long an idle gateway may take to end.
+/// Time limit for the end of an idle gateway.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 #[test]
@@ -47,7 +47,7 @@ fn requests_in_progress_finish_and_connections_are_closed() {
         record.requests.iter().any(|request| request.target == "/slow")
     });
     gateway.signal("TERM");
-    eventually("the admin listener to tell", || (gateway.admin("/readyz").status == 503).then_some(()));
+    eventually("/readyz to report draining", || (gateway.admin("/readyz").status == 503).then_some(()));
     eventually("new connections to be refused", || match TcpStream::connect(gateway.address()) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Some(()),
         _ => None,

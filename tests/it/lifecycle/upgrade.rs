@@ -1,4 +1,4 @@
-//! SIGQUIT: another process takes over, or fails to.
+//! SIGQUIT: a successor takes over, or fails to.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::harness::{Client, DEADLINE, Folder, Gate, Gateway, Message, Origin, e
 const WAITING: &str = "waiting for the sockets of the running process";
 
 impl Folder {
-    /// Starts a successor of `gateway`, and waits until it waits.
+    /// Starts a successor of `gateway` and waits until it is ready to take the sockets.
     pub(super) fn successor(&self, gateway: &Gateway, origin: &Origin) -> Gateway {
         self.write("next.yaml", self.config_like(gateway, origin, ""));
         let successor = self.setup("next.yaml", &["run", "--upgrade"]).launch();
@@ -21,7 +21,7 @@ impl Folder {
     }
 }
 
-/// Clients that ask without a pause, each request under a name of its own.
+/// Clients that send requests continuously. Each request has its own target.
 #[derive(Default)]
 struct Load {
     stop: AtomicBool,
@@ -29,8 +29,8 @@ struct Load {
 }
 
 impl Load {
-    /// Asks until told to stop, over connections kept for as long as the gateway keeps them or
-    /// over one for each request. Every request must be answered.
+    /// Sends requests until stopped, on persistent connections or on a new one for each request.
+    /// Asserts that every request is answered.
     fn run(&self, address: SocketAddr, name: &str, is_kept: bool) -> Vec<String> {
         let mut asked = Vec::new();
         let mut kept: Option<Client> = None;
@@ -52,14 +52,14 @@ impl Load {
         asked
     }
 
-    /// Waits for so many answers from now on.
+    /// Waits for `count` further answers.
     fn wait_for_more(&self, count: usize) {
         let enough = self.answered.load(Ordering::Relaxed) + count;
         eventually("more answers", || (self.answered.load(Ordering::Relaxed) >= enough).then_some(()));
     }
 }
 
-/// Ends the load also when the test fails in between.
+/// Stops the load, also if the test fails.
 struct Stop<'l>(&'l Load);
 
 impl Drop for Stop<'_> {
@@ -102,7 +102,9 @@ fn an_upgrade_under_load_loses_and_repeats_no_request() {
         old.wait_for_message("a successor accepts connections");
         assert_eq!((new.address(), new.admin_address()), (old.address(), old.admin_address()));
         assert_eq!(folder.pid(), new.pid());
-        eventually("the new one to answer operators", || (new.version()["pid"] == new.pid()).then_some(()));
+        eventually("the admin listener of the successor", || {
+            (new.version()["pid"] == new.pid()).then_some(())
+        });
         load.wait_for_more(200);
 
         assert_tunnel(&mut tunnel, "after");
@@ -144,7 +146,7 @@ fn an_idle_connection_is_served_after_a_handover() {
     let mut new = folder.successor(&old, &origin);
     old.signal("QUIT");
     new.wait_until_listening();
-    // Time is what this is about: nothing else could be waited for.
+    // This sleep is the subject of the test: a client that pauses.
     std::thread::sleep(Duration::from_millis(1500));
     let response = thinking.ask(&get("/after"));
     assert_eq!((response.status, response.values("connection")), (200, vec!["close"]));
@@ -191,7 +193,7 @@ fn without_a_successor_the_process_continues_to_serve() {
     gateway.signal("QUIT");
     gateway.wait_for_message("SIGQUIT: no successor took the sockets");
     gateway.assert_serves(&origin);
-    // A stale socket: the file is there, and nobody listens.
+    // A stale socket file: no process listens.
     drop(UnixListener::bind(folder.path("sock")).unwrap());
     gateway.signal("QUIT");
     gateway.wait_for_log(|_, stderr| {
@@ -199,7 +201,7 @@ fn without_a_successor_the_process_continues_to_serve() {
     });
     gateway.assert_serves(&origin);
     assert_eq!(folder.pid(), gateway.pid());
-    // It is no obstacle to one that does come.
+    // The stale file does not stop a later successor.
     let mut gateway = gateway;
     let mut new = folder.successor(&gateway, &origin);
     gateway.signal("QUIT");
@@ -212,14 +214,14 @@ fn without_a_successor_the_process_continues_to_serve() {
 fn a_killed_successor_leaves_the_old_process_serving() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let mut old = folder.start(&folder.config(&origin, ""));
-    // Before it binds anything, or after; and while it waits.
+    // Killed before it binds, after it binds, and while it waits.
     folder.write("next.yaml", folder.config_like(&old, &origin, ""));
     folder.setup("next.yaml", &["run", "--upgrade"]).launch().signal("KILL");
     folder.successor(&old, &origin).signal("KILL");
     old.signal("QUIT");
     old.wait_for_message("SIGQUIT: no successor took the sockets");
     old.assert_serves(&origin);
-    // Anywhere between taking the sockets and accepting: stopped there, then killed.
+    // Stopped and then killed between taking the sockets and accepting.
     let taken = folder.successor(&old, &origin);
     taken.signal("STOP");
     old.signal("QUIT");
@@ -244,7 +246,7 @@ fn a_killed_successor_leaves_the_old_process_serving() {
 fn a_successor_that_dies_restores_the_old_pid_file() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let old = folder.start(&folder.config(&origin, ""));
-    // What a successor does, up to the moment before it would say that it accepts.
+    // The test acts as a successor, up to the message that it accepts connections.
     let socket = UnixListener::bind(folder.path("sock")).unwrap();
     old.signal("QUIT");
     let (connection, _) = socket.accept().unwrap();
@@ -300,7 +302,7 @@ fn a_successor_that_hangs_does_not_delay_requests() {
         assert_echoes(&mut kept, &format!("/kept/{number}"));
         assert_echoes(&mut old.connect(), &format!("/new/{number}"));
     }
-    // It can be stopped as ever.
+    // The old process can be stopped as usual.
     let download = begin_download(old.address());
     old.signal("TERM");
     old.wait_for_message("SIGTERM: draining");

@@ -1,4 +1,4 @@
-//! `server.user`: root's rights are given up once the ports are bound. Root alone can try.
+//! `server.user`: the process gives up root once its ports are bound. These tests need root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -6,12 +6,12 @@ use std::os::unix::fs::{MetadataExt, chown};
 use super::reload::reload;
 use crate::harness::{Folder, Gateway, Message, Origin, Setup, has_program, is_root, tokens};
 
-/// A user and a group that no system knows.
+/// User and group ids that are not in the user database.
 const USER: u32 = 54_321;
 const GROUP: u32 = 54_322;
 
 impl Folder {
-    /// A configuration for that user, with the secret in a file and a listener below port 1024.
+    /// A configuration with [`USER`], the secret in a file, and a port below 1024.
     fn config_for_user(&self, origin: &Origin) -> String {
         self.share(0o755);
         self.write("secret", tokens::SECRET_BASE64);
@@ -33,7 +33,7 @@ impl Folder {
         self.set_mode(name, mode);
     }
 
-    /// To be started by that user, who may not reach the binary where it was built.
+    /// A gateway that is started by [`USER`], with a copy of the binary that this user can read.
     fn setup_as_user(&self, name: &str, arguments: &[&str]) -> Setup {
         let binary = self.path("binary");
         if !binary.exists() {
@@ -46,7 +46,7 @@ impl Folder {
     }
 }
 
-/// An address of the loopback network for this process's tests alone, so that low ports are free.
+/// A loopback address that only this test uses, so that its low ports are free.
 fn low_address() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -55,7 +55,7 @@ fn low_address() -> String {
     format!("127.{}.{middle}.{low}", 64 + (u32::from(high) * 8 + number) % 128)
 }
 
-/// The numbers behind a word of `/proc/PID/status`.
+/// The values of a line of `/proc/PID/status`.
 fn status(gateway: &Gateway, word: &str) -> Vec<String> {
     let status = fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(word)).unwrap();
@@ -85,7 +85,7 @@ fn root_binds_a_low_port_and_an_upgrade_keeps_it_without_root() {
     assert_eq!(fs::metadata(folder.path("run")).unwrap().uid(), USER);
     gateway.assert_serves(&origin);
     reload(&gateway, 2);
-    // A successor of root's, and one of that user's, which could not bind the port.
+    // A successor started by root, then one started by the user, who could not bind the port.
     let next = config.replacen("127.0.0.1:0", &gateway.admin_address().to_string(), 1);
     folder.write("next.yaml", &next);
     for is_users in [false, true] {
@@ -172,7 +172,7 @@ fn only_root_can_change_the_user() {
         return;
     }
     let (folder, origin) = (Folder::new(), Origin::new());
-    // Without files of its own, and on any port.
+    // No pid file and no upgrade socket, and a free port.
     let config = folder.config_for_user(&origin).replace(":81\"", ":0\"");
     let (server, rest) = config.split_once('\n').unwrap();
     let (identity, _) = server.split_once(", pid_file").unwrap();
@@ -186,7 +186,7 @@ fn only_root_can_change_the_user() {
         "{}",
         exit.stderr
     );
-    // It is that user already.
+    // The process has this user already.
     folder.write("gateway.yaml", &config);
     let gateway = folder.setup_as_user("gateway.yaml", &["run"]).start();
     assert_is_users(&gateway);

@@ -1,4 +1,5 @@
-//! Watched files. Time is what this is about: a change counts when it has settled.
+//! Watched files. A change is loaded once the files have stopped changing; the sleeps of these tests
+//! are their subject.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -22,7 +23,7 @@ fn wait_for_generation(gateway: &Gateway, generation: u64) {
 #[test]
 fn a_file_may_be_overwritten_renamed_or_swapped_by_a_link() {
     let (folder, origin) = (Folder::new(), Origin::new());
-    // As Kubernetes mounts a volume: the file leads through a link that is swapped.
+    // The layout of a Kubernetes volume: the path contains a link, which is replaced.
     for (name, secret) in [("first", tokens::SECRET_BASE64), ("second", "not base64!")] {
         fs::create_dir(folder.path(name)).unwrap();
         folder.write(&format!("{name}/secret"), secret);
@@ -35,17 +36,17 @@ fn a_file_may_be_overwritten_renamed_or_swapped_by_a_link() {
     );
     let gateway = folder.start(&config);
     assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
-    // Written over.
+    // The file is overwritten.
     folder.write("gateway.yaml", format!("{config}rejection: {{ status: 403 }}\n"));
     wait_for_generation(&gateway, 2);
     assert_eq!(gateway.ask(&Message::get("/")).status, 403);
     gateway.wait_for_message("files have changed: reloading the configuration");
-    // Another renamed over it.
+    // Another file is renamed over it.
     folder.write("new.yaml", format!("{config}rejection: {{ status: 404 }}\n"));
     fs::rename(folder.path("new.yaml"), folder.path("gateway.yaml")).unwrap();
     wait_for_generation(&gateway, 3);
     assert_eq!(gateway.ask(&Message::get("/")).status, 404);
-    // The link swapped, to something that is refused.
+    // The link is replaced, and the new file is refused.
     let swap = |target: &str| {
         symlink(target, folder.path("data.new")).unwrap();
         fs::rename(folder.path("data.new"), folder.path("data")).unwrap();
@@ -57,7 +58,7 @@ fn a_file_may_be_overwritten_renamed_or_swapped_by_a_link() {
     });
     assert!(refused.contains("secret_base64_file"), "{refused}");
     assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
-    // The file that was refused is watched as well.
+    // The refused file is watched too.
     folder.write("second/secret", with_next_secret(tokens::SECRET_BASE64));
     wait_for_generation(&gateway, 4);
     assert_eq!(gateway.ask(&Message::get("/").token(&next_token())).status, 200);
@@ -89,7 +90,7 @@ fn files_are_watched_only_if_configured() {
     folder.write("gateway.yaml", format!("{config}rejection: {{ status: 403 }}\n"));
     std::thread::sleep(Duration::from_millis(3200));
     assert_eq!(gateway.version()["config_generation"], 1);
-    // A reload can ask for it, and take it back.
+    // A reload can enable and disable watching.
     folder.write("gateway.yaml", watched(&config));
     super::reload::reload(&gateway, 2);
     folder.write("gateway.yaml", &config);

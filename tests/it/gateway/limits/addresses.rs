@@ -1,4 +1,4 @@
-//! Address sets: the same answers as looking at every range.
+//! Address sets: they answer like a search through every range.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ fn set(text: &str) -> AddressSet {
     read_ranges(text, bad).into_iter().collect()
 }
 
-/// Addresses that are near one another, so that ranges overlap and touch.
+/// Addresses close to each other, so that ranges overlap and touch.
 fn addresses() -> impl Strategy<Value = IpAddr> {
     let bits = prop_oneof![0..64_u32, Just(u32::MAX), (u32::MAX - 40)..=u32::MAX, any::<u32>()];
     prop_oneof![
@@ -28,7 +28,7 @@ fn ranges() -> impl Strategy<Value = AddressRange> {
     (addresses(), length).prop_map(|(address, length)| AddressRange::around(address, length))
 }
 
-/// Whether a range has an address, bit by bit.
+/// Whether a range contains an address, compared bit by bit.
 fn has(range: &AddressRange, address: IpAddr) -> bool {
     let text = range.to_string();
     let (network, length) = text.split_once('/').unwrap_or((&text, "128"));
@@ -52,7 +52,7 @@ proptest! {
         many in 0..300_u32,
         addresses in prop::collection::vec(addresses(), 1..40),
     ) {
-        // Many single addresses, so that there are several blocks.
+        // Many single addresses, so that the set has several blocks.
         let single = |index: u32| AddressRange::around(Ipv4Addr::from_bits(index * 2 + 1).into(), 32);
         let ranges: Vec<_> = ranges.into_iter().chain((0..many).map(single)).collect();
         let set: AddressSet = ranges.iter().copied().collect();
@@ -121,7 +121,7 @@ fn a_list_may_have_comments_and_a_problem_names_its_line() {
         heard += 1;
         ControlFlow::Break(())
     });
-    assert_eq!(heard, 1, "reading stops when told so");
+    assert_eq!(heard, 1, "reading stops after ControlFlow::Break");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Caps on what is under way: never exceeded, never lost.
+//! Limits on requests in progress: never exceeded, and no permit is lost.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ fn address(number: u8) -> Option<Key> {
     Some(HASHER.bytes(&[number]))
 }
 
-/// No caps but the total.
+/// A limit on the total only.
 fn caps(total: usize) -> Caps {
     Caps { total, reserve: 0, per_address: total, per_lane: total }
 }
@@ -43,7 +43,7 @@ fn one_address_or_lane_cannot_use_the_whole_limit() {
     let enter = |client, lane| requests.enter(Work::Verified, client, Some(lane));
     let mut held = vec![enter(address(1), 0).expect("room"), enter(address(1), 1).expect("room")];
     assert_eq!(enter(address(1), 0).err(), Some(Full::Address));
-    held.push(enter(address(2), 0).expect("what was refused has left nothing behind"));
+    held.push(enter(address(2), 0).expect("a refused request holds no permit"));
     assert_eq!(enter(address(2), 0).err(), Some(Full::Lane));
     held.push(enter(None, 1).expect("an address that is not limited"));
     assert_eq!(enter(None, 1).err(), Some(Full::Lane));
@@ -108,7 +108,7 @@ fn threads_never_exceed_a_limit_and_lose_no_permit() {
 proptest! {
     #![proptest_config(cases(300))]
 
-    /// Beside a list of the permits that are out.
+    /// Compared with a list of the permits in use.
     #[test]
     fn a_permit_is_given_exactly_if_all_limits_allow_it(
         steps in prop::collection::vec((any::<bool>(), 0..4_u8, 0..2_usize, any::<bool>(), any::<prop::sample::Index>()), 1..200),

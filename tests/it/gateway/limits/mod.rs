@@ -1,4 +1,4 @@
-//! The limits, against simple models of what they promise.
+//! The limits, compared with simple models of their promises.
 
 mod addresses;
 mod in_flight;

@@ -1,4 +1,4 @@
-//! Repeat offenders: banned when they must be, never when they must not, and not forgotten.
+//! Offenders: banned exactly when the rules say so, and not forgotten.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,7 +28,7 @@ fn address(number: u32) -> IpAddr {
     Ipv4Addr::from_bits(0x0a00_0000 + number).into()
 }
 
-/// Fails until banned; the end of the ban, and how often it took.
+/// Fails until the address is banned. Returns the end of the ban and the number of failures.
 fn ban(offenders: &Offenders, address: IpAddr, now: Moment) -> (Moment, u32) {
     let mut failures = 1;
     loop {
@@ -46,7 +46,7 @@ fn the_configured_number_of_failures_bans_for_the_configured_time() {
     let client = address(1);
     assert_eq!(offenders.banned(client, at(1000)), None);
     assert_eq!(ban(&offenders, client, at(1000)), (at(11_000), 5));
-    assert_eq!(offenders.failed(client, at(1001)), None, "what was on its way changes nothing");
+    assert_eq!(offenders.failed(client, at(1001)), None, "a failure during a ban changes nothing");
     assert_eq!(offenders.banned(client, at(10_999)), Some(at(11_000)));
     assert_eq!(offenders.banned(address(2), at(10_999)), None);
     assert_eq!(offenders.banned(client, at(11_000)), None);
@@ -60,13 +60,13 @@ fn each_ban_doubles_up_to_the_maximum_and_good_behaviour_resets_it() {
     let mut lengths = Vec::new();
     for _ in 0..6 {
         let (until, failures) = ban(&offenders, client, now);
-        assert_eq!(failures, 5, "the count begins anew");
+        assert_eq!(failures, 5, "the count starts again");
         lengths.push(now.until(until).as_secs());
         now = until;
     }
     assert_eq!(lengths, [10, 20, 40, 60, 60, 60]);
     assert_eq!(offenders.list(now)[0].strikes, 6);
-    // Four times the maximum in peace: two bans are left, and the next one is the third.
+    // After four times the maximum without failures two bans are left. The next ban is the third.
     now = now.after(Duration::from_secs(4 * 60 + 59));
     assert_eq!(offenders.list(now)[0].strikes, 2);
     let (until, _) = ban(&offenders, client, now);
@@ -86,7 +86,7 @@ fn an_accepted_request_cancels_one_failure() {
         offenders.accepted(shared, at(second * 100));
     }
     offenders.accepted(address(2), at(10_000));
-    assert_eq!(ban(&offenders, address(2), at(10_000)).1, 5, "nobody saves up");
+    assert_eq!(ban(&offenders, address(2), at(10_000)).1, 5, "accepted requests do not add up");
     assert_eq!(ban(&offenders, shared, at(10_000)).1, 5);
     offenders.accepted(shared, at(10_001));
     assert!(offenders.banned(shared, at(10_002)).is_some(), "a ban stays");
@@ -111,7 +111,7 @@ fn an_exempt_range_is_never_banned() {
         assert_eq!(offenders.failed(address(1), at(1)), None);
     }
     assert_eq!(offenders.list(at(1)), []);
-    // One address of a network that is banned for what others of it did.
+    // An exempt address in a banned network is not banned.
     ban(&offenders, "2001:db8:1:2::1".parse().expect("an address"), at(1));
     assert_eq!(offenders.banned("2001:db8:1:2::9".parse().expect("an address"), at(2)), None);
     assert!(offenders.banned("2001:db8:1:2::8".parse().expect("an address"), at(2)).is_some());
@@ -134,14 +134,13 @@ fn bans_are_listed_and_cleared() {
     assert!(!offenders.clear(address(2), at(5000)) && !offenders.clear(address(99), at(5000)));
     assert_eq!(listed(at(5000)), [entry(3), entry(1)]);
     assert_eq!(offenders.banned(address(2), at(5000)), None);
-    assert_eq!(ban(&offenders, address(2), at(5000)), (at(15_000), 5), "as if it were the first time");
+    assert_eq!(ban(&offenders, address(2), at(5000)), (at(15_000), 5), "like the first ban");
     assert_eq!(offenders.clear_all(at(5000)), 3);
     assert_eq!(listed(at(5000)), []);
     assert!((1..=3).all(|client| offenders.banned(address(client), at(5000)).is_none()));
 }
 
-/// Many addresses that fail once, while one keeps failing and others are banned, in a table that
-/// holds seventy.
+/// A table for seventy addresses. Many addresses fail once, one keeps failing, and others are banned.
 #[test]
 fn other_failing_addresses_do_not_save_an_offender() {
     let offenders = offenders(OffenderRules { keys: 70, failures: 50, ..RULES }, "");
@@ -172,7 +171,7 @@ fn a_full_table_keeps_all_bans() {
     }
     assert!((0..7).all(|client| offenders.banned(address(client), at(3)).is_some()));
     assert_eq!(offenders.list(at(3)).len(), 7);
-    // When the bans end there is room again.
+    // The end of the bans frees places.
     assert!(offenders.failed(address(8), at(20_000)).is_some());
 }
 
@@ -197,7 +196,7 @@ fn memory_is_as_documented() {
     }
 }
 
-/// Doors change hands while they are read: nobody is taken for another.
+/// Places of the table are reused while other threads read them: no address is taken for another.
 #[test]
 fn an_address_that_never_fails_is_never_banned() {
     let offenders = Arc::new(offenders(
@@ -227,7 +226,7 @@ fn an_address_that_never_fails_is_never_banned() {
 proptest! {
     #![proptest_config(cases(300))]
 
-    /// Beside a list of the moments of every failure since the last ban.
+    /// Compared with a list of the times of all failures since the last ban.
     #[test]
     fn bans_follow_the_failures_within_the_window(
         steps in prop::collection::vec((0..5_u32, prop_oneof![3 => 0..200_u64, 1 => 200..3000_u64]), 1..300),
@@ -251,7 +250,7 @@ proptest! {
             let within = |length: u64| times.iter().filter(|time| *time + length > now).count();
             match until {
                 Some(until) => {
-                    prop_assert!(within(window) >= usize::from(RULES.failures), "banned for too little");
+                    prop_assert!(within(window) >= usize::from(RULES.failures), "banned after too few failures");
                     times.clear();
                     bans.insert(client, until);
                 }

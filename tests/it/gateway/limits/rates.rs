@@ -1,4 +1,4 @@
-//! Rate limits: exact for each key, in bounded memory, and unmoved by noise.
+//! Rate limits: exact for each key, in bounded memory, and unaffected by other keys.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -30,7 +30,7 @@ fn limit(by: By, requests: u32, per: Duration, burst: u32) -> Limit {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One limit by address.
+/// A single limit by address.
 struct Limiter {
     limits: RateLimits,
     hasher: KeyHasher,
@@ -53,7 +53,7 @@ impl Limiter {
     }
 }
 
-/// A bucket as the textbook has it, in exact fractions: tokens in units of 1/`per` nanoseconds.
+/// A token bucket in exact fractions. Tokens are in units of 1/`per` nanoseconds.
 #[derive(Clone, Copy)]
 struct Model {
     requests: u128,
@@ -83,7 +83,7 @@ impl Model {
     }
 }
 
-/// Rates whose interval is a whole number of nanoseconds, so that the model has the same.
+/// Limits with a whole number of nanoseconds for each token, so that the model has the same rate.
 fn even_limits() -> impl Strategy<Value = Limit> {
     (
         prop::sample::select(vec![1_u32, 2, 5, 10, 50, 1000]),
@@ -102,13 +102,13 @@ fn any_limits() -> impl Strategy<Value = Limit> {
     )
 }
 
-/// Clients and the time that passes before each asks, in parts of what one token takes.
+/// Requests: the client, and the time before the request in multiples of the time for one token.
 fn requests(clients: u32) -> impl Strategy<Value = Vec<(u32, f64)>> {
     let pause = prop_oneof![4 => Just(0.0), 4 => 0.0..0.2, 2 => 0.2..3.0, 1 => 3.0..40.0];
     prop::collection::vec((0..clients, pause), 1..400)
 }
 
-/// The moments at which these requests come.
+/// Requests: the client and the time of the request.
 fn moments(limit: &Limit, requests: &[(u32, f64)]) -> Vec<(u32, Duration)> {
     let token = limit.rate.per.as_nanos() as f64 / f64::from(limit.rate.requests.get());
     let mut now = Duration::ZERO;
@@ -122,7 +122,7 @@ fn moments(limit: &Limit, requests: &[(u32, f64)]) -> Vec<(u32, Duration)> {
 proptest! {
     #![proptest_config(cases(300))]
 
-    /// While no bucket in use is displaced, each answer is that of a bucket without end.
+    /// Until a bucket in use is displaced, each answer equals that of an unbounded table.
     #[test]
     fn answers_equal_those_of_an_unbounded_table(limit in even_limits(), requests in requests(60)) {
         let limiter = Limiter::new(limit.clone());
@@ -142,7 +142,7 @@ proptest! {
         prop_assert_eq!(limiter.displaced(), 0);
     }
 
-    /// However small the table and whatever arrives: no key gets more than its rate and burst.
+    /// For any table size and any requests.
     #[test]
     fn no_key_ever_gets_more_than_its_rate_and_burst(limit in any_limits(), requests in requests(200)) {
         let limiter = Limiter::new(limit.clone());
@@ -150,14 +150,14 @@ proptest! {
         for (client, now) in moments(&limit, &requests) {
             let model: &mut Model = models.entry(client).or_insert_with(|| Model::new(&limit));
             model.fill(now.as_nanos());
-            // The model pays for what was admitted, and must be able to.
+            // The model must have a token for each admitted request.
             if limiter.ask(client, Moment::since_start(now)).admitted {
                 prop_assert!(model.take(), "client {} at {:?} has no token left", client, now);
             }
         }
     }
 
-    /// A client that keeps its distance is served whatever the others do.
+    /// For any requests of other clients.
     #[test]
     fn a_key_within_its_rate_is_never_refused(limit in any_limits(), requests in requests(40)) {
         let limit = Limit { keys: 65_536, ..limit };
@@ -177,8 +177,8 @@ proptest! {
     }
 }
 
-/// Two hundred clients near or over their limit, and then 200 000 that come once, through a table
-/// that is far too small for them.
+/// 200 clients near or over their limit, then 200 000 clients with one request each, in a table that is
+/// too small for them.
 #[test]
 fn a_flood_of_new_keys_does_not_refill_a_bucket() {
     let limit = Limit { keys: 1024, ..limit(By::Address, 1, SECOND * 60, 10) };
@@ -189,13 +189,13 @@ fn a_flood_of_new_keys_does_not_refill_a_bucket() {
             assert!(limiter.ask(client, at(1000)).admitted, "client {client}");
         }
     }
-    assert_eq!(limiter.displaced(), 0, "two hundred fit");
+    assert_eq!(limiter.displaced(), 0, "the table has room for 200 clients");
     let mut admitted = 0;
     for stranger in 1_000_000..1_200_000 {
         admitted += u32::from(limiter.ask(stranger, at(1001)).admitted);
     }
-    assert!(limiter.displaced() > 0, "the flood does not fit");
-    // The 1035 places have ten tokens each, however many ask.
+    assert!(limiter.displaced() > 0, "the table has no room for the flood");
+    // The table has 1035 places with ten tokens each.
     assert!(admitted <= 10_350, "{admitted}");
     for client in 0..200 {
         let mut more = 0;
@@ -204,18 +204,18 @@ fn a_flood_of_new_keys_does_not_refill_a_bucket() {
         }
         assert!(more <= left(client), "client {client} got {more} more, and had {} left", left(client));
     }
-    // Half a minute refills half a token: no client is better off than it was.
+    // Half a minute adds half a token, which is not enough for a request.
     for client in (0..200).filter(|client| left(*client) == 0) {
         assert!(!limiter.ask(client, at(31_000)).admitted, "client {client}");
     }
 }
 
-/// Strangers that come once leave room again as soon as their buckets are full.
+/// The place of a client with a single request is free again once its bucket is full.
 #[test]
 fn a_flood_within_the_tables_capacity_disturbs_no_other_key() {
     let limit = Limit { keys: 8192, ..limit(By::Address, 100, SECOND, 1) };
     let limiter = Limiter::new(limit);
-    // A thousand places or so are in use at any time.
+    // About 1000 places are in use at any time.
     for stranger in 0..200_000_u32 {
         let now = Moment::since_start(Duration::from_micros(u64::from(stranger) * 10));
         assert!(limiter.ask(stranger, now).admitted, "stranger {stranger}");
@@ -252,7 +252,7 @@ fn threads_share_a_bucket_to_the_last_token() {
     }
 }
 
-/// Which limits speak, by name: the one that refuses, the one that observes, the tightest.
+/// The names of the limit that refuses, the limit that observes, and the tightest limit.
 fn names<'l>(ruling: &Ruling<'l>) -> [&'l str; 3] {
     [ruling.refused, ruling.observed, ruling.tightest].map(|told| told.map_or("-", |told| &*told.limit.name))
 }
@@ -279,8 +279,8 @@ fn limits_are_applied_in_order_until_one_refuses() {
     };
     assert_eq!(told("one"), ["-", "-", "address"]);
     assert_eq!(told("one"), ["-", "route", "address"]);
-    assert_eq!(told("one"), ["address", "-", "-"], "nobody else is asked");
-    assert_eq!(told("two"), ["-", "route", "address"], "one of each is left");
+    assert_eq!(told("one"), ["address", "-", "-"], "no further limit is applied");
+    assert_eq!(told("two"), ["-", "route", "address"], "the other limits have one request left");
     assert_eq!(told("three"), ["-", "route", "total"]);
     assert_eq!(told("six"), ["total", "-", "address"]);
     let device = |device: Option<Key>| {
@@ -289,7 +289,7 @@ fn limits_are_applied_in_order_until_one_refuses() {
     };
     assert_eq!(device(key("one")), ["-", "-", "device"]);
     assert_eq!(device(key("one")), ["device", "-", "-"]);
-    assert_eq!(device(None), ["-", "-", "origin"], "what is not known is not limited");
+    assert_eq!(device(None), ["-", "-", "origin"], "an unknown device is not limited");
     let tally = |by: By| {
         let rule = limits.rules().iter().find(|rule| rule.limit().by == by).expect("there is one");
         (rule.refused(), rule.observed())
@@ -325,8 +325,8 @@ fn a_routes_own_limits_replace_the_general_ones_of_the_same_kind() {
     };
     assert_eq!(told(0), ["-", "-", "login"]);
     assert_eq!(told(0), ["login", "-", "-"]);
-    assert_eq!(told(1), ["-", "-", "device"], "the general limit has not counted");
-    assert_eq!(told(2), ["-", "-", "device"], "and is one for the other routes");
+    assert_eq!(told(1), ["-", "-", "device"], "the general limit does not count it");
+    assert_eq!(told(2), ["-", "-", "device"], "the general limit covers the other routes");
     assert_eq!(told(1), ["-", "-", "device"]);
     assert_eq!(told(2), ["device", "-", "-"]);
     assert!(limits.asks(Some(0), By::Device) && limits.asks(None, By::Token));
@@ -372,8 +372,8 @@ fn a_reload_does_not_refill_the_buckets_of_an_unchanged_limit() {
     let turned = ["/c", "/b", "/a"].map(|name| RouteLimits { name, limits: &[] });
     let new = RateLimits::new(&observing, &turned, &[], Some(&old));
     let ruling = new.before_verification(&keys(2), at(1));
-    assert_eq!(names(&ruling), ["route", "address", "total"], "/a stands elsewhere and is as empty");
-    assert_eq!(names(&new.before_verification(&keys(1), at(1)))[0], "total", "one token was left of two");
+    assert_eq!(names(&ruling), ["route", "address", "total"], "/a has moved and keeps its empty bucket");
+    assert_eq!(names(&new.before_verification(&keys(1), at(1)))[0], "total", "one of two tokens was left");
     assert_eq!(new.rules()[0].observed(), 2);
 
     let changed = [limit(By::Address, 2, SECOND, 1)];

@@ -1,4 +1,4 @@
-//! Which address a request goes to.
+//! The choice of an address for a request.
 
 use serde_json::json;
 
@@ -20,7 +20,7 @@ fn each_address_gets_requests_by_its_weight() {
     assert_eq!(origins.each_ref().map(|origin| origin.requests().len()), [6, 3, 3]);
     let host = format!("api.test:{}", ports[0]);
     for request in origins.iter().flat_map(Origin::requests) {
-        assert_eq!(request.values("host"), [&host], "the same at every address");
+        assert_eq!(request.values("host"), [&host], "the same Host at every address");
     }
     assert_eq!(counted(&gateway, "addresses", &[("origin", "api")]), 3.0);
     assert_eq!(counted(&gateway, "healthy_addresses", &[("origin", "api")]), 3.0);
@@ -28,7 +28,7 @@ fn each_address_gets_requests_by_its_weight() {
 
 #[test]
 fn every_address_of_a_name_is_used_even_if_only_one_answers() {
-    // Where `localhost` is ::1 as well, nobody listens there.
+    // `localhost` may be ::1 too, where no process listens.
     let origin = Origin::new();
     let gateway = gateway(&format!("domain: \"http://localhost:{}\"", origin.port()));
     for target in ["/1", "/2", "/3", "/4", "/5", "/6"] {

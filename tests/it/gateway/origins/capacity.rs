@@ -1,4 +1,4 @@
-//! So many requests at a time, and a short queue.
+//! The limit on concurrent requests to an origin, and its queue.
 
 use super::{at, counted, gateway, get};
 use crate::harness::{Client, Gate, Gateway, Origin};
@@ -7,7 +7,7 @@ const LABEL: (&str, &str) = ("origin", "api");
 const IN_FLIGHT: &str = "approov_gateway_upstream_in_flight";
 const QUEUED: &str = "approov_gateway_upstream_queued";
 
-/// An origin that answers requests to `/slow` only when the gate is open.
+/// An origin that answers requests to `/slow` after the gate has opened.
 fn slow(gate: &Gate) -> Origin {
     let gate = gate.clone();
     Origin::scripted(move |exchange| {

@@ -1,4 +1,4 @@
-//! TLS towards origins: whom the gateway trusts, under which name, and how keys are agreed on.
+//! TLS to origins: trusted authorities, names, key exchange and session resumption.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ fn the_key_exchange_with_an_origin_is_post_quantum() {
     let [handshake] = &origin.handshakes()[..] else { panic!("{:?}", origin.handshakes()) };
     assert_eq!(handshake.version, ProtocolVersion::TLSv1_3);
     assert_eq!(handshake.group, Some(NamedGroup::X25519MLKEM768));
-    assert_eq!(handshake.kind, HandshakeKind::Full, "offered at once");
+    assert_eq!(handshake.kind, HandshakeKind::Full, "without HelloRetryRequest");
     assert_eq!(handshake.server_name.as_deref(), Some("localhost"));
     assert!(!handshake.has_client_certificate);
 }
@@ -96,7 +96,7 @@ fn the_certificate_is_verified_against_the_configured_server_name() {
 #[test]
 fn a_pooled_tls_connection_that_the_origin_closed_costs_no_request() {
     let authority = Authority::new();
-    // It takes the second request on its first connection, and hangs up on it.
+    // The origin closes its first connection when the second request arrives on it.
     let origin = Origin::scripted_with_tls(authority.server_named("localhost"), |exchange| {
         exchange.body()?;
         if exchange.request.connection == 0 && exchange.request.target != "/1" {
@@ -120,7 +120,7 @@ fn an_answer_without_framing_and_without_close_notify_is_not_a_clean_end() {
     let gateway = Setup::before(&origin).file("SSL_CERT_FILE", &authority.pem).start();
     let mut client = gateway.connect();
     client.send(get("/").bytes());
-    assert!(client.try_response_to("GET").is_err(), "whoever sits between could have cut it");
+    assert!(client.try_response_to("GET").is_err(), "the answer may have been truncated");
 }
 
 #[test]

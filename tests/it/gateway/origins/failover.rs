@@ -1,4 +1,4 @@
-//! Addresses that fail, beside others that do not, or all of them.
+//! Failover: one failing address, or all of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,13 +18,13 @@ fn an_address_that_refuses_connections_costs_no_request() {
         assert_eq!(gateway.ask(&post("/")).status, 200);
     }
     assert_eq!(live.requests().len(), 20);
-    // After three failures in a row it is not asked any more.
+    // After three consecutive failures the address gets no requests.
     assert_eq!(counted(&gateway, "errors_total", &[LABEL, ("kind", "connect")]), 3.0);
     assert_eq!(counted(&gateway, "retries_total", &[LABEL, ("reason", "connect")]), 3.0);
     assert_eq!(counted(&gateway, "ejections_total", &[LABEL]), 1.0);
     assert_eq!(counted(&gateway, "addresses", &[LABEL]), 2.0);
     gateway.wait_for_entry(|entry| entry["http.request.resend_count"] == 1);
-    assert!(gateway.entries().iter().all(|entry| entry.get("error.type").is_none()), "nothing went wrong");
+    assert!(gateway.entries().iter().all(|entry| entry.get("error.type").is_none()), "no request failed");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn the_only_address_is_ejected_only_if_configured() {
     for _ in 0..6 {
         assert_eq!(usual.ask(&get("/")).status, 502);
     }
-    eventually("an answer without asking", || (sparing.ask(&get("/")).status == 503).then_some(()));
+    eventually("an answer without an attempt", || (sparing.ask(&get("/")).status == 503).then_some(()));
     dead.open(|exchange| exchange.answer("200 OK", "back"));
     assert_eq!(usual.ask(&get("/")).text(), "back");
     eventually("the origin that is back", || (sparing.ask(&get("/")).text() == "back").then_some(()));
@@ -119,7 +119,7 @@ fn error_answers_do_not_eject_by_default() {
     assert_eq!((broken.requests().len(), live.requests().len()), (6, 6));
 }
 
-/// The figure that matters: clients that keep asking while one of three addresses dies.
+/// Clients send requests continuously while one of three addresses dies.
 #[test]
 fn no_idempotent_request_is_lost_when_one_of_three_addresses_dies_under_load() {
     let mut origins = [saying("one"), saying("two"), saying("three")];
@@ -150,13 +150,13 @@ fn no_idempotent_request_is_lost_when_one_of_three_addresses_dies_under_load() {
         eventually("more answers", || (answered.load(Ordering::Relaxed) >= count).then_some(()));
     };
     wait_for(300);
-    assert!(origins.iter().all(|origin| !origin.requests().is_empty()), "all three were in use");
+    assert!(origins.iter().all(|origin| !origin.requests().is_empty()), "all three addresses were used");
     origins[1].kill();
     let before = answered.load(Ordering::Relaxed);
     wait_for(before + 1000);
     stop.store(true, Ordering::Relaxed);
     for client in clients {
-        assert_eq!(client.join().unwrap(), [0; 0], "requests were lost");
+        assert_eq!(client.join().unwrap(), [0; 0], "no request was lost");
     }
     assert!(counted(&gateway, "ejections_total", &[LABEL]) >= 1.0);
 }

@@ -1,4 +1,4 @@
-//! Addresses that are tried out.
+//! Health checks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,8 @@ use crate::harness::{Folder, Origin, eventually};
 const LABEL: (&str, &str) = ("origin", "api");
 const HEALTHY: &str = "approov_gateway_upstream_healthy_addresses";
 
-/// An origin that says whether it is well when it is asked for `/healthz`, and serves all the same.
+/// An origin that answers `/healthz` with 204 or 503, as `is_well` says, and all other requests with
+/// 200.
 fn checked(is_well: &Arc<AtomicBool>) -> Origin {
     let is_well = Arc::clone(is_well);
     Origin::scripted(move |exchange| {
@@ -71,11 +72,11 @@ fn a_health_check_that_times_out_has_failed() {
 #[test]
 fn the_health_of_an_unchanged_origin_survives_a_reload() {
     let (checked, other) = (checked(&Arc::new(AtomicBool::new(false))), saying("other"));
-    // The first check decides, and there is no second.
+    // The interval is so long that there is only one check.
     let origin = format!("{}, health_check: {{ path: /healthz, interval: 24h }}", at(&[&checked, &other]));
     let folder = Arc::new(Folder::new());
     let mut running = Reloadable::start(&folder, &config(&origin, ""));
-    // The other one knows no `/healthz`, but answers anything with 200.
+    // The other origin answers `/healthz` with 200 too.
     running.gateway.wait_for_count(HEALTHY, &[LABEL], 1.0);
     for route in ["/a", "/b"] {
         running.reload(&config(&origin, &format!("routes: [ {{ path: {route}/ }} ]\n")));
@@ -84,5 +85,5 @@ fn the_health_of_an_unchanged_origin_survives_a_reload() {
     }
     assert_eq!(checked.targets(), ["/healthz"]);
     running.reload(&config(&format!("{origin}, read_timeout: 59s"), ""));
-    eventually("a check of the origin that has changed", || (checked.requests().len() == 2).then_some(()));
+    eventually("a check of the changed origin", || (checked.requests().len() == 2).then_some(()));
 }

@@ -1,4 +1,4 @@
-//! Origins that speak HTTP/2.
+//! Origins with HTTP/2.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ fn gateway(origin: &Http2Origin, more: &str) -> Gateway {
     Setup::bare().without("GATEWAY_LISTEN").config(&config(&origin, listeners)).start()
 }
 
-/// A gRPC call with this message in it.
+/// A gRPC call.
 fn call(target: &str) -> Message {
     Message::new("POST", target)
         .field("content-type", "application/grpc")
@@ -59,7 +59,7 @@ fn both_directions_of_a_call_are_streamed() {
     let mut pending = client.begin(&call("/package.Service/Chat"), false);
     for number in 1..=3 {
         client.send_body(&mut pending, b"part", false);
-        // The origin has it though the call goes on.
+        // The origin has this part while the call continues.
         eventually("a part of the body", || {
             (origin.requests().first()?.body.len() == 4 * number).then_some(())
         });
@@ -88,7 +88,7 @@ fn requests_share_a_connection_up_to_its_stream_limit() {
     for (max_streams, expected) in [(100, 1), (2, 4)] {
         let before = origin.connections();
         let gateway = gateway(&origin, &format!(", http2: {{ max_streams: {max_streams} }}"));
-        // So that there is a connection to share.
+        // This request makes the connection that the others share.
         assert_eq!(gateway.ask(&get("/")).status, 200);
         let already = origin.requests().len();
         let mut clients: Vec<_> = (0..8).map(|_| gateway.connect()).collect();

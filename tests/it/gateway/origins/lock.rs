@@ -1,4 +1,4 @@
-//! An origin that lets only the gateway in: client certificates and secret headers.
+//! Origins that accept the gateway only: client certificates and secret headers.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{Reloadable, config, counted, get};
 use crate::harness::tls::{Authority, Identity};
 use crate::harness::{Folder, Gateway, Message, Origin, Setup, Then, tokens};
 
-/// A server for `localhost` that takes nobody without a certificate of `clients`.
+/// A server named `localhost` that requires a certificate issued by `clients`.
 pub fn demanding(servers: &Authority, clients: &Authority) -> Arc<ServerConfig> {
     let identity = Identity::new(servers, &["localhost"]);
     let mut roots = RootCertStore::empty();
@@ -32,7 +32,7 @@ pub fn demanding(servers: &Authority, clients: &Authority) -> Arc<ServerConfig> 
     Arc::new(config)
 }
 
-/// The authorities of an origin and of its clients, and the gateway's files.
+/// The authorities of the origin and of its clients, and the folder with the gateway's files.
 struct Lock {
     servers: Authority,
     clients: Authority,
@@ -49,7 +49,7 @@ impl Lock {
         lock
     }
 
-    /// Another certificate for the gateway.
+    /// Writes a new certificate for the gateway.
     fn issue(&self) {
         self.folder.identity("gateway", &Identity::new(&self.clients, &["gateway.test"]));
     }
@@ -83,7 +83,7 @@ fn every_worker_sends_the_client_certificate_and_resumes_sessions() {
         running.gateway.assert_serves(&origin);
     }
     let kinds = kinds(&origin);
-    assert_eq!(kinds.len(), 8, "no connection was kept");
+    assert_eq!(kinds.len(), 8, "each request has its own connection");
     assert!(matches!(kinds[0], HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest), "{kinds:?}");
     assert!(kinds[1..].iter().all(|kind| *kind == HandshakeKind::Resumed), "{kinds:?}");
     assert!(origin.handshakes().iter().all(|handshake| handshake.has_client_certificate));
@@ -121,7 +121,11 @@ fn an_unchanged_reload_keeps_connections_and_a_new_certificate_replaces_them() {
     }
     let handshakes = origin.handshakes();
     assert!(origin.connections() > before, "the old certificate's connections are not used any more");
-    assert_ne!(handshakes[before].kind, HandshakeKind::Resumed, "nor its sessions");
+    assert_ne!(
+        handshakes[before].kind,
+        HandshakeKind::Resumed,
+        "sessions of the old certificate are not resumed"
+    );
 }
 
 #[test]
@@ -169,7 +173,7 @@ fn an_origin_that_has_switched_to_the_next_secret_passes_its_health_checks() {
     }
 }
 
-/// Two origins, one with a secret; all requests to `/open/` go to the other.
+/// Two origins: `api` has a secret header, and `open` gets the requests to `/open/`.
 fn with_secret(secret: &Origin, open: &Origin, more: &str) -> String {
     let origin = format!(
         "domain: \"{}\", secret_header: {{ name: X-Origin-Secret, value_file: secret{more} }}",

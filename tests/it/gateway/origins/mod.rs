@@ -1,4 +1,4 @@
-//! Origins with several addresses, that fail, that are locked, that speak TLS or HTTP/2.
+//! Origins: several addresses, health, retries, timeouts, TLS, client certificates, HTTP/2.
 
 mod balancing;
 mod capacity;
@@ -22,7 +22,7 @@ fn post(target: &str) -> Message {
     Message::post(target, "body").token(&tokens::valid())
 }
 
-/// A configuration with one origin named `api`, of which this is said, and more behind it.
+/// A configuration with one origin named `api` that has these settings, and `rest`.
 fn config(origin: &str, rest: &str) -> String {
     format!(
         "approov:\n  keys: [ {{ algorithm: HS256, secret_base64: \"{}\" }} ]\n\
@@ -31,12 +31,12 @@ fn config(origin: &str, rest: &str) -> String {
     )
 }
 
-/// A gateway before this origin.
+/// A gateway with this origin.
 fn gateway(origin: &str) -> Gateway {
     Setup::bare().config(&config(origin, "")).start()
 }
 
-/// What is said of an origin at these addresses.
+/// The settings of an origin with these addresses.
 fn at(origins: &[&Origin]) -> String {
     let addresses: Vec<_> = origins.iter().map(|origin| format!("\"127.0.0.1:{}\"", origin.port())).collect();
     format!("domain: \"http://api.test\", addresses: [{}]", addresses.join(", "))
@@ -50,7 +50,7 @@ fn saying(body: &'static str) -> Origin {
     })
 }
 
-/// An origin that resets the connection over every request but those to `/honest`.
+/// An origin that resets the connection for every request except those to `/honest`.
 fn resetting() -> Origin {
     Origin::troubled(|exchange| {
         exchange.body()?;
@@ -82,7 +82,7 @@ impl Reloadable {
         folder.write("gateway.yaml", config)
     }
 
-    /// Loads this configuration, and whatever files it names, in place of the present one.
+    /// Loads this configuration and the files that it names.
     fn reload(&mut self, config: &str) {
         Self::write(&self.folder, config);
         self.generation += 1;

@@ -1,4 +1,4 @@
-//! Which requests are sent again that may have reached the origin.
+//! Retries of requests that may have reached the origin.
 
 use super::{at, counted, gateway, get, post, resetting, saying};
 use crate::harness::{Message, Origin, Then, tokens};
@@ -36,7 +36,7 @@ fn other_requests_are_never_sent_twice() {
         gateway.ask(&Message::new(method, "/").body("body").token(&tokens::valid()));
         assert_eq!(broken.requests().len() + live.requests().len(), before + 2, "{method}");
     }
-    // A body that is not kept whole cannot be sent again.
+    // A body that is too large to keep cannot be sent again.
     let before = broken.requests().len();
     let mut statuses = Vec::new();
     for _ in 0..2 {
@@ -107,7 +107,7 @@ fn an_answer_with_a_retried_status_is_passed_on_only_if_there_is_no_better_one()
 fn retries_end_with_their_budget() {
     let broken = resetting();
     let gateway = gateway(&format!("{}, retries: {{ budget: 1% }}", at(&[&broken])));
-    // Ten are in hand, and a hundred requests bring in one.
+    // The budget starts with ten retries and gains one for every hundred requests.
     for _ in 0..30 {
         assert_eq!(gateway.ask(&get("/")).status, 502);
     }

@@ -1,4 +1,4 @@
-//! How long an origin may take, and which silence is no fault.
+//! Timeouts of origins, and silence that is not a fault.
 
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::harness::{Exchange, Message, Origin, Setup, Then, tokens};
 
 const LABEL: (&str, &str) = ("origin", "api");
 
-/// Half an answer at once, the other half after a while; silence for `/silent`; an echo for a tunnel.
+/// Sends half of an answer at once and the rest later. `/silent` gets no answer, a tunnel an echo.
 fn halting(exchange: &mut Exchange<'_>) -> std::io::Result<Then> {
     match exchange.request.target.as_str() {
         "/silent" => exchange.wait_for_hangup(),
@@ -19,7 +19,7 @@ fn halting(exchange: &mut Exchange<'_>) -> std::io::Result<Then> {
         }
         _ => {
             exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")?;
-            // Not to wait for anything: being slow is what is tested.
+            // This sleep is the subject of the test: a slow origin.
             thread::sleep(Duration::from_millis(800));
             exchange.send("half")?;
             Ok(Then::KeepAlive)
@@ -35,7 +35,7 @@ fn the_first_byte_has_its_own_timeout() {
     for origin in &origins {
         let config = config(&format!("domain: \"{}\", first_byte_timeout: 400ms", origin.url()), "");
         let gateway = Setup::bare().config(&config).file("SSL_CERT_FILE", &authority.pem).start();
-        // The connection is kept, and what was awaited before does not count.
+        // The connection is reused. Time spent on the previous answer does not count.
         for _ in 0..2 {
             assert_eq!(gateway.ask(&get("/")).text(), "halfhalf");
         }
@@ -96,7 +96,7 @@ fn a_tunnel_may_be_silent_for_longer_than_the_read_timeout() {
     }
 }
 
-/// Answers with this and then with a byte of it again and again.
+/// Sends `beginning`, and then `again` in a loop.
 fn dripping(beginning: &'static str, again: &'static str) -> Origin {
     Origin::troubled(move |exchange| {
         exchange.send(beginning)?;
@@ -113,7 +113,7 @@ fn an_endless_body_ends_at_the_total_timeout() {
     let gateway = gateway(&format!("{}, total_timeout: 700ms", at(&[&origin])));
     let mut client = gateway.connect();
     client.send(get("/").bytes());
-    assert!(client.try_response_to("GET").is_err(), "the end is not a clean one");
+    assert!(client.try_response_to("GET").is_err(), "not a clean end");
     gateway.wait_for_count("approov_gateway_upstream_errors_total", &[LABEL, ("kind", "read_timeout")], 1.0);
     gateway.assert_serves(&origin);
 }

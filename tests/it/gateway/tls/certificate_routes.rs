@@ -1,4 +1,4 @@
-//! Routes that look at the client's certificate.
+//! Routes with conditions on the client certificate.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -42,7 +42,7 @@ fn device(authority: &Authority, number: u8, change: impl FnOnce(&mut rcgen::Cer
     })
 }
 
-/// A listener that asks for certificates of one authority, and routes behind it.
+/// A listener that requests certificates of one authority, and routes.
 struct Shop {
     edge: Edge,
     clients: Authority,
@@ -197,7 +197,7 @@ fn header_fields_cannot_replace_a_certificate() {
     let routes = "routes: [ { path: /, client_certificate: any } ]\n";
     let plain = "listeners: [ { address: \"127.0.0.1:0\" }, ";
     let gateway = shop.edge.start(&shop.config(routes).replace("listeners: [ ", plain));
-    // The first listener is the one in clear text.
+    // The first listener is in clear text.
     let pem = shop.device(7).chain.replace('\n', " ");
     let subject = "CN=till 7,O=Example\\, Inc.";
     for field in

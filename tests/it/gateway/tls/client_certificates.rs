@@ -1,4 +1,4 @@
-//! Certificates of clients: asked for, verified, and not to be got around with a ticket.
+//! Client certificates: requested, verified, and not bypassed by session tickets.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use crate::harness::tls::Authority;
 const NAME: &str = "api.example.com";
 const VERSIONS: [&rustls::SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
-/// A listener that knows one authority of its clients.
+/// A listener with one authority for client certificates.
 struct Listener {
     folder: Folder,
     tls: String,
@@ -51,7 +51,7 @@ impl Listener {
         }
     }
 
-    /// Writes a list on which these serial numbers are revoked, good until the moment given.
+    /// Writes a revocation list with these serial numbers that is valid `until` a time.
     fn write_list(&self, revoked: &[u64], until: SystemTime) {
         let params = CertificateRevocationListParams {
             this_update: (SystemTime::now() - Duration::from_secs(7200)).into(),
@@ -74,7 +74,7 @@ impl Listener {
     }
 }
 
-/// As a device of an operator would have it.
+/// The certificate of a device.
 fn device(authority: &Authority, serial: u64) -> Identity {
     Identity::with(authority, &[], |params| name_device(params, serial))
 }
@@ -126,7 +126,7 @@ fn a_verified_certificate_identifies_the_client() {
     let server = listener.server("optional");
     let client = listener.client(Some(&device(&listener.clients, 7))).build();
     let mut kinds = Vec::new();
-    // A resumed session brings the certificate back.
+    // A resumed session has the certificate of the first handshake.
     for _ in 0..2 {
         let end = connect(&server, &client, NAME).server();
         let certificate = verified(&end).expect("a certificate");
@@ -170,7 +170,7 @@ fn revoked_certificates_and_unknown_statuses_are_refused() {
         let client = listener.client(Some(&device(&listener.clients, serial))).build();
         assert_eq!(admits(connect(&server, &client, NAME)), expected, "{serial}");
     }
-    // Whom the list does not cover: its issuer has none.
+    // The revocation list does not cover certificates of another issuer.
     let intermediate = listener.clients.intermediate("tills");
     let below = device(&intermediate, 7).followed_by(&intermediate.pem);
     assert!(!admits(connect(&server, &listener.client(Some(&below)).build(), NAME)));
@@ -178,7 +178,7 @@ fn revoked_certificates_and_unknown_statuses_are_refused() {
     assert!(admits(connect(&without_list, &listener.client(Some(&below)).build(), NAME)));
 }
 
-/// A session of one server, brought to another of the same process.
+/// The kind of the second handshake, on another server of the same process.
 fn kind_at(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>) -> Option<HandshakeKind> {
     connect(server, client, NAME).server.ok().map(|end| end.kind)
 }
@@ -200,13 +200,13 @@ fn a_session_ticket_does_not_replace_a_required_certificate() {
             assert_eq!(kind_at(first, &client), Some(HandshakeKind::Resumed));
             assert_eq!(kind_at(&required, &client), None);
         }
-        // With a certificate the door opens, by a handshake of its own.
+        // With a certificate the server accepts the client in a full handshake.
         let known = device(&listener.clients, 7);
         let client = listener.client(Some(&known)).version(version).build();
         assert_eq!(kind_at(&optional, &client), Some(HandshakeKind::Full));
         assert_eq!(kind_at(&required, &client), Some(HandshakeKind::Full));
         assert_eq!(kind_at(&required, &client), Some(HandshakeKind::Resumed));
-        // Revoked meanwhile: the list is another one, and the ticket is worth nothing.
+        // With a new revocation list the ticket is not accepted.
         assert_eq!(kind_at(&listed, &client), Some(HandshakeKind::Full));
         listener.write_list(&[7], SystemTime::now() + Duration::from_secs(3600));
         let relisted = server("mode: required, ca_file: clients.pem, crl_file: clients.crl");

@@ -1,5 +1,4 @@
-//! Certificates as files: what loads, what does not and what is told about it, and what `check`
-//! shows.
+//! Certificate files: which load, the problems of those that do not, and the output of `check`.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +14,7 @@ use crate::harness::tls::Authority;
 const NAME: &str = "api.example.com";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A key that rcgen can sign with, though it cannot make one.
+/// An RSA key. rcgen can sign with one but cannot generate one.
 pub fn rsa_key() -> KeyPair {
     let key = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap();
     let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
@@ -26,7 +25,7 @@ fn in_days(days: u32) -> SystemTime {
     SystemTime::now() + days * DAY
 }
 
-/// One problem, its place left out.
+/// The only problem of this certificate list, without its place.
 fn problem(folder: &Folder, list: &[String]) -> String {
     let told = folder.load(&certificates(list), "").map(|_| ()).unwrap_err();
     assert_eq!(told.lines().count(), 1, "{told}");
@@ -40,7 +39,7 @@ fn private_keys_load_in_every_usual_format() {
     let ecdsa = Identity::new(&authority, &[NAME]);
     let pkcs1 = pem("RSA PRIVATE KEY", &pkcs1(&rsa.key));
     let sec1 = pem("EC PRIVATE KEY", &sec1(&ecdsa.key));
-    // As `openssl ecparam -genkey` writes it: the name of the curve stands before the key.
+    // The format of `openssl ecparam -genkey`: the curve's parameters precede the key.
     let sec1 =
         format!("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{sec1}");
     let both = format!("{}{}", ecdsa.chain, ecdsa.key);
@@ -61,12 +60,12 @@ fn private_keys_load_in_every_usual_format() {
     }
 }
 
-/// RFC 8017 §A.1.2: what PKCS#8 wraps, behind 26 bytes for an RSA key of this size.
+/// The PKCS#1 key (RFC 8017 §A.1.2) inside a PKCS#8 key of this size, which starts at byte 26.
 fn pkcs1(pkcs8: &str) -> Vec<u8> {
     KeyPair::from_pem(pkcs8).unwrap().serialized_der()[26..].to_vec()
 }
 
-/// RFC 5915.
+/// The SEC1 key (RFC 5915) inside a PKCS#8 key.
 fn sec1(pkcs8: &str) -> Vec<u8> {
     let key = KeyPair::from_pem(pkcs8).unwrap();
     let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.serialized_der()).unwrap();

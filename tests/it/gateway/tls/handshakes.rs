@@ -1,4 +1,4 @@
-//! Which certificate, version, protocol and group a client gets.
+//! Handshakes: certificate, TLS version, ALPN protocol and key exchange group.
 
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use rustls::version::{TLS12, TLS13};
@@ -27,14 +27,14 @@ fn the_server_name_chooses_the_certificate() {
         ("a.b.example.com", "default.example"),
         ("unknown.example", "default.example"),
         ("default.example", "default.example"),
-        // An address is never sent as a server name.
+        // Clients do not send an address as server name.
         ("127.0.0.1", "default.example"),
     ] {
         assert_eq!(connect(&server, &client, name).client().names()[0], expected, "{name}");
     }
     let nameless = Client::credulous().without_server_name().build();
     assert_eq!(connect(&server, &nameless, "api.example.com").client().names(), ["default.example"]);
-    // Verified as any client does.
+    // This client verifies the certificate.
     let strict = Client::trusting(&authority).build();
     assert!(connect(&server, &strict, "www.example.com").client.is_ok());
     assert!(connect(&server, &strict, "unknown.example").client.is_err());
@@ -153,7 +153,7 @@ fn clients_with_the_post_quantum_group_use_it_and_others_use_theirs() {
         (&[NamedGroup::X25519], NamedGroup::X25519, HandshakeKind::Full),
         (&[NamedGroup::secp256r1], NamedGroup::secp256r1, HandshakeKind::Full),
         (&[NamedGroup::secp384r1], NamedGroup::secp384r1, HandshakeKind::Full),
-        // The client's order decides, and its guess may be wrong.
+        // The client's order decides. Its first guess may be wrong.
         (&[NamedGroup::X25519, NamedGroup::X25519MLKEM768], NamedGroup::X25519, HandshakeKind::Full),
         (
             &[NamedGroup::secp256r1MLKEM768, NamedGroup::X25519],

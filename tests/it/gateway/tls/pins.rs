@@ -1,4 +1,4 @@
-//! `approov-gateway pin`.
+//! The command `pin`.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// Computed apart from the gateway.
+/// The pin, computed by the test.
 fn expected(public_key: &[u8]) -> String {
     STANDARD.encode(Sha256::digest(public_key))
 }
@@ -86,7 +86,7 @@ fn names_files_that_have_no_certificate_or_key() {
     }
 }
 
-/// Serves handshakes until the test ends.
+/// Serves TLS handshakes until the test ends. Returns the port.
 fn serve(config: Arc<ServerConfig>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -94,7 +94,7 @@ fn serve(config: Arc<ServerConfig>) -> u16 {
         for stream in listener.incoming() {
             let mut connection = ServerConnection::new(config.clone()).unwrap();
             let mut stream = stream.unwrap();
-            // The client leaves as soon as it has seen the chain.
+            // The client closes the connection once it has the chain.
             while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
         }
     });
@@ -105,7 +105,7 @@ fn serve(config: Arc<ServerConfig>) -> u16 {
 fn prints_the_pins_of_a_server_and_warns_if_it_is_not_trusted() {
     let (folder, root) = (Folder::new(), Authority::named("root"));
     let intermediate = root.intermediate("intermediate");
-    // A name that would move a terminal's cursor, and add a line.
+    // A name with a line feed and with terminal control characters.
     let own = Identity::with(&intermediate, &["localhost"], |params| {
         params.distinguished_name.push(DnType::CommonName, "a\u{1b}[2J\nb\u{202e}c");
     });
@@ -127,7 +127,7 @@ fn prints_the_pins_of_a_server_and_warns_if_it_is_not_trusted() {
     for (source, roots) in [(&source, &strangers), (&format!("127.0.0.1:{port}"), &roots)] {
         let doubtful = pin(source, Some(roots));
         assert_eq!(doubtful.status.code(), Some(1), "{doubtful:?}");
-        assert_eq!(doubtful.stdout, trusted.stdout, "the pins all the same");
+        assert_eq!(doubtful.stdout, trusted.stdout, "the same pins");
         assert!(text(&doubtful.stderr).contains("the chain does not verify"), "{doubtful:?}");
     }
 }
@@ -146,7 +146,7 @@ fn a_server_that_is_missing_or_has_no_tls_is_reported() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("no TLS handshake: "), "{output:?}");
     talking.join().unwrap();
-    // The port is closed now.
+    // No process listens on this port any more.
     let output = pin(&source, None);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("cannot connect: "), "{output:?}");

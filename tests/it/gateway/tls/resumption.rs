@@ -1,5 +1,5 @@
-//! Sessions that are resumed: over reloads, in other processes, after a handover of keys; and those
-//! that are not.
+//! Session resumption: after reloads, in other processes, after a handover of keys; and sessions that
+//! are not resumed.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn kind(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>) -> HandshakeKind
     client.kind
 }
 
-/// A listener's folder, and what its `tls` says.
+/// The folder of a listener, and its `tls` settings.
 fn listener(authority: &Authority) -> (Folder, String) {
     let folder = Folder::new();
     let tls = certificates(&[folder.identity("own", &Identity::new(authority, &[NAME]))]);
@@ -44,11 +44,11 @@ fn a_returning_client_resumes_its_session() {
     }
 }
 
-/// How many connections a client resumes with the tickets of one handshake.
+/// Number of connections that a client resumes with the tickets of one handshake.
 fn resumptions(server: &Arc<ServerConfig>, client: ClientConfig) -> usize {
     let client = Arc::new(client);
     assert_eq!(kind(server, &client), HandshakeKind::Full);
-    // A server that resumes and gives no new tickets.
+    // This server resumes sessions and issues no new tickets.
     let mut stingy = ServerConfig::clone(server);
     (stingy.send_tls13_tickets, stingy.max_tls13_tickets) = (0, 0);
     let stingy = Arc::new(stingy);
@@ -66,7 +66,7 @@ fn a_handshake_gives_the_number_of_tickets_that_the_client_requests() {
         let mut client = client();
         client.send_ticket_request =
             Some(TicketRequest { new_session_count: asked, resumption_count: asked });
-        assert_eq!(resumptions(&server, client), given, "{asked} asked for");
+        assert_eq!(resumptions(&server, client), given, "{asked} tickets requested");
     }
 }
 

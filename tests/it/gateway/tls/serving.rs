@@ -1,4 +1,4 @@
-//! The gateway's own listener with TLS, as clients meet it.
+//! Clients of a TLS listener.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::harness::{
 
 pub const NAME: &str = "api.example.com";
 
-/// A listener with TLS before an origin, and the authority that vouches for it.
+/// A gateway with a TLS listener: its files, the authority of its certificates, and its origin.
 pub struct Edge {
     pub folder: Folder,
     pub authority: Authority,
@@ -32,7 +32,7 @@ impl Edge {
         Self { folder, authority, origin: Origin::new() }
     }
 
-    /// Two certificates and whatever `more` the listener has.
+    /// A listener with two certificates, further `tls` settings, and further settings.
     pub fn config(&self, more_tls: &str, more: &str) -> String {
         let named = |name: &str| format!("{{ certificate_file: {name}.pem, private_key_file: {name}.key }}");
         let tls = certificates(&[named("own"), named("other")]);
@@ -153,10 +153,10 @@ fn a_reload_takes_a_new_certificate_and_keeps_open_connections() {
     let fresh = connect(gateway.address(), &edge.trust().build(), NAME);
     assert_ne!(leaf(&fresh), before);
     assert_ne!(expiry(&gateway), expiry_before);
-    // A session from before the reload is resumed: the names are the same.
+    // A session from before the reload is resumed, because the names are unchanged.
     let resumed = connect(gateway.address(), &config, NAME);
     assert_eq!(resumed.tls().handshake_kind(), Some(HandshakeKind::Resumed));
-    // A key that does not fit changes nothing.
+    // A reload with a private key that does not match changes nothing.
     edge.folder.write("own.key", Identity::new(&edge.authority, &[NAME]).key);
     gateway.signal("HUP");
     gateway.wait_for_message("the private key does not fit the certificate");
@@ -179,7 +179,7 @@ fn required_client_certificates_are_verified_and_their_subject_is_logged() {
     assert_eq!(entry["tls.client.subject"], "CN=leaf");
     let stranger = Identity::new(&edge.authority, &["device.test"]);
     for trust in [edge.trust(), edge.trust().identity(&stranger)] {
-        // With TLS 1.3 the client hears of it when it first reads.
+        // In TLS 1.3 the client learns of the refusal at its first read.
         let refused = Client::try_connect_tls(gateway.address(), trust.build(), NAME, b"")
             .and_then(|mut client| client.try_send(get("/stranger").bytes()).map(|()| client))
             .and_then(|mut client| client.try_response_to("GET").map(drop));
@@ -235,7 +235,7 @@ fn a_clear_text_request_is_redirected_to_https_with_host_path_and_query() {
     }
     assert_eq!(client.ask(&Message::post("/", "body").token(&tokens::valid())).status, 308);
     assert_eq!(origin.bytes(), 0);
-    // What a client claims does not count.
+    // The client's own value is ignored.
     assert_eq!(client.ask(&get("/").field("x-forwarded-proto", "https")).status, 308);
 }
 
@@ -305,7 +305,7 @@ fn curl_speaks_both_versions_of_http_and_openssl_resumes() {
         let second = openssl(&["-sess_in", session]);
         assert!(second.contains("Reused, TLSv1."), "{version}: {second}");
     }
-    eventually("counted", || {
+    eventually("two resumed handshakes", || {
         let resumed = gateway.metrics().sum("approov_gateway_tls_handshakes_total", &[("result", "resumed")]);
         (resumed >= 2.0).then_some(())
     });

@@ -1,4 +1,4 @@
-//! Behind other proxies: who may speak for a client, and where.
+//! Trusted proxies: forwarding fields and PROXY headers.
 
 use crate::harness::{Client, Gateway, Origin, Setup, config_before, get};
 
@@ -43,7 +43,7 @@ fn other_clients_cannot_forge_forwarding_fields() {
     assert_eq!(request.values("x-forwarded-host"), ["gateway.test"]);
     let entry = gateway.wait_for_entry(|entry| entry["url.path"] == "/claimed");
     assert_eq!(entry["client.address"], "127.0.0.1");
-    // Not by a PROXY header either, which is no HTTP.
+    // A PROXY header of another client is a malformed request.
     let mut client = gateway.connect();
     client.send("PROXY TCP4 203.0.113.9 192.0.2.1 1 2\r\n");
     client.send(get("/header").bytes());
@@ -60,7 +60,7 @@ fn a_proxy_header_names_the_client_of_a_whole_connection() {
             .concat();
     for header in [line, binary] {
         let mut client = gateway.connect();
-        // In pieces, the last of which comes with the request.
+        // The PROXY header arrives in parts, the last one with the request.
         client.send(&header[..7]);
         let rest = [&header[7..], &get("/one").field("X-Forwarded-For", "6.6.6.6").bytes()].concat();
         client.send(rest);
@@ -71,7 +71,7 @@ fn a_proxy_header_names_the_client_of_a_whole_connection() {
     for request in origin.requests() {
         assert_eq!(request.values("x-forwarded-for"), ["203.0.113.9"]);
     }
-    // Without a header, or with a broken one, there is no connection.
+    // Without a valid PROXY header the connection is closed.
     for bytes in [get("/none").bytes(), b"PROXY TCP4 x y 1 2\r\n".to_vec()] {
         let mut client = gateway.connect();
         let _ = client.try_send(bytes);

@@ -1,4 +1,4 @@
-//! One handshake over a real socket, seen from both ends.
+//! A TLS handshake over a real socket, with the results of both ends.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,19 +18,19 @@ use super::Identity;
 use crate::harness::DEADLINE;
 use crate::harness::tls::Authority;
 
-/// What an end knows of a connection.
+/// One end of a connection after the handshake.
 #[derive(Debug)]
 pub struct End {
     pub kind: HandshakeKind,
     pub version: ProtocolVersion,
     pub alpn: Option<String>,
     pub group: Option<NamedGroup>,
-    /// The other end's chain, in DER.
+    /// The peer's certificate chain, in DER.
     pub peer: Vec<CertificateDer<'static>>,
 }
 
 impl End {
-    /// The names of the other end's certificate.
+    /// The names in the peer's certificate.
     pub fn names(&self) -> Vec<String> {
         approov_gateway::tls::Certificate::from_der(&self.peer[0]).unwrap().names()
     }
@@ -53,7 +53,7 @@ macro_rules! end {
     };
 }
 
-/// Both ends of one connection.
+/// The results of both ends.
 #[derive(Debug)]
 pub struct Handshake {
     pub client: Result<End, String>,
@@ -61,20 +61,20 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// The client's end of a connection that both ends have.
+    /// The client's end, if both ends succeeded.
     pub fn client(self) -> End {
         self.server.unwrap_or_else(|error| panic!("the server: {error}"));
         self.client.unwrap_or_else(|error| panic!("the client: {error}"))
     }
 
-    /// The server's end.
+    /// The server's end, if both ends succeeded.
     pub fn server(self) -> End {
         self.client.unwrap_or_else(|error| panic!("the client: {error}"));
         self.server.unwrap_or_else(|error| panic!("the server: {error}"))
     }
 }
 
-/// Connects once, and says something in both directions, so that tickets arrive.
+/// Connects once and sends data in both directions, so that session tickets arrive.
 pub fn connect(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>, name: &str) -> Handshake {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -111,11 +111,11 @@ fn ask(config: &Arc<ClientConfig>, name: &str, mut stream: TcpStream) -> Result<
     Ok(end!(connection))
 }
 
-/// A client in the making.
+/// The settings of a TLS client.
 pub struct Client {
     provider: CryptoProvider,
     versions: Vec<&'static SupportedProtocolVersion>,
-    /// None trusts anybody.
+    /// `None` accepts every certificate.
     authority: Option<String>,
     identity: Option<(String, String)>,
     alpn: Vec<&'static str>,
@@ -123,12 +123,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Trusts what `authority` issues, and nothing else is special about it.
+    /// Trusts certificates of `authority`; all other settings are defaults.
     pub fn trusting(authority: &Authority) -> Self {
         Self { authority: Some(authority.pem.clone()), ..Self::credulous() }
     }
 
-    /// Trusts anybody.
+    /// Accepts every certificate.
     pub fn credulous() -> Self {
         Self {
             provider: aws_lc_rs::default_provider(),
@@ -155,7 +155,7 @@ impl Client {
         self
     }
 
-    /// With these groups only, the first of which it guesses right or wrong.
+    /// Offers these groups only, with a key share for the first one.
     pub fn groups(mut self, groups: &[NamedGroup]) -> Self {
         let find = |group: &NamedGroup| {
             *aws_lc_rs::ALL_KX_GROUPS.iter().find(|known| known.name() == *group).unwrap()
@@ -164,7 +164,7 @@ impl Client {
         self
     }
 
-    /// With suites and signatures for this kind of key only, in TLS 1.2.
+    /// Offers TLS 1.2 with cipher suites and signatures for this kind of key only.
     pub fn suites(mut self, part: &str) -> Self {
         self.provider.cipher_suites.retain(|suite| format!("{suite:?}").contains(part));
         self
