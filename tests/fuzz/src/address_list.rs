@@ -1,7 +1,7 @@
-//! Any text as a list of address ranges: each line is read or reported, and an address is in the set
+//! Property: in any list of address ranges, each line is read or reported, and an address is in the set
 //! exactly if it is in one of the ranges.
 //!
-//! The first line of an input has addresses to look for, with blanks between them; the rest is the list.
+//! The first line of an input has the addresses to look for, separated by spaces. The rest is the list.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,16 +11,16 @@ use approov_gateway::limits::{AddressRange, AddressRangeError, AddressSet, read_
 
 use super::ranges::{Number, is_in, number};
 
-/// A network and the length of its prefix.
+/// A network and its prefix length.
 type Range = (IpAddr, usize);
 
-/// Ranges that stand beside those of every input, so that there are many.
+/// Ranges that are added to every input, so that the set is large.
 const CROWD: u8 = 80;
 
-/// See the module.
+/// Checks the property of this module.
 ///
 /// # Panics
-/// When it does not hold.
+/// If the property does not hold.
 pub fn holds(data: &[u8]) {
     let Ok(input) = std::str::from_utf8(data) else { return };
     let (wanted, list) = input.split_once('\n').unwrap_or((input, ""));
@@ -40,7 +40,7 @@ pub fn holds(data: &[u8]) {
         if let AddressRangeError::HostBits(meant) = fault.error {
             let (address, _) = fault.text.split_once('/').expect("a length");
             let address: IpAddr = address.parse().expect("an address");
-            // No IPv6 network has IPv4 addresses, however they are written.
+            // An IPv6 network contains no IPv4 address, in any notation.
             let is_mapped = address != address.to_canonical();
             assert!(is_mapped || AddressSet::from_iter([meant]).contains(address));
         }
@@ -69,7 +69,7 @@ fn is_in_one(address: Number, ranges: &[(Number, usize)]) -> bool {
     ranges.iter().any(|(network, length)| is_in(address, *network, *length))
 }
 
-/// How many there are without a gap: each begins where a range begins behind an address of none.
+/// Number of ranges after merging: a merged range begins where the address before it is in no range.
 fn stretches(ranges: &[(Number, usize)]) -> usize {
     let firsts: BTreeSet<Number> = ranges.iter().map(|(network, _)| *network).collect();
     let follows_one = |(width, first): Number| {
@@ -98,7 +98,7 @@ fn range(text: &str) -> Option<Range> {
     if !is_plain || length > if address.is_ipv4() { 32 } else { 128 } {
         return None;
     }
-    // In its IPv6 form, the first 96 bits of an IPv4 address are always the same.
+    // In IPv6 notation the first 96 bits of every IPv4 address are equal.
     let length = match (address, address.to_canonical()) {
         (IpAddr::V6(_), IpAddr::V4(_)) => length.checked_sub(96)?,
         _ => length,
@@ -107,7 +107,7 @@ fn range(text: &str) -> Option<Range> {
     (bits.trailing_zeros() as usize >= width - length).then_some((address.to_canonical(), length))
 }
 
-/// The first and the last address of a range, and those beyond.
+/// The first and the last address of a range, and the addresses next to them.
 fn around((width, first): Number, length: usize) -> Vec<IpAddr> {
     let size = u32::try_from(width - length).ok().and_then(|bits| 1u128.checked_shl(bits)).unwrap_or(0);
     let last = first.wrapping_add(size).wrapping_sub(1);

@@ -1,14 +1,14 @@
-//! Any bytes as the head of an answer: judged alike however they come in, and an accepted head means to
-//! `httparse` what it meant to the judge.
+//! Property: the verdict about any bytes as the head of an answer does not depend on how they are split
+//! into reads, and `httparse` reads the same from an accepted head.
 
 use approov_gateway::http::{AnswerBody, AnswerHead, AnswerReader, BadAnswer};
 
 const MAX_FIELDS: usize = 256;
 
-/// See the module. The first byte says whether the request was a `HEAD`.
+/// Checks the property of this module. The first byte says whether the request was a `HEAD`.
 ///
 /// # Panics
-/// When it does not hold.
+/// If the property does not hold.
 pub fn holds(data: &[u8]) {
     let Some((first, bytes)) = data.split_first() else { return };
     let is_head = first % 2 == 1;

@@ -1,15 +1,15 @@
-//! Any bytes as a chunked body: judged alike however they come in, and an accepted body means to
-//! `httparse` and a naive reader what it meant to the judge.
+//! Property: the verdict about any bytes as a chunked body does not depend on how they are split into
+//! reads, and `httparse` and a simple reader read the same from an accepted body.
 
 use approov_gateway::http::{BadChunk, BodyReader, ChunkedReader, Part};
 
-/// The data of a body and the number of bytes behind it; `None` if the body is not complete.
+/// The data of a body and the number of bytes after it. `None` if the body is incomplete.
 type Read = Result<Option<(Vec<u8>, usize)>, BadChunk>;
 
-/// See the module.
+/// Checks the property of this module.
 ///
 /// # Panics
-/// When it does not hold.
+/// If the property does not hold.
 pub fn holds(data: &[u8]) {
     let request = read(ChunkedReader::of_request(), data, usize::MAX);
     let answer = read(ChunkedReader::of_answer(), data, usize::MAX);
@@ -46,7 +46,7 @@ fn read(mut reader: ChunkedReader, data: &[u8], size: usize) -> Read {
     Ok(None)
 }
 
-/// Reads a whole body with whole lines, and sizes as `httparse` has them.
+/// Reads a complete body line by line, with chunk sizes parsed by `httparse`.
 fn naive(mut framed: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {

@@ -1,5 +1,5 @@
-//! Well-signed tokens with any header and any claims: none is accepted that is not good, and of those
-//! that every JSON reader reads alike, none is refused that is good.
+//! Property: of correctly signed tokens with any header and claims, only good ones are accepted, and no
+//! good one is refused if all JSON readers agree on its content.
 //!
 //! The first line of an input is the JOSE header, the rest the payload.
 
@@ -17,7 +17,7 @@ const SECRET: &[u8] = b"\xfe\x00 the secret that signs whatever comes\xff";
 const BOUND: &[u8] = b"Bearer user";
 const PLAIN_HEADER: &[u8] = br#"{"alg":"HS256","typ":"JWT"}"#;
 
-/// More members than this are refused, however good.
+/// Objects with more members are refused.
 const MAX_MEMBERS: usize = 64;
 
 fn setups() -> &'static [Setup] {
@@ -37,10 +37,10 @@ fn setups() -> &'static [Setup] {
     })
 }
 
-/// See the module.
+/// Checks the property of this module.
 ///
 /// # Panics
-/// When it does not hold.
+/// If the property does not hold.
 pub fn holds(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (header, payload) = (&data[..end], data.get(end + 1..).unwrap_or_default());
@@ -54,7 +54,7 @@ pub fn holds(data: &[u8]) {
     if claims.len() > MAX_MEMBERS {
         return;
     }
-    // Written anew, it has each member once.
+    // The new serialisation has each member once.
     let payload = serde_json::to_vec(&claims).expect("what was read can be written");
     let token = signed(PLAIN_HEADER, &payload);
     for setup in setups() {

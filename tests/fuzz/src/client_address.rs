@@ -1,8 +1,8 @@
-//! Any peer, any trusted ranges and any values of the field that tells the client's address: only what
-//! trusted proxies wrote counts.
+//! Property: for any peer, trusted ranges and values of the field with the client's address, only values
+//! of trusted proxies count.
 //!
-//! The first line of an input is the source's name, the peer and the trusted ranges, with blanks between
-//! them. Each further line is a value of the field.
+//! The first line of an input has the name of the source, the peer and the trusted ranges, separated by
+//! spaces. Each further line is a value of the field.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -12,13 +12,13 @@ use ipnet::IpNet;
 
 use super::ranges::{is_in, number};
 
-/// An address that is in the range of no proxy, unless all are.
+/// An address outside of every trusted range, unless all addresses are trusted.
 const STRANGER: &str = "203.0.113.9";
 
-/// See the module.
+/// Checks the property of this module.
 ///
 /// # Panics
-/// When it does not hold.
+/// If the property does not hold.
 pub fn holds(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let Some(Ok(first)) = lines.next().map(std::str::from_utf8) else { return };
@@ -45,7 +45,7 @@ pub fn holds(data: &[u8]) {
     assert_eq!(client(&values), expected);
     assert_eq!(expected.to_canonical(), expected);
 
-    // What a proxy adds behind all that counts alone.
+    // Only the value that the proxy appends counts.
     let stranger: IpAddr = STRANGER.parse().expect("an address");
     let is_list = source == ClientAddressSource::XForwardedFor;
     if is_list && is_trusted && !trusts(stranger) {
@@ -64,14 +64,14 @@ pub fn holds(data: &[u8]) {
     assert_eq!(proxies.client_of_connection(peer, &Header { endpoints: None, ..header }), own);
 }
 
-/// A range as the configuration can have it: no bits behind its length, IPv4 as IPv4.
+/// A range that the configuration accepts: no host bits, and IPv4 in IPv4 notation.
 fn range(text: &str) -> Option<IpNet> {
     let range: IpNet = text.parse().ok()?;
     let is_mapped = matches!(range, IpNet::V6(range) if range.addr().to_ipv4_mapped().is_some());
     (range.trunc() == range && !is_mapped).then_some(range)
 }
 
-/// What is told by a list, read from its beginning.
+/// The client according to a list, read from its beginning.
 fn last_told(values: &[&[u8]], trusts: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     enum Told {
         Nothing,
@@ -96,11 +96,11 @@ fn last_told(values: &[&[u8]], trusts: impl Fn(IpAddr) -> bool) -> Option<IpAddr
     }
 }
 
-/// An address alone, in brackets, or with a port, as the standard library reads them.
+/// Parses an address alone, in brackets, or with a port, by the standard library.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim_matches([' ', '\t', '\n', '\r', '\x0c']);
     let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
-    // A zone is of the machine that wrote it.
+    // A zone has a meaning on its own machine only.
     let with_port = || text.parse::<SocketAddr>().ok().filter(|_| !text.contains('%'));
     let address = text.parse::<IpAddr>().ok();
     let address = address.or_else(|| in_brackets().map(IpAddr::V6)).or_else(|| Some(with_port()?.ip()));

@@ -1,8 +1,8 @@
-//! Any text as a configuration: it is loaded or refused, each time alike, with no word of a secret
-//! said, and what is loaded makes sense.
+//! Property: any text as a configuration is loaded or refused, with the same result each time and no part
+//! of a secret in messages. A loaded configuration is consistent.
 //!
-//! An input begins with variables of the environment, one `NAME=value` a line, as far as there are
-//! any; the rest is the file. `$SECRET` stands for a secret. No input makes a file be read.
+//! An input begins with environment variables, one `NAME=value` for each line; the rest is the file.
+//! `$SECRET` stands for a secret. No input causes other files to be read.
 
 use std::path::Path;
 
@@ -13,16 +13,16 @@ use http::uri::Authority;
 const SECRET: &str =
     "p8Zr/1c+QWb0Yk7xTq2LhV5nGd9sJ3uA6eXoMfKyIwPtR4BvCzHlN8S0aDgjE+/mU1Fi7qOx9k2ZT5cW3rVhYQ==";
 
-/// A piece of the secret that would tell something of it.
+/// A part of the secret that must not appear.
 const PIECE: usize = 12;
 
-/// Files under the names of these keys are read, were they there: not by a fuzzer.
+/// Keys that name files. A fuzzer must not read files.
 const FILE_KEYS: [&str; 2] = ["file", "ticket_keys"];
 
-/// See the module.
+/// Checks the property of this module.
 ///
 /// # Panics
-/// When it does not hold.
+/// If the property does not hold.
 pub fn holds(data: &[u8]) {
     let Ok(input) = std::str::from_utf8(data) else { return };
     let (variables, text) = split(input);
@@ -50,13 +50,13 @@ pub fn holds(data: &[u8]) {
     assert!(!tells_the_secret(&messages), "{messages}");
 }
 
-/// The variables at the beginning, and what follows them.
+/// Splits an input into its variables and its file.
 fn split(input: &str) -> (Vec<(&str, &str)>, &str) {
     let mut variables = Vec::new();
     let mut rest = input;
     while let Some((line, behind)) = rest.split_once('\n') {
         match line.split_once('=') {
-            // Those that name files are left to tests that have some.
+            // Variables that name files are covered by other tests.
             Some((name, value))
                 if VARIABLES.contains(&name) && !name.ends_with("_FILE") && name != "GATEWAY_CONFIG" =>
             {
@@ -69,8 +69,7 @@ fn split(input: &str) -> (Vec<(&str, &str)>, &str) {
     (variables, rest)
 }
 
-/// Whether a file could be named by more than a name in a folder that does not exist. The key, too,
-/// could be written in escapes.
+/// Whether the configuration could name an existing file. Escapes in keys and values are considered.
 fn may_read_a_file(text: &str) -> bool {
     (text.contains('\\') || FILE_KEYS.iter().any(|key| text.contains(key))) && text.contains('/')
 }
@@ -103,7 +102,7 @@ fn make_sense(settings: &Settings) {
         if route.hosts.is_empty() {
             match settings.routes.find(method, b"", path.as_bytes(), None) {
                 Ok(found) => assert!(found.is_some_and(|(first, _)| first <= index), "{path}"),
-                // Its escapes replaced, an earlier route takes it.
+                // An earlier route matches the path with its escapes decoded.
                 Err(_) => assert!(path.contains('%'), "{path}"),
             }
         }

@@ -1,5 +1,5 @@
-//! Any bytes as the head of a request: judged alike however they come in, and what passes means to
-//! `httparse` and to Pingora what it meant to the judge.
+//! Property: the verdict about any bytes as the head of a request does not depend on how they are split
+//! into reads, and `httparse` and Pingora read the same from an accepted head.
 
 use std::cell::LazyCell;
 use std::io::Cursor;
@@ -16,10 +16,10 @@ thread_local! {
         LazyCell::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
 }
 
-/// See the module.
+/// Checks the property of this module.
 ///
 /// # Panics
-/// When it does not hold.
+/// If the property does not hold.
 pub fn holds(data: &[u8]) {
     let whole = HeadReader::default().advance(data, &LIMITS);
     assert_eq!(whole, in_pieces(data, |_| 1), "one byte at a time");
@@ -49,7 +49,7 @@ fn in_pieces(data: &[u8], size: impl Fn(usize) -> usize) -> Result<Option<Head>,
     Ok(None)
 }
 
-/// A head as `httparse` reads it.
+/// A head, read by `httparse`.
 struct Message<'h> {
     method: &'h str,
     target: &'h str,
@@ -132,7 +132,7 @@ impl<'h> Message<'h> {
     }
 }
 
-/// Only these may stand around a value (RFC 9110 §5.6.3).
+/// Space and tab, the only white space around a value (RFC 9110 §5.6.3).
 fn without_blanks(value: &[u8]) -> &[u8] {
     let is_content = |byte: &u8| !matches!(byte, b' ' | b'\t');
     let start = value.iter().position(is_content).unwrap_or(value.len());

@@ -1,8 +1,8 @@
-//! What must hold for every input, as functions that panic when it does not.
+//! Properties that must hold for every input, as functions that panic if one does not hold.
 //!
-//! `targets/` feeds them what libFuzzer finds; the project's own tests feed them the inputs kept in
-//! `corpus/`, so that these are tried with any toolchain. Each compares the gateway with something
-//! that was written independently of it: another library, or the same thing said naively.
+//! `targets/` calls them with the inputs of libFuzzer. `cargo test` calls them with the inputs in
+//! `corpus/`, with any toolchain. Each property compares the gateway with independent code: another
+//! library, or a simple implementation of the same rule.
 
 pub mod address_list;
 pub mod answer;
@@ -18,10 +18,10 @@ mod reference;
 pub mod route;
 pub mod token;
 
-/// Panics on an input for which it does not hold.
+/// A property. Panics on an input for which it does not hold.
 pub type Property = fn(&[u8]);
 
-/// Every property, under the name of its target and of its folder in `corpus/`.
+/// Every property, with the name of its target and of its folder in `corpus/`.
 pub const PROPERTIES: [(&str, Property); 11] = [
     ("address_list", address_list::holds),
     ("answer", answer::holds),

@@ -1,8 +1,8 @@
-//! Any client's values in the access log: one line of JSON, of bounded length, that holds no token,
-//! breaks no line and moves no terminal.
+//! Property: with any values of a client, an access log entry is one line of JSON of limited length,
+//! without a token, line breaks or terminal control characters.
 //!
-//! An input holds the values one behind the other, separated by empty lines: path, host, user agent,
-//! method, device id, response code, subject of a certificate. `$TOKEN` stands for a token.
+//! An input has the values separated by empty lines: path, host, user agent, method, device id,
+//! response code, subject of a certificate. `$TOKEN` stands for a token.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use serde_json::Value;
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDAsImRpZCI6InEifQ.\
                      3vQ0yXW5n1TzR8kLb2Jm6aGfUcHd9sVt4eKoPiNwMxY";
 
-/// A piece of the token's signature that would help to find it.
+/// A part of the token's signature that must not appear.
 const PIECE: usize = 12;
 
 const MAX_LINE: usize = 8 * 1024;
 
-/// See the module.
+/// Checks the property of this module.
 ///
 /// # Panics
-/// When it does not hold.
+/// If the property does not hold.
 pub fn holds(data: &[u8]) {
     let mut values = separate(data).into_iter().map(with_token);
     let mut next = || values.next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Any bytes as the PROXY header of a connection: read alike however they come in, and what is read is
-//! what the specification, followed word by word, has there.
+//! Property: the result for any bytes as a PROXY header does not depend on how they are split into reads,
+//! and equals the result of a literal implementation of the specification.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,10 +8,10 @@ use approov_gateway::trusted_proxies::proxy_protocol::{Endpoints, Header, MAX_LE
 const MAX_LINE: usize = 107;
 const BINARY: &[u8] = b"\x0D\x0A\x0D\x0A\x00\x0D\x0A\x51\x55\x49\x54\x0A";
 
-/// See the module.
+/// Checks the property of this module.
 ///
 /// # Panics
-/// When it does not hold.
+/// If the property does not hold.
 pub fn holds(data: &[u8]) {
     let whole = parse(data);
     assert_eq!(whole, in_pieces(data));
@@ -19,7 +19,7 @@ pub fn holds(data: &[u8]) {
     match whole {
         Ok(Some(header)) => {
             assert_eq!(Some(header), expected);
-            // What follows the header is the client's, and changes nothing.
+            // Bytes after the header belong to the client and change nothing.
             assert_eq!(parse(&data[..header.length]), whole);
             assert!(parse(&data[..header.length - 1]).is_ok_and(|header| header.is_none()));
             if let Some(endpoints) = header.endpoints {
@@ -36,17 +36,17 @@ pub fn holds(data: &[u8]) {
     }
 }
 
-/// The first verdict as bytes come in, which is the last one, too.
+/// The first verdict while bytes arrive. Later bytes must not change it.
 fn in_pieces(data: &[u8]) -> Result<Option<Header>, Malformed> {
     let ends = (0..data.len()).filter(|end| *end < 300 || end % 61 == 0);
     ends.map(|end| parse(&data[..end])).find(|verdict| *verdict != Ok(None)).unwrap_or_else(|| parse(data))
 }
 
-/// Section 2.1.
+/// Version 1 (section 2.1 of the specification).
 fn line(data: &[u8]) -> Option<Header> {
     let window = std::str::from_utf8(&data[..data.len().min(MAX_LINE)]);
     let text = window.or_else(|error| std::str::from_utf8(&data[..error.valid_up_to()])).ok()?;
-    // Beyond UNKNOWN anything may stand, but for a line break.
+    // Any bytes except line breaks may follow UNKNOWN.
     let break_at = data.iter().position(|byte| *byte == b'\r' || *byte == b'\n')?;
     let length = break_at + 2;
     if length > MAX_LINE || data.get(break_at..length) != Some(b"\r\n") {
@@ -70,7 +70,7 @@ fn line(data: &[u8]) -> Option<Header> {
     Some(Header { length, endpoints: Some(Endpoints { source, destination }), is_local: false })
 }
 
-/// Section 2.2.
+/// Version 2 (section 2.2 of the specification).
 fn binary(data: &[u8]) -> Option<Header> {
     if !data.starts_with(BINARY) || data.len() < 16 {
         return None;
@@ -89,7 +89,7 @@ fn binary(data: &[u8]) -> Option<Header> {
         0x12 => (4, false),
         0x22 => (16, false),
         0x31 | 0x32 => (108, false),
-        // Unspecified, in one half or the other.
+        // UNSPEC as address family or as transport.
         0x00..=0x02 | 0x10 | 0x20 | 0x30 => (0, false),
         _ => return None,
     };
@@ -110,7 +110,7 @@ fn binary(data: &[u8]) -> Option<Header> {
     Some(Header { length, endpoints, is_local })
 }
 
-/// Both versions, as a proxy writes them.
+/// Headers of both versions, as a proxy writes them.
 fn is_read_as_it_is_written(endpoints: Endpoints) {
     let Endpoints { source, destination } = endpoints;
     let (ips, ports) = ([source.ip(), destination.ip()], [source.port(), destination.port()]);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// How many bits an address has, and the number that they are; IPv4 written as IPv6 is IPv4.
+/// The length of an address in bits, and its value. IPv4-mapped IPv6 addresses are IPv4.
 pub type Number = (usize, u128);
 
 pub fn number(address: IpAddr) -> Number {
@@ -12,7 +12,7 @@ pub fn number(address: IpAddr) -> Number {
     }
 }
 
-/// Whether the first `length` bits are those of `network`.
+/// Whether the first `length` bits equal those of `network`.
 pub fn is_in((width, address): Number, (network_width, network): Number, length: usize) -> bool {
     let differing = address ^ network;
     width == network_width && (length == 0 || differing >> (width - length) == 0)

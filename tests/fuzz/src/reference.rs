@@ -1,5 +1,4 @@
-//! When a token is good, said naively: `jsonwebtoken` looks at the signature, `serde_json` at the
-//! rest, and nothing is done in a clever order.
+//! A simple verifier of tokens: `jsonwebtoken` verifies the signature and `serde_json` reads the rest.
 
 use std::time::Duration;
 
@@ -10,14 +9,14 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// The moment at which tokens are judged, in seconds since 1970.
+/// The current time of the verifiers, in seconds since 1970.
 pub const NOW: u32 = 1_700_000_000;
 
 pub fn now() -> UnixTime {
     UnixTime::since_epoch(Duration::from_secs(NOW.into()))
 }
 
-/// A key, for the judge and for us.
+/// A key, for the reference and for the gateway.
 pub struct JudgedKey {
     pub id: Option<&'static str>,
     pub algorithm: Algorithm,
@@ -60,7 +59,7 @@ impl JudgedKey {
     }
 }
 
-/// What is asked of tokens.
+/// The rules for tokens.
 #[derive(Clone, Default)]
 pub struct Demands {
     pub prefix: &'static str,
@@ -70,7 +69,7 @@ pub struct Demands {
     pub audiences: Vec<String>,
 }
 
-/// One configuration, for the judge and for us.
+/// The same rules, for the reference and for the gateway.
 pub struct Setup {
     pub verifier: Verifier,
     pub demands: Demands,
@@ -92,7 +91,7 @@ impl Setup {
         Self { verifier, demands, keys: judges }
     }
 
-    /// Whether a request with this value in its token header, and these in the bound header, is good.
+    /// Whether a request with this token and these values of the bound header is good.
     pub fn is_good(&self, value: &[u8], bound: &[&[u8]]) -> bool {
         self.good_claims(value).is_some_and(|claims| match self.demands.strategy {
             Strategy::Token => true,
@@ -100,7 +99,7 @@ impl Setup {
         })
     }
 
-    /// The claims of a good token, its binding aside.
+    /// The claims of a token that is good apart from its binding.
     fn good_claims(&self, value: &[u8]) -> Option<Map<String, Value>> {
         let token = self.without_prefix(std::str::from_utf8(value).ok()?);
         let [header, payload, signature] = token.split('.').collect::<Vec<_>>().try_into().ok()?;
@@ -123,7 +122,7 @@ impl Setup {
         }
     }
 
-    /// The keys that may have signed under this header.
+    /// The keys that a token with this header may be signed with.
     fn keys_for<'s>(&'s self, header: &'s Map<String, Value>) -> impl Iterator<Item = &'s JudgedKey> {
         let is_named = |id: &Value| self.keys.iter().any(|key| key.id.is_some() && key.id == id.as_str());
         self.keys.iter().filter(move |key| {
@@ -136,7 +135,7 @@ impl Setup {
         })
     }
 
-    /// Whether the claims are, apart from the binding.
+    /// Whether the claims are good, apart from the binding.
     pub fn are_good(&self, claims: &Map<String, Value>) -> bool {
         let Demands { leeway, issuers, audiences, .. } = &self.demands;
         let (now, leeway) = (f64::from(NOW), f64::from(*leeway));
@@ -160,7 +159,7 @@ impl Setup {
     }
 }
 
-/// Whether the bound header came once, not empty, and its hash is the claim.
+/// Whether the bound header occurs once, is not empty, and has the hash in the claim.
 pub fn is_bound(claims: &Map<String, Value>, bound: &[&[u8]]) -> bool {
     let [value] = bound else { return false };
     let start = value.iter().position(|byte| !matches!(byte, b' ' | b'\t'));

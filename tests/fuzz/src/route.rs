@@ -1,8 +1,8 @@
-//! Any path before any route table: the first route that fits is found, and whatever an origin makes
-//! of the path meets the same route.
+//! Property: for any path and any routes, the first matching route is found, and every way in which an
+//! origin could normalise the path leads to the same route.
 //!
-//! The first line of an input is method, host and path, with blanks between them. Each further line
-//! is a route: `^` or `=` for prefix or exact, methods, hosts, path; `-` stands for any.
+//! The first line of an input has method, host and path, separated by spaces. Each further line is a
+//! route: `^` (prefix) or `=` (exact), methods, hosts, path. `-` stands for any.
 
 use approov_gateway::approov::Strategy;
 use approov_gateway::policy::{
@@ -11,13 +11,13 @@ use approov_gateway::policy::{
 
 const MAX_ROUTES: usize = 12;
 
-/// More routes than are tried one after another.
+/// A number of routes above which the table uses an index.
 const MANY: usize = 40;
 
-/// See the module.
+/// Checks the property of this module.
 ///
 /// # Panics
-/// When it does not hold.
+/// If the property does not hold.
 pub fn holds(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let mut request = lines.next().unwrap_or_default().splitn(3, |byte| *byte == b' ');
@@ -60,8 +60,7 @@ pub fn holds(data: &[u8]) {
     }
 }
 
-/// So many routes that they are not tried one after another: the given ones, and then those again
-/// below names of their own.
+/// Enough routes for the index: the given routes, and copies of them below other paths.
 fn has_an_index_that_finds_the_same(routes: &[Route], method: &str, host: &[u8], path: &[u8]) {
     let other = |index| route(&format!("= - - /other/{index}"));
     let others = (0..MANY).filter_map(other);
@@ -82,7 +81,7 @@ fn has_an_index_that_finds_the_same(routes: &[Route], method: &str, host: &[u8],
     }
 }
 
-/// A route as the configuration could have it: its path has one reading.
+/// A route that the configuration accepts: its path is unambiguous.
 fn route(line: &str) -> Option<Route> {
     let [kind, methods, hosts, path] = line.splitn(4, ' ').collect::<Vec<_>>().try_into().ok()?;
     check_plain(path.as_bytes()).ok()?;
@@ -130,7 +129,7 @@ fn takes(route: &Route, method: &str, host: &[u8], path: &[u8]) -> bool {
         && (route.hosts.is_empty() || route.hosts.iter().any(is_host))
 }
 
-/// What servers of several habits make of a path.
+/// The paths that various servers read from a path.
 fn readings(path: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let decoded = decode(path);
     let slashed: Vec<u8> = decoded.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect();
@@ -170,7 +169,7 @@ fn decode(path: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// RFC 3986 §5.2.4, where a segment may also end in blanks, as it may on Windows.
+/// Removes dot segments (RFC 3986 §5.2.4). Spaces at the end of a segment are ignored, as on Windows.
 fn without_dots(path: &[u8]) -> Vec<u8> {
     let mut segments: Vec<&[u8]> = Vec::new();
     let mut all = path.split(|byte| *byte == b'/').peekable();

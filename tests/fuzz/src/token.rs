@@ -1,6 +1,7 @@
-//! Any bytes as a token, and as the header it is bound to: nothing is accepted that is not good.
+//! Property: with any bytes as the token and as values of the bound header, only good tokens are
+//! accepted.
 //!
-//! The first line of an input is the value of the token header; each further line is a value of the
+//! The first line of an input is the value of the token header. Each further line is a value of the
 //! bound header.
 
 use std::sync::OnceLock;
@@ -44,10 +45,10 @@ fn setups() -> &'static [Setup] {
     })
 }
 
-/// See the module.
+/// Checks the property of this module.
 ///
 /// # Panics
-/// When it does not hold.
+/// If the property does not hold.
 pub fn holds(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let value = lines.next().unwrap_or_default();
