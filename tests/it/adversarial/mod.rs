@@ -10,6 +10,7 @@
 //! | floods of requests, connections and failures | `rates`, `connections`, `offenders` |
 //! | the admin listener: floods, slow clients, pages in an operator's browser | `admin` |
 //! | the token: algorithms, claims, segments, payloads, key ids, binding | `token` |
+//! | all kinds together, with 512 MiB of memory | `memory` |
 //! | origins with malformed, late or unsolicited answers | `answers` |
 //!
 //! Failing origins are tested in `gateway::origin_failures` and `gateway::origins`, broken reloads and
@@ -20,6 +21,7 @@ mod answers;
 mod connections;
 mod frames;
 mod http;
+mod memory;
 mod offenders;
 mod rates;
 mod secrecy;

@@ -14,6 +14,8 @@ use super::{DEADLINE, Message, Response};
 
 /// A connection to the gateway. A thread of its own sends and receives the frames.
 pub struct Http2Client {
+    /// `:scheme` of every request.
+    scheme: &'static str,
     runtime: Runtime,
     sender: SendRequest<Bytes>,
     connection: Option<JoinHandle<Result<(), h2::Error>>>,
@@ -36,27 +38,28 @@ impl Http2Client {
         let runtime = runtime();
         let stream = runtime.block_on(async { TcpStream::connect(address).await.unwrap() });
         stream.set_nodelay(true).unwrap();
-        Self::shake_hands(runtime, stream, settings)
+        Self::shake_hands("http", runtime, stream, settings)
     }
 
-    /// Uses a stream that is connected already.
+    /// Uses a TLS stream that is connected already.
     pub fn over(runtime: Runtime, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        Self::shake_hands(runtime, stream, &Builder::new())
+        Self::shake_hands("https", runtime, stream, &Builder::new())
     }
 
     fn shake_hands(
+        scheme: &'static str,
         runtime: Runtime,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         settings: &Builder,
     ) -> Self {
         let (sender, connection) = runtime.block_on(within(settings.handshake(stream))).unwrap();
         let connection = Some(runtime.spawn(connection));
-        Self { runtime, sender, connection }
+        Self { scheme, runtime, sender, connection }
     }
 
     /// Sends the head of a request. `is_whole` says that there is no body.
     pub fn begin(&mut self, message: &Message, is_whole: bool) -> Pending {
-        let request = message.to_http2();
+        let request = message.to_http2(self.scheme);
         let sender = self.sender.clone();
         let (response, body) = self.runtime.block_on(within(async {
             let mut sender = sender.ready().await.unwrap();
@@ -83,12 +86,12 @@ impl Http2Client {
 
     /// Sends `count` requests and resets each at once. Returns the error if the connection ended.
     pub fn send_and_reset(&mut self, message: &Message, count: usize) -> Option<h2::Error> {
-        let sender = self.sender.clone();
+        let (sender, scheme) = (self.sender.clone(), self.scheme);
         self.runtime
             .block_on(within(async {
                 let mut sender = sender.ready().await?;
                 for _ in 0..count {
-                    let (_, mut body) = sender.send_request(message.to_http2(), false)?;
+                    let (_, mut body) = sender.send_request(message.to_http2(scheme), false)?;
                     body.send_reset(h2::Reason::CANCEL);
                     sender = sender.ready().await?;
                 }

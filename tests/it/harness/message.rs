@@ -64,12 +64,12 @@ impl Message {
     }
 
     /// The head as a request of the `h2` library.
-    pub fn to_http2(&self) -> http::Request<()> {
+    pub fn to_http2(&self, scheme: &str) -> http::Request<()> {
         let host = self.host.as_deref().unwrap_or_default();
         let mut request = http::Request::builder()
             .version(http::Version::HTTP_2)
             .method(self.method.as_str())
-            .uri(format!("http://{host}{}", self.target));
+            .uri(format!("{scheme}://{host}{}", self.target));
         for (name, value) in &self.fields {
             request = request.header(name, value);
         }

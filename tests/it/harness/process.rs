@@ -126,10 +126,18 @@ impl Drop for Process {
         self.kill();
         if thread::panicking() {
             let name = &self.name;
-            eprintln!("--- standard output of {name}\n{}", String::from_utf8_lossy(&self.stdout()));
-            eprintln!("--- standard error of {name}\n{}", String::from_utf8_lossy(&self.stderr()));
+            eprintln!("--- standard output of {name}\n{}", end(&self.stdout()));
+            eprintln!("--- standard error of {name}\n{}", end(&self.stderr()));
         }
     }
+}
+
+/// The last part of an output, as text: a report has to be readable.
+fn end(output: &[u8]) -> String {
+    const MOST: usize = 64 * 1024;
+    let left_out = output.len().saturating_sub(MOST);
+    let note = if left_out > 0 { format!("[{left_out} bytes left out] …") } else { String::new() };
+    note + &String::from_utf8_lossy(&output[left_out..])
 }
 
 #[derive(Clone, Copy)]

@@ -31,7 +31,7 @@ pub fn python_with(package: &str) -> Option<String> {
 }
 
 /// Fails the test under `CI`. Otherwise says that the test is skipped, and returns `false`.
-fn missing(what: &str) -> bool {
+pub(super) fn missing(what: &str) -> bool {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     assert!(std::env::var_os("CI").is_none(), "{test} needs {what}, and CI is set");

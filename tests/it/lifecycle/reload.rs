@@ -31,7 +31,7 @@ pub fn reload(gateway: &Gateway, generation: u64) {
 }
 
 /// Sends SIGHUP and waits until the configuration is refused. Returns the problems in `/version`.
-pub(super) fn fail_to_reload(gateway: &Gateway) -> Vec<String> {
+pub fn fail_to_reload(gateway: &Gateway) -> Vec<String> {
     gateway.signal("HUP");
     let problems = eventually("the refusal", || match &gateway.version()["config_refused"]["problems"] {
         Value::Array(problems) => Some(problems.clone()),

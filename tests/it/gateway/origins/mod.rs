@@ -2,6 +2,7 @@
 
 mod balancing;
 mod capacity;
+mod dns;
 mod encryption;
 mod failover;
 mod health;

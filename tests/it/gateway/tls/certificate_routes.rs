@@ -248,3 +248,28 @@ fn check_shows_the_certificates_of_a_route_and_explains_with_a_certificate() {
     assert_eq!(bad.status.code(), Some(2), "{}", bad.stdout);
     assert!(bad.stderr.contains("gateway.yaml: it has no certificate"), "{}", bad.stderr);
 }
+
+#[test]
+fn only_the_first_certificate_of_a_client_counts() {
+    let shop = Shop::new();
+    let (seven, eight) = (shop.device(7), shop.device(8));
+    let gateway = shop.start(&with_fingerprint_of(&seven));
+    let forged = Identity { chain: format!("{}{}", eight.chain, seven.chain), ..eight };
+    for path in ["/tills/x", "/uri", "/pinned"] {
+        let status = |identity| shop.connect(&gateway, Some(identity)).ask(&get(path)).status;
+        assert_eq!(status(&seven), 200, "{path}");
+        assert!(matches!(status(&forged), 401 | 404), "{path}");
+    }
+}
+
+#[test]
+fn an_authority_with_the_same_name_and_another_key_is_refused() {
+    let shop = Shop::new();
+    let gateway = shop.start(&with_fingerprint_of(&shop.device(7)));
+    let forged = device(&Authority::named("clients"), 7, |_| {});
+    let refused = Client::try_connect_tls(gateway.address(), shop.client(Some(&forged)), NAME, b"")
+        .and_then(|mut client| client.try_send(get("/tills/x").bytes()).map(|()| client))
+        .and_then(|mut client| client.try_response_to("GET").map(drop));
+    assert!(refused.is_err());
+    assert_eq!(shop.edge.origin.bytes(), 0);
+}

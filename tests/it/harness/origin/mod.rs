@@ -117,11 +117,32 @@ impl Origin {
         Self { address, url: "http://unix.test".to_owned(), shared, closed: None, listener: None }
     }
 
+    /// Two origins on the same port of 127.0.0.1 and 127.0.0.2.
+    pub fn twins() -> [Self; 2] {
+        let answer = |exchange: &mut Exchange<'_>| {
+            exchange.body()?;
+            exchange.answer("200 OK", "hello")
+        };
+        // The port of the first may be in use at the second address.
+        crate::harness::eventually("a port that is free at two addresses", || {
+            let first = TcpListener::bind("127.0.0.1:0").unwrap();
+            let second = TcpListener::bind(("127.0.0.2", first.local_addr().unwrap().port())).ok()?;
+            Some([first, second].map(|listener| Self::serve_on(listener, None, answer)))
+        })
+    }
+
     fn serve(
         tls: Option<Arc<ServerConfig>>,
         script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::serve_on(TcpListener::bind("127.0.0.1:0").unwrap(), tls, script)
+    }
+
+    fn serve_on(
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        script: impl Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let url = match tls {
             None => format!("http://{address}"),
