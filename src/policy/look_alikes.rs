@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 
 use super::index::Index;
-use super::{PathPattern, Policy, Route};
+use super::{PathPattern, Policy, Preflight, Route};
 use crate::approov::Strategy;
+use crate::approov::message_signing::Mode;
 use crate::closed_set::closed_set;
 
 closed_set! {
@@ -23,14 +24,47 @@ closed_set! {
     }
 }
 
-/// How much a route asks for. The greater value is the stricter route.
-pub(super) fn strictness(route: &Route) -> u8 {
-    match (route.policy, route.strategy) {
-        (Policy::Open, _) => 0,
-        (Policy::Observe, _) => 1,
-        (Policy::Protect, Strategy::Token) => 2,
-        (Policy::Protect, Strategy::TokenBinding) => 3,
-        (Policy::Deny, _) => 4,
+/// How much a route asks for. The greater value is the stricter route. The first difference decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Strictness {
+    policy: u8,
+    /// The share of clients for which the policy is enforced.
+    enforced: u16,
+    strategy: u8,
+    signing: Mode,
+    claims: usize,
+    verifies_preflights: bool,
+}
+
+pub(super) fn strictness(route: &Route) -> Strictness {
+    let policy = match route.policy {
+        Policy::Open => 0,
+        Policy::Observe => 1,
+        Policy::Protect => 2,
+        Policy::Deny => 3,
+    };
+    // `open` and `deny` verify nothing, so the rest makes no difference.
+    if matches!(route.policy, Policy::Open | Policy::Deny) {
+        let signing = Mode::default();
+        return Strictness {
+            policy,
+            enforced: 0,
+            strategy: 0,
+            signing,
+            claims: 0,
+            verifies_preflights: false,
+        };
+    }
+    Strictness {
+        policy,
+        enforced: route.options.enforce.hundredths(),
+        strategy: match route.strategy {
+            Strategy::Token => 0,
+            Strategy::TokenBinding => 1,
+        },
+        signing: route.options.message_signing,
+        claims: route.options.require_claims.len(),
+        verifies_preflights: route.options.preflight == Preflight::Verify,
     }
 }
 
@@ -41,7 +75,7 @@ pub(super) struct Folded {
     routes: Vec<Route>,
     /// `None` if there are few routes.
     index: Option<Index>,
-    strictest: u8,
+    strictest: Strictness,
 }
 
 impl Folded {
@@ -75,7 +109,7 @@ impl Folded {
         }
         let bare = fold(path);
         let slashed = [&bare[..], b"/"].concat();
-        let is_stricter = |index: usize, least: u8| {
+        let is_stricter = |index: usize, least: Strictness| {
             let (route, folded) = (&routes[index], &self.routes[index]);
             strictness(route) > least
                 && (folded.path.matches(&bare) || folded.path.matches(&slashed))
