@@ -258,7 +258,7 @@ impl ProxyHttp for Gateway {
         let failure = Failure::from(error);
         ctx.failure.get_or_insert(failure);
         let error_code = match failure.answer() {
-            Some(answer) if session.response_written().is_none() => {
+            Some(answer) if !has_final_response(session) => {
                 session.set_keepalive(None);
                 // The status is for Pingora's own log only; 0 stands for no answer.
                 send(session, &ctx.life, answer).await.map_or(0, |status| status.as_u16())
@@ -333,6 +333,13 @@ async fn send(session: &mut Session, life: &Life, answer: super::answer::Answer)
     let snapshot = life.snapshot().ok_or_else(failure::wrong_state)?;
     snapshot.answers.send(session, answer, &life.notes()).await?;
     Ok(snapshot.answers.status(answer))
+}
+
+/// Whether a response other than an interim one (RFC 9110 §15.2) has been passed on.
+fn has_final_response(session: &Session) -> bool {
+    session.response_written().is_some_and(|response| {
+        !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
+    })
 }
 
 /// How far the exchange of this session has come.

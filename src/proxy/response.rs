@@ -60,6 +60,10 @@ impl<'a> ResponseEdits<'a> {
 
     /// Edits a response of Pingora's.
     pub fn apply(self, response: &mut ResponseHeader) -> Result<()> {
+        if response.version == Version::HTTP_10 {
+            // The version is that of the sender, not that of the origin (RFC 9110 §6.2).
+            response.set_version(Version::HTTP_11);
+        }
         for name in self.removed() {
             response.remove_header(name);
         }

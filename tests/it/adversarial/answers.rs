@@ -77,6 +77,7 @@ fn a_storm_of_interim_answers_is_cut_off() {
     client.send(get("/").bytes());
     let answers = latin1(&client.read_to_end());
     assert!(answers.matches("HTTP/1.1 103").count() < 50 && !answers.contains("evil"), "{answers}");
+    assert!(answers.contains("HTTP/1.1 502"), "{answers}");
     gateway.wait_for_count("approov_gateway_upstream_errors_total", &[("kind", "invalid_response")], 1.0);
     gateway.assert_serves(&origin);
 }
@@ -100,6 +101,31 @@ fn odd_but_legal_answers_are_passed_on() {
         }
         assert_eq!(origin.connections(), 1, "{answer:?}");
     }
+}
+
+#[test]
+fn an_answer_of_http_1_0_is_passed_on_as_one_of_http_1_1() {
+    for body in ["Content-Length: 2\r\n\r\nok", "\r\nok"] {
+        let origin = Origin::troubled(move |exchange| {
+            exchange.send(format!("HTTP/1.0 200 OK\r\n{body}"))?;
+            Ok(Then::Close)
+        });
+        let gateway = gateway_before(&origin);
+        let mut client = gateway.connect();
+        assert_eq!(client.ask(&get("/")).text(), "ok");
+        assert_eq!(client.ask(&get("/honest")).text(), "hello", "the connection is kept");
+        assert!(
+            client.ask(&Message::new("HEAD", "/").token(&tokens::valid())).head.starts_with(b"HTTP/1.1 ")
+        );
+    }
+}
+
+#[test]
+fn a_bad_head_behind_an_interim_answer_is_502() {
+    let origin = answering("HTTP/1.1 100 Continue\r\n\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n".to_owned());
+    let gateway = gateway_before(&origin);
+    assert_eq!(gateway.ask(&get("/")).status, 502);
+    gateway.assert_serves(&origin);
 }
 
 #[test]
