@@ -1,28 +1,27 @@
-//! Conditions on the certificate that a client has shown.
+//! Conditions on the certificate of a client.
 
-/// What a client's certificate says, once it has been verified. Nobody but whoever has verified it
-/// may make one.
+/// The contents of a verified client certificate. The caller must have verified the certificate.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientCertificate<'c> {
-    /// Its subject, as RFC 4514 writes it.
+    /// The subject in the notation of RFC 4514.
     pub subject: &'c str,
-    /// Its DNS names, in lower case.
+    /// The DNS names, in lower case.
     pub dns_names: &'c [Box<str>],
-    /// Its URIs.
+    /// The URIs.
     pub uris: &'c [Box<str>],
-    /// Its e-mail addresses.
+    /// The e-mail addresses.
     pub emails: &'c [Box<str>],
-    /// SHA-256 over the whole of it.
+    /// SHA-256 of the whole certificate.
     pub fingerprint: &'c [u8; 32],
 }
 
-/// Which certificates a route takes. One that says nothing takes each; of a list, one entry has to
-/// be found in the certificate, exactly as it stands here, and that for each list with entries.
+/// The certificates that a route takes. For each list with entries, the certificate must contain at least one
+/// of them, spelled in the same way. Without any entry, every certificate is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateCondition {
-    /// Subjects, as RFC 4514 writes them.
+    /// Subjects in the notation of RFC 4514.
     pub subjects: Vec<Box<str>>,
-    /// DNS names, in lower case. That of a certificate may have a `*`, which stands for itself.
+    /// DNS names, in lower case. A `*` in a certificate's name stands for itself.
     pub dns_names: Vec<Box<str>>,
     /// URIs.
     pub uris: Vec<Box<str>>,
@@ -33,7 +32,7 @@ pub struct CertificateCondition {
 }
 
 impl CertificateCondition {
-    /// Whether a client with this certificate is taken. Without any, never.
+    /// Whether the condition takes a client with this certificate. A client without one is not taken.
     pub fn takes(&self, certificate: Option<ClientCertificate<'_>>) -> bool {
         let Some(shown) = certificate else { return false };
         let one_of = |wanted: &[Box<str>], found: &[Box<str>]| {
@@ -46,7 +45,7 @@ impl CertificateCondition {
             && (self.fingerprints.is_empty() || self.fingerprints.contains(shown.fingerprint))
     }
 
-    /// Whether it takes every certificate that `other` would.
+    /// Whether the condition takes every certificate that `other` takes.
     pub(super) fn covers(&self, other: &Self) -> bool {
         fn all<T: PartialEq>(these: &[T], others: &[T]) -> bool {
             super::covers_all(these, others, T::eq)
@@ -112,7 +111,7 @@ mod tests {
             (sha256(8), false),
             (CertificateCondition { fingerprints: vec![[7; 32]], ..dns(&["till-7.example.com"]) }, true),
             (CertificateCondition { fingerprints: vec![[8; 32]], ..dns(&["till-7.example.com"]) }, false),
-            // A name of one kind is none of another.
+            // A name of one kind does not count as a name of another kind.
             (dns(&["till@example.com"]), false),
             (emails(&["till-7.example.com"]), false),
             (subjects(&["till-7.example.com"]), false),

@@ -1,4 +1,4 @@
-//! Which routes may take a request, found without trying all of them.
+//! An index of routes, so that a request is not compared with all of them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,14 +8,14 @@ use super::{HostPattern, PathPattern, Route, host_name};
 /// Positions of routes, in ascending order.
 type Positions = Vec<usize>;
 
-/// Leads from the host and the path of a request to the few routes that may take it. What it
-/// leads to is a little too much rather than too little: the route itself has the last word.
+/// Finds the few routes that may take a request, by host and path. It may find too many: the caller asks
+/// the route itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Index {
     any_host: Paths,
     /// By host name, in lower case.
     hosts: HashMap<Box<[u8]>, Paths>,
-    /// By the end of a host name, from a dot on, in lower case.
+    /// By the end of a host name, which begins with a dot, in lower case.
     suffixes: HashMap<Box<[u8]>, Paths>,
     longest_suffix: usize,
 }
@@ -44,12 +44,12 @@ impl Index {
                 self.longest_suffix = self.longest_suffix.max(end.len());
                 self.suffixes.entry(lower(end)).or_default()
             }
-            // An end that begins inside a label.
+            // A suffix that begins inside a label.
             HostPattern::Suffix(_) => &mut self.any_host,
         }
     }
 
-    /// The first route that may take this path of this host and that `takes` accepts.
+    /// The first route for this host and path that `takes` accepts.
     pub fn find(&self, host: &[u8], path: &[u8], takes: impl Fn(usize) -> bool) -> Option<usize> {
         let mut search = Search { found: None, takes };
         search.path(&self.any_host, path);
@@ -67,12 +67,12 @@ impl Index {
         search.found
     }
 
-    /// The first route before `route` that may take all that `route` takes and that `covers`
-    /// accepts.
+    /// The first earlier route that may take every request of `route` and that `covers` accepts.
     pub fn find_covering(&self, route: &Route, covers: impl Fn(usize) -> bool) -> Option<usize> {
         let mut search = Search { found: None, takes: covers };
         search.pattern(&self.any_host, &route.path);
-        // A route that covers this one has a place for each of its hosts, so also for the first.
+        // A route that covers this one is indexed under every host of this one, so looking up the first host
+        // is enough.
         match route.hosts.first() {
             None => {}
             Some(HostPattern::Exact(name)) => {
@@ -92,9 +92,9 @@ impl Index {
         search.found
     }
 
-    /// The paths of each indexed end of `name`.
+    /// The paths of every indexed suffix of `name`.
     fn ends_of<'i>(&'i self, name: &'i [u8]) -> impl Iterator<Item = &'i Paths> {
-        // No more than the longest, or a client's endless name of dots would take for ever.
+        // At most the longest suffix, or a long name of dots would cost time without limit.
         let name = &name[name.len().saturating_sub(self.longest_suffix)..];
         let dots = name.iter().enumerate().filter(|(_, byte)| **byte == b'.');
         dots.filter_map(|(dot, _)| self.suffixes.get(&name[dot..]))
@@ -156,7 +156,7 @@ struct Prefix {
 }
 
 impl Paths {
-    /// Adds a route; later ones come later.
+    /// Adds a route. Routes are added in order.
     fn add(&mut self, path: &PathPattern, position: usize) {
         match path {
             PathPattern::Exact(path) => {
@@ -169,9 +169,9 @@ impl Paths {
         }
     }
 
-    /// Sorts and links the prefixes, once all are there.
+    /// Sorts and links the prefixes after the last route was added.
     fn arrange(&mut self) {
-        // Stable, so that positions stay in order.
+        // The sort is stable, so positions stay in order.
         self.prefixes.sort_by(|one, other| one.text.cmp(&other.text));
         self.prefixes.dedup_by(|later, kept| {
             let is_same = later.text == kept.text;
@@ -189,15 +189,15 @@ impl Paths {
 
     /// All prefixes of `path`, the longest first.
     fn prefixes_of<'p>(&'p self, path: &'p [u8]) -> impl Iterator<Item = &'p Prefix> {
-        // Of all texts up to `path` in the order, those between its longest prefix and itself
-        // begin with that prefix, so that it is an ancestor of the last of them.
+        // Texts that sort between the longest prefix of `path` and `path` itself begin with that prefix. So
+        // the prefix is an ancestor of the last text that sorts before `path`.
         let behind = self.prefixes.partition_point(|prefix| &*prefix.text <= path);
         let longest = self.begins(behind.checked_sub(1), path);
         std::iter::successors(longest, |index| self.prefixes[*index].parent)
             .map(|index| &self.prefixes[index])
     }
 
-    /// The first prefix with which `path` begins, from `index` upwards.
+    /// The first prefix of `path` among the one at `index` and its ancestors.
     fn begins(&self, index: Option<usize>, path: &[u8]) -> Option<usize> {
         std::iter::successors(index, |index| self.prefixes[*index].parent)
             .find(|index| path.starts_with(&self.prefixes[*index].text))

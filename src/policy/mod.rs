@@ -34,22 +34,22 @@ closed_set! {
     }
 }
 
-/// Which paths a route takes: bytes as they stand in the request, case-sensitive.
+/// The paths that a route takes. They are compared with the bytes of the request, case-sensitively.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathPattern {
-    /// Paths that begin so.
+    /// Paths that begin with this text.
     Prefix(Box<str>),
-    /// This path only.
+    /// Only this path.
     Exact(Box<str>),
 }
 
 impl PathPattern {
-    /// The usual reading: a path that ends in `/` is a prefix, any other is exact.
+    /// The default: a path that ends in `/` is a prefix, any other path is exact.
     pub fn from_path(path: &str) -> Self {
         if path.ends_with('/') { PathPattern::Prefix(path.into()) } else { PathPattern::Exact(path.into()) }
     }
 
-    /// Whether `path` (without query) is taken.
+    /// Whether the pattern takes `path`, which has no query.
     pub fn matches(&self, path: &[u8]) -> bool {
         match self {
             PathPattern::Prefix(prefix) => path.starts_with(prefix.as_bytes()),
@@ -72,17 +72,17 @@ impl PathPattern {
     }
 }
 
-/// Which hosts a route takes.
+/// The hosts that a route takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPattern {
     /// This host name, in lower case.
     Exact(Box<str>),
-    /// Any name that ends so: `.example.com` for `*.example.com`, in lower case.
+    /// Any name with this end, in lower case: `.example.com` for `*.example.com`.
     Suffix(Box<str>),
 }
 
 impl HostPattern {
-    /// Whether the value of a `Host` field is taken; its port and letter case do not count.
+    /// Whether the pattern takes the value of a `Host` field. Port and letter case are ignored.
     pub fn matches(&self, host: &[u8]) -> bool {
         let name = host_name(host);
         match self {
@@ -114,26 +114,26 @@ fn host_name(host: &[u8]) -> &[u8] {
     name.strip_suffix(b".").unwrap_or(name)
 }
 
-/// One line of the route table.
+/// One entry of the route table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Its name in metrics and logs.
+    /// The name in metrics and logs.
     pub name: Box<str>,
-    /// The paths it takes.
+    /// The paths that the route takes.
     pub path: PathPattern,
-    /// The methods it takes; empty takes any.
+    /// The methods that the route takes. An empty list takes every method.
     pub methods: Vec<Box<str>>,
-    /// The hosts it takes; empty takes any.
+    /// The hosts that the route takes. An empty list takes every host.
     pub hosts: Vec<HostPattern>,
-    /// The client certificates it takes; none takes clients with and without.
+    /// The client certificates that the route takes. `None` takes clients with and without a certificate.
     pub client_certificate: Option<Box<CertificateCondition>>,
-    /// What is done with its requests.
+    /// What is done with the requests.
     pub policy: Policy,
-    /// What is asked of a token, where the policy verifies.
+    /// What a token must fulfil, if the policy verifies.
     pub strategy: Strategy,
     /// What the route asks beyond policy and strategy.
     pub options: RouteOptions,
-    /// Position of its origin in the list of origins.
+    /// Position in the list of origins.
     pub origin: usize,
 }
 
@@ -159,7 +159,7 @@ impl Route {
             && self.client_certificate.as_ref().is_none_or(|condition| condition.takes(certificate))
     }
 
-    /// Whether it takes every request that `other` would.
+    /// Whether the route takes every request that `other` takes.
     fn covers(&self, other: &Route) -> bool {
         let covers_certificate = match (&self.client_certificate, &other.client_certificate) {
             (None, _) => true,
@@ -169,7 +169,7 @@ impl Route {
         covers_certificate && self.covers_but_for_certificate(other)
     }
 
-    /// The same, whatever certificates the two ask for.
+    /// Like [`Route::covers`], without regard to certificates.
     fn covers_but_for_certificate(&self, other: &Route) -> bool {
         self.path.covers(&other.path)
             && covers_all(&self.methods, &other.methods, |this, other| this == other)
@@ -177,7 +177,7 @@ impl Route {
     }
 }
 
-/// The same for lists of conditions, of which an empty one takes everything.
+/// Whether one list of conditions takes everything that the other takes. An empty list takes everything.
 fn covers_all<T>(these: &[T], others: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {
     these.is_empty()
         || (!others.is_empty() && others.iter().all(|other| these.iter().any(|this| covers(this, other))))

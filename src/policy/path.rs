@@ -1,29 +1,29 @@
-//! Paths that every server reads the same way.
+//! Paths that every server reads in the same way.
 
 use std::fmt;
 
-/// Why a path might mean another one to the origin than to the route table.
+/// Why the origin might read a path as another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathFault {
     /// Not in origin-form: it does not begin with `/` (RFC 9112 §3.2.1).
     NotOriginForm,
     /// `//`.
     EmptySegment,
-    /// A segment `.` or `..`, however written.
+    /// A segment `.` or `..`, in any spelling.
     DotSegment,
     /// `\`, which some servers read as `/`.
     Backslash,
-    /// `;`, behind which some servers ignore the rest of the segment.
+    /// `;`. Some servers ignore the rest of the segment.
     Semicolon,
     /// A `%` without two hexadecimal digits behind it.
     BadEscape,
-    /// A letter, digit, `-`, `.`, `_`, `~` or `/` written as an escape, or a doubly escaped one.
+    /// A letter, a digit, `-`, `.`, `_`, `~` or `/` as an escape, or an escape of an escape.
     HiddenCharacter,
-    /// A control character, written out or escaped.
+    /// A control character, literal or escaped.
     ControlCharacter,
-    /// Bytes that are no UTF-8 once decoded.
+    /// The decoded path is not UTF-8.
     NotUtf8,
-    /// As it stands and with its escapes replaced, it meets different routes.
+    /// The literal path and the decoded path meet different routes.
     TwoRoutes,
 }
 
@@ -88,7 +88,7 @@ fn is_dot_segment(path: &[u8], start: usize) -> bool {
     let rest = &path[start..];
     let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
     let mut segment = &rest[..end];
-    // Windows leaves out blanks at the end of a name.
+    // Windows ignores blanks at the end of a name.
     while let Some(shorter) = segment.strip_suffix(b"%20") {
         segment = shorter;
     }
@@ -116,7 +116,7 @@ fn hex_pair(text: &[u8]) -> Option<u8> {
     }
 }
 
-/// The path with its well-formed escapes replaced.
+/// The path with every well-formed escape decoded.
 pub(super) fn decode(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;

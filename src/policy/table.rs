@@ -5,7 +5,8 @@ use super::look_alikes::{self, Folded, LookAlikes};
 use super::path::decode;
 use super::{ClientCertificate, PathFault, Policy, Route, check_plain};
 
-/// Up to so many routes are tried one after another: below that an index takes longer (`cargo bench --bench routes`).
+/// Up to this number of routes, a request is compared with one route after another. An index is slower for so
+/// few (`cargo bench --bench routes`).
 const FEW: usize = 32;
 
 /// The routes, in the order in which they are tried.
@@ -38,12 +39,11 @@ impl RouteTable {
         Self { folded, ..self }
     }
 
-    /// The first route that takes the request, with its position; `None` when none does. `path`
-    /// is without the query; `certificate` is that of the client, verified and still valid.
+    /// The route that the request meets, with its position; `None` if no route takes the request. `path` has
+    /// no query. `certificate` is the client's, verified and still valid.
     ///
     /// # Errors
-    /// [`PathFault`] when routes look at paths and an origin might read this one as another, for
-    /// which another route would have been taken.
+    /// [`PathFault`] if routes depend on the path and an origin might read this path as another one.
     pub fn find(
         &self,
         method: &str,
@@ -89,8 +89,7 @@ impl RouteTable {
         }
     }
 
-    /// The position of the first route that takes every request of the one at `index` before
-    /// that is tried.
+    /// The position of the first earlier route that takes every request of the route at `index`.
     pub fn covering(&self, index: usize) -> Option<usize> {
         let (earlier, route) = (&self.routes[..index], &self.routes[index]);
         match &self.index {
@@ -101,9 +100,9 @@ impl RouteTable {
         }
     }
 
-    /// Where the requests of the route at `index` go whose client has not the certificate that it asks
-    /// for: the position of the next route that takes all of them whatever the certificate. `None`
-    /// where that refuses them, or is for the same requests as that at `index`, which is on purpose.
+    /// The route that serves clients without the certificate that the route at `index` asks for: the next
+    /// route that takes all those requests without a certificate. `None` if that route refuses them, or if
+    /// it is for exactly the same requests, which is deliberate.
     pub fn falling_through(&self, index: usize) -> Option<usize> {
         let route = &self.routes[index];
         route.client_certificate.as_ref()?;
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_for_certificates_takes_nobody_without_and_the_next_one_may() {
+    fn a_route_for_certificates_takes_no_client_without_one_and_the_next_route_may() {
         let dns_names = ["till.example.com".into()];
         let till = ClientCertificate {
             subject: "",

@@ -1,4 +1,4 @@
-//! One address of an origin, and how names become addresses.
+//! Addresses of origins, and the resolution of names.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddress;
 
-/// Where connections go.
+/// The target of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Address {
     Inet(SocketAddr),
@@ -16,7 +16,7 @@ pub(super) enum Address {
 }
 
 impl Address {
-    /// As Pingora has it; none for a path that no socket can have.
+    /// The address in Pingora's form. `None` if the path is too long for a socket.
     pub fn to_peer(&self) -> Option<PeerAddress> {
         match self {
             Address::Inet(address) => Some(PeerAddress::Inet(*address)),
@@ -39,11 +39,11 @@ impl fmt::Display for Address {
 /// Finds the addresses of a host name.
 #[async_trait]
 pub trait Resolver: Send + Sync {
-    /// Every address of `host`, with this port; at least one.
+    /// All addresses of `host`, with this port. Returns at least one.
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
-/// The system's resolver, on a thread for blocking work.
+/// The system's resolver. It runs on a thread for blocking work.
 pub struct SystemResolver;
 
 #[async_trait]

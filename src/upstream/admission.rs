@@ -1,4 +1,4 @@
-//! How many requests an origin gets at a time, and the short queue before it.
+//! The limit on concurrent requests to an origin, and the short queue in front of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -22,12 +22,12 @@ impl Admission {
         Self { slots, rules, waiting: AtomicUsize::new(0) }
     }
 
-    /// How many wait.
+    /// Number of waiting requests.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
     }
 
-    /// A slot, at once or after a wait in the queue: first come, first served.
+    /// Takes a slot, at once or after a wait in the queue. The queue is first come, first served.
     pub async fn enter(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
         if let Ok(slot) = self.slots.clone().try_acquire_owned() {
             return Ok(slot);
@@ -41,13 +41,13 @@ impl Admission {
     }
 }
 
-/// A place in the queue, given back also when the request is dropped.
+/// A place in the queue. Dropping it frees the place.
 struct Place<'q>(&'q AtomicUsize);
 
 impl<'q> Place<'q> {
     fn take(waiting: &'q AtomicUsize, places: usize) -> Option<Self> {
         let place = Self(waiting);
-        // Where there was none left, dropping it gives back what was taken too much.
+        // If no place was left, dropping `place` reverts the addition.
         (waiting.fetch_add(1, Relaxed) < places).then_some(place)
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_longer_than_allowed() {
+    async fn no_request_waits_for_longer_than_allowed() {
         let admission = admission(5);
         let _slots = [admission.enter().await, admission.enter().await];
         assert_eq!(admission.enter().await.err(), Some(Unavailable::QueueTimeout));

@@ -5,7 +5,7 @@ use crate::http::{AnswerBody, AnswerReader, BodyReader, ChunkedReader};
 /// Interim answers (1xx) before the final one. More of them only cost work.
 const MAX_INTERIM: usize = 32;
 
-/// Why bytes of an origin are not handed on. The connection is of no use any more.
+/// Why bytes of an origin are not handed on. The connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The answer is malformed or ambiguous.
@@ -30,7 +30,7 @@ enum State {
         interim: usize,
     },
     Body(BodyReader),
-    /// The connection is of no use any more.
+    /// The connection must be closed.
     Spoilt(Fault),
 }
 
@@ -44,12 +44,12 @@ impl Answers {
         matches!(self.0, State::Quiet)
     }
 
-    /// Whether the connection is of no use any more.
+    /// Whether the connection must be closed.
     pub fn are_spoilt(&self) -> bool {
         matches!(self.0, State::Spoilt(_))
     }
 
-    /// A request is sent next; `is_head` if its method is `HEAD`.
+    /// Expects the answer to a request; `is_head` if its method is `HEAD`.
     pub fn expect(&mut self, is_head: bool) {
         self.0 = State::head(is_head, 0);
     }

@@ -1,14 +1,14 @@
-//! How many requests may be sent again, so that an origin in trouble is not asked twice as much.
+//! The retry budget: it keeps retries from doubling the load of an origin in trouble.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// What one retry costs; a request brings in its percentage.
+/// The cost of one retry. Each request pays in the configured percentage.
 const RETRY: usize = 100;
 
-/// Retries in hand at the start, for an origin with few requests.
+/// The balance at the start, in retries, for an origin with few requests.
 const AT_FIRST: usize = 10;
 
-/// Retries that can be saved up: as many as a dying address of a busy origin may take with it.
+/// The largest balance, in retries: about as many requests as one failing address of a busy origin breaks.
 const AT_MOST: usize = 1000;
 
 /// The budget of one origin, shared by all workers.
@@ -19,19 +19,19 @@ pub(super) struct RetryBudget {
 }
 
 impl RetryBudget {
-    /// So many retries for each hundred requests.
+    /// A budget of `percent` retries for each hundred requests.
     pub fn new(percent: usize) -> Self {
         Self { percent, balance: AtomicUsize::new(AT_FIRST * RETRY) }
     }
 
-    /// A request.
+    /// Pays in for one request.
     pub fn deposit(&self) {
         if self.balance.load(Relaxed) < AT_MOST * RETRY {
             self.balance.fetch_add(self.percent, Relaxed);
         }
     }
 
-    /// Whether it may be sent again.
+    /// Pays for one retry. Returns `false` if the budget is spent.
     pub fn withdraw(&self) -> bool {
         self.balance.fetch_update(Relaxed, Relaxed, |balance| balance.checked_sub(RETRY)).is_ok()
     }

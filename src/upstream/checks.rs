@@ -1,4 +1,4 @@
-//! Health checks: every address is tried out from time to time, off the request's path.
+//! Health checks: every address is tested periodically, outside of requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::origins::{CheckKind, HealthCheck, OriginHttp};
 type CheckConnector = Connector<OriginConnector>;
 
 impl Upstream {
-    /// Tries every address out, again and again, for ever.
+    /// Tests every address periodically. Never returns if the origin has health checks.
     pub async fn keep_checked(self: Arc<Self>) {
         let Some(rules) = self.origin.health_check.clone() else { return };
-        // Each check has a connection of its own: one that is kept hides what new ones meet.
+        // Each check opens a new connection: a kept one would hide that new ones fail.
         let connector = Arc::new(Connector::new_custom(None, OriginConnector::new(self.dialers.clone())));
         let mut interval = tokio::time::interval(rules.interval);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -100,7 +100,7 @@ impl Upstream {
         session.read_response_header().await?;
         let status = session.response_header().map(|response| response.status.as_u16());
         if let HttpSession::H2(_) = session {
-            // Dropped, its connection stays open as long as that of a request would.
+            // Dropping the session would keep the connection open for as long as that of a request.
             connector.release_http_session(session, peer, Some(Duration::ZERO)).await;
         }
         status.ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no status"))

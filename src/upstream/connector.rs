@@ -1,4 +1,4 @@
-//! The place where Pingora asks for a connection that its own connector is not to make.
+//! The hook through which Pingora gets connections that the gateway makes itself.
 
 use std::any::Any;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use pingora_core::{Error, ErrorType, Result};
 
 use super::Dialers;
 
-/// Connects as the peer's [dialer](Dialers) does. On what it returns Pingora speaks HTTP/1, and
-/// keeps it for reuse like its own.
+/// Connects with the [dialer](Dialers) of the peer. Pingora speaks HTTP/1 over the connection and pools it
+/// like its own.
 pub struct OriginConnector {
     dialers: Dialers,
 }
 
 impl OriginConnector {
-    /// A connector for the origins of these dialers, now and later.
+    /// A connector for all origins of these dialers, including those that register later.
     pub fn new(dialers: Dialers) -> Self {
         Self { dialers }
     }
@@ -25,7 +25,7 @@ impl OriginConnector {
 
 #[async_trait]
 impl Connector for OriginConnector {
-    /// No protocol but HTTP/1 is spoken over these connections.
+    /// Unused: these connections speak HTTP/1 only.
     type Session = ();
 
     async fn get_http_session<P: Peer + Send + Sync + 'static>(
@@ -34,7 +34,7 @@ impl Connector for OriginConnector {
     ) -> Result<(Connection<()>, bool)> {
         let peer: &HttpPeer = (peer as &(dyn Any + Send + Sync))
             .downcast_ref()
-            .ok_or_else(|| Error::explain(ErrorType::InternalError, "a peer that is none of ours"))?;
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "a peer of another connector"))?;
         let dialer = self.dialers.of(peer);
         let dialer =
             dialer.ok_or_else(|| Error::explain(ErrorType::InternalError, "a peer without dialer"))?;

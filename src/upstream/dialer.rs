@@ -1,6 +1,6 @@
-//! Connections to origins that Pingora's own connector cannot make well: it would make a new TLS
-//! configuration for each, without resumption, as soon as an origin has an authority or a client
-//! certificate of its own.
+//! Connections to origins with HTTP/1. They are made here and not by Pingora's connector for two reasons:
+//! answers are judged before Pingora parses them, and TLS sessions are resumed. Pingora's connector makes a
+//! new TLS configuration for each connection if an origin has its own authority or client certificate.
 
 use std::collections::HashMap;
 use std::io;
@@ -25,7 +25,7 @@ use super::transport::Transport;
 use crate::origins::{Origin, OriginHttp, OriginTimeouts};
 use crate::telemetry::OriginMetrics;
 
-/// Every dialer, by the `group_key` of its origin's peers. Shared by all workers.
+/// All dialers, by the `group_key` of their peers. Shared by all workers.
 #[derive(Clone, Default)]
 pub struct Dialers(Arc<Registry>);
 
@@ -36,14 +36,14 @@ struct Registry {
 }
 
 impl Dialers {
-    /// The dialer of a peer, if it has one.
+    /// The dialer of a peer; `None` if Pingora connects itself.
     pub(super) fn of(&self, peer: &HttpPeer) -> Option<Arc<Dialer>> {
         self.0.dialers.read().get(&peer.group_key).cloned()
     }
 
-    /// Takes a dialer in until the return value is dropped.
+    /// Registers a dialer until the return value is dropped.
     fn register(&self, dialer: Dialer) -> Registered {
-        // Pingora's own peers have the key 0.
+        // Key 0 belongs to peers without a dialer.
         let key = self.0.keys.fetch_add(1, Ordering::Relaxed) + 1;
         self.0.dialers.write().insert(key, Arc::new(dialer));
         Registered { registry: self.0.clone(), key }
@@ -57,7 +57,7 @@ pub(super) struct Registered {
 }
 
 impl Registered {
-    /// What the peers that it is for carry.
+    /// The `group_key` of the dialer's peers.
     pub fn key(&self) -> u64 {
         self.key
     }
@@ -77,7 +77,7 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    /// The dialer that `origin` needs, if Pingora's connector will not do.
+    /// Registers the dialer of `origin`; `None` if Pingora's connector is used.
     pub fn register(
         origin: &Origin,
         dialers: &Dialers,
@@ -89,7 +89,7 @@ impl Dialer {
                 let connector = TlsConnector::from(Arc::new(tls::client_config(tls)?));
                 Some((connector, tls.server_name.clone()))
             }
-            // For the key: connections with another authority or certificate are not to be shared.
+            // Registered for its key only: connections with another authority or certificate must not be shared.
             (Some(_), OriginHttp::H2 { .. }) => None,
             (None, OriginHttp::H1) => None,
             (None, OriginHttp::H2 { .. }) => return Ok(None),
@@ -98,7 +98,7 @@ impl Dialer {
         Ok(Some(dialers.register(Dialer { tls, limits, metrics: metrics.clone() })))
     }
 
-    /// The one for tunnels, where the usual one has limits.
+    /// Registers a dialer without time limits, for tunnels; `None` if the usual one has no limits.
     pub fn register_patient(
         origin: &Origin,
         dialers: &Dialers,
@@ -116,7 +116,7 @@ impl Dialer {
         Ok(Some(dialers.register(Dialer { tls, limits, metrics: metrics.clone() })))
     }
 
-    /// Connects, within the time that the peer allows.
+    /// Connects within the connection timeout of the peer.
     pub async fn connect(&self, peer: &HttpPeer) -> Result<OriginStream> {
         let mut step = Step::Transport;
         let connecting = self.connect_slowly(peer, &mut step);
@@ -166,7 +166,7 @@ impl Dialer {
     }
 }
 
-/// How far a connection has got.
+/// The current step of connecting.
 enum Step {
     Transport,
     Tls,

@@ -1,4 +1,4 @@
-//! The addresses of an origin, and which of them a request goes to.
+//! The addresses of an origin, and the choice among them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use super::hash;
 use super::health::Health;
 use crate::origins::Balance;
 
-/// An address with all that is known of it. It outlives a change of the other addresses.
+/// An address with its state. The state is kept when other addresses change.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub address: Address,
-    /// Its share of the requests.
+    /// The share of the requests.
     pub weight: usize,
-    /// What Pingora connects to; a request clones it.
+    /// The peer for Pingora. Each request clones it.
     pub peer: HttpPeer,
     pub health: Health,
-    /// Requests on their way.
+    /// Requests in flight.
     pub load: AtomicUsize,
-    /// For consistent hashing: the same in every process.
+    /// The seed for consistent hashing. It is the same in every process.
     pub seed: u64,
 }
 
@@ -32,13 +32,13 @@ impl Endpoint {
         Self { address, weight, peer, health: Health::default(), load: AtomicUsize::new(0), seed }
     }
 
-    /// Whether it has less to do than `other`, for its weight.
+    /// Whether this endpoint has less load than `other`, relative to the weights.
     fn is_freer_than(&self, other: &Self) -> bool {
         self.load.load(Relaxed) * other.weight < other.load.load(Relaxed) * self.weight
     }
 }
 
-/// Who asks: what consistent hashing goes by.
+/// The keys for consistent hashing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Requester<'r> {
     /// The claim `did` of a verified token.
@@ -65,7 +65,7 @@ impl Requester<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
     list: Box<[Arc<Endpoint>]>,
-    /// Positions in `list`, each as often as its weight says and evenly spread.
+    /// Positions in `list`. Each occurs as often as its weight says, evenly spread.
     turns: Box<[usize]>,
     has_weights: bool,
 }
@@ -81,7 +81,7 @@ impl Endpoints {
         &self.list
     }
 
-    /// The endpoint for a request, among those that `is_usable` accepts. `turn` counts requests.
+    /// Chooses an endpoint that `is_usable` accepts. `turn` is the number of the request.
     pub fn choose(
         &self,
         balance: Balance,
@@ -93,7 +93,7 @@ impl Endpoints {
             Balance::RoundRobin => self.by_turn(turn, is_usable),
             Balance::LeastLoaded => {
                 let one = self.by_turn(turn, &is_usable)?;
-                // Not the next one, which would always be compared with its neighbour.
+                // A random second one: with the next one, neighbours would always be compared.
                 let other = hash::mix(turn as u64) as usize;
                 let other =
                     self.by_turn(other, |endpoint| !Arc::ptr_eq(endpoint, one) && is_usable(endpoint));
@@ -109,15 +109,15 @@ impl Endpoints {
         from.iter().chain(before).map(|index| &self.list[*index]).find(|endpoint| is_usable(endpoint))
     }
 
-    /// Rendezvous hashing: each key ranks the addresses in an order of its own, so that one that
-    /// comes or goes moves only its own keys.
+    /// Rendezvous hashing: each key ranks the addresses in its own order. If an address comes or goes, only
+    /// its own keys move.
     fn by_hash(&self, key: u64, is_usable: impl Fn(&Arc<Endpoint>) -> bool) -> Option<&Arc<Endpoint>> {
         let usable = self.list.iter().filter(|endpoint| is_usable(endpoint));
         if !self.has_weights {
             return usable.max_by_key(|endpoint| hash::mix(key ^ endpoint.seed));
         }
         let score = |endpoint: &Endpoint| {
-            // Between 0 and 1, neither included.
+            // Between 0 and 1, exclusive.
             let drawn = ((hash::mix(key ^ endpoint.seed) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
             endpoint.weight as f64 / -drawn.ln()
         };
@@ -135,7 +135,7 @@ fn turns(weights: &[usize]) -> Vec<usize> {
         for (credit, weight) in credit.iter_mut().zip(weights) {
             *credit += as_credit(*weight);
         }
-        // The first of the largest.
+        // The first one with the largest credit.
         let richest = (0..weights.len()).rev().max_by_key(|index| credit[*index]).unwrap_or_default();
         credit[richest] -= as_credit(total);
         turns.push(richest);

@@ -1,6 +1,6 @@
-//! A hash that is the same in every process and on every machine, so that gateways side by side
-//! send a device to the same address. It withstands no attack and need not: whoever chooses keys
-//! that meet at one address burdens that one only.
+//! A hash that is the same in every process and on every machine, so that several gateways send a device
+//! to the same address. It does not resist collisions on purpose, and need not: colliding keys only put load
+//! on one address.
 
 /// FNV-1a (Fowler, Noll, Vo), mixed.
 pub(super) fn of(bytes: &[u8]) -> u64 {
@@ -10,7 +10,7 @@ pub(super) fn of(bytes: &[u8]) -> u64 {
     mix(folded)
 }
 
-/// Spreads every bit over all others: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+/// Lets every input bit change every output bit: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
 pub(super) fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -21,7 +21,7 @@ pub(super) fn mix(mut bits: u64) -> u64 {
 mod tests {
     #[test]
     fn is_the_same_for_ever() {
-        // Another value would move every device to another address at an upgrade.
+        // With another value, an upgrade would move every device to another address.
         assert_eq!(super::of(b"ExampleApproovTokenDID=="), 0x6a24_4218_8877_9c11);
         assert_eq!(super::of(b""), super::mix(0xcbf2_9ce4_8422_2325));
         assert_eq!(super::mix(0x9e37_79b9_7f4a_7c15), 0xe220_a839_7b1d_cdaf);

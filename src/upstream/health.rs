@@ -1,7 +1,7 @@
-//! Whether an address is to get requests: what health checks say, and what requests meet.
+//! Whether an address gets requests, from the results of health checks and of requests.
 //!
-//! Atomics throughout, since every worker asks and tells. Times are milliseconds of the origin's
-//! own clock; the caller reads it.
+//! All state is atomic, because all workers share it. Times are milliseconds since the start of the origin;
+//! the caller reads the clock.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -14,35 +14,35 @@ pub(super) struct Health {
     /// Health checks have failed.
     is_down: AtomicBool,
     is_checked: AtomicBool,
-    /// Checks in a row that say otherwise.
+    /// Consecutive checks that contradict `is_unhealthy`.
     contrary: AtomicUsize,
-    /// Connections in a row that could not be made.
+    /// Consecutive failed connections.
     connect_failures: AtomicUsize,
-    /// Requests in a row that were not answered in time.
+    /// Consecutive requests without an answer in time.
     timeouts: AtomicUsize,
-    /// Exchanges in a row that failed, 5xx answers among them.
+    /// Consecutive failed exchanges, including 5xx answers.
     errors: AtomicUsize,
-    /// From when on requests are welcome again; 0 while nothing is wrong.
+    /// The end of the ejection; 0 if the address is not ejected.
     returns_at: AtomicU64,
-    /// How often in a row requests were kept away.
+    /// Consecutive ejections.
     ejections: AtomicU32,
 }
 
-/// Leave to send a request.
+/// Permission to send a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leave {
     /// Nothing is wrong.
     Usual,
-    /// It is tried whether the address has recovered; others stay away meanwhile.
+    /// This request tests whether the address has recovered. No other request is sent meanwhile.
     Trial,
 }
 
 /// How an exchange failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// There was no answer in time.
+    /// No answer came in time.
     Timeout,
-    /// The connection broke, or the answer was 5xx or none.
+    /// The connection broke, or the answer was 5xx or not HTTP.
     Error,
 }
 
@@ -52,8 +52,8 @@ impl Health {
         !self.is_down.load(Relaxed) && self.returns_at.load(Relaxed) <= now
     }
 
-    /// Asks for leave to send one. After an ejection one request goes ahead, and the others stay
-    /// away until it has been answered, or for `trial` at most.
+    /// Asks for permission to send a request. After an ejection only one request gets it, until that request
+    /// is answered or `trial` has passed.
     pub fn claim(&self, now: u64, trial: Duration) -> Option<Leave> {
         if self.is_down.load(Relaxed) {
             return None;
@@ -68,15 +68,15 @@ impl Health {
         }
     }
 
-    /// When a request may be sent again; `check` is how often the address is tried out.
+    /// The time until a request may be sent again. `check` is the interval of the health checks.
     pub fn returns_in(&self, now: u64, check: Option<Duration>) -> Duration {
         let ejected = Duration::from_millis(self.returns_at.load(Relaxed).saturating_sub(now));
         if self.is_down.load(Relaxed) { ejected.max(check.unwrap_or_default()) } else { ejected }
     }
 
-    /// It has answered, with nothing that counts as an error.
+    /// The address has answered, and the answer does not count as an error.
     pub fn answered(&self) {
-        // Written only where something was wrong: the line stays in every worker's cache.
+        // Written only on a change, so that the cache line stays shared between workers.
         for counter in [&self.connect_failures, &self.timeouts, &self.errors] {
             if counter.load(Relaxed) != 0 {
                 counter.store(0, Relaxed);
@@ -92,15 +92,15 @@ impl Health {
         }
     }
 
-    /// No connection could be made. Returns for how long requests stay away, if that begins now.
+    /// No connection could be made. Returns the length of the ejection if one begins now.
     pub fn connect_failed(&self, leave: Leave, now: u64, rules: &Ejection) -> Option<Duration> {
         let failures = self.connect_failures.fetch_add(1, Relaxed) + 1;
         let is_due = rules.connect_failures > 0 && failures >= rules.connect_failures;
         is_due.then(|| self.eject(leave, now, rules))?
     }
 
-    /// An exchange failed, or was answered with 5xx. Returns for how long requests stay away, if
-    /// that begins now; `is_last` forbids it, since a bad answer is better than none.
+    /// An exchange failed, or was answered with 5xx. Returns the length of the ejection if one begins now.
+    /// The last usable address (`is_last`) is not ejected: a bad answer is better than none.
     pub fn failed(
         &self,
         failure: Failure,
@@ -127,7 +127,7 @@ impl Health {
         None
     }
 
-    /// What a request meets that was on its way before the ejection is no news.
+    /// Results of requests that were sent before the ejection are ignored.
     fn eject(&self, leave: Leave, now: u64, rules: &Ejection) -> Option<Duration> {
         let at = self.returns_at.load(Relaxed);
         if leave == Leave::Usual && at != 0 {
@@ -143,8 +143,8 @@ impl Health {
         )
     }
 
-    /// The result of a health check. Returns the new state where it changes. The first check of
-    /// an address decides at once.
+    /// Takes in the result of a health check. Returns the new state if it changes. The first check of an
+    /// address decides at once.
     pub fn checked(&self, passed: bool, rules: &HealthCheck) -> Option<bool> {
         if passed && rules_out_connect_failure(self) {
             self.connect_failures.store(0, Relaxed);
@@ -166,7 +166,7 @@ impl Health {
     }
 }
 
-/// It was ejected because nothing could connect, and a check just has.
+/// Ends an ejection for failed connections, because a check has just connected.
 fn rules_out_connect_failure(health: &Health) -> bool {
     health.connect_failures.load(Relaxed) > 0
         && health.timeouts.load(Relaxed) == 0

@@ -1,4 +1,4 @@
-//! What a request asks of an origin, from entering to leaving.
+//! The life of a request at an origin: from entering to release.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,23 +14,23 @@ use super::{Requester, RetryReason, Unavailable, Upstream};
 use crate::origins::Retries;
 use crate::telemetry::OriginState;
 
-/// What a request holds of an origin. To be given back by [`Upstream::release`].
+/// What a request holds of an origin. [`Upstream::release`] gives it back.
 #[derive(Default)]
 pub struct Lease {
     has_entered: bool,
     _slot: Option<OwnedSemaphorePermit>,
-    /// Its place in the order of requests. It keeps it, so that an address that fails every request
-    /// does not get each one first.
+    /// The number of the request. Retries keep it: with a new number, an address that fails every request
+    /// would be tried first each time.
     turn: Option<usize>,
     chosen: Option<(Arc<Endpoint>, Leave)>,
     /// Addresses that have failed this request.
     tried: Vec<Arc<Endpoint>>,
-    /// How often it was sent again though it may have reached the origin.
+    /// Number of retries after the request may have reached the origin.
     resent: usize,
 }
 
 impl Lease {
-    /// Another attempt goes to another address, if there is one.
+    /// The next attempt avoids the current address if there is another one.
     fn avoid(&mut self) {
         if let Some((endpoint, _)) = &self.chosen {
             self.tried.push(endpoint.clone());
@@ -39,10 +39,10 @@ impl Lease {
 }
 
 impl Upstream {
-    /// Enters, after a wait where too many are in flight. A request that has entered stays so.
+    /// Enters, after a wait if too many requests are in flight. A second call has no effect.
     ///
     /// # Errors
-    /// [`Unavailable`] when the queue is full or the wait too long.
+    /// [`Unavailable`] if the queue is full or the wait is too long.
     pub async fn enter(&self, lease: &mut Lease) -> Result<(), Unavailable> {
         if lease.has_entered {
             return Ok(());
@@ -58,11 +58,11 @@ impl Upstream {
         Ok(())
     }
 
-    /// The peer for a request, or for another attempt of it: then an address that has not failed
-    /// it, if there is one.
+    /// The peer for the next attempt of a request. It avoids addresses that have failed this request, if there
+    /// are others.
     ///
     /// # Errors
-    /// [`Unavailable`] when no address is known, or none that can be asked.
+    /// [`Unavailable`] if no address is known or usable.
     pub fn peer(&self, lease: &mut Lease, requester: Requester<'_>) -> Result<Box<HttpPeer>, Unavailable> {
         let endpoints = self.endpoints.load();
         let list = endpoints.list();
@@ -76,7 +76,7 @@ impl Upstream {
         let trial = self.origin.timeouts.connect;
         let turn = *lease.turn.get_or_insert_with(|| self.turn.fetch_add(1, Relaxed));
         for may_repeat in [false, true] {
-            // Each round takes one more out, whose only trial somebody else has just claimed.
+            // Another request may have claimed the only trial of an address meanwhile; then the next is tried.
             for _ in list {
                 let is_usable = |endpoint: &Arc<Endpoint>| {
                     endpoint.health.is_usable(now) && (may_repeat || !is_among(&lease.tried, endpoint))
@@ -95,7 +95,7 @@ impl Upstream {
         Err(Unavailable::AllDown(waits.min().unwrap_or_default().max(Duration::from_secs(1))))
     }
 
-    /// No connection could be made. Whether another address is left to try.
+    /// No connection could be made. Returns whether another address is left to try.
     pub fn connect_failed(&self, lease: &mut Lease) -> bool {
         let Some((endpoint, leave)) = &lease.chosen else { return false };
         if let Some(time) = endpoint.health.connect_failed(*leave, self.now(), &self.origin.ejection) {
@@ -123,7 +123,7 @@ impl Upstream {
         }
     }
 
-    /// The header of an answer has come.
+    /// The head of an answer has arrived.
     pub fn answered(&self, lease: &mut Lease, status: StatusCode) {
         let Some((endpoint, _)) = &lease.chosen else { return };
         if status.is_server_error() && self.origin.ejection.errors > 0 {
@@ -133,8 +133,7 @@ impl Upstream {
         }
     }
 
-    /// Whether a request that failed for `reason` is to be sent again. The caller has made sure
-    /// that it does no harm to.
+    /// Whether a request that failed for `reason` is sent again. The caller has checked that this is safe.
     pub fn may_resend(&self, lease: &mut Lease, reason: RetryReason) -> bool {
         let Some(rules) = &self.origin.retries else { return false };
         if !is_asked_for(rules, reason) || lease.resent >= rules.attempts {
@@ -150,14 +149,14 @@ impl Upstream {
         true
     }
 
-    /// The origin has not begun with the request, since it closed a kept connection, and the request
-    /// is sent again over another. That is no failure, and costs no budget.
+    /// The request is sent again over another connection, because the origin had closed a kept one and has not
+    /// seen the request. This is not a failure and costs no budget.
     pub fn resend_untouched(&self, lease: &mut Lease) {
         lease.avoid();
         self.metrics.retried(RetryReason::Closed);
     }
 
-    /// The answers after which requests are sent again.
+    /// Whether requests are sent again after an answer with this status.
     pub fn resends_after(&self, status: StatusCode) -> bool {
         self.origin.retries.as_ref().is_some_and(|rules| rules.statuses.contains(&status.as_u16()))
     }

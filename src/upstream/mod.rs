@@ -1,9 +1,9 @@
-//! Origins: their addresses, kept fresh off the request's path, and connections to them.
+//! Connections to origins, and their addresses, which are kept up to date outside of requests.
 //!
-//! A request [enters](Upstream::enter) (`admission`: so many at a time, a short queue), asks for a
-//! [peer](Upstream::peer) (`endpoints`: which address; `health`: which of them are worth asking) and
-//! tells what became of it; what it holds meanwhile is its [`Lease`]. Off the path, names are
-//! resolved again (`address`) and addresses tried out (`checks`).
+//! A request [enters](Upstream::enter) (`admission`: a limit and a short queue), gets a
+//! [peer](Upstream::peer) (`endpoints` chooses, `health` says which are usable) and reports its result.
+//! Meanwhile it holds a [`Lease`]. Outside of requests, names are resolved again (`address`) and addresses
+//! are tested (`checks`).
 //!
 //! Connections with HTTP/1 are made here (`connector`, `dialer`, `tls`, `stream`), so that every answer is
 //! judged (`answers`) before Pingora parses it. Connections with HTTP/2 are Pingora's own.
@@ -55,21 +55,22 @@ use dialer::{Dialer, Registered};
 use endpoints::{Endpoint, Endpoints};
 use peers::PeerTemplate;
 
-/// The most attempts for one request: several addresses may be down, or a kept connection closed.
+/// The largest number of attempts of one request. An attempt fails if an address is down or a kept connection
+/// was closed.
 pub const MAX_ATTEMPTS: usize = 8;
 
-/// What origins have in common.
+/// What all origins share.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// Where they are counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Where those are kept that make their own connections.
+    /// The dialers of all origins.
     pub dialers: Dialers,
-    /// Who knows the addresses of names.
+    /// Resolves host names.
     pub resolver: Arc<dyn Resolver>,
 }
 
-/// One origin with its present addresses.
+/// One origin with its current addresses.
 pub struct Upstream {
     origin: Origin,
     metrics: Arc<OriginMetrics>,
@@ -79,34 +80,34 @@ pub struct Upstream {
     endpoints: ArcSwap<Endpoints>,
     /// The addresses of each target, in the order of the configuration.
     known: Mutex<Vec<Vec<Address>>>,
-    /// Whether an address counts as down though it is the only one.
+    /// Whether the only address of the origin can count as down.
     is_watched: bool,
     turn: AtomicUsize,
     in_flight: AtomicUsize,
     admission: Option<Admission>,
     budget: Option<RetryBudget>,
-    /// The beginning of this origin's time.
+    /// The start of the origin's clock.
     started: Instant,
     _dialer: Option<Registered>,
-    /// For tunnels, where silence is no fault.
+    /// The dialer for tunnels, which may be silent.
     patient_dialer: Option<Registered>,
 }
 
-/// Why no address can be asked.
+/// Why a request gets no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unavailable {
     /// The name has not been resolved.
     NoAddress,
-    /// Every address is down, for this long at least.
+    /// Every address is down, for at least this long.
     AllDown(Duration),
-    /// As many requests wait as may.
+    /// The queue is full.
     QueueFull,
-    /// The request has waited for as long as it may.
+    /// The request has waited too long.
     QueueTimeout,
 }
 
 impl Unavailable {
-    /// As it is counted.
+    /// The kind under which it is counted.
     pub fn kind(self) -> UpstreamErrorKind {
         match self {
             Unavailable::NoAddress => UpstreamErrorKind::Resolve,
@@ -118,10 +119,10 @@ impl Unavailable {
 }
 
 impl Upstream {
-    /// An origin whose names have not been resolved yet; addresses need no resolving.
+    /// An origin. Its names are not resolved yet.
     ///
     /// # Errors
-    /// When its certificates cannot be used; the configuration has been checked for that.
+    /// If its certificates cannot be used. The configuration has been checked for that.
     pub fn new(origin: Origin, surroundings: &Surroundings) -> Result<Arc<Self>, rustls::Error> {
         let metrics = Arc::new(surroundings.metrics.origin(&origin.name));
         let dialer = Dialer::register(&origin, &surroundings.dialers, &metrics)?;
@@ -149,7 +150,7 @@ impl Upstream {
         Ok(upstream)
     }
 
-    /// Its configuration.
+    /// The settings.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -186,7 +187,7 @@ impl Upstream {
         self.refresh();
     }
 
-    /// Resolves the names again and again, for ever.
+    /// Resolves the names periodically. Never returns if there is a name.
     pub async fn keep_resolved(&self) {
         let is_name = |address: &OriginAddress| matches!(address.target, Target::Name { .. });
         while self.origin.addresses.iter().any(is_name) {
@@ -195,8 +196,7 @@ impl Upstream {
         }
     }
 
-    /// Makes what is known now the endpoints, if that is a change. An address that stays keeps
-    /// what is known of it.
+    /// Rebuilds the endpoints if the addresses have changed. An address that stays keeps its state.
     fn refresh(&self) {
         let known = self.known.lock();
         let present = self.endpoints.load();
@@ -240,7 +240,7 @@ fn known_at_once(address: &OriginAddress) -> Vec<Address> {
     }
 }
 
-/// An answer in another order is no change.
+/// Sorts the addresses, so that another order is not a change.
 fn sorted(mut addresses: Vec<SocketAddr>) -> Vec<Address> {
     addresses.sort_unstable();
     addresses.dedup();
@@ -254,7 +254,7 @@ mod tests {
     use async_trait::async_trait;
     use std::io;
 
-    /// Answers with what it is told to, and with an error where that is nothing.
+    /// Returns the addresses that a test sets, and an error if there are none.
     #[derive(Default)]
     struct Told(Mutex<Vec<SocketAddr>>);
 

@@ -1,4 +1,4 @@
-//! The word of the request that a connection carries next.
+//! The announcement of the next request on a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,8 +12,8 @@ const NOTHING: u8 = 0;
 const HEAD: u8 = 1;
 const OTHER: u8 = 2;
 
-/// Tells an [`OriginStream`](super::OriginStream) that a request begins. Pingora shows a stream only
-/// bytes: which of them begin a request, and whether an answer to it has a body, it does not say.
+/// Tells an [`OriginStream`](super::OriginStream) that a request begins. Pingora hands a stream only bytes. It
+/// does not say which bytes begin a request, nor whether the answer can have a body.
 #[derive(Debug, Default)]
 pub struct NextRequest(AtomicU8);
 

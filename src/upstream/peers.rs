@@ -1,4 +1,4 @@
-//! Peers as Pingora wants them, prepared once for each address.
+//! Pingora's peers, prepared once for each address.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::origins::{Origin, OriginHttp, OriginTls};
 /// How long a tunnel (WebSocket) may be silent in both directions.
 pub const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
 
-/// What all peers of an origin have in common.
+/// The common part of all peers of an origin.
 pub(super) struct PeerTemplate(HttpPeer);
 
 impl PeerTemplate {
-    /// As configured. `dialer` makes the connections where Pingora's own connector is not to.
+    /// A template with the settings of `origin`. `dialer` makes the connections; `None` leaves that to Pingora.
     pub fn new(origin: &Origin, dialer: Option<&Registered>) -> Self {
-        // Pingora verifies certificate and name against this name. An empty one would switch that
-        // off silently; the configuration never yields one.
+        // Pingora verifies the certificate against this name. An empty name would silently switch verification
+        // off; the configuration never yields one.
         let server_name = origin.tls.as_ref().map_or_else(
             || origin.host.trim_matches(['[', ']']).to_owned(),
             |tls| tls.server_name.to_str().into_owned(),
@@ -53,7 +53,7 @@ impl PeerTemplate {
                 options.h2_ping_interval = ping_interval;
                 ALPN::H2
             }
-            // Not a protocol: the sign by which Pingora asks our connector.
+            // Not a protocol, but the mark that makes Pingora use our connector.
             (OriginHttp::H1, Some(_)) => ALPN::Custom(CustomALPN::new(b"own".to_vec())),
             (OriginHttp::H1, None) => ALPN::H1,
         };
@@ -63,7 +63,7 @@ impl PeerTemplate {
         Self(peer)
     }
 
-    /// The peer at this address; none for a path that no socket can have.
+    /// The peer at this address. `None` if the path is too long for a socket.
     pub fn at(&self, address: &Address) -> Option<HttpPeer> {
         let mut peer = self.0.clone();
         peer._address = address.to_peer()?;
@@ -71,7 +71,7 @@ impl PeerTemplate {
     }
 }
 
-/// For Pingora's own connector, which makes a new TLS configuration of it for each connection.
+/// Sets authorities and client certificate for Pingora's own connector.
 fn set_trust(peer: &mut HttpPeer, tls: &OriginTls) {
     if let Some(roots) = &tls.roots {
         let roots = roots.iter().map(|root| WrappedX509::new(root.to_vec(), parse_x509));

@@ -34,7 +34,7 @@ const GATHERED: usize = 4 * 1024;
 /// time of an exchange.
 pub struct OriginStream {
     transport: BufWriter<Box<dyn Transport>>,
-    /// Of the socket: by it Pingora tells connections apart and sees where they lead.
+    /// The descriptor of the socket. Pingora uses it as the connection's id.
     descriptor: RawFd,
     socket: Arc<SocketDigest>,
     digest: Arc<ProxyDigest>,
@@ -44,23 +44,22 @@ pub struct OriginStream {
     /// Unsolicited bytes have been counted.
     is_reported: bool,
     limits: Limits,
-    /// Something was sent, and nothing of the answer has come yet.
+    /// Something was sent, and no byte of the answer has arrived yet.
     is_awaiting: bool,
-    /// When the answer's first byte is too late.
+    /// The deadline for the first byte of the answer.
     first_byte_at: Option<Instant>,
-    /// When the exchange as a whole is.
+    /// The deadline for the whole exchange.
     total_at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// How long an exchange may take. Pingora has one limit, for each read: that does not end an answer
-/// of which a byte comes now and then.
+/// Time limits of an exchange. Pingora has only a limit for each read, which a slow drip of bytes never
+/// exceeds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limits {
-    /// From the last byte sent to the first of the answer.
+    /// From the last byte sent to the first byte of the answer.
     pub first_byte: Option<Duration>,
-    /// From the first byte sent on. It runs on while the connection is kept for the next request,
-    /// which then gets a new one.
+    /// From the first byte sent to the end of the answer. The next request on the connection sets it anew.
     pub total: Option<Duration>,
 }
 
@@ -137,7 +136,7 @@ impl OriginStream {
         self.is_awaiting = true;
     }
 
-    /// An error once a limit has passed.
+    /// Returns an error once a deadline has passed.
     fn poll_too_late(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(at) = self.first_byte_at.into_iter().chain(self.total_at).min() else {
             return Poll::Pending;
@@ -175,8 +174,8 @@ impl AsyncRead for OriginStream {
                 }
                 Poll::Ready(Ok(()))
             }
-            // Closed without TLS's close_notify. Before an answer nothing can have been cut off by
-            // an attacker, and Pingora is to see a kept connection that was closed meanwhile.
+            // Closed without close_notify of TLS. Before an answer an attacker cannot have cut anything off, and
+            // Pingora must see that a kept connection was closed.
             Poll::Ready(Err(error)) if self.is_awaiting && error.kind() == io::ErrorKind::UnexpectedEof => {
                 Poll::Ready(Ok(()))
             }
@@ -224,15 +223,14 @@ impl AsyncWrite for OriginStream {
 
 impl Drop for OriginStream {
     fn drop(&mut self) {
-        // TLS says goodbye, as far as that goes without waiting: origins log a connection that
-        // just ends as an error.
+        // Sends close_notify of TLS if that is possible without waiting: origins log a missing one as an error.
         let mut context = Context::from_waker(Waker::noop());
         let _ = Pin::new(self.transport.get_mut()).poll_shutdown(&mut context);
     }
 }
 
 impl fmt::Debug for OriginStream {
-    /// Nothing that was sent or received.
+    /// Shows nothing that was sent or received.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OriginStream").field("descriptor", &self.descriptor).finish_non_exhaustive()
     }
@@ -241,7 +239,7 @@ impl fmt::Debug for OriginStream {
 #[async_trait]
 impl Shutdown for OriginStream {
     async fn shutdown(&mut self) {
-        // It may be broken already.
+        // The connection may be broken already.
         let _ = AsyncWriteExt::shutdown(self).await;
     }
 }

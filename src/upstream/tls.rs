@@ -6,7 +6,7 @@ use rustls::{RootCertStore, version};
 use crate::origins::OriginTls;
 use crate::tls::provider;
 
-/// The configuration for all connections to an origin. They share its cache of sessions.
+/// The TLS configuration of an origin. All connections share its session cache.
 pub(super) fn client_config(tls: &OriginTls) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
@@ -19,7 +19,8 @@ pub(super) fn client_config(tls: &OriginTls) -> Result<ClientConfig, rustls::Err
     Ok(config)
 }
 
-/// The configured authorities, or else the system's (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
+/// The configured authorities; without them those of the system (`SSL_CERT_FILE` and `SSL_CERT_DIR` name
+/// others).
 fn roots(tls: &OriginTls) -> Result<RootCertStore, rustls::Error> {
     let mut store = RootCertStore::empty();
     if let Some(roots) = &tls.roots {

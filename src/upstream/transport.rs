@@ -23,8 +23,7 @@ pub(super) enum Standing {
 
 /// A socket, perhaps with TLS over it.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync {
-    /// Looks whether anything has come in. After anything but [`Standing::Quiet`] the connection is of
-    /// no use.
+    /// Whether anything has arrived. After anything but [`Standing::Quiet`] the connection must be closed.
     fn standing(&mut self, context: &mut Context<'_>) -> Standing;
 }
 
@@ -41,7 +40,7 @@ impl Transport for UnixStream {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Transport for TlsStream<S> {
-    /// Only TLS tells data from a new session ticket.
+    /// Reads through TLS, because a new session ticket does not count as data.
     fn standing(&mut self, context: &mut Context<'_>) -> Standing {
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
@@ -53,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Transport for TlsStream<S>
     }
 }
 
-/// Asks the kernel: what tokio knows of the socket may be older than the last bytes.
+/// Asks the kernel, because tokio may not know yet of the last bytes.
 fn peek(socket: &impl AsFd) -> Standing {
     let mut byte = [0_u8];
     match recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
@@ -64,7 +63,7 @@ fn peek(socket: &impl AsFd) -> Standing {
     }
 }
 
-/// A request was not sent, because its connection was of no use any more.
+/// Why a request was not sent over a kept connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotSent {
     /// The origin has closed the connection.
