@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use pingora_core::Result;
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::{Error, Result};
 
 use super::admit::{Admitted, Judgement};
 use super::arrival::Arrival;
@@ -154,6 +154,13 @@ impl Exchange {
             }
         }
         Ok(peer)
+    }
+
+    /// Explains the failure of an attempt in words. `peer` is the peer that was asked; `None` if there was
+    /// none to ask.
+    pub fn explain(&self, error: &Error, peer: Option<&HttpPeer>) -> Box<str> {
+        let address = peer.map(|peer| peer.address().to_string());
+        self.upstream().explain(error, address.as_deref()).into()
     }
 
     /// A part of the request body has arrived.

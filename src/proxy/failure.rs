@@ -8,7 +8,7 @@ use super::answer::Answer;
 use crate::http::{BadAnswer, BadChunk};
 use crate::limits::Cause;
 use crate::origins::UpstreamErrorKind;
-use crate::upstream::{NotSent, Unavailable};
+use crate::upstream::{NotSent, SpeaksTls, Unavailable};
 
 /// Why an exchange failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +184,9 @@ pub(super) fn kind(error: &Error) -> UpstreamErrorKind {
         etype if *etype == QUEUE_FULL => UpstreamErrorKind::QueueFull,
         etype if *etype == QUEUE_TIMEOUT => UpstreamErrorKind::QueueTimeout,
         _ if is_read_timeout(error) => UpstreamErrorKind::ReadTimeout,
-        _ if cause::<BadAnswer>(error).is_some() => UpstreamErrorKind::InvalidResponse,
+        _ if cause::<BadAnswer>(error).is_some() || cause::<SpeaksTls>(error).is_some() => {
+            UpstreamErrorKind::InvalidResponse
+        }
         _ if cause(error) == Some(&NotSent::Unsolicited) => UpstreamErrorKind::Unsolicited,
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => UpstreamErrorKind::ConnectTimeout,
         ErrorType::ConnectRefused

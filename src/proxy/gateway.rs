@@ -30,6 +30,7 @@ use super::validity::{self, Upgrade};
 use crate::admission::Refusal;
 use crate::downstream::Connection;
 use crate::limits::{Cause, Outcome};
+use crate::origins::UpstreamErrorKind;
 use crate::policy::Verdict;
 use crate::upstream::{NextRequest, TUNNEL_IDLE};
 
@@ -104,7 +105,9 @@ impl ProxyHttp for Gateway {
 
     /// 2. Chooses the origin's address. Pingora calls the hook again after a failure to connect.
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        ctx.exchange()?.choose_peer(session.is_body_empty()).await
+        let peer = ctx.exchange()?.choose_peer(session.is_body_empty()).await?;
+        ctx.asked.peer = peer.address().as_inet().copied();
+        Ok(peer)
     }
 
     /// The connection learns that a request begins, and which answers it can have.
@@ -208,12 +211,15 @@ impl ProxyHttp for Gateway {
     fn fail_to_connect(
         &self,
         _session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
         let kind = failure::kind(&error);
-        error.set_retry(ctx.exchange().is_ok_and(|exchange| exchange.connect_failed(kind)));
+        if let Life::Exchange(exchange) = &mut ctx.life {
+            ctx.asked.explanation = Some(exchange.explain(&error, Some(peer)));
+            error.set_retry(exchange.connect_failed(kind));
+        }
         error
     }
 
@@ -230,8 +236,8 @@ impl ProxyHttp for Gateway {
             return error;
         }
         let mut error = error.more_context(format!("origin {}", peer.address()));
-        let is_retried = match (Failure::from(&*error), ctx.exchange()) {
-            (Failure::Origin(kind), Ok(exchange)) => {
+        let is_retried = match (Failure::from(&*error), &mut ctx.life) {
+            (Failure::Origin(kind), Life::Exchange(exchange)) => {
                 let is_close =
                     matches!(error.retry, RetryType::ReusedOnly) || *error.etype() == ErrorType::WriteError;
                 let how = Break {
@@ -240,7 +246,12 @@ impl ProxyHttp for Gateway {
                         || was_kept && failure::was_not_sent(&error),
                     was_kept_closed: was_kept && is_close,
                 };
-                exchange.broke(how, progress(session))
+                let progress = progress(session);
+                let waits_for_client = kind == UpstreamErrorKind::ReadTimeout && !progress.is_body_done;
+                if !how.is_untouched && !how.was_kept_closed && !waits_for_client {
+                    ctx.asked.explanation = Some(exchange.explain(&error, Some(peer)));
+                }
+                exchange.broke(how, progress)
             }
             _ => false,
         };
@@ -257,6 +268,11 @@ impl ProxyHttp for Gateway {
     ) -> FailToProxy {
         let failure = Failure::from(error);
         ctx.failure.get_or_insert(failure);
+        if failure == Failure::Origin(UpstreamErrorKind::Resolve)
+            && let Life::Exchange(exchange) = &ctx.life
+        {
+            ctx.asked.explanation = Some(exchange.explain(error, None));
+        }
         let error_code = match failure.answer() {
             Some(answer) if !has_final_response(session) => {
                 session.set_keepalive(None);
@@ -285,7 +301,7 @@ impl ProxyHttp for Gateway {
             response_bytes: session.body_bytes_sent(),
         };
         let head = HeadFacts::of(session.req_header());
-        self.shared.record_life(&ctx.life, head, transfer, ctx.failure.or(failure));
+        self.shared.record_life(&ctx.life, head, transfer, ctx.failure.or(failure), &ctx.asked);
         ctx.life = Life::Done;
     }
 

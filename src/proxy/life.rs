@@ -1,5 +1,6 @@
 //! The life of a request inside of Pingora, which has one context type for all of its phases.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -26,9 +27,19 @@ pub struct RequestContext {
     pub(super) life: Life,
     /// The first failure.
     pub(super) failure: Option<Failure>,
+    pub(super) asked: Asked,
     /// Set for an HTTP/2 request with a body, whose task may be cancelled.
     pub(super) watched: Option<Box<Watched>>,
     _in_flight: Unfinished,
+}
+
+/// The attempts to ask the origin, for the record.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// The address that was asked last; `None` if it is a unix socket.
+    pub peer: Option<SocketAddr>,
+    /// Why the last failed attempt failed, in words.
+    pub explanation: Option<Box<str>>,
 }
 
 /// The state of a request. [`Arrival`] and [`super::admit::Admitted`] are over before Pingora's next
@@ -50,6 +61,7 @@ impl RequestContext {
         Self {
             life: Life::Begun(snapshot, clock::now()),
             failure: None,
+            asked: Asked::default(),
             watched: None,
             _in_flight: Unfinished::new(in_flight),
         }
@@ -127,7 +139,9 @@ impl Life {
         head: HeadFacts<'r>,
         transfer: Transfer,
         failure: Option<Failure>,
+        asked: &'r Asked,
     ) -> Option<Finished<'r>> {
+        let is_of_origin = matches!(failure, Some(Failure::Origin(_)));
         let (arrival, route, judgement, limit, origin, resends) = match self {
             Life::Begun(..) | Life::Done => return None,
             Life::Refused(arrival, refused) => {
@@ -150,6 +164,8 @@ impl Life {
             transfer,
             duration: clock::since(arrival.started),
             error: failure.map(Failure::label),
+            error_message: asked.explanation.as_deref().filter(|_| is_of_origin),
+            peer: asked.peer,
             origin,
             resends,
         })
@@ -164,8 +180,10 @@ impl Shared {
         head: HeadFacts<'_>,
         transfer: Transfer,
         failure: Option<Failure>,
+        asked: &Asked,
     ) {
-        if let (Some(snapshot), Some(finished)) = (life.snapshot(), life.finished(head, transfer, failure)) {
+        let finished = life.finished(head, transfer, failure, asked);
+        if let (Some(snapshot), Some(finished)) = (life.snapshot(), finished) {
             self.record(snapshot, &finished);
         }
     }
@@ -177,7 +195,8 @@ impl Shared {
         life.exceed(Refusal::by(Cause::BodyTime));
         let request_bytes = usize::try_from(life.body_bytes()).unwrap_or(usize::MAX);
         let transfer = Transfer { request_bytes, ..Transfer::default() };
-        self.record_life(&life, head.facts(), transfer, Some(Failure::Client(ClientFault::SlowRequest)));
+        let failure = Some(Failure::Client(ClientFault::SlowRequest));
+        self.record_life(&life, head.facts(), transfer, failure, &Asked::default());
     }
 }
 

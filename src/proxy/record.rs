@@ -1,7 +1,7 @@
 //! The record of a request: the one place where requests are counted and logged, whatever became of
 //! them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::header::{HOST, USER_AGENT};
@@ -33,6 +33,10 @@ pub(super) struct Finished<'r> {
     pub duration: Duration,
     /// The label of the first failure.
     pub error: Option<&'static str>,
+    /// Why the exchange with the origin failed, in words.
+    pub error_message: Option<&'r str>,
+    /// The origin's address that was asked last; `None` if no address was asked, or a unix socket.
+    pub peer: Option<SocketAddr>,
     /// The name of the origin, if the origin was asked.
     pub origin: Option<&'r str>,
     /// How many times the request was sent to the origin again.
@@ -147,6 +151,8 @@ impl Shared {
             response_bytes: transfer.response_bytes,
             duration: request.duration,
             error: request.error,
+            error_message: request.error_message,
+            peer: request.peer,
             route: route.map_or(snapshot::UNROUTED, |route| &route.name),
             policy: route.map_or(Policy::Deny, |route| route.policy).label(),
             verdict: judgement.verdict.label(),

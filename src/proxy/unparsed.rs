@@ -53,6 +53,8 @@ impl Shared {
                 ..Transfer::default()
             },
             duration: Duration::ZERO,
+            error_message: None,
+            peer: None,
             error: fault.map(ClientFault::label),
             origin: None,
             resends: 0,

@@ -49,6 +49,16 @@ impl Answers {
         matches!(self.0, State::Spoilt(_))
     }
 
+    /// Whether an answer is expected of which no byte has come.
+    pub fn are_due(&self) -> bool {
+        matches!(&self.0, State::Head { seen, .. } if seen.is_empty())
+    }
+
+    /// The connection is of no use any more.
+    pub fn spoil(&mut self) {
+        self.0 = State::Spoilt(Fault::Malformed);
+    }
+
     /// Expects the answer to a request; `is_head` if its method is `HEAD`.
     pub fn expect(&mut self, is_head: bool) {
         self.0 = State::head(is_head, 0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::{Error, ErrorType, OrErr, Result};
+use pingora_core::{Error, ErrorType, OrErr};
 use pingora_http::RequestHeader;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
@@ -37,6 +37,26 @@ impl Upstream {
         }
     }
 
+    /// Asks every address once, for `/`, and tells the status of the answer or what is wrong.
+    pub async fn probe(&self) -> Vec<(String, Result<u16, String>)> {
+        let connector = Connector::new_custom(None, OriginConnector::new(self.dialers.clone()));
+        let limit = self.origin.timeouts.connect + self.origin.timeouts.read;
+        let endpoints = self.endpoints.load_full();
+        if endpoints.list().is_empty() {
+            let message = self.explanation(&failed_to_resolve(), &self.origin.host);
+            return vec![(self.origin.host.to_string(), Err(message))];
+        }
+        let mut found = Vec::new();
+        for endpoint in endpoints.list() {
+            let address = endpoint.address.to_string();
+            let asked = tokio::time::timeout(limit, self.ask(endpoint, "/", &connector)).await;
+            let asked = asked.unwrap_or_else(|_| Err(Error::new(ErrorType::ReadTimedout)));
+            let asked = asked.map_err(|error| self.explanation(&error, &address));
+            found.push((address, asked));
+        }
+        found
+    }
+
     async fn check(&self, endpoint: &Endpoint, rules: &HealthCheck, connector: &CheckConnector) {
         let result = match tokio::time::timeout(rules.timeout, self.try_out(endpoint, rules, connector)).await
         {
@@ -58,7 +78,7 @@ impl Upstream {
         endpoint: &Endpoint,
         rules: &HealthCheck,
         connector: &CheckConnector,
-    ) -> Result<()> {
+    ) -> pingora_core::Result<()> {
         match &rules.kind {
             CheckKind::Tcp => connect(&endpoint.address).await.or_err(ErrorType::ConnectError, "connecting"),
             CheckKind::Http { path, statuses } => {
@@ -72,7 +92,12 @@ impl Upstream {
     }
 
     /// The status of the answer to a GET.
-    async fn ask(&self, endpoint: &Endpoint, path: &str, connector: &CheckConnector) -> Result<u16> {
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        connector: &CheckConnector,
+    ) -> pingora_core::Result<u16> {
         let mut request = RequestHeader::build("GET", path.as_bytes(), Some(4))?;
         for (name, value) in self.origin.own_fields() {
             request.insert_header(name.clone(), value.clone())?;
@@ -105,6 +130,10 @@ impl Upstream {
         }
         status.ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no status"))
     }
+}
+
+fn failed_to_resolve() -> Box<Error> {
+    Error::new_up(ErrorType::new("NoAddress"))
 }
 
 async fn connect(address: &Address) -> std::io::Result<()> {

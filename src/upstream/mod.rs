@@ -16,6 +16,7 @@ mod checks;
 mod connector;
 mod dialer;
 mod endpoints;
+mod explain;
 mod hash;
 mod health;
 mod lease;
@@ -24,6 +25,7 @@ mod peers;
 mod stream;
 mod tls;
 mod transport;
+mod warnings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,8 +34,10 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use pingora_core::Error;
 use pingora_core::upstreams::peer::HttpPeer;
 
+use crate::clock;
 use crate::origins::{Origin, OriginAddress, RetryReason, Target, UpstreamErrorKind};
 use crate::telemetry::{Metrics, OriginMetrics, OriginState};
 
@@ -46,6 +50,7 @@ pub use lease::Lease;
 pub use next_request::NextRequest;
 pub use peers::TUNNEL_IDLE;
 pub use stream::OriginStream;
+pub use stream::SpeaksTls;
 pub use transport::NotSent;
 
 use address::Address;
@@ -53,7 +58,9 @@ use admission::Admission;
 use budget::RetryBudget;
 use dialer::{Dialer, Registered};
 use endpoints::{Endpoint, Endpoints};
+use explain::{Asked, explain};
 use peers::PeerTemplate;
+use warnings::{Turn, Warnings};
 
 /// The largest number of attempts of one request. An attempt fails if an address is down or a kept connection
 /// was closed.
@@ -91,6 +98,7 @@ pub struct Upstream {
     _dialer: Option<Registered>,
     /// The dialer for tunnels, which may be silent.
     patient_dialer: Option<Registered>,
+    warnings: Warnings,
 }
 
 /// Why a request gets no address.
@@ -141,6 +149,7 @@ impl Upstream {
             started: Instant::now(),
             _dialer: dialer,
             patient_dialer: Dialer::register_patient(&origin, &surroundings.dialers, &metrics)?,
+            warnings: Warnings::default(),
             metrics,
             origin,
         });
@@ -166,6 +175,35 @@ impl Upstream {
     /// Counts a failure of this origin.
     pub fn count(&self, kind: UpstreamErrorKind) {
         self.metrics.failed(kind);
+    }
+
+    /// Explains a failed exchange in words, and warns about it unless that was done lately. `address` is
+    /// the address that was asked; `None` if the origin has none.
+    pub fn explain(&self, error: &Error, address: Option<&str>) -> String {
+        let explanation = explain(error, self.asked(address.unwrap_or(&self.origin.host)));
+        let (name, message) = (&self.origin.name, explanation.message);
+        match self.warnings.turn(address.unwrap_or_default(), explanation.cause, clock::now()) {
+            Turn::No => {}
+            Turn::Warn { silent: 0 } => log::warn!("origin {name}: {message}"),
+            Turn::Warn { silent } => {
+                log::warn!("origin {name}: {message} ({silent} more times since the last warning)");
+            }
+        }
+        message
+    }
+
+    fn explanation(&self, error: &Error, address: &str) -> String {
+        explain(error, self.asked(address)).message
+    }
+
+    fn asked<'a>(&'a self, address: &'a str) -> Asked<'a> {
+        Asked {
+            address,
+            domain: self.origin.authority.to_str().unwrap_or(&self.origin.host),
+            origin: &self.origin.name,
+            is_tls: self.origin.tls.is_some(),
+            connect_timeout: Some(self.origin.timeouts.connect),
+        }
     }
 
     /// Resolves the names once. A failure keeps the addresses known so far.

@@ -63,6 +63,23 @@ pub(super) struct Limits {
     pub total: Option<Duration>,
 }
 
+/// The origin speaks TLS, and was asked without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpeaksTls;
+
+impl fmt::Display for SpeaksTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the origin speaks TLS")
+    }
+}
+
+impl std::error::Error for SpeaksTls {}
+
+/// Whether these are the first bytes of an alert or a handshake message of TLS (RFC 8446 §5.1).
+fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, 0x03, ..])
+}
+
 impl OriginStream {
     /// A connection on which nothing was sent yet.
     ///
@@ -109,6 +126,11 @@ impl OriginStream {
 
     /// Leaves in the buffer what may be handed on of the bytes from `start`.
     fn judge(&mut self, buffer: &mut ReadBuf<'_>, start: usize) -> io::Result<()> {
+        if self.answers.are_due() && is_tls(&buffer.filled()[start..]) {
+            self.answers.spoil();
+            buffer.set_filled(start);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, SpeaksTls));
+        }
         let (count, fault) = self.answers.judge(&buffer.filled()[start..]);
         buffer.set_filled(start + count);
         if fault == Some(Fault::Unsolicited) && !self.is_reported {

@@ -1,6 +1,7 @@
 //! `check`: load and validate everything that `run` would, and say what would happen.
 
 mod certificate;
+mod connect;
 mod origin;
 
 use std::fmt::Write as _;
@@ -20,7 +21,7 @@ use super::{Failure, limits, listeners};
 ///
 /// Reads the file and the environment as `run` does, with every secret and key they name. Prints
 /// a summary if all is well; otherwise every problem with file, line, key and how to fix it, and
-/// the exit status is 78. Opens no socket and asks no server.
+/// the exit status is 78. Opens no socket and asks no server, unless `--connect` is given.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The configuration file; the environment overrides it
@@ -42,6 +43,12 @@ pub struct Args {
     /// It is taken as verified.
     #[arg(long, value_name = "FILE", requires = "explain")]
     pub client_certificate: Option<PathBuf>,
+
+    /// Also ask every origin once: resolve its name, connect, shake hands and send `GET /`
+    ///
+    /// Prints the status of each address, or what failed and how to fix it, with exit status 78.
+    #[arg(long)]
+    pub connect: bool,
 }
 
 /// Runs the command.
@@ -64,7 +71,8 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     }
     std::io::stdout()
         .write_all(text.as_bytes())
-        .map_err(|error| Failure::Running(format!("standard output cannot be written: {error}")))
+        .map_err(|error| Failure::Running(format!("standard output cannot be written: {error}")))?;
+    if args.connect { connect::run(&settings.origins) } else { Ok(()) }
 }
 
 /// A reload reads every file again, and that as the user that the process has become by then. Only
@@ -409,6 +417,7 @@ access log     json, on standard output
             config: Some("/nonexistent/gateway.yaml".into()),
             explain: None,
             client_certificate: None,
+            connect: false,
         };
         let failure = run(&args, &environment()).expect_err("there is no file");
         assert!(

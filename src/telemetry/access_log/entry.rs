@@ -1,6 +1,6 @@
 //! The content of a line of the access log.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::line::{self, Clock};
@@ -34,6 +34,10 @@ pub struct Entry<'a> {
     pub duration: Duration,
     /// `error.type`: what went wrong at the origin or with the client's connection
     pub error: Option<&'static str>,
+    /// `error.message`: why the exchange with the origin failed, and how to fix it
+    pub error_message: Option<&'a str>,
+    /// `network.peer.address` and `network.peer.port`: the origin's address that was asked last
+    pub peer: Option<SocketAddr>,
     /// `approov.route`
     pub route: &'a str,
     /// `approov.policy`

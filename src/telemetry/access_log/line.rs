@@ -66,6 +66,14 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
         number("http.request.resend_count", entry.resends as u64, line);
     }
     label("error.type", entry.error.unwrap_or_default(), line);
+    text("error.message", entry.error_message.unwrap_or_default().as_bytes(), line);
+    if let Some(peer) = entry.peer {
+        name("network.peer.address", line);
+        line.push(b'"');
+        address(peer.ip(), line);
+        line.push(b'"');
+        number("network.peer.port", peer.port().into(), line);
+    }
     text("approov.route", entry.route.as_bytes(), line);
     label("approov.policy", entry.policy, line);
     label("approov.verdict", entry.verdict, line);

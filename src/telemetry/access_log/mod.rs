@@ -163,6 +163,8 @@ mod tests {
             response_bytes: 2,
             duration: Duration::from_micros(1500),
             error: None,
+            error_message: None,
+            peer: None,
             route: "/",
             policy: "protect",
             verdict: "accepted",

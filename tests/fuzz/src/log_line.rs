@@ -41,6 +41,9 @@ pub fn holds(data: &[u8]) {
         response_bytes: 2,
         duration: Duration::from_micros(1500),
         error: None,
+
+        error_message: None,
+        peer: None,
         route: "/",
         policy: "protect",
         verdict: "rejected",

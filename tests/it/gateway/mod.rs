@@ -2,6 +2,7 @@
 
 mod admin;
 mod clients;
+mod explained_failures;
 mod http2;
 mod large_bodies;
 mod limits;

@@ -1,0 +1,44 @@
+//! `check --connect`: whether the origins can be asked.
+
+use std::sync::Arc;
+
+use crate::cli::Failure;
+use crate::cli::show::printable;
+use crate::origins::Origin;
+use crate::telemetry::Metrics;
+use crate::tls;
+use crate::upstream::{Dialers, Surroundings, SystemResolver, Upstream};
+
+/// Resolves, connects and asks every origin once. Prints a line for each address.
+///
+/// # Errors
+/// [`Failure::Configuration`] with everything that failed.
+pub(super) fn run(origins: &[Origin]) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::Running(error.to_string());
+    tls::install_provider();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
+    let surroundings = Surroundings {
+        metrics: Arc::new(Metrics::new().map_err(|error| failed(&error))?),
+        dialers: Dialers::default(),
+        resolver: Arc::new(SystemResolver),
+    };
+    let mut problems = Vec::new();
+    for origin in origins {
+        let name = origin.name.clone();
+        let upstream = Upstream::new(origin.clone(), &surroundings).map_err(|error| failed(&error))?;
+        let found = runtime.block_on(async {
+            upstream.resolve().await;
+            upstream.probe().await
+        });
+        for (address, result) in found {
+            match result {
+                Ok(status) => println!("origin {name}: {address} answers {status}"),
+                Err(message) => problems.push(format!("origin {name}: {}", printable(&message))),
+            }
+        }
+    }
+    // A name may still be being resolved.
+    runtime.shutdown_background();
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Configuration(problems.join("\n"))) }
+}

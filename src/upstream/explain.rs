@@ -1,0 +1,357 @@
+//! Why an exchange with an origin failed, in words for operators: what is wrong and how to fix it.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use pingora_core::{Error, ErrorType};
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
+
+use super::stream::SpeaksTls;
+use super::tls::SelfSigned;
+use crate::clock;
+use crate::http::BadAnswer;
+
+/// The cause of a failed exchange. Finer than `error.type`: each has a remedy of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FailureCause {
+    /// The connection was refused.
+    Refused,
+    /// No connection came about in time.
+    ConnectTimeout,
+    /// The network has no route to the address.
+    Unroutable,
+    /// The host name has no address.
+    Unresolved,
+    /// `https` is configured, and the origin does not speak TLS.
+    NoTls,
+    /// `http` is configured, and the origin speaks TLS.
+    OnlyTls,
+    /// The origin refused the TLS handshake.
+    HandshakeRefused,
+    /// The certificate is signed by its own key, and not trusted.
+    SelfSigned,
+    /// The certificate's authority is not trusted.
+    UnknownAuthority,
+    /// The certificate is for other names.
+    WrongName,
+    /// The certificate has expired.
+    Expired,
+    /// The certificate is not valid yet.
+    NotYetValid,
+    /// The certificate cannot be used for another reason.
+    BadCertificate,
+    /// The origin reset or closed the connection.
+    Closed,
+    /// The origin sent nothing in time.
+    Silent,
+    /// The origin read nothing in time.
+    NotReading,
+    /// The origin sent something that is not an HTTP response.
+    NotHttp,
+    /// Any other failure.
+    Other,
+}
+
+/// A failed exchange, explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Explanation {
+    /// What is wrong.
+    pub cause: FailureCause,
+    /// One sentence: what is wrong; how to fix it. Its length is limited, and it may hold a text from
+    /// the origin's certificate.
+    pub message: String,
+}
+
+/// The origin that was asked, as far as explanations need it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// The address, or the host name if it has none.
+    pub address: &'a str,
+    /// Host and port of the API.
+    pub domain: &'a str,
+    /// The name in the configuration.
+    pub origin: &'a str,
+    /// Whether TLS is configured.
+    pub is_tls: bool,
+    /// How long connecting may take.
+    pub connect_timeout: Option<Duration>,
+}
+
+/// The most characters of names in a certificate that are repeated.
+const MAX_NAMES: usize = 120;
+
+/// Explains `error`.
+pub(crate) fn explain(error: &Error, asked: Asked<'_>) -> Explanation {
+    let Asked { address, domain, origin, is_tls, connect_timeout } = asked;
+    if let Some(tls) = tls_error(error) {
+        return explain_tls(tls, asked);
+    }
+    let io = io_kind(error);
+    let within = connect_timeout.map_or_else(String::new, |limit| format!(" within {limit:?}"));
+    let (cause, message) = match error.etype() {
+        ErrorType::ConnectRefused => (
+            FailureCause::Refused,
+            format!("{address} refuses connections; check that the API runs and listens there"),
+        ),
+        ErrorType::ConnectTimedout => (
+            FailureCause::ConnectTimeout,
+            format!(
+                "{address} does not accept a connection{within}; check the address, and firewalls on the way"
+            ),
+        ),
+        ErrorType::TLSHandshakeTimedout => (
+            FailureCause::ConnectTimeout,
+            format!(
+                "{address} does not finish the TLS handshake{within}; if it does not speak TLS, write \
+                 http://{domain}"
+            ),
+        ),
+        ErrorType::ConnectNoRoute => (
+            FailureCause::Unroutable,
+            format!("there is no route to {address}; check the address and this machine's network"),
+        ),
+        etype if etype.as_str() == "NoAddress" => (
+            FailureCause::Unresolved,
+            format!(
+                "the name {domain} has no address; check its spelling, and that DNS works on this machine"
+            ),
+        ),
+        ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError if is_end(io) => (
+            FailureCause::HandshakeRefused,
+            format!(
+                "{address} closes the connection in the TLS handshake; check that it speaks TLS 1.2 or 1.3"
+            ),
+        ),
+        _ if cause::<SpeaksTls>(error).is_some() => {
+            (FailureCause::OnlyTls, format!("{address} speaks TLS; write https://{domain}"))
+        }
+        ErrorType::InvalidHTTPHeader | ErrorType::H1Error => not_http(address),
+        _ if cause::<BadAnswer>(error).is_some() => not_http(address),
+        ErrorType::H2Error | ErrorType::InvalidH2 => (
+            FailureCause::NotHttp,
+            format!("{address} does not speak HTTP/2; remove `http: h2` from origin {origin}"),
+        ),
+        ErrorType::ReadTimedout => silent(address),
+        ErrorType::ReadError if io == Some(ErrorKind::TimedOut) => silent(address),
+        ErrorType::WriteTimedout => (
+            FailureCause::NotReading,
+            format!(
+                "{address} does not read the request in time; check the load of the API, or raise write_timeout"
+            ),
+        ),
+        ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
+            let how = if io == Some(ErrorKind::ConnectionReset) { "resets" } else { "closes" };
+            let hint = if is_tls { "" } else { " if it speaks TLS, write https:// in front of its domain;" };
+            (
+                FailureCause::Closed,
+                format!(
+                    "{address} {how} the connection before its response is complete;{hint} check the log of the API"
+                ),
+            )
+        }
+        _ => (FailureCause::Other, format!("{address} cannot be asked: {}", error.etype().as_str())),
+    };
+    Explanation { cause, message }
+}
+
+fn not_http(address: &str) -> (FailureCause, String) {
+    let message = format!("{address} sends something that is not an HTTP response; check what listens there");
+    (FailureCause::NotHttp, message)
+}
+
+fn silent(address: &str) -> (FailureCause, String) {
+    let message = format!(
+        "{address} does not respond in time; check the load of the API, or raise read_timeout and first_byte_timeout"
+    );
+    (FailureCause::Silent, message)
+}
+
+fn explain_tls(error: &rustls::Error, asked: Asked<'_>) -> Explanation {
+    let Asked { address, domain, origin, .. } = asked;
+    let (cause, message) = match error {
+        rustls::Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => (FailureCause::NoTls, format!("{address} does not speak TLS; write http://{domain}")),
+        rustls::Error::InvalidCertificate(error) => explain_certificate(error, asked),
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => (
+            FailureCause::HandshakeRefused,
+            format!("{address} asks for a client certificate; set tls.client_certificate of origin {origin}"),
+        ),
+        rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => (
+            FailureCause::HandshakeRefused,
+            format!(
+                "{address} does not know the name that it is asked for; set tls.server_name of origin {origin}"
+            ),
+        ),
+        rustls::Error::AlertReceived(alert) => (
+            FailureCause::HandshakeRefused,
+            format!(
+                "{address} refuses the TLS handshake ({alert:?}); check its log and the TLS versions it speaks"
+            ),
+        ),
+        rustls::Error::PeerIncompatible(_) => (
+            FailureCause::HandshakeRefused,
+            format!("{address} speaks no TLS version or cipher that is safe; let it speak TLS 1.2 or 1.3"),
+        ),
+        _ => (
+            FailureCause::HandshakeRefused,
+            format!("the TLS handshake with {address} fails; check that it speaks TLS 1.2 or 1.3"),
+        ),
+    };
+    Explanation { cause, message }
+}
+
+fn explain_certificate(error: &CertificateError, asked: Asked<'_>) -> (FailureCause, String) {
+    let Asked { address, origin, .. } = asked;
+    match error {
+        CertificateError::Other(other) if other.0.is::<SelfSigned>() => (
+            FailureCause::SelfSigned,
+            format!(
+                "the certificate of {address} is self-signed; name that certificate in tls.ca_file of origin \
+                 {origin}, or install one of an authority"
+            ),
+        ),
+        CertificateError::UnknownIssuer => (
+            FailureCause::UnknownAuthority,
+            format!(
+                "the certificate of {address} is of an authority that is not trusted, or its chain is \
+                 incomplete; name the authority in tls.ca_file of origin {origin}"
+            ),
+        ),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names: String = presented.join(", ").chars().take(MAX_NAMES).collect();
+            (
+                FailureCause::WrongName,
+                format!(
+                    "the certificate of {address} is for {}, not for {}; correct the domain, or set \
+                     tls.server_name of origin {origin}",
+                    if names.is_empty() { "no name" } else { &names },
+                    expected.to_str()
+                ),
+            )
+        }
+        CertificateError::NotValidForName => (
+            FailureCause::WrongName,
+            format!(
+                "the certificate of {address} is for another name; correct the domain, or set tls.server_name of \
+                 origin {origin}"
+            ),
+        ),
+        CertificateError::ExpiredContext { not_after, .. } => (
+            FailureCause::Expired,
+            format!(
+                "the certificate of {address} has expired at {}; renew it, and check this machine's clock",
+                clock::date(Duration::from_secs(not_after.as_secs()))
+            ),
+        ),
+        CertificateError::Expired => (
+            FailureCause::Expired,
+            format!("the certificate of {address} has expired; renew it, and check this machine's clock"),
+        ),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
+            FailureCause::NotYetValid,
+            format!("the certificate of {address} is not valid yet; check this machine's clock"),
+        ),
+        _ => (
+            FailureCause::BadCertificate,
+            format!("the certificate of {address} cannot be used ({error}); install another one there"),
+        ),
+    }
+}
+
+/// The error of rustls that is the cause, if one is.
+fn tls_error(error: &Error) -> Option<&rustls::Error> {
+    error.root_cause().downcast_ref().or_else(|| cause(error))
+}
+
+/// The cause of this type, inside of an error of a stream.
+fn cause<E: std::error::Error + 'static>(error: &Error) -> Option<&E> {
+    error.root_cause().downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
+}
+
+fn io_kind(error: &Error) -> Option<ErrorKind> {
+    error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind)
+}
+
+/// Whether the other side ended the connection.
+fn is_end(kind: Option<ErrorKind>) -> bool {
+    matches!(kind, Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::OtherError;
+
+    use super::*;
+
+    const ASKED: Asked<'_> = Asked {
+        address: "192.0.2.1:443",
+        domain: "api.example.com",
+        origin: "api",
+        is_tls: true,
+        connect_timeout: Some(Duration::from_secs(5)),
+    };
+
+    fn in_handshake(error: rustls::Error) -> Box<Error> {
+        Error::because(ErrorType::TLSHandshakeFailure, "", io::Error::new(ErrorKind::InvalidData, error))
+    }
+
+    fn of_io(etype: ErrorType, error: impl Into<io::Error>) -> Box<Error> {
+        Error::because(etype, "", error.into())
+    }
+
+    #[test]
+    fn every_failure_has_its_cause_and_says_how_to_fix_it() {
+        let certificate = |error| in_handshake(rustls::Error::InvalidCertificate(error));
+        let not_http = |error: io::Error| of_io(ErrorType::ReadError, error);
+        let bad = |why: Box<dyn std::error::Error + Send + Sync>| io::Error::new(ErrorKind::InvalidData, why);
+        let name = CertificateError::NotValidForNameContext {
+            expected: "api.example.com".try_into().expect("a name"),
+            presented: vec!["DnsName(\"other.example.com\")".into()],
+        };
+        let no_tls = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        let cases = [
+            (Error::new(ErrorType::ConnectRefused), FailureCause::Refused, "check that the API runs"),
+            (Error::new(ErrorType::ConnectTimedout), FailureCause::ConnectTimeout, "within 5s"),
+            (Error::new(ErrorType::ConnectNoRoute), FailureCause::Unroutable, "no route"),
+            (
+                Error::new(ErrorType::new("NoAddress")),
+                FailureCause::Unresolved,
+                "api.example.com has no address",
+            ),
+            (in_handshake(no_tls), FailureCause::NoTls, "write http://api.example.com"),
+            (not_http(bad(Box::new(SpeaksTls))), FailureCause::OnlyTls, "write https://api.example.com"),
+            (not_http(bad(Box::new(BadAnswer))), FailureCause::NotHttp, "check what listens there"),
+            (
+                in_handshake(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)),
+                FailureCause::HandshakeRefused,
+                "tls.client_certificate of origin api",
+            ),
+            (
+                certificate(CertificateError::Other(OtherError(Arc::new(SelfSigned)))),
+                FailureCause::SelfSigned,
+                "tls.ca_file of origin api",
+            ),
+            (
+                certificate(CertificateError::UnknownIssuer),
+                FailureCause::UnknownAuthority,
+                "name the authority",
+            ),
+            (certificate(name), FailureCause::WrongName, "other.example.com"),
+            (certificate(CertificateError::Expired), FailureCause::Expired, "renew it"),
+            (of_io(ErrorType::ReadError, ErrorKind::ConnectionReset), FailureCause::Closed, "resets"),
+            (of_io(ErrorType::ReadError, ErrorKind::TimedOut), FailureCause::Silent, "read_timeout"),
+            (Error::new(ErrorType::ReadTimedout), FailureCause::Silent, "read_timeout"),
+        ];
+        let mut count = 0;
+        for (error, cause, hint) in cases {
+            let explanation = explain(&error, ASKED);
+            assert_eq!(explanation.cause, cause, "{explanation:?}");
+            assert!(explanation.message.contains(hint), "{explanation:?}");
+            count += 1;
+        }
+        assert_eq!(count, 15);
+    }
+}
