@@ -30,6 +30,7 @@ const THREADS_VARIABLE: &str = "GATEWAY_THREADS";
 /// Set by others, for every program.
 const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 
 /// The variables that the gateway reads.
 pub const VARIABLES: [&str; 11] = [
@@ -126,6 +127,12 @@ impl Environment {
         }
     }
 
+    /// The file with the authorities that origins without `tls.ca_file` are verified against.
+    fn authorities(&self) -> Option<Located<PathBuf>> {
+        let value = PathBuf::from(self.0.get(OsStr::new(SSL_CERT_FILE))?);
+        Some(Located { value, at: Location::variable(SSL_CERT_FILE) })
+    }
+
     /// The configuration file.
     pub fn file(&self, report: &Report) -> Option<Result<PathBuf, Reported>> {
         Some(self.get(CONFIG, report)?.map(PathBuf::from))
@@ -151,6 +158,7 @@ impl Environment {
             listen: self.read(LISTEN, report, parse_listen_address),
             admin: self.read(ADMIN_LISTEN, report, parse_admin_address),
             runtime_folder: self.runtime_folder(),
+            authorities: self.authorities(),
             threads: self
                 .read(THREADS_VARIABLE, report, |text| {
                     whole_number(text, *THREADS.start() as u64..=*THREADS.end() as u64)
@@ -200,7 +208,7 @@ impl fmt::Debug for Environment {
 fn is_ours(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     [&b"APPROOV_"[..], b"GATEWAY_", b"API_"].iter().any(|prefix| name.starts_with(prefix))
-        || [RUNTIME_DIRECTORY, XDG_RUNTIME_DIR].iter().any(|whole| whole.as_bytes() == name)
+        || [RUNTIME_DIRECTORY, XDG_RUNTIME_DIR, SSL_CERT_FILE].iter().any(|whole| whole.as_bytes() == name)
 }
 
 fn header_list(text: &str) -> Result<Vec<HeaderName>, Fault> {
@@ -218,6 +226,8 @@ pub struct Overrides {
     pub admin: Option<Result<Located<AdminAddress>, Reported>>,
     pub threads: Option<usize>,
     pub runtime_folder: Option<PathBuf>,
+    /// The file with the certificates of trusted authorities, in place of those of the system.
+    pub authorities: Option<Located<PathBuf>>,
 }
 
 /// Those that concern tokens alone.

@@ -136,6 +136,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
     let own_rules = own_rules.into_iter().collect::<Result<Vec<_>, _>>();
     let verification = Verification::new(approov, overrides.token);
     verification.check_binding(routes.routes(), report);
+    origins::check_authorities(&origins, overrides.authorities.as_ref(), report);
     origins::check_loops(&origins, &addresses, report);
     origins::check_secret_headers(&origins, &verification.verified_headers(), report);
     let forward_claims = file.forward_claims.value().unwrap_or_default();

@@ -227,3 +227,20 @@ fn address_that_was_asked_is_logged_with_every_request() {
     let refused = gateway.wait_for_entry(|entry| entry["url.path"] == "/refused");
     assert_eq!(refused.get("network.peer.address"), None);
 }
+
+#[test]
+fn file_of_authorities_that_cannot_be_read_stops_the_start() {
+    let authority = Authority::new();
+    let origin = Origin::with_tls(authority.server_named("localhost"));
+    let setup = |file: &str| before(&https(&origin), &authority).env("SSL_CERT_FILE", file);
+    for command in ["run", "check"] {
+        let exit = setup("/nonexistent/ca.pem").arguments(&[command]).run_to_exit();
+        assert_eq!(exit.status.code(), Some(78), "{}", exit.stderr);
+        assert!(exit.stderr.contains("SSL_CERT_FILE: /nonexistent/ca.pem cannot be read"), "{}", exit.stderr);
+        let exit = setup("Cargo.toml").arguments(&[command]).run_to_exit();
+        assert!(exit.stderr.contains("SSL_CERT_FILE: Cargo.toml has no certificate"), "{}", exit.stderr);
+    }
+    // An origin without TLS needs no authorities.
+    let plain = before("http://127.0.0.1:1", &authority).env("SSL_CERT_FILE", "/nonexistent/ca.pem");
+    assert_eq!(plain.arguments(&["check"]).run_to_exit().status.code(), Some(0));
+}

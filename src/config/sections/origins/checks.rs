@@ -1,12 +1,16 @@
 //! Origins compared with listeners and verified headers.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use http::HeaderName;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 
 use super::super::listeners::collide;
 use super::NamedOrigin;
 use crate::config::document::{Located, Report, quoted};
+use crate::config::values::read_file;
 use crate::origins::Target;
 
 /// Reports an origin that is a listener of the gateway: a request would be forwarded for ever.
@@ -42,5 +46,22 @@ pub fn check_secret_headers(origins: &[NamedOrigin], verified: &[HeaderName], re
             let message = format!("{} also carries what is verified", quoted(name.as_str()));
             report.problem(at, message, "choose another name for secret_header");
         }
+    }
+}
+
+/// More than all authorities of the world take.
+const MAX_AUTHORITIES: u64 = 16 * 1024 * 1024;
+
+/// Reports a file of trusted authorities that an origin needs and that cannot be read.
+pub fn check_authorities(origins: &[NamedOrigin], file: Option<&Located<PathBuf>>, report: &Report) {
+    let needs_file = |origin: &NamedOrigin| {
+        let tls = origin.origin.as_ref().ok().and_then(|origin| origin.value.tls.as_ref());
+        tls.is_some_and(|tls| tls.roots.is_none())
+    };
+    let Some(file) = file.filter(|_| origins.iter().any(needs_file)) else { return };
+    let Ok(pem) = read_file(file, MAX_AUTHORITIES, report) else { return };
+    if !CertificateDer::pem_slice_iter(&pem).any(|certificate| certificate.is_ok()) {
+        let message = format!("{} has no certificate", file.value.display());
+        report.problem(&file.at, message, "name a file of certificates in PEM, or unset the variable");
     }
 }
