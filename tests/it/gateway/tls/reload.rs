@@ -50,7 +50,7 @@ fn a_reload_with_an_unusable_certificate_changes_nothing_and_names_the_problem()
         let failures = (number + 1) as f64;
         gateway.wait_for_count("approov_gateway_config_reloads_total", &[("result", "failure")], failures);
         let problems = gateway.version()["config_refused"]["problems"].to_string();
-        assert!(problems.contains("own."), "{what}: {problems}");
+        assert!(problems.contains("listeners[0].tls.certificates[0]."), "{what}: {problems}");
         let is_shown = |file: &String| file.lines().nth(1).is_some_and(|line| problems.contains(line));
         assert!(!is_shown(key) && !is_shown(chain), "{what}: {problems}");
         assert_eq!(open.ask(&get("/")).status, 200, "{what}");
