@@ -173,7 +173,6 @@ mod tests {
 
     #[test]
     fn host_is_an_address_localhost_or_the_name_of_the_machine() {
-        let mut cases = 0;
         for (host, is_taken) in [
             ("127.0.0.1:8788", true),
             ("10.1.2.3", true),
@@ -192,9 +191,7 @@ mod tests {
         ] {
             let expected = if is_taken { Ok(()) } else { Err(Refusal::ForeignHost) };
             assert_eq!(judge(Method::GET, &[("host", host)], HERE), expected, "{host}");
-            cases += 1;
         }
-        assert_eq!(cases, 14);
         assert_eq!(judge(Method::GET, &[], HERE), Err(Refusal::NoHost));
         let twice = [("host", "localhost"), ("host", "evil.example")];
         assert_eq!(judge(Method::GET, &twice, HERE), Err(Refusal::NoHost));

@@ -50,7 +50,6 @@ mod tests {
 
     #[test]
     fn clients_never_get_all_descriptors() {
-        let mut cases = 0;
         for (descriptors, total, expected) in [
             (Some(1024), 20_000, 596),
             (Some(20_000), 20_000, 13_248),
@@ -62,8 +61,6 @@ mod tests {
             let mut limits = ConnectionLimits { total, ..ConnectionLimits::default() };
             Descriptors(descriptors).fit(&mut limits);
             assert_eq!(limits.total, expected, "{descriptors:?} {total}");
-            cases += 1;
         }
-        assert_eq!(cases, 6);
     }
 }

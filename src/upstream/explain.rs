@@ -345,13 +345,10 @@ mod tests {
             (of_io(ErrorType::ReadError, ErrorKind::TimedOut), FailureCause::Silent, "read_timeout"),
             (Error::new(ErrorType::ReadTimedout), FailureCause::Silent, "read_timeout"),
         ];
-        let mut count = 0;
         for (error, cause, hint) in cases {
             let explanation = explain(&error, ASKED);
             assert_eq!(explanation.cause, cause, "{explanation:?}");
             assert!(explanation.message.contains(hint), "{explanation:?}");
-            count += 1;
         }
-        assert_eq!(count, 15);
     }
 }

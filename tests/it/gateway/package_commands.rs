@@ -1,13 +1,13 @@
-//! What packages take from the program: its version, completions and manual pages.
+//! Commands that packages use: version, completions and manual pages.
 
+use crate::harness::{Folder, gateway_command};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 fn run(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_approov-gateway")).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    let exit = crate::harness::run(&mut gateway_command(arguments));
+    assert!(exit.status.success(), "{arguments:?}: {exit:?}");
+    exit.stdout
 }
 
 /// The commands that `--help` lists.
@@ -44,9 +44,11 @@ fn completions_know_every_command() {
 
 #[test]
 fn every_command_and_the_configuration_have_a_manual_page() {
-    let folder = std::env::temp_dir().join(format!("approov-gateway-man-{}", std::process::id()));
-    run(&["man", folder.to_str().unwrap()]);
-    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_else(|_| panic!("no {name}"));
+    let folder = Folder::new();
+    run(&["man", folder.path("man").to_str().unwrap()]);
+    let read = |name: &str| {
+        fs::read_to_string(folder.path("man").join(name)).unwrap_or_else(|_| panic!("no {name}"))
+    };
     for command in commands() {
         let page = read(&format!("approov-gateway-{command}.1"));
         assert!(page.contains(".SH SYNOPSIS"), "{page}");
@@ -58,5 +60,4 @@ fn every_command_and_the_configuration_have_a_manual_page() {
     for key in keys.map(|line| line.split(':').next().unwrap().trim().trim_start_matches("- ")) {
         assert!(configuration.contains(&key.replace('-', "\\-")), "{key}");
     }
-    fs::remove_dir_all(folder).unwrap();
 }

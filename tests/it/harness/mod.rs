@@ -24,7 +24,8 @@
 //!   sleep is allowed only where the passing of time is the subject of the test.
 //! - Ports are free ones: write `127.0.0.1:0` and ask the process for its address.
 //! - Files go into a [`Folder`], which is removed with the test.
-//! - Child processes run under [`Process`] or [`run`]. They are killed with the test, and a failing
+//! - Child processes run under [`Process`] or [`run`], commands of the gateway with
+//!   [`gateway_command`]. They are killed with the test, and a failing
 //!   test prints everything that they wrote.
 //! - A test that needs a program, a Python package or root asks [`has_program`], [`python_with`] or
 //!   [`is_root`] first. Without it the test says so and passes; under `CI` it fails.
@@ -61,7 +62,7 @@ pub use memory_group::MemoryGroup;
 pub use message::{Message, Response};
 pub use metrics::Metrics;
 pub use origin::{Exchange, Origin, Request, Then};
-pub use process::{Exit, Process, run, run_with_input};
+pub use process::{Exit, Process, gateway_command, run, run_with_input};
 pub use requirements::{has_program, is_root, python_with};
 pub use setup::Setup;
 pub use wire::latin1;

@@ -32,6 +32,13 @@ pub fn run(command: &mut Command) -> Exit {
     Process::start(command.stdin(Stdio::null())).wait_for_end()
 }
 
+/// A command of the gateway's binary, with an empty environment.
+pub fn gateway_command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_approov-gateway"));
+    command.args(arguments).env_clear();
+    command
+}
+
 /// Runs a command to its end with `input` on its standard input.
 pub fn run_with_input(command: &mut Command, input: &[u8]) -> Exit {
     let mut process = Process::start(command.stdin(Stdio::piped()));

@@ -1,9 +1,8 @@
 //! The commands `reload` and `upgrade` with a running gateway.
 
 use std::fs;
-use std::process::{Command, Output};
 
-use crate::harness::{Folder, Gateway, Origin, Setup, config_before, get};
+use crate::harness::{Exit, Folder, Gateway, Origin, Setup, config_before, gateway_command, get, run};
 
 /// A gateway whose configuration and pid file are in a folder.
 struct Running {
@@ -25,16 +24,14 @@ impl Running {
     }
 
     /// Runs a command in an environment that has the gateway's real ports.
-    fn command(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_approov-gateway"))
-            .args(arguments)
-            .env_clear()
+    fn command(&self, arguments: &[&str]) -> Exit {
+        let mut command = gateway_command(arguments);
+        command
             .env("GATEWAY_CONFIG", self.folder.path("gateway.yaml"))
             .env("GATEWAY_LISTEN", self.gateway.address().to_string())
             .env("GATEWAY_ADMIN_LISTEN", self.gateway.admin_address().to_string())
-            .env("GATEWAY_THREADS", "1")
-            .output()
-            .unwrap()
+            .env("GATEWAY_THREADS", "1");
+        run(&mut command)
     }
 
     /// The process id in the pid file.
@@ -59,8 +56,8 @@ fn configuration(origin: &Origin, rest: &str) -> String {
     config_before(origin, &format!("{server}{rest}"))
 }
 
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+fn text(exit: &Exit) -> String {
+    format!("{}{}", exit.stdout, exit.stderr)
 }
 
 #[test]

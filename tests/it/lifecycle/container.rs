@@ -5,7 +5,9 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Folder, Gateway, Message, Origin, Setup, eventually, has_program, is_root, tokens};
+use crate::harness::{
+    Folder, Gateway, Message, Origin, Setup, eventually, has_program, is_root, run, tokens,
+};
 
 /// The processes whose parent is `pid`.
 fn children(pid: i32) -> Vec<i32> {
@@ -41,11 +43,11 @@ fn serves_reaps_and_stops_as_process_1_of_a_container() {
     }
     let (folder, origin) = (Folder::new(), Origin::new());
     folder.share(0o777);
-    let run = folder.path("run");
+    let state = folder.path("run");
     let config = folder
         .config(&origin, "")
-        .replace(&folder.path("pid").display().to_string(), &run.join("pid").display().to_string())
-        .replace(&folder.path("sock").display().to_string(), &run.join("sock").display().to_string());
+        .replace(&folder.path("pid").display().to_string(), &state.join("pid").display().to_string())
+        .replace(&folder.path("sock").display().to_string(), &state.join("sock").display().to_string());
     folder.write("gateway.yaml", &config);
     let (mut gateway, inner) = contained(&folder, folder.setup("gateway.yaml", &["run"]));
     gateway.assert_serves(&origin);
@@ -66,14 +68,14 @@ fn serves_reaps_and_stops_as_process_1_of_a_container() {
     signal(inner, Signal::QUIT);
     gateway.wait_for_message("SIGQUIT: this is process 1");
     folder.write("next.yaml", folder.config_like(&gateway, &origin, "").replace("/pid,", "/run/pid,"));
-    let upgrade = Command::new("nsenter")
+    let mut upgrade = Command::new("nsenter");
+    upgrade
         .arg(&namespace)
         .args([env!("CARGO_BIN_EXE_approov-gateway"), "upgrade", "-c"])
-        .arg(folder.path("next.yaml"))
-        .output()
-        .unwrap();
+        .arg(folder.path("next.yaml"));
+    let upgrade = run(&mut upgrade);
     assert_eq!(upgrade.status.code(), Some(1), "{upgrade:?}");
-    assert!(String::from_utf8_lossy(&upgrade.stderr).contains("process 1 cannot be replaced"));
+    assert!(upgrade.stderr.contains("process 1 cannot be replaced"));
     assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
 
     signal(inner, Signal::TERM);

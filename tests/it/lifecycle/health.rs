@@ -1,20 +1,18 @@
 //! The command `health`, as the health check of a container runs it.
 
-use std::process::{Command, Output};
-
 use super::gated;
-use crate::harness::{Gate, Gateway, Origin, eventually, gateway_before, get, tokens};
+use crate::harness::{
+    Exit, Gate, Gateway, Origin, eventually, gateway_before, gateway_command, get, run, tokens,
+};
 
-fn health(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_approov-gateway"));
-    command.arg("health").args(arguments).env_clear().envs(variables.iter().copied());
-    command.output().unwrap()
+fn health(arguments: &[&str], variables: &[(&str, &str)]) -> Exit {
+    let mut command = gateway_command(&["health"]);
+    run(command.args(arguments).envs(variables.iter().copied()))
 }
 
 fn health_of(gateway: &Gateway) -> (Option<i32>, String) {
-    let output = health(&["--address", &gateway.admin_address().to_string()], &[]);
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(text).unwrap())
+    let exit = health(&["--address", &gateway.admin_address().to_string()], &[]);
+    (exit.status.code(), exit.stdout + &exit.stderr)
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
 use std::sync::Arc;
 use std::thread;
 
@@ -14,18 +13,14 @@ use sha2::{Digest, Sha256};
 
 use super::{Folder, Identity, certificates, tickets};
 use crate::harness::tls::Authority;
+use crate::harness::{Exit, gateway_command, run};
 
-fn pin(source: &str, authorities: Option<&Path>) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_approov-gateway"));
-    command.args(["pin", source]).env_clear();
+fn pin(source: &str, authorities: Option<&Path>) -> Exit {
+    let mut command = gateway_command(&["pin", source]);
     if let Some(authorities) = authorities {
         command.env("SSL_CERT_FILE", authorities);
     }
-    command.output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
+    run(&mut command)
 }
 
 /// The pin, computed by the test.
@@ -41,7 +36,7 @@ fn prints_the_pins_of_a_file_leaf_first() {
     let chain = format!("{}{}{}", own.chain, intermediate.pem, root.pem);
     let output = pin(folder.write("chain.pem", chain).to_str().unwrap(), None);
     assert!(output.status.success(), "{output:?}");
-    let lines: Vec<_> = text(&output.stdout).lines().collect();
+    let lines: Vec<_> = output.stdout.lines().collect();
     let key = |authority: &Authority| rcgen::PublicKeyData::subject_public_key_info(authority.issuer.key());
     let wanted = [
         (own.public_key.clone(), "leaf         CN=leaf  expires 4096-01-01T00:00:00Z, in "),
@@ -62,11 +57,11 @@ fn prints_the_pin_of_a_key_without_a_certificate() {
     let private = folder.write("private.pem", key.serialize_pem());
     for file in [public, private] {
         let output = pin(file.to_str().unwrap(), None);
-        assert_eq!(text(&output.stdout), wanted, "{output:?}");
+        assert_eq!(output.stdout, wanted, "{output:?}");
     }
     let der = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
     let output = pin(folder.write("own.der", der.der()).to_str().unwrap(), None);
-    assert!(text(&output.stdout).starts_with(wanted.trim_end_matches(" key\n")), "{output:?}");
+    assert!(output.stdout.starts_with(wanted.trim_end_matches(" key\n")), "{output:?}");
 }
 
 #[test]
@@ -81,7 +76,7 @@ fn names_files_that_have_no_certificate_or_key() {
     ] {
         let output = pin(source, None);
         assert_eq!(output.status.code(), Some(status), "{source}");
-        assert!(text(&output.stderr).contains(part), "{source}: {output:?}");
+        assert!(output.stderr.contains(part), "{source}: {output:?}");
         assert!(output.stdout.is_empty());
     }
 }
@@ -117,7 +112,7 @@ fn prints_the_pins_of_a_server_and_warns_if_it_is_not_trusted() {
 
     let trusted = pin(&source, Some(&roots));
     assert_eq!(trusted.status.code(), Some(0), "{trusted:?}");
-    let lines: Vec<_> = text(&trusted.stdout).lines().collect();
+    let lines: Vec<_> = trusted.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with(&wanted), "{lines:?}");
     assert!(lines[0].contains(" leaf         CN=a\\1b[2J\\0ab\\u202ec  expires "), "{lines:?}");
@@ -128,7 +123,7 @@ fn prints_the_pins_of_a_server_and_warns_if_it_is_not_trusted() {
         let doubtful = pin(source, Some(roots));
         assert_eq!(doubtful.status.code(), Some(1), "{doubtful:?}");
         assert_eq!(doubtful.stdout, trusted.stdout, "the same pins");
-        assert!(text(&doubtful.stderr).contains("the chain does not verify"), "{doubtful:?}");
+        assert!(doubtful.stderr.contains("the chain does not verify"), "{doubtful:?}");
     }
 }
 
@@ -144,10 +139,10 @@ fn a_server_that_is_missing_or_has_no_tls_is_reported() {
     let source = format!("127.0.0.1:{port}");
     let output = pin(&source, None);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("no TLS handshake: "), "{output:?}");
+    assert!(output.stderr.contains("no TLS handshake: "), "{output:?}");
     talking.join().unwrap();
     // No process listens on this port any more.
     let output = pin(&source, None);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("cannot connect: "), "{output:?}");
+    assert!(output.stderr.contains("cannot connect: "), "{output:?}");
 }
