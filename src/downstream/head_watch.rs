@@ -24,8 +24,12 @@ impl HeadWatch {
     }
 
     /// Bytes have arrived.
-    pub fn read(&mut self, bytes: &[u8]) {
-        self.frames.advance(bytes);
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] if a `:path` has a fragment. The bytes must not be parsed, because the
+    /// parser would cut the fragment off.
+    pub fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.frames.advance(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
     /// A read has found no bytes.
@@ -69,21 +73,21 @@ mod tests {
         let mut last = more;
         last[4] = 4;
         let mut watch = HeadWatch::new(LIMIT);
-        watch.read(PREFACE);
+        watch.read(PREFACE).expect("no path");
         assert!(timeout(LIMIT * 2, poll_fn(|context| watch.poll_too_late(context))).await.is_err());
         for _ in 0..3 {
-            watch.read(&open);
+            watch.read(&open).expect("no path");
             assert!(timeout(LIMIT / 2, poll_fn(|context| watch.poll_too_late(context))).await.is_err());
-            watch.read(&last);
+            watch.read(&last).expect("no path");
             assert!(timeout(LIMIT * 2, poll_fn(|context| watch.poll_too_late(context))).await.is_err());
         }
-        watch.read(&open);
+        watch.read(&open).expect("no path");
         let start = Instant::now();
         let end = loop {
             let too_late = poll_fn(|context| watch.poll_too_late(context));
             match timeout(Duration::from_secs(1), too_late).await {
                 Ok(end) => break end,
-                Err(_) => watch.read(&more),
+                Err(_) => watch.read(&more).expect("no path"),
             }
             sleep(Duration::from_millis(1)).await;
         };

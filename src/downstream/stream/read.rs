@@ -158,7 +158,12 @@ impl AsyncRead for ClientStream {
         let start = buffer.filled().len();
         let read = self.poll_body(context, buffer);
         match (&mut self.heads, &read) {
-            (Some(heads), Poll::Ready(Ok(()))) => heads.read(&buffer.filled()[start..]),
+            (Some(heads), Poll::Ready(Ok(()))) => {
+                if let Err(error) = heads.read(&buffer.filled()[start..]) {
+                    buffer.set_filled(start);
+                    return Poll::Ready(Err(error));
+                }
+            }
             (Some(heads), Poll::Pending) => return heads.poll_too_late(context),
             _ => {}
         }

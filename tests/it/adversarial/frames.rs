@@ -541,3 +541,23 @@ fn a_connection_that_is_silent_between_heads_is_kept() {
     }
     assert!(frames.is_answered(5, &fields(&token)));
 }
+
+#[test]
+fn a_path_with_a_fragment_is_refused_and_never_cut() {
+    let origin = Origin::new();
+    let gateway = limited(&origin, "rate: []");
+    let token = tokens::valid();
+    for path in ["/attack#x", "/attack?a#b", "/#", "#", "/attack#"] {
+        let mut fields = fields(&token);
+        fields[3] = (":path", path);
+        let mut frames = Frames::open(&gateway);
+        frames.send(request(1, &fields));
+        assert_eq!(frames.end(1), End::SentAway, "{path}");
+        gateway.assert_serves(&origin);
+    }
+    // A fragment elsewhere is the client's own affair.
+    let referer = [fields(&token), vec![("referer", "https://a.test/#b")]].concat();
+    let mut frames = Frames::open(&gateway);
+    assert!(frames.is_answered(1, &referer));
+    assert_eq!(origin.targets().iter().filter(|target| *target != "/honest").count(), 1);
+}
