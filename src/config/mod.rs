@@ -18,6 +18,8 @@ mod values;
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::approov::{Algorithm, ApproovSettings, Secret};
 
 pub use document::{Place, Problem, Problems, SourceFile};
@@ -126,7 +128,13 @@ fn sources(file: Option<&Path>, environment: &Environment, report: &Report) -> R
         None => environment.file(report).transpose()?,
     };
     let Some(path) = path else {
-        return Ok(Sources { path: None, whole: Location::nowhere(), file: File::empty(report)?, overrides });
+        return Ok(Sources {
+            path: None,
+            hash: String::new(),
+            whole: Location::nowhere(),
+            file: File::empty(report)?,
+            overrides,
+        });
     };
     let text = read_text(&path, &Location::file(path.as_path().into(), None), report)?;
     text_sources(&text, &path, overrides, report)
@@ -138,7 +146,13 @@ fn text_sources(text: &str, path: &Path, overrides: Overrides, report: &Report) 
     let tree = document::parse(text, &name, report)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let file = document::nested::<File>().read(&Value::root(&tree, folder, whole.clone(), report))?;
-    Ok(Sources { path: Some(path.to_owned()), whole, file, overrides })
+    Ok(Sources { path: Some(path.to_owned()), hash: hash_of(text), whole, file, overrides })
+}
+
+/// The first 16 digits of the text's SHA-256.
+fn hash_of(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_text(path: &Path, whole: &Location, report: &Report) -> Result<String, Reported> {

@@ -20,6 +20,8 @@ use crate::policy::RouteTable;
 pub struct Settings {
     /// The configuration file; `None` if there is none.
     pub file: Option<PathBuf>,
+    /// The first 16 digits of the file's SHA-256; empty if there is no file.
+    pub hash: String,
     /// The process.
     pub server: ServerSettings,
     /// The public listeners. Never empty.

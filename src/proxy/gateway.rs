@@ -28,6 +28,7 @@ use super::response::ResponseEdits;
 use super::shared::Shared;
 use super::validity::{self, Upgrade};
 use crate::admission::Refusal;
+use crate::clock;
 use crate::downstream::Connection;
 use crate::limits::{Cause, Outcome};
 use crate::origins::UpstreamErrorKind;
@@ -105,7 +106,11 @@ impl ProxyHttp for Gateway {
 
     /// 2. Chooses the origin's address. Pingora calls the hook again after a failure to connect.
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        let peer = ctx.exchange()?.choose_peer(session.is_body_empty()).await?;
+        let exchange = ctx.exchange()?;
+        if !exchange.has_asked() {
+            self.shared.metrics.overhead(clock::since(exchange.arrival.started));
+        }
+        let peer = exchange.choose_peer(session.is_body_empty()).await?;
         ctx.asked.peer = peer.address().as_inet().copied();
         Ok(peer)
     }
@@ -118,8 +123,9 @@ impl ProxyHttp for Gateway {
         _peer: &HttpPeer,
         _descriptor: RawFd,
         digest: Option<&Digest>,
-        _ctx: &mut RequestContext,
+        ctx: &mut RequestContext,
     ) -> Result<()> {
+        ctx.asked.sent_at = Some(clock::now());
         if let Some(digest) = digest {
             NextRequest::announce(digest, &session.req_header().method);
         }
@@ -163,6 +169,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        let sent_at = ctx.asked.sent_at;
         let exchange = ctx.exchange()?;
         let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
         let is_asked = || exchange.is_tunnel && validity::accepts_handshake(session.req_header(), response);
@@ -170,6 +177,9 @@ impl ProxyHttp for Gateway {
             return Err(failure::unasked_switch());
         }
         let is_interim = response.status.is_informational() && !is_switch;
+        if let (false, Some(sent_at)) = (is_interim, sent_at) {
+            exchange.upstream().answered_after(response.status, clock::since(sent_at));
+        }
         let is_resent = !is_interim && exchange.answered(response.status, progress(session));
         if is_resent { Err(failure::resend()) } else { Ok(()) }
     }
@@ -185,8 +195,13 @@ impl ProxyHttp for Gateway {
             // From now on a slow body may be waiting for the response.
             ctx.end_watch();
         }
+        let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        ctx.asked.is_answered |= is_switch || !response.status.is_informational();
+        if is_switch {
+            ctx.asked.tunnel = Some(self.shared.metrics.open_tunnel());
+        }
         let exchange = ctx.exchange()?;
-        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        if is_switch {
             exchange.arrival.connection.become_tunnel(TUNNEL_IDLE);
             exchange.become_tunnel();
         }

@@ -21,6 +21,7 @@ use crate::admission::Refusal;
 use crate::clock;
 use crate::downstream::BodyWatch;
 use crate::limits::{Cause, Outcome};
+use crate::telemetry::{OpenTunnel, Source};
 
 /// The context of one request.
 pub struct RequestContext {
@@ -40,6 +41,12 @@ pub(super) struct Asked {
     pub peer: Option<SocketAddr>,
     /// Why the last failed attempt failed, in words.
     pub explanation: Option<Box<str>>,
+    /// When the last attempt began to send the request.
+    pub sent_at: Option<Instant>,
+    /// Whether the response of the origin was passed on.
+    pub is_answered: bool,
+    /// Set once the request has become a tunnel.
+    pub tunnel: Option<OpenTunnel>,
 }
 
 /// The state of a request. [`Arrival`] and [`super::admit::Admitted`] are over before Pingora's next
@@ -166,6 +173,7 @@ impl Life {
             error: failure.map(Failure::label),
             error_message: asked.explanation.as_deref().filter(|_| is_of_origin),
             peer: asked.peer,
+            source: if asked.is_answered { Source::Origin } else { Source::Gateway },
             origin,
             resends,
         })

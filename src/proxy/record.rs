@@ -16,7 +16,7 @@ use crate::admission::Refusal;
 use crate::approov::Device;
 use crate::downstream::Connection;
 use crate::policy::Policy;
-use crate::telemetry::{Entry, Exceeded, reason_label};
+use crate::telemetry::{Counted, Entry, Exceeded, Source, StatusClass, reason_label};
 
 /// The facts about a request that has ended.
 pub(super) struct Finished<'r> {
@@ -37,6 +37,8 @@ pub(super) struct Finished<'r> {
     pub error_message: Option<&'r str>,
     /// The origin's address that was asked last; `None` if no address was asked, or a unix socket.
     pub peer: Option<SocketAddr>,
+    /// The sender of the response.
+    pub source: Source,
     /// The name of the origin, if the origin was asked.
     pub origin: Option<&'r str>,
     /// How many times the request was sent to the origin again.
@@ -130,7 +132,16 @@ impl Shared {
             Some(route) => &snapshot.route_metrics[route],
             None => &snapshot.unrouted_metrics,
         };
-        metrics.record(judgement.verdict, judgement.rejection, request.duration);
+        metrics.record(Counted {
+            verdict: judgement.verdict,
+            rejection: judgement.rejection,
+            response: transfer.status.map(|status| (StatusClass::from(status), request.source)),
+            duration: request.duration,
+            is_tunnel: transfer.status == Some(101),
+        });
+        if request.origin.is_none() {
+            self.metrics.overhead(request.duration);
+        }
         if !snapshot.is_logged {
             return;
         }

@@ -16,6 +16,10 @@ use crate::upstream::Upstream;
 /// The label of requests for which no route matches.
 pub(super) const UNROUTED: &str = "none";
 
+/// Up to this many routes have all their series from the start. Of more routes, most never see a request,
+/// and every scrape would carry their series.
+const PREPARED_ROUTES: usize = 500;
+
 /// One configuration, prepared for requests. It never changes; a reload makes a new one.
 pub struct Snapshot {
     pub(super) routes: RouteTable,
@@ -46,14 +50,17 @@ impl Snapshot {
         metrics: &Metrics,
         previous: Option<&Snapshot>,
     ) -> pingora_core::Result<Self> {
-        let route_metrics =
-            settings.routes.routes().iter().map(|route| metrics.route(&route.name, route.policy));
+        let route_metrics: Vec<_> =
+            settings.routes.routes().iter().map(|route| metrics.route(&route.name, route.policy)).collect();
+        if route_metrics.len() <= PREPARED_ROUTES {
+            route_metrics.iter().for_each(|metrics| metrics.prepare());
+        }
         let routes: Vec<_> = settings.routes.routes().iter().map(|route| &*route.name).collect();
         let origins: Vec<_> = settings.origins.iter().map(|origin| &*origin.name).collect();
         let subjects = Subjects { routes: &routes, origins: &origins, listeners: settings.listeners.len() };
         Ok(Self {
             limits: Limits::new(&settings.limits, subjects, previous.map(|previous| &previous.limits)),
-            route_metrics: route_metrics.collect(),
+            route_metrics,
             unrouted_metrics: metrics.route(UNROUTED, Policy::Deny),
             answers: Answers::new(&settings.rejection)?,
             forwarding: Forwarding::new(&settings.approov, &settings.origins, &settings.forward_headers),

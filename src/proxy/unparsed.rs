@@ -13,6 +13,7 @@ use crate::admission::Refusal;
 use crate::downstream::{Unparsed, UnparsedRequest};
 use crate::http::RequestLine;
 use crate::limits::{Cause, Outcome};
+use crate::telemetry::Source;
 
 impl Shared {
     /// Counts and logs the bytes. Returns the bytes of the answer, after which the connection is
@@ -55,6 +56,7 @@ impl Shared {
             duration: Duration::ZERO,
             error_message: None,
             peer: None,
+            source: Source::Gateway,
             error: fault.map(ClientFault::label),
             origin: None,
             resends: 0,

@@ -199,6 +199,7 @@ impl Reloader {
         let listeners =
             self.listeners.prepare(&settings.listeners, &self.tickets).map_err(|error| error.to_string())?;
         let certificates = certificates(&settings.listeners);
+        let hash = settings.hash.clone();
         let upstreams = self.runtime.block_on(self.origins.adopt(&settings.origins));
         let upstreams = upstreams.map_err(|error| error.to_string())?;
         let previous = self.shared.snapshot.load_full();
@@ -213,7 +214,7 @@ impl Reloader {
         self.origins.keep(&upstreams);
         *self.ending.lock() = ending;
         self.access.store(Arc::new(access));
-        self.metrics.config_loaded();
+        self.metrics.config_loaded(&hash);
         log::info!("configuration reloaded, generation {}", self.status.taken());
         self.sweep();
         Ok(())

@@ -90,6 +90,7 @@ impl Server {
         runtime.spawn(report_slow_log(access_log.clone()));
         let (fixed, watch) = (Fixed::of(&settings), reload::watch_of(&settings));
         metrics.certificates(reload::certificates(&settings.listeners));
+        let hash = settings.hash.clone();
         let snapshot = Snapshot::new(settings, upstreams, &metrics, None)
             .map_err(|error| ServerError::new("cannot prepare the configuration", error))?;
         let shared = Arc::new(Shared {
@@ -107,7 +108,7 @@ impl Server {
         }
 
         let status = Arc::new(ConfigStatus::default());
-        metrics.config_loaded();
+        metrics.config_loaded(&hash);
         status.taken();
         let files = FileThread::start()
             .map_err(|error| ServerError::new("cannot start the thread that reads files", error))?;

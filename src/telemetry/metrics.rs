@@ -3,16 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
 
 use super::limits::{LimitFamilies, LimitState};
 use super::origins::{OriginFamilies, OriginMetrics, OriginState};
+use super::process::Process;
 use super::route_metrics::{RouteMetrics, Routes};
 use crate::limits::{Cause, Outcome};
 use crate::policy::Policy;
 use crate::tls::Handshake;
+
+/// Seconds; from a refusal to a queue in front of an origin.
+const OVERHEAD_BUCKETS: [f64; 12] =
+    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
 
 /// Every metric family of the process.
 pub struct Metrics {
@@ -23,7 +31,11 @@ pub struct Metrics {
     config_reloads: IntCounterVec,
     config_last_reload_success: IntGauge,
     config_last_reload_success_timestamp: Gauge,
-    access_log_dropped: IntGauge,
+    access_log_dropped: IntCounter,
+    config_info: IntGaugeVec,
+    overhead: Histogram,
+    tunnels: IntGauge,
+    process: Process,
     handshakes: IntCounterVec,
     certificate_expiry: GaugeVec,
 }
@@ -52,10 +64,23 @@ impl Metrics {
                 "config_last_reload_success_timestamp_seconds",
                 "Unix time at which the configuration in force was taken.",
             )?,
-            access_log_dropped: IntGauge::new(
-                "access_log_dropped_lines",
-                "Access log lines lost: they were not taken fast enough, or not at all.",
+            access_log_dropped: IntCounter::new(
+                "access_log_dropped_lines_total",
+                "Access log lines lost: the reader was too slow, or writing failed.",
             )?,
+            config_info: IntGaugeVec::new(
+                Opts::new("config_info", "1, with the start of the configuration file's SHA-256 as a label."),
+                &["hash"],
+            )?,
+            overhead: Histogram::with_opts(
+                HistogramOpts::new(
+                    "overhead_seconds",
+                    "The gateway's own share: from the request's header to the refusal, or to asking the origin.",
+                )
+                .buckets(OVERHEAD_BUCKETS.to_vec()),
+            )?,
+            tunnels: IntGauge::new("tunnels", "Open tunnels (WebSocket).")?,
+            process: Process::new()?,
             handshakes: IntCounterVec::new(
                 Opts::new("tls_handshakes_total", "TLS handshakes with clients, by listener and result."),
                 &["listener", "result"],
@@ -75,6 +100,9 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.config_last_reload_success.clone()))?;
         metrics.registry.register(Box::new(metrics.config_last_reload_success_timestamp.clone()))?;
         metrics.registry.register(Box::new(metrics.access_log_dropped.clone()))?;
+        metrics.registry.register(Box::new(metrics.config_info.clone()))?;
+        metrics.registry.register(Box::new(metrics.overhead.clone()))?;
+        metrics.registry.register(Box::new(metrics.tunnels.clone()))?;
         metrics.registry.register(Box::new(metrics.handshakes.clone()))?;
         metrics.registry.register(Box::new(metrics.certificate_expiry.clone()))?;
         metrics.registry.register(Box::new(build_info))?;
@@ -128,8 +156,21 @@ impl Metrics {
         }
     }
 
-    /// A configuration was taken.
-    pub fn config_loaded(&self) {
+    /// The gateway has spent this time on a request before it asked the origin or refused.
+    pub fn overhead(&self, time: Duration) {
+        self.overhead.observe(time.as_secs_f64());
+    }
+
+    /// A tunnel is open until the return value is dropped.
+    pub fn open_tunnel(&self) -> OpenTunnel {
+        self.tunnels.inc();
+        OpenTunnel(self.tunnels.clone())
+    }
+
+    /// A configuration was taken. `hash` is that of its file.
+    pub fn config_loaded(&self, hash: &str) {
+        self.config_info.reset();
+        self.config_info.with_label_values(&[hash]).set(1);
         self.config_reloads.with_label_values(&["success"]).inc();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.config_last_reload_success.set(1);
@@ -149,7 +190,18 @@ impl Metrics {
     /// When the text cannot be encoded.
     pub fn encode(&self, dropped: u64) -> Result<String, prometheus::Error> {
         self.routes.forget_unused(Instant::now());
-        self.access_log_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        self.access_log_dropped.inc_by(dropped.saturating_sub(self.access_log_dropped.get()));
+        let mut families = self.registry.gather();
+        families.extend(self.process.read().gather());
+        TextEncoder::new().encode_to_string(&families)
+    }
+}
+
+/// An open tunnel.
+pub struct OpenTunnel(IntGauge);
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

@@ -6,13 +6,16 @@ mod limits;
 mod lines;
 mod metrics;
 mod origins;
+mod process;
 mod redact;
+mod response;
 mod route_metrics;
 
 pub(crate) use access_log::write_address;
 pub use access_log::{AccessLogSink, AccessLogWriter, Entry, Exceeded};
 pub use diagnostics::init as init_diagnostics;
 pub use limits::LimitState;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, OpenTunnel};
 pub use origins::{OriginMetrics, OriginState};
-pub use route_metrics::{RouteMetrics, reason_label};
+pub use response::{Source, StatusClass};
+pub use route_metrics::{Counted, RouteMetrics, reason_label};

@@ -2,16 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
 
+use super::response::StatusClass;
 use crate::origins::{RetryReason, UpstreamErrorKind};
+
+/// Seconds; from an origin next door to a slow one.
+const BUCKETS: [f64; 16] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0];
 
 /// The metric families of origins.
 pub(super) struct OriginFamilies {
+    durations: HistogramVec,
     errors: IntCounterVec,
     retries: IntCounterVec,
     retries_refused: IntCounterVec,
@@ -28,7 +37,14 @@ impl OriginFamilies {
                 registry.register(Box::new(counters.clone()))?;
                 Ok(counters)
             };
+        let durations = HistogramOpts::new(
+            "upstream_duration_seconds",
+            "Time from sending a request to an origin to the first byte of its answer.",
+        );
+        let durations = HistogramVec::new(durations.buckets(BUCKETS.to_vec()), &["origin", "status_class"])?;
+        registry.register(Box::new(durations.clone()))?;
         let families = Self {
+            durations,
             errors: counters(
                 "upstream_errors_total",
                 "Failures of an origin, by kind; retried ones too.",
@@ -58,8 +74,8 @@ impl OriginFamilies {
     /// The counters of one origin.
     pub fn origin(&self, name: &str) -> OriginMetrics {
         OriginMetrics {
-            origin: name.into(),
-            errors: self.errors.clone(),
+            durations: StatusClass::ALL.map(|class| self.durations.with_label_values(&[name, class.label()])),
+            errors: UpstreamErrorKind::ALL.map(|kind| self.errors.with_label_values(&[name, kind.label()])),
             retries: RetryReason::ALL.map(|reason| self.retries.with_label_values(&[name, reason.label()])),
             retries_refused: self.retries_refused.with_label_values(&[name]),
             ejections: self.ejections.with_label_values(&[name]),
@@ -76,8 +92,8 @@ impl OriginFamilies {
 
 /// The counters of one origin.
 pub struct OriginMetrics {
-    origin: Box<str>,
-    errors: IntCounterVec,
+    durations: [Histogram; StatusClass::ALL.len()],
+    errors: [IntCounter; UpstreamErrorKind::ALL.len()],
     retries: [IntCounter; RetryReason::ALL.len()],
     retries_refused: IntCounter,
     ejections: IntCounter,
@@ -86,7 +102,12 @@ pub struct OriginMetrics {
 impl OriginMetrics {
     /// Counts a failure.
     pub fn failed(&self, kind: UpstreamErrorKind) {
-        self.errors.with_label_values(&[&*self.origin, kind.label()]).inc();
+        self.errors[kind as usize].inc();
+    }
+
+    /// An answer has begun, so long after its request was sent.
+    pub fn answered(&self, class: StatusClass, after: Duration) {
+        self.durations[class as usize].observe(after.as_secs_f64());
     }
 
     /// Counts another attempt.

@@ -8,12 +8,18 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use prometheus::{Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
+use super::response::{Source, StatusClass};
 use crate::approov::Rejection;
 use crate::policy::{Policy, Verdict};
 
 /// Seconds; from a refusal to a slow origin.
-const DURATION_BUCKETS: [f64; 15] =
-    [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const DURATION_BUCKETS: [f64; 18] = [
+    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
+    7.5, 10.0,
+];
+
+/// Seconds; from a short conversation to a working day.
+const TUNNEL_BUCKETS: [f64; 8] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 28_800.0];
 
 /// How long the series of a removed route stay: for every Prometheus to read the last values, and
 /// for a route that comes back to go on counting. Without an end, they would grow with every
@@ -32,6 +38,8 @@ pub fn reason_label(rejection: Option<Rejection>) -> &'static str {
 struct Families {
     requests: IntCounterVec,
     durations: HistogramVec,
+    responses: IntCounterVec,
+    tunnel_durations: HistogramVec,
 }
 
 /// The counters of all routes, also across reloads: a route that stays goes on counting.
@@ -62,7 +70,18 @@ impl Routes {
                 .buckets(DURATION_BUCKETS.to_vec()),
                 &["route"],
             )?,
+            responses: IntCounterVec::new(
+                Opts::new("responses_total", "Responses, by route, status class and sender."),
+                &["route", "status_class", "source"],
+            )?,
+            tunnel_durations: HistogramVec::new(
+                HistogramOpts::new("tunnel_duration_seconds", "Time from a tunnel's request to its end.")
+                    .buckets(TUNNEL_BUCKETS.to_vec()),
+                &["route"],
+            )?,
         };
+        registry.register(Box::new(families.responses.clone()))?;
+        registry.register(Box::new(families.tunnel_durations.clone()))?;
         registry.register(Box::new(families.requests.clone()))?;
         registry.register(Box::new(families.durations.clone()))?;
         Ok(Self { families, known: Mutex::default() })
@@ -116,20 +135,87 @@ struct Series {
     /// One for each verdict and reason, looked up at its first use.
     requests: Box<[OnceLock<IntCounter>]>,
     durations: Histogram,
+    /// One for each status class and sender.
+    responses: Box<[IntCounter]>,
+    /// Made by the first tunnel.
+    tunnel_durations: OnceLock<Histogram>,
+}
+
+/// A request that has ended, as it is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why verification failed; `None` if it did not.
+    pub rejection: Option<Rejection>,
+    /// The response; `None` if the client got none.
+    pub response: Option<(StatusClass, Source)>,
+    /// From the head to the end.
+    pub duration: Duration,
+    /// Whether the request became a tunnel.
+    pub is_tunnel: bool,
 }
 
 impl RouteMetrics {
     /// Counts a finished request.
-    pub fn record(&self, verdict: Verdict, rejection: Option<Rejection>, duration: Duration) {
-        let series = self.series.get_or_init(|| Series {
+    pub fn record(&self, request: Counted) {
+        let Counted { verdict, rejection, response, duration, is_tunnel } = request;
+        let series = self.series();
+        self.counter(series, verdict, rejection).inc();
+        if let Some((class, source)) = response {
+            series.responses[class as usize * Source::ALL.len() + source as usize].inc();
+        }
+        if is_tunnel {
+            let durations = || self.families.tunnel_durations.with_label_values(&[&*self.name]);
+            series.tunnel_durations.get_or_init(durations).observe(duration.as_secs_f64());
+        } else {
+            series.durations.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Makes every series that requests of this policy can have, so that an alert sees the first of
+    /// them as a change from 0.
+    pub fn prepare(&self) {
+        let series = self.series();
+        let verdicts: &[Verdict] = match self.policy {
+            Policy::Protect => &[Verdict::Accepted, Verdict::Rejected],
+            Policy::Observe => &[Verdict::Accepted, Verdict::Observed],
+            Policy::Open => &[Verdict::Open],
+            Policy::Deny => &[Verdict::Denied],
+        };
+        for verdict in verdicts {
+            if matches!(verdict, Verdict::Rejected | Verdict::Observed) {
+                for rejection in Rejection::ALL {
+                    self.counter(series, *verdict, Some(rejection));
+                }
+            } else {
+                self.counter(series, *verdict, None);
+            }
+        }
+    }
+
+    fn series(&self) -> &Series {
+        self.series.get_or_init(|| Series {
             requests: std::iter::repeat_with(OnceLock::new).take(Verdict::ALL.len() * REASONS).collect(),
             durations: self.families.durations.with_label_values(&[&*self.name]),
-        });
+            responses: responses().map(|labels| self.response(labels)).collect(),
+            tunnel_durations: OnceLock::new(),
+        })
+    }
+
+    fn counter<'s>(
+        &self,
+        series: &'s Series,
+        verdict: Verdict,
+        rejection: Option<Rejection>,
+    ) -> &'s IntCounter {
         let reason = rejection.map_or(0, |rejection| rejection as usize + 1);
-        let requests = series.requests[verdict as usize * REASONS + reason]
-            .get_or_init(|| self.families.requests.with_label_values(&self.labels(verdict, rejection)));
-        requests.inc();
-        series.durations.observe(duration.as_secs_f64());
+        series.requests[verdict as usize * REASONS + reason]
+            .get_or_init(|| self.families.requests.with_label_values(&self.labels(verdict, rejection)))
+    }
+
+    fn response(&self, (class, source): (StatusClass, Source)) -> IntCounter {
+        self.families.responses.with_label_values(&[&*self.name, class.label(), source.label()])
     }
 
     fn labels(&self, verdict: Verdict, rejection: Option<Rejection>) -> [&str; 4] {
@@ -149,8 +235,18 @@ impl RouteMetrics {
         }
         if !keeps_durations {
             let _ = self.families.durations.remove_label_values(&[&*self.name]);
+            let _ = self.families.tunnel_durations.remove_label_values(&[&*self.name]);
+            for (class, source) in responses() {
+                let labels = [&*self.name, class.label(), source.label()];
+                let _ = self.families.responses.remove_label_values(&labels);
+            }
         }
     }
+}
+
+/// Every status class with every sender, in the order of the counters.
+fn responses() -> impl Iterator<Item = (StatusClass, Source)> {
+    StatusClass::ALL.into_iter().flat_map(|class| Source::ALL.map(|source| (class, source)))
 }
 
 #[cfg(test)]
@@ -158,6 +254,39 @@ mod tests {
     use prometheus::TextEncoder;
 
     use super::*;
+
+    fn counted(verdict: Verdict, rejection: Option<Rejection>) -> Counted {
+        let response = Some((StatusClass::Success, Source::Origin));
+        Counted { verdict, rejection, response, duration: Duration::ZERO, is_tunnel: false }
+    }
+
+    #[test]
+    fn every_series_is_there_with_0_before_the_first_request() {
+        let registry = Registry::new();
+        let route = Routes::new(&registry).expect("names are unique").find("/v1/", Policy::Protect);
+        route.prepare();
+        let text = text(&registry);
+        for line in [
+            "requests_total{policy=\"protect\",reason=\"ok\",route=\"/v1/\",verdict=\"accepted\"} 0\n",
+            "requests_total{policy=\"protect\",reason=\"expired\",route=\"/v1/\",verdict=\"rejected\"} 0\n",
+            "responses_total{route=\"/v1/\",source=\"gateway\",status_class=\"5xx\"} 0\n",
+            "responses_total{route=\"/v1/\",source=\"origin\",status_class=\"2xx\"} 0\n",
+            "request_duration_seconds_count{route=\"/v1/\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_is_counted_apart_from_requests() {
+        let registry = Registry::new();
+        let route = Routes::new(&registry).expect("names are unique").find("/", Policy::Open);
+        let tunnel = Counted { is_tunnel: true, ..counted(Verdict::Open, None) };
+        route.record(Counted { duration: Duration::from_secs(90), ..tunnel });
+        let text = text(&registry);
+        assert!(text.contains("tunnel_duration_seconds_sum{route=\"/\"} 90\n"), "{text}");
+        assert!(text.contains("request_duration_seconds_count{route=\"/\"} 0\n"), "{text}");
+    }
 
     fn text(registry: &Registry) -> String {
         TextEncoder::new().encode_to_string(&registry.gather()).expect("encodes")
@@ -168,10 +297,10 @@ mod tests {
         let registry = Registry::new();
         let route = Routes::new(&registry).expect("names are unique").find("/v1/", Policy::Protect);
         assert_eq!(text(&registry), "", "nothing before the first request");
-        route.record(Verdict::Accepted, None, Duration::from_millis(3));
+        route.record(counted(Verdict::Accepted, None));
         for rejection in Rejection::ALL {
             for _ in 0..=rejection as usize {
-                route.record(Verdict::Rejected, Some(rejection), Duration::ZERO);
+                route.record(counted(Verdict::Rejected, Some(rejection)));
             }
         }
         let text = text(&registry);
@@ -192,7 +321,7 @@ mod tests {
         let start = Instant::now();
         let record = |name, policy, verdict| {
             let route = routes.find(name, policy);
-            route.record(verdict, None, Duration::ZERO);
+            route.record(counted(verdict, None));
             route
         };
         let kept = record("/kept", Policy::Open, Verdict::Open);
@@ -214,7 +343,7 @@ mod tests {
         assert!(!text.contains("/gone"), "{text}");
         assert!(!text.contains("accepted"), "{text}");
         assert!(text.contains("request_duration_seconds_count{route=\"/kept\"} 2\n"), "{text}");
-        kept.record(Verdict::Open, None, Duration::ZERO);
+        kept.record(counted(Verdict::Open, None));
         assert_eq!(routes.known.lock().len(), 1);
     }
 }

@@ -177,6 +177,11 @@ impl Upstream {
         self.metrics.failed(kind);
     }
 
+    /// An answer with this status has begun, so long after the request was sent.
+    pub fn answered_after(&self, status: http::StatusCode, time: Duration) {
+        self.metrics.answered(status.as_u16().into(), time);
+    }
+
     /// Explains a failed exchange in words, and warns about it unless that was done lately. `address` is
     /// the address that was asked; `None` if the origin has none.
     pub fn explain(&self, error: &Error, address: Option<&str>) -> String {

@@ -147,6 +147,7 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
     };
     Settings {
         file: None,
+        hash: String::new(),
         server: ServerSettings {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             drain_delay: Duration::ZERO,

@@ -90,6 +90,8 @@ section! {
 /// What was read, and the file as a whole for problems without a line.
 pub struct Sources {
     pub path: Option<PathBuf>,
+    /// The start of the file's SHA-256.
+    pub hash: String,
     pub whole: Location,
     pub file: File,
     pub overrides: Overrides,
@@ -104,7 +106,7 @@ impl File {
 
 /// All settings.
 pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported> {
-    let Sources { path, whole, file, overrides } = sources;
+    let Sources { path, hash, whole, file, overrides } = sources;
     let config = path.as_deref();
     let strategy = overrides.strategy.or(file.approov.strategy.get().map(|strategy| strategy.value));
     let mut origins = origins::origins(file.origins, overrides.domain, &whole, report);
@@ -144,6 +146,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
     let listeners = listeners::load(listeners, routes.routes(), report);
     Ok(Settings {
         file: path,
+        hash,
         server: server?,
         listeners: listeners?,
         admin: admin?,
@@ -174,13 +177,13 @@ pub fn process_only(sources: Sources, report: &Report) -> Result<ProcessSettings
 
 /// The keys for origins without their own.
 pub fn keys_only(sources: Sources, report: &Report) -> Result<Vec<LoadedKey>, Reported> {
-    let Sources { path, whole, file, overrides } = sources;
+    let Sources { path, whole, file, overrides, .. } = sources;
     usual_keys(file.approov.keys, overrides.secret, true, path.as_deref(), &whole, report)
 }
 
 /// The settings that concern tokens.
 pub fn approov_only(sources: Sources, report: &Report) -> Result<ApproovSettings, Reported> {
-    let Sources { path, whole, mut file, overrides } = sources;
+    let Sources { path, whole, mut file, overrides, .. } = sources;
     let keys = std::mem::take(&mut file.approov.keys);
     let keys = usual_keys(keys, overrides.secret, true, path.as_deref(), &whole, report)?;
     Verification::new(file.approov, overrides.token).resolve(keys, Vec::new(), report)

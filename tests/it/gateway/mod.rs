@@ -6,6 +6,7 @@ mod explained_failures;
 mod http2;
 mod large_bodies;
 mod limits;
+mod objectives;
 mod observability;
 mod origin_failures;
 mod origins;
