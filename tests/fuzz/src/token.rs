@@ -60,7 +60,11 @@ pub fn holds(data: &[u8]) {
         match verdict.rejection {
             None => assert!(setup.is_good(value, &bound), "setup {index} accepts"),
             Some(rejection) if rejection <= Rejection::BadSignature => {
-                assert_eq!(verdict.device, Device::default(), "setup {index} believes what nobody signed");
+                assert_eq!(
+                    verdict.device,
+                    Device::default(),
+                    "setup {index} reports a device of an unsigned token"
+                );
             }
             Some(_) => {}
         }

@@ -13,7 +13,7 @@ fn ask(gateway: &Gateway, message: &Message) -> u16 {
 #[test]
 fn flood_of_the_admin_listener_takes_no_descriptor_from_clients() {
     let origin = Origin::new();
-    // As many open files as many systems allow by default.
+    // Many systems permit this number of open files by default.
     let limit = ["sh", "-c", "ulimit -n 1024; exec \"$0\" \"$@\""];
     let gateway = Setup::before(&origin).under(&limit).start();
     let mut silent: Vec<TcpStream> = Vec::new();

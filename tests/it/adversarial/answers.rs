@@ -148,8 +148,8 @@ fn a_malformed_chunked_answer_is_not_a_clean_end() {
     }
 }
 
-/// Answers each request with its target and, from then on until the connection ends, sends what nobody
-/// asked for. Counts how often that was sent.
+/// Answers each request with its target. After the answer to `/first…` it sends an unsolicited second
+/// answer. `sent` counts the second answers.
 fn sends_a_second_answer(sent: &Arc<AtomicUsize>) -> impl Fn(&mut Exchange<'_>) -> io::Result<Then> + use<> {
     let sent = Arc::clone(sent);
     move |exchange| {
@@ -157,7 +157,7 @@ fn sends_a_second_answer(sent: &Arc<AtomicUsize>) -> impl Fn(&mut Exchange<'_>) 
         let target = exchange.request.target.clone();
         exchange.answer("200 OK", &target)?;
         if target.starts_with("/first") {
-            // The answer has long been passed on when the second one comes: being late is what is tested.
+            // This sleep is the subject of the test: the second answer comes after the first was passed on.
             std::thread::sleep(std::time::Duration::from_millis(50));
             exchange.send(EVIL)?;
             sent.fetch_add(1, Ordering::SeqCst);

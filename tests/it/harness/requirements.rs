@@ -1,4 +1,4 @@
-//! What a test needs besides Rust and a C toolchain.
+//! Requirements of a test besides Rust and a C toolchain.
 //!
 //! A test with a requirement starts with `if !has_program("nginx") { return; }`. If the requirement
 //! is missing, the test says so and passes. If the variable `CI` is set, the test fails instead.

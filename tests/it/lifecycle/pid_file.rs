@@ -113,7 +113,7 @@ fn reload_needs_no_secret() {
     let secret = format!("secret_base64: \"{}\"", crate::harness::tokens::SECRET_BASE64);
     let file = format!("secret_base64_file: {}", folder.path("secret").display());
     let gateway = folder.start(&folder.config(&origin, "").replace(&secret, &file));
-    // As a service manager does that shows the secret to the gateway alone.
+    // The command runs without the secret, which the service manager gives to the gateway only.
     let hidden =
         folder.config_like(&gateway, &origin, "").replace(&secret, "secret_base64_file: /nonexistent");
     folder.write("other.yaml", &hidden);

@@ -132,7 +132,7 @@ fn an_upgrade_under_load_loses_and_repeats_no_request() {
     {
         assert_eq!(at_origin.remove(target), Some(1), "{target}");
     }
-    assert!(at_origin.is_empty(), "nobody asked for {at_origin:?}");
+    assert!(at_origin.is_empty(), "no client sent {at_origin:?}");
     assert_eq!(folder.pid(), new.pid());
     assert!(!folder.path("sock").exists());
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
+use std::process::Command;
 
 use super::reload::reload;
-use crate::harness::{Folder, Gateway, Message, Origin, Setup, has_program, is_root, tokens};
+use crate::harness::{Folder, Gateway, Message, Origin, Setup, has_program, is_root, run, tokens};
 
 /// User and group ids that are not in the user database.
 const USER: u32 = 54_321;
@@ -191,4 +192,23 @@ fn only_root_can_change_the_user() {
     let gateway = folder.setup_as_user("gateway.yaml", &["run"]).start();
     assert_is_users(&gateway);
     assert_eq!(gateway.ask(&Message::get("/").token(&tokens::valid())).status, 200);
+}
+
+#[test]
+fn other_processes_of_the_user_cannot_read_the_memory_and_no_core_is_dumped() {
+    if !is_root() || !has_program("setpriv") {
+        return;
+    }
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let gateway = folder.start(&folder.config_for_user(&origin));
+    let process = format!("/proc/{}", gateway.pid());
+    for file in ["environ", "maps", "mem"] {
+        let mut command = Command::new("setpriv");
+        command.args([&format!("--reuid={USER}"), &format!("--regid={GROUP}"), "--clear-groups"]);
+        let exit = run(command.args(["cat", &format!("{process}/{file}")]));
+        assert!(exit.stderr.contains("Permission denied"), "{file}: {exit:?}");
+    }
+    let limits = fs::read_to_string(format!("{process}/limits")).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
 }

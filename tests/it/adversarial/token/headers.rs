@@ -180,7 +180,7 @@ fn during_rotation_each_configured_secret_is_accepted() {
     for bytes in secrets {
         assert_eq!(judge(&verifier, format!("{head}.{}", hs256(bytes, &head))), Ok(()));
     }
-    let foreign = hs256(b"a secret that nobody ever configured here", &head);
+    let foreign = hs256(b"a secret that is not configured in this test", &head);
     assert_eq!(judge(&verifier, format!("{head}.{foreign}")), Err(BadSignature));
     // Without any key no token is accepted.
     assert_eq!(judge(&Verifier::new(Vec::new()), plain(PAYLOAD)), Err(UnknownKey));

@@ -52,7 +52,7 @@ pub fn claims(mut claims: Value) -> SigningClaims {
     verdict.accepted.expect("a good token").payload.signing()
 }
 
-/// Who signs.
+/// The key that signs.
 pub enum Signer {
     Install(EcdsaKeyPair),
     Account(Vec<u8>),

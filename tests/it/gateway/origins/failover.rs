@@ -46,7 +46,7 @@ fn with_every_address_dead_the_answer_is_503_with_retry_after() {
     assert_eq!(
         counted(&gateway, "errors_total", &[LABEL, ("kind", "connect")]),
         failures,
-        "nobody was asked"
+        "no address got a request"
     );
     assert_eq!(counted(&gateway, "errors_total", &[LABEL, ("kind", "all_down")]), 2.0);
     assert_eq!(counted(&gateway, "healthy_addresses", &[LABEL]), 0.0);

@@ -1,4 +1,4 @@
-//! What an origin records.
+//! The record of an origin: requests, connections, handshakes.
 
 use std::sync::{Condvar, Mutex};
 
