@@ -54,6 +54,9 @@ impl Request {
         for (name, value) in &self.headers {
             request = request.header(name.to_ascii_lowercase(), value);
         }
+        if self.method != "GET" {
+            request = request.header("content-length", self.body.len());
+        }
         request.body(())
     }
 }
