@@ -40,8 +40,6 @@ pub struct Sample {
     pub p999: f64,
     /// Whether all requests of an open loop were answered soon after the end.
     pub keeps_up: bool,
-    /// Before the connections of the round were made.
-    pub idle_kib: u64,
     /// At the end of the round, under load.
     pub memory_kib: u64,
 }
@@ -64,17 +62,14 @@ impl Sample {
     pub fn memory(&self) -> f64 {
         self.memory_kib as f64
     }
-
-    /// Memory above idle.
-    pub fn grown_kib(&self) -> f64 {
-        self.memory_kib.saturating_sub(self.idle_kib) as f64
-    }
 }
 
 /// The rounds of one peer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub peer: Peer,
+    /// Memory before the first request of the mode.
+    pub idle_kib: u64,
     pub samples: Vec<Sample>,
 }
 
@@ -154,7 +149,10 @@ impl Bench {
         let mut rows: Vec<(&Running, Row)> = fleet
             .iter()
             .filter(is_concerned)
-            .map(|running| (running, Row { peer: running.peer.clone(), samples: Vec::new() }))
+            .map(|running| {
+                let idle_kib = running.process.memory_kib();
+                (running, Row { peer: running.peer.clone(), idle_kib, samples: Vec::new() })
+            })
             .collect();
         let mut beyond = Vec::new();
         for round in 0..=self.effort.rounds {
@@ -197,7 +195,6 @@ impl Bench {
         seconds: f64,
     ) -> Result<Sample> {
         let script = self.script(running, shape)?;
-        let idle_kib = running.process.memory_kib();
         let load = Load::start(workers, pace, PATIENCE, move || Ok(script))?;
         let (start, before) = (Instant::now(), running.process.cpu());
         thread::sleep(Duration::from_secs_f64(seconds).saturating_sub(start.elapsed()));
@@ -221,7 +218,6 @@ impl Bench {
             p99: at(99.0),
             p999: at(99.9),
             keeps_up,
-            idle_kib,
             memory_kib,
         })
     }

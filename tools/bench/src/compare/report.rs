@@ -65,8 +65,7 @@ pub fn print(series: &Series) {
 
 /// KiB above idle for each request in flight, connections included.
 fn per_worker(series: &Series, row: &Row) -> f64 {
-    // The first round grows the process; later ones reuse what it kept.
-    row.samples.iter().map(Sample::grown_kib).fold(0.0, f64::max) / series.workers as f64
+    (row.median(Sample::memory) - row.idle_kib as f64).max(0.0) / series.workers as f64
 }
 
 pub fn print_memory(footprints: &[Footprint]) {
