@@ -57,7 +57,7 @@ impl Pages for Admin {
     fn answer(&self, request: &RequestHeader, peer: Peer) -> Response<Vec<u8>> {
         let (method, path) = (&request.method, request.uri.path());
         let mut response = match self.access.load().judge(method, request.version, &request.headers, peer) {
-            Ok(()) => self.page_for(method, path),
+            Ok(()) => self.page_for(method, path, peer),
             Err(refusal) => refuse(refusal),
         };
         if method == Method::HEAD {
@@ -68,12 +68,12 @@ impl Pages for Admin {
 }
 
 impl Admin {
-    fn page_for(&self, method: &Method, path: &str) -> Response<Vec<u8>> {
+    fn page_for(&self, method: &Method, path: &str, peer: Peer) -> Response<Vec<u8>> {
         let offenders = offenders::is_page(path);
         match *method {
             Method::GET | Method::HEAD if offenders => self.offenders(path),
             Method::GET | Method::HEAD => self.page(path),
-            Method::DELETE if offenders => self.forgive(path),
+            Method::DELETE if offenders => self.forgive(path, peer),
             _ => not_allowed(if offenders { "GET, HEAD, DELETE" } else { "GET, HEAD" }),
         }
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use http::{Response, StatusCode};
 use serde_json::json;
 
+use super::access::Peer;
 use super::{Admin, response, text};
 use crate::clock;
 
@@ -35,7 +36,7 @@ impl Admin {
         response(StatusCode::OK, "application/json", format!("{offenders}\n"))
     }
 
-    pub(super) fn forgive(&self, path: &str) -> Response<Vec<u8>> {
+    pub(super) fn forgive(&self, path: &str, peer: Peer) -> Response<Vec<u8>> {
         let limits = &self.shared.snapshot.load().limits;
         let rest = path.strip_prefix(PAGE).unwrap_or_default().trim_start_matches('/');
         // The list shows an IPv6 network with its prefix length.
@@ -50,12 +51,8 @@ impl Admin {
                 );
             }
         };
-        if forgiven > 0 {
-            log::info!(
-                "admin: {forgiven} offenders forgiven ({})",
-                if rest.is_empty() { "all" } else { address }
-            );
-        }
+        let whose = if rest.is_empty() { "every address".to_owned() } else { address.to_owned() };
+        log::info!("audit: bans of {whose} lifted by {peer}: {forgiven}");
         response(StatusCode::OK, "application/json", format!("{}\n", json!({ "forgiven": forgiven })))
     }
 }

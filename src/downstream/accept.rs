@@ -10,10 +10,16 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::handshake::{self, Established};
 use super::worker::Open;
+use crate::clock;
+
 use super::{Application, ClientStream, Connection, SharedListener, Worker, http1, http2};
 
-/// The pause after a failure that the next attempt would meet as well, such as too many open files.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The first and the longest pause after a failure that the next attempt would meet as well, such as too
+/// many open files.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// The shortest time between two reports of such failures.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// Accepts connections until `stop` becomes true. Accepted connections are served beyond that.
 /// `number` is the position of the listener.
@@ -24,6 +30,7 @@ pub async fn accept<A: Application>(
     number: usize,
     mut stop: ShutdownWatch,
 ) {
+    let (mut pause, mut reported) = (PAUSES.0, None);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -33,6 +40,7 @@ pub async fn accept<A: Application>(
         };
         match accepted {
             Ok((socket, peer)) => {
+                pause = PAUSES.0;
                 let connection = Connection::new(peer, listener.load_full());
                 match worker.application.admit_connection(&connection, number) {
                     Some(permit) => {
@@ -44,8 +52,12 @@ pub async fn accept<A: Application>(
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                log::error!("cannot accept connections: {error}; trying again");
-                tokio::time::sleep(PAUSE).await;
+                if reported.is_none_or(|at| clock::since(at) >= REPORT_EVERY) {
+                    log::error!("cannot accept connections: {error}; trying again");
+                    reported = Some(clock::now());
+                }
+                tokio::time::sleep(pause).await;
+                pause = PAUSES.1.min(2 * pause);
             }
         }
     }

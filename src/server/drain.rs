@@ -107,6 +107,7 @@ impl Server {
 
     /// After a handover: the successor accepts new connections, this process finishes its requests.
     pub(super) fn retire(mut self) {
+        log::info!("audit: the listening sockets were handed to a successor, ordered by SIGQUIT");
         log::info!(
             "a successor accepts connections; draining, at most {:?}",
             self.reloading.ending().grace_period

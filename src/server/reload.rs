@@ -150,7 +150,7 @@ impl Reloader {
         log::info!("{why}: reloading the configuration");
         self.notifier.tell(&notify::reloading());
         let outcome = self.read();
-        if let Err(problems) = outcome.and_then(|settings| self.adopt(settings)) {
+        if let Err(problems) = outcome.and_then(|settings| self.adopt(settings, why)) {
             self.metrics.config_refused();
             log::error!("the configuration was not reloaded, the old one stays in force:");
             for problem in problems.lines() {
@@ -182,7 +182,7 @@ impl Reloader {
         self.files.run(READ_WITHIN, look).is_ok_and(|now| watch.have_changed(now))
     }
 
-    fn adopt(&mut self, mut settings: Settings) -> Result<(), String> {
+    fn adopt(&mut self, mut settings: Settings, why: &str) -> Result<(), String> {
         self.watch = watch_of(&settings);
         self.descriptors.fit(&mut settings.limits.connections);
         for warning in &settings.warnings {
@@ -216,6 +216,7 @@ impl Reloader {
         self.access.store(Arc::new(access));
         self.metrics.config_loaded(&hash);
         log::info!("configuration reloaded, generation {}", self.status.taken());
+        log::info!("audit: configuration with SHA-256 {hash}… in force; ordered by: {why}");
         self.sweep();
         Ok(())
     }

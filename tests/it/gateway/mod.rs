@@ -1,6 +1,7 @@
 //! Tests of gateway processes on real sockets: what clients, origins and operators see.
 
 mod admin;
+mod alerts;
 mod clients;
 mod explained_failures;
 mod http2;
