@@ -3,6 +3,7 @@
 
 mod access;
 mod health;
+mod log_level;
 mod offenders;
 mod serve;
 mod settings;
@@ -23,6 +24,7 @@ use crate::proxy::Shared;
 
 pub use access::Access;
 pub use health::Health;
+pub use log_level::LogLevel;
 pub use serve::{AdminListener, MAX_CONNECTIONS};
 pub use settings::{AdminAddress, AdminSettings, AdminToken};
 pub use status::{ConfigStatus, Readiness, Refused};
@@ -40,6 +42,8 @@ pub struct Admin {
     pub shared: Arc<Shared>,
     /// Which configuration is in force.
     pub status: Arc<ConfigStatus>,
+    /// The level of diagnostics.
+    pub log_level: LogLevel,
     /// When the process started.
     pub started: Timestamp,
     /// Device and inode of the binary: `reload --or-upgrade` compares them with its own.
@@ -57,6 +61,7 @@ impl Pages for Admin {
     fn answer(&self, request: &RequestHeader, peer: Peer) -> Response<Vec<u8>> {
         let (method, path) = (&request.method, request.uri.path());
         let mut response = match self.access.load().judge(method, request.version, &request.headers, peer) {
+            Ok(()) if path == log_level::PAGE => self.log_level(method, request.uri.query(), peer),
             Ok(()) => self.page_for(method, path, peer),
             Err(refusal) => refuse(refusal),
         };
@@ -68,6 +73,14 @@ impl Pages for Admin {
 }
 
 impl Admin {
+    fn log_level(&self, method: &Method, query: Option<&str>, peer: Peer) -> Response<Vec<u8>> {
+        match *method {
+            Method::GET | Method::HEAD => self.log_level.show(),
+            Method::PUT => self.log_level.change(query.unwrap_or_default(), peer),
+            _ => not_allowed("GET, HEAD, PUT"),
+        }
+    }
+
     fn page_for(&self, method: &Method, path: &str, peer: Peer) -> Response<Vec<u8>> {
         let offenders = offenders::is_page(path);
         match *method {

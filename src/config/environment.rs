@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use http::HeaderName;
+use log::LevelFilter;
 
 use crate::admin::AdminAddress;
 use crate::approov::{Secret, Strategy};
 
 use super::document::{Fault, Located, Location, Report, Reported, nearest, whole_number, word};
-use super::sections::{SECRET_HINT, STRATEGIES, THREADS, binding_claim, read_secret_file};
+use super::sections::{LEVELS, SECRET_HINT, STRATEGIES, THREADS, binding_claim, read_secret_file};
 use super::values::{Domain, domain, header_name, parse_admin_address, parse_listen_address};
 
 const SECRET: &str = "APPROOV_SECRET_BASE64";
@@ -26,6 +27,7 @@ const CONFIG: &str = "GATEWAY_CONFIG";
 const LISTEN: &str = "GATEWAY_LISTEN";
 const ADMIN_LISTEN: &str = "GATEWAY_ADMIN_LISTEN";
 const THREADS_VARIABLE: &str = "GATEWAY_THREADS";
+const LOG_LEVEL: &str = "GATEWAY_LOG_LEVEL";
 
 /// Set by others, for every program.
 const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
@@ -33,7 +35,7 @@ const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 
 /// The variables that the gateway reads.
-pub const VARIABLES: [&str; 11] = [
+pub const VARIABLES: [&str; 12] = [
     SECRET,
     SECRET_FILE,
     DOMAIN,
@@ -45,6 +47,7 @@ pub const VARIABLES: [&str; 11] = [
     LISTEN,
     ADMIN_LISTEN,
     THREADS_VARIABLE,
+    LOG_LEVEL,
 ];
 
 /// The environment variables of a process, or of a test.
@@ -141,7 +144,7 @@ impl Environment {
     /// Everything that stands above the file.
     pub fn overrides(&self, report: &Report) -> Overrides {
         self.warn_of_misspellings(report);
-        let word = |text: &str| word(text, &STRATEGIES);
+        let strategy = |text: &str| word(text, &STRATEGIES);
         Overrides {
             secret: self.secret(report),
             domain: self.read(DOMAIN, report, domain),
@@ -154,11 +157,18 @@ impl Environment {
                 ),
                 binding_claim: self.read(BINDING_CLAIM, report, binding_claim).and_then(Result::ok),
             },
-            strategy: self.read(STRATEGY, report, word).and_then(Result::ok).map(|strategy| strategy.value),
+            strategy: self
+                .read(STRATEGY, report, strategy)
+                .and_then(Result::ok)
+                .map(|strategy| strategy.value),
             listen: self.read(LISTEN, report, parse_listen_address),
             admin: self.read(ADMIN_LISTEN, report, parse_admin_address),
             runtime_folder: self.runtime_folder(),
             authorities: self.authorities(),
+            log_level: self
+                .read(LOG_LEVEL, report, |text| word(text, &LEVELS))
+                .and_then(Result::ok)
+                .map(|level| level.value),
             threads: self
                 .read(THREADS_VARIABLE, report, |text| {
                     whole_number(text, *THREADS.start() as u64..=*THREADS.end() as u64)
@@ -226,6 +236,7 @@ pub struct Overrides {
     pub admin: Option<Result<Located<AdminAddress>, Reported>>,
     pub threads: Option<usize>,
     pub runtime_folder: Option<PathBuf>,
+    pub log_level: Option<LevelFilter>,
     /// The file with the certificates of trusted authorities, in place of those of the system.
     pub authorities: Option<Located<PathBuf>>,
 }
@@ -274,6 +285,11 @@ mod tests {
             (STRATEGY, "", "APPROOV_VERIFICATION_STRATEGY: it is set but empty"),
             (LISTEN, ":8787", "GATEWAY_LISTEN: `:8787` is not an IP address and port"),
             (ADMIN_LISTEN, "x", "GATEWAY_ADMIN_LISTEN: `x` is not an IP address and port"),
+            (
+                LOG_LEVEL,
+                "verbose",
+                "GATEWAY_LOG_LEVEL: `verbose` is not known; use error, warn, info, debug or trace",
+            ),
             (THREADS_VARIABLE, "0", "GATEWAY_THREADS: `0` is not a whole number from 1"),
         ] {
             let found = problems(&[(name, value)]);

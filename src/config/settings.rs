@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
+use log::LevelFilter;
 
 use super::document::{Problem, SourceFile};
 use crate::admin::AdminSettings;
@@ -129,9 +130,11 @@ impl Default for RejectionAnswer {
     }
 }
 
-/// The access log: `log` in the file.
+/// The logs: `log` in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
+    /// The level of diagnostics.
+    pub level: LevelFilter,
     /// The format.
     pub access: AccessLog,
     /// The file that the log is appended to; `None` for standard output.

@@ -21,7 +21,7 @@ use super::origins::Origins;
 use super::sockets::Listeners;
 use super::start::machine_name;
 use super::watched::{self, WatchedFiles};
-use crate::admin::{Access, ConfigStatus};
+use crate::admin::{Access, ConfigStatus, LogLevel};
 use crate::config::{AccessLog, Problems, ServerSettings, Settings, SourceFile};
 use crate::downstream::ListenerSettings;
 use crate::proxy::{Shared, Snapshot};
@@ -110,6 +110,7 @@ pub(super) struct Reloader {
     pub fixed: Fixed,
     pub ending: Arc<Mutex<Ending>>,
     pub access: Arc<ArcSwap<Access>>,
+    pub log_level: LogLevel,
     /// The files, if changes are watched for.
     pub watch: Option<WatchedFiles>,
     pub descriptors: Descriptors,
@@ -200,6 +201,7 @@ impl Reloader {
             self.listeners.prepare(&settings.listeners, &self.tickets).map_err(|error| error.to_string())?;
         let certificates = certificates(&settings.listeners);
         let hash = settings.hash.clone();
+        let level = settings.log.level;
         let upstreams = self.runtime.block_on(self.origins.adopt(&settings.origins));
         let upstreams = upstreams.map_err(|error| error.to_string())?;
         let previous = self.shared.snapshot.load_full();
@@ -214,6 +216,7 @@ impl Reloader {
         self.origins.keep(&upstreams);
         *self.ending.lock() = ending;
         self.access.store(Arc::new(access));
+        self.log_level.configure(level);
         self.metrics.config_loaded(&hash);
         log::info!("configuration reloaded, generation {}", self.status.taken());
         log::info!("audit: configuration with SHA-256 {hash}… in force; ordered by: {why}");

@@ -26,7 +26,7 @@ use super::signals::Signals;
 use super::sockets::{self, Sockets};
 use super::worker::{Worker, WorkerUpstream};
 use super::{Server, ServerError, Start, become_user};
-use crate::admin::{Access, Admin, AdminAddress, ConfigStatus, Health, Readiness};
+use crate::admin::{Access, Admin, AdminAddress, ConfigStatus, Health, LogLevel, Readiness};
 use crate::clock;
 use crate::config::{ServerSettings, User};
 use crate::proxy::{Shared, Snapshot};
@@ -91,6 +91,7 @@ impl Server {
         let (fixed, watch) = (Fixed::of(&settings), reload::watch_of(&settings));
         metrics.certificates(reload::certificates(&settings.listeners));
         let hash = settings.hash.clone();
+        let log_level = LogLevel::new(settings.log.level);
         let snapshot = Snapshot::new(settings, upstreams, &metrics, None)
             .map_err(|error| ServerError::new("cannot prepare the configuration", error))?;
         let shared = Arc::new(Shared {
@@ -114,6 +115,7 @@ impl Server {
             .map_err(|error| ServerError::new("cannot start the thread that reads files", error))?;
         let access = Arc::new(ArcSwap::from_pointee(Access::new(&admin_settings, &machine_name())));
         let reloading = Reloading::start(Reloader {
+            log_level: log_level.clone(),
             access: access.clone(),
             load: reload,
             files,
@@ -137,6 +139,7 @@ impl Server {
         let admin = Admin {
             access: access.clone(),
             readiness: readiness.clone(),
+            log_level: log_level.clone(),
             shared: shared.clone(),
             status,
             started,

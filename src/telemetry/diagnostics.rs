@@ -1,11 +1,12 @@
-//! Diagnostics on standard error, at the level that `RUST_LOG` asks for.
+//! Diagnostics on standard error, at a level that can change. If `RUST_LOG` is set, it decides instead.
 
+use std::env;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use env_logger::{Builder, Env, Logger, Target};
-use log::{Level, Log, Metadata, Record};
+use env_logger::{Builder, Logger, Target};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::lines::{LineQueue, Output, Trouble, Writer};
 use super::redact;
@@ -22,7 +23,7 @@ const FLUSH: Duration = Duration::from_millis(100);
 
 type Lines = Arc<LineQueue<()>>;
 
-/// Starts logging to standard error, at level `info` if `RUST_LOG` is not set. A second call
+/// Starts logging to standard error, at level `info` until [`set_level`]. A second call
 /// changes nothing. A thread writes the lines: see `log::logger().flush()` before the end of the
 /// process.
 ///
@@ -31,7 +32,12 @@ type Lines = Arc<LineQueue<()>>;
 pub fn init() -> io::Result<()> {
     let lines: Lines = Arc::new(LineQueue::new(CAPACITY, Duration::ZERO, report));
     let writer = Writer::start("diagnostics", lines.clone(), Output::new(io::stderr()))?;
-    let logger = Builder::from_env(Env::default().default_filter_or("info"))
+    let mut builder = Builder::from_default_env();
+    if !rust_log() {
+        // The level of the crate `log` decides: see `set_level`.
+        builder.filter_level(LevelFilter::Trace);
+    }
+    let logger = builder
         .format(|out, record| {
             let now = out.timestamp_millis();
             let message = record.args().to_string();
@@ -39,11 +45,25 @@ pub fn init() -> io::Result<()> {
         })
         .target(Target::Pipe(Box::new(Queued(lines.clone()))))
         .build();
-    let level = logger.filter();
+    let level = if rust_log() { logger.filter() } else { LevelFilter::Info };
     if log::set_boxed_logger(Box::new(Guarded { logger, lines, _writer: writer })).is_ok() {
         log::set_max_level(level);
     }
     Ok(())
+}
+
+/// Whether `RUST_LOG` decides what is logged.
+fn rust_log() -> bool {
+    env::var_os("RUST_LOG").is_some()
+}
+
+/// Sets the level. Does nothing and returns `false` if `RUST_LOG` decides.
+pub fn set_level(level: LevelFilter) -> bool {
+    if rust_log() {
+        return false;
+    }
+    log::set_max_level(level);
+    true
 }
 
 /// Diagnostics that could not be written are told among the diagnostics, when that works again.

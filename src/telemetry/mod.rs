@@ -13,7 +13,7 @@ mod route_metrics;
 
 pub(crate) use access_log::write_address;
 pub use access_log::{AccessLogSink, AccessLogWriter, Entry, Exceeded};
-pub use diagnostics::init as init_diagnostics;
+pub use diagnostics::{init as init_diagnostics, set_level as set_diagnostics_level};
 pub use limits::LimitState;
 pub use metrics::{Metrics, OpenTunnel};
 pub use origins::{OriginMetrics, OriginState};

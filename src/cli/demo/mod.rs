@@ -180,7 +180,7 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
         routes: RouteTable::new(vec![route("/me", Strategy::TokenBinding), route("/", Strategy::Token)]),
         forward_headers: Vec::new(),
         limits: LimitSettings::default(),
-        log: Log { access: AccessLog::Json, file: None },
+        log: Log { level: log::LevelFilter::Info, access: AccessLog::Json, file: None },
         warnings: Vec::new(),
         files: Vec::new(),
     }

@@ -4,15 +4,28 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use ::log::LevelFilter;
 use rustix::fs::{Access, access};
 
 use crate::config::document::{Located, NO_WAIT, Report, Written, default, section, words};
 use crate::config::settings::{AccessLog, Log};
 use crate::config::values::{file, shown};
 
+/// The levels of diagnostics.
+pub const LEVELS: [(&str, LevelFilter); 5] = [
+    ("error", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("trace", LevelFilter::Trace),
+];
+
 section! {
-    /// The access log.
+    /// The access log, and the level of diagnostics.
     pub struct LogSection {
+        /// The level of diagnostics on standard error. The variable `RUST_LOG` is finer, by module, and
+        /// replaces it. (`GATEWAY_LOG_LEVEL`)
+        level: LevelFilter = default(words(LEVELS), LevelFilter::Info),
         /// The access log: `json` writes one object a line, `off` writes nothing.
         access: AccessLog = default(words([("json", AccessLog::Json), ("off", AccessLog::Off)]), AccessLog::Json),
         /// The file that the access log is appended to. SIGUSR1 opens the file again after it has
@@ -23,7 +36,7 @@ section! {
 
 impl LogSection {
     /// The settings, after a test whether the file can be written. The file is not created.
-    pub fn resolve(self, report: &Report) -> Log {
+    pub fn resolve(self, level: Option<LevelFilter>, report: &Report) -> Log {
         let file = self.access_file.located();
         if let Some(Located { value: path, at }) = &file {
             if self.access == AccessLog::Off {
@@ -34,7 +47,7 @@ impl LogSection {
                 report.problem(at, message, "make its folder, and let the gateway's user write there");
             }
         }
-        Log { access: self.access, file: file.map(|file| file.value) }
+        Log { level: level.unwrap_or(self.level), access: self.access, file: file.map(|file| file.value) }
     }
 }
 

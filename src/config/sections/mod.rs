@@ -33,6 +33,7 @@ use crate::approov::ApproovSettings;
 
 pub use approov::{STRATEGIES, binding_claim, strategy_name};
 pub use keys::{LoadedKey, LoadedMaterial, SECRET_HINT, read_secret_file};
+pub use log::LEVELS;
 pub use server::THREADS;
 
 use admin::AdminSection;
@@ -127,7 +128,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let admin = admin::admin(file.admin, overrides.admin, &addresses, report);
     let server = file.server.resolve(overrides.threads, overrides.runtime_folder, &addresses, report);
-    let log = file.log.resolve(report);
+    let log = file.log.resolve(overrides.log_level, report);
     let mut approov = file.approov;
     let keys = std::mem::take(&mut approov.keys);
     let keys = usual_keys(keys, overrides.secret, needs_usual_keys, config, &whole, report);

@@ -137,3 +137,35 @@ fn configured_names_are_taken() {
     };
     assert_eq!((ask("gateway.internal:8788"), ask("other.internal:8788")), (200, 421));
 }
+
+#[test]
+fn log_level_changes_for_a_while_and_returns() {
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let mut gateway = start(&folder, &origin, "address: \"127.0.0.1:0\"");
+    gateway.wait_until_listening();
+    let ask = |method: &str, path: &str| {
+        let message = Message::new(method, path).host("localhost").field("Connection", "close");
+        Client::connect(gateway.admin_address()).ask(&message)
+    };
+    assert_eq!(ask("GET", "/log-level").text(), "{\"configured\":\"info\",\"level\":\"info\"}\n");
+    for query in ["", "?level=verbose", "?level=debug&seconds=99999"] {
+        assert_eq!(ask("PUT", &format!("/log-level{query}")).status, 400, "{query}");
+    }
+    assert_eq!(ask("PUT", "/log-level?level=debug&seconds=1").status, 200);
+    gateway.wait_for_message("audit: log level debug for 1 s, set by 127.0.0.1:");
+    assert_eq!(ask("GET", "/log-level").text(), "{\"configured\":\"info\",\"level\":\"debug\"}\n");
+    gateway.wait_for_message("audit: log level info again");
+    assert_eq!(ask("GET", "/log-level").text(), "{\"configured\":\"info\",\"level\":\"info\"}\n");
+    assert_eq!(ask("DELETE", "/log-level").status, 405);
+}
+
+#[test]
+fn log_level_is_configured_and_checked() {
+    let origin = Origin::new();
+    let debug = Setup::before(&origin).env("GATEWAY_LOG_LEVEL", "debug").start();
+    let level = debug.admin("/log-level").text();
+    assert_eq!(level, "{\"configured\":\"debug\",\"level\":\"debug\"}\n");
+    let wrong = Setup::before(&origin).env("GATEWAY_LOG_LEVEL", "loud").arguments(&["check"]).run_to_exit();
+    assert_eq!(wrong.status.code(), Some(78));
+    assert!(wrong.stderr.contains("GATEWAY_LOG_LEVEL: `loud` is not known"), "{}", wrong.stderr);
+}
