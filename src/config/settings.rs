@@ -14,7 +14,7 @@ use crate::approov::ApproovSettings;
 use crate::downstream::ListenerSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
-use crate::policy::RouteTable;
+use crate::policy::{RouteTable, Share};
 
 /// Everything that `run` needs.
 #[derive(Debug)]
@@ -137,6 +137,8 @@ pub struct Log {
     pub level: LevelFilter,
     /// The format.
     pub access: AccessLog,
+    /// The share of the accepted requests that are logged.
+    pub sample: Share,
     /// The file that the log is appended to; `None` for standard output.
     pub file: Option<PathBuf>,
 }

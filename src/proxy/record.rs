@@ -15,7 +15,7 @@ use super::snapshot::{self, Snapshot};
 use crate::admission::Refusal;
 use crate::approov::Device;
 use crate::downstream::Connection;
-use crate::policy::Policy;
+use crate::policy::{Policy, Verdict};
 use crate::telemetry::{Counted, Entry, Exceeded, Source, StatusClass, reason_label};
 
 /// The facts about a request that has ended.
@@ -43,6 +43,22 @@ pub(super) struct Finished<'r> {
     pub origin: Option<&'r str>,
     /// How many times the request was sent to the origin again.
     pub resends: usize,
+}
+
+/// From this duration on a request is always logged.
+const SLOW: Duration = Duration::from_secs(1);
+
+impl Finished<'_> {
+    /// Whether a sample may leave the request out: it was forwarded, and nothing about it is notable.
+    fn is_ordinary(&self) -> bool {
+        matches!(self.judgement.verdict, Verdict::Accepted | Verdict::Open)
+            && self.judgement.rejection.is_none()
+            && self.limit.is_none()
+            && self.error.is_none()
+            && self.resends == 0
+            && self.duration < SLOW
+            && self.transfer.status.is_some_and(|status| status < 500)
+    }
 }
 
 /// What of a head is recorded. A part that is not known is empty.
@@ -145,6 +161,10 @@ impl Shared {
         if !snapshot.is_logged {
             return;
         }
+        let is_sampled = request.is_ordinary();
+        if is_sampled && !snapshot.sample.takes_next() {
+            return;
+        }
         let Device { id, response_code } = &judgement.device;
         let route = request.route.map(|route| &snapshot.routes.routes()[route]);
         let tls = connection.tls.as_ref();
@@ -177,6 +197,7 @@ impl Shared {
             response_code: response_code.as_deref(),
             origin: request.origin,
             resends: request.resends,
+            sample_rate: snapshot.sample.rate().filter(|_| is_sampled),
         });
     }
 }

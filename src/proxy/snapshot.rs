@@ -10,7 +10,7 @@ use crate::admission::{Limits, Subjects};
 use crate::approov::Verifier;
 use crate::config::{AccessLog, Settings};
 use crate::policy::{Policy, Route, RouteTable};
-use crate::telemetry::{Metrics, RouteMetrics};
+use crate::telemetry::{Metrics, RouteMetrics, Sample};
 use crate::upstream::Upstream;
 
 /// The label of requests for which no route matches.
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Whether requests are written to the access log.
     pub(super) is_logged: bool,
+    /// Which accepted requests are written.
+    pub(super) sample: Sample,
 }
 
 impl Snapshot {
@@ -71,6 +73,7 @@ impl Snapshot {
             binding_headers: settings.approov.binding_headers,
             upstreams,
             is_logged: settings.log.access == AccessLog::Json,
+            sample: Sample::new(settings.log.sample.hundredths()),
         })
     }
 

@@ -12,7 +12,7 @@ mod response;
 mod route_metrics;
 
 pub(crate) use access_log::write_address;
-pub use access_log::{AccessLogSink, AccessLogWriter, Entry, Exceeded};
+pub use access_log::{AccessLogSink, AccessLogWriter, Entry, Exceeded, Sample};
 pub use diagnostics::{init as init_diagnostics, set_level as set_diagnostics_level};
 pub use limits::LimitState;
 pub use metrics::{Metrics, OpenTunnel};

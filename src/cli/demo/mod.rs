@@ -22,7 +22,7 @@ use crate::config::{AccessLog, Log, RejectionAnswer, ServerSettings, Settings};
 use crate::downstream::ListenerSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
-use crate::policy::{PathPattern, Policy, Route, RouteOptions, RouteTable};
+use crate::policy::{PathPattern, Policy, Route, RouteOptions, RouteTable, Share};
 use crate::server::{LoadError, LocalService, Server, Start};
 use crate::telemetry;
 
@@ -180,7 +180,7 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
         routes: RouteTable::new(vec![route("/me", Strategy::TokenBinding), route("/", Strategy::Token)]),
         forward_headers: Vec::new(),
         limits: LimitSettings::default(),
-        log: Log { level: log::LevelFilter::Info, access: AccessLog::Json, file: None },
+        log: Log { level: log::LevelFilter::Info, access: AccessLog::Json, sample: Share::ALL, file: None },
         warnings: Vec::new(),
         files: Vec::new(),
     }

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use ::log::LevelFilter;
 use rustix::fs::{Access, access};
 
-use crate::config::document::{Located, NO_WAIT, Report, Written, default, section, words};
+use super::route_options::{share, show_share};
+use crate::config::document::{Located, NO_WAIT, Report, Written, default, section, text, words};
 use crate::config::settings::{AccessLog, Log};
 use crate::config::values::{file, shown};
+use crate::policy::Share;
 
 /// The levels of diagnostics.
 pub const LEVELS: [(&str, LevelFilter); 5] = [
@@ -28,6 +30,9 @@ section! {
         level: LevelFilter = default(words(LEVELS), LevelFilter::Info),
         /// The access log: `json` writes one object a line, `off` writes nothing.
         access: AccessLog = default(words([("json", AccessLog::Json), ("off", AccessLog::Off)]), AccessLog::Json),
+        /// The share of the accepted requests that are logged. Refusals, errors and requests of a second or
+        /// more are always logged. A line of a sample has the share as `sample_rate`.
+        sample: Share = default(text("percentage", share).shown(show_share), Share::ALL),
         /// The file that the access log is appended to. SIGUSR1 opens the file again after it has
         /// been moved away. Default: standard output. Diagnostics go to standard error.
         access_file: Written<PathBuf> = file(),
@@ -47,7 +52,12 @@ impl LogSection {
                 report.problem(at, message, "make its folder, and let the gateway's user write there");
             }
         }
-        Log { level: level.unwrap_or(self.level), access: self.access, file: file.map(|file| file.value) }
+        Log {
+            level: level.unwrap_or(self.level),
+            access: self.access,
+            sample: self.sample,
+            file: file.map(|file| file.value),
+        }
     }
 }
 

@@ -56,6 +56,9 @@ pub struct Entry<'a> {
     pub origin: Option<&'a str>,
     /// `http.request.resend_count`: attempts beyond the first to have it answered by the origin
     pub resends: usize,
+    /// `sample_rate`: the line stands for `1 / sample_rate` requests like it; `None` if it stands for
+    /// itself
+    pub sample_rate: Option<f64>,
 }
 
 /// A limit that a request has exceeded.

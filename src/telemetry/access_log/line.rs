@@ -91,6 +91,11 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
         name("approov.limit_observed", line);
         line.extend_from_slice(b"true");
     }
+    if let Some(rate) = entry.sample_rate {
+        name("sample_rate", line);
+        // Writing to memory cannot fail.
+        let _ = write!(line, "{rate}");
+    }
     line.extend_from_slice(b"}\n");
 }
 

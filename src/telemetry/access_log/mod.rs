@@ -2,6 +2,7 @@
 
 mod entry;
 mod line;
+mod sample;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use line::Clock;
 
 pub use entry::{Entry, Exceeded};
 pub(crate) use line::address as write_address;
+pub use sample::Sample;
 
 /// Bytes that may wait for the writer.
 const CAPACITY: usize = 8 * 1024 * 1024;
@@ -174,6 +176,7 @@ mod tests {
             response_code: None,
             origin: Some("api"),
             resends: 0,
+            sample_rate: None,
         }
     }
 

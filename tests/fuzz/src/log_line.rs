@@ -41,7 +41,6 @@ pub fn holds(data: &[u8]) {
         response_bytes: 2,
         duration: Duration::from_micros(1500),
         error: None,
-
         error_message: None,
         peer: None,
         route: "/",
@@ -53,6 +52,7 @@ pub fn holds(data: &[u8]) {
         response_code: Some(&response_code),
         origin: None,
         resends: 0,
+        sample_rate: None,
     };
     let line = String::from_utf8(entry.to_line()).expect("a log is UTF-8");
     let line = line.strip_suffix('\n').expect("a line has an end");

@@ -188,3 +188,31 @@ fn the_access_log_can_be_disabled() {
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
     assert_eq!(gateway.stdout(), b"");
 }
+
+#[test]
+fn sample_leaves_out_ordinary_requests_only() {
+    let origin = Origin::scripted(|exchange| {
+        exchange.body()?;
+        let is_broken = exchange.request.target.starts_with("/broken");
+        exchange.answer(if is_broken { "500 Internal Server Error" } else { "200 OK" }, "")
+    });
+    let config = crate::harness::config_before(&origin, "log: { sample: 10% }\n");
+    let gateway = crate::harness::Setup::bare().config(&config).start();
+    let mut client = gateway.connect();
+    for number in 0..50 {
+        assert_eq!(client.ask(&crate::harness::get("/ordinary")).status, 200);
+        if number < 5 {
+            assert_eq!(client.ask(&crate::harness::get("/broken")).status, 500);
+            assert_eq!(client.ask(&crate::harness::Message::get("/refused")).status, 401);
+        }
+    }
+    gateway.wait_for_requests(&[], 60.0);
+    gateway.wait_for_log(|out, _| String::from_utf8_lossy(out).lines().count() == 15);
+    let entries = gateway.entries();
+    let count = |path: &str| entries.iter().filter(|entry| entry["url.path"] == path).count();
+    assert_eq!((count("/ordinary"), count("/broken"), count("/refused")), (5, 5, 5));
+    for entry in &entries {
+        let rate = entry.get("sample_rate").and_then(serde_json::Value::as_f64);
+        assert_eq!(rate, (entry["url.path"] == "/ordinary").then_some(0.1), "{entry}");
+    }
+}
