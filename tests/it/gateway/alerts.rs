@@ -1,4 +1,4 @@
-//! The alert rules: they name metrics that exist, and each alert has an entry for operators.
+//! Alert rules and dashboard: they name metrics that exist, and each alert has an entry for operators.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,8 +15,9 @@ fn metrics(rules: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_of_the_rules_exists() {
-    let rules = fs::read_to_string("packaging/prometheus/alerts.yaml").unwrap();
+fn every_metric_of_rules_and_dashboard_exists() {
+    let rules = fs::read_to_string("packaging/prometheus/alerts.yaml").unwrap()
+        + &fs::read_to_string("packaging/grafana/approov-gateway.json").unwrap();
     let gateway = gateway_before(&Origin::new());
     let text = gateway.metrics().text;
     let names = metrics(&rules);
