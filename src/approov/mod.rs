@@ -99,6 +99,12 @@ impl UnixTime {
         Self(elapsed.as_secs_f64())
     }
 
+    /// The whole seconds, without the fraction.
+    pub fn whole_seconds(self) -> u64 {
+        // The cast saturates; a time before 1970 is 0.
+        self.0 as u64
+    }
+
     fn as_secs(self) -> f64 {
         self.0
     }

@@ -7,8 +7,15 @@ pub fn is_target_byte(byte: u8) -> bool {
 }
 
 /// Whether `target` is in origin-form (RFC 9112 §3.2.1): a path that begins with `/`, and a query.
+/// Apps send `` ` `` in queries, where parsers keep it.
 pub fn is_origin_form(target: &[u8]) -> bool {
-    target.first() == Some(&b'/') && target.iter().all(|byte| is_target_byte(*byte))
+    let (path, query) = match memchr::memchr(b'?', target) {
+        Some(at) => target.split_at(at),
+        None => (target, &b""[..]),
+    };
+    path.first() == Some(&b'/')
+        && path.iter().all(|byte| is_target_byte(*byte))
+        && query.iter().all(|byte| is_target_byte(*byte) || *byte == b'`')
 }
 
 #[cfg(test)]
@@ -18,7 +25,10 @@ mod tests {
     #[test]
     fn a_target_is_in_origin_form_and_visible() {
         assert!(is_origin_form(b"/a?b=%20{}"));
-        for target in ["", "*", "http://a/", "/a b", "/a#b", "/caf\u{e9}", "/\u{0}"] {
+        assert!(is_origin_form(b"/a?b=^\\`|?"));
+        for target in
+            ["", "*", "http://a/", "/a b", "/a`b", "/a#b", "/a?#b", "?b", "/a?\"", "/caf\u{e9}", "/\u{0}"]
+        {
             assert!(!is_origin_form(target.as_bytes()), "{target:?}");
         }
     }

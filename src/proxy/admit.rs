@@ -1,16 +1,27 @@
 //! Admission of a request: route, limits, verification. The result is the second state of a request.
 
+use std::net::IpAddr;
+
+use http::HeaderName;
+
 use super::answer::Answer;
 use super::arrival::Arrival;
+use super::body::{BodyDemand, BodyFault};
+use super::forward::{self, Fact};
 use super::head::RequestHead;
+use super::signing::SignatureOutcome;
+use super::snapshot::Snapshot;
 use super::validity;
+use super::verification::{self, Verification};
 use crate::admission::{RateFields, Refusal, Verified, WithinLimits};
-use crate::approov::{Device, Rejection, UnixTime};
-use crate::clock;
+use crate::approov::message_signing::{Mode, SignatureResult};
+use crate::approov::{AppStatus, Device, Rejection, Unverified};
 use crate::downstream::TlsSession;
 use crate::limits::{Cause, Outcome, Permit};
-use crate::policy::{ClientCertificate, Policy, Verdict};
+use crate::policy::{ClientCertificate, Policy, Preflight, Route, ShareKey, Verdict};
 use crate::telemetry::Metrics;
+
+const APPROOV_STATUS: HeaderName = HeaderName::from_static("approov-status");
 
 /// The judgement of a request.
 #[derive(Debug)]
@@ -21,6 +32,21 @@ pub(super) struct Judgement {
     pub rejection: Option<Rejection>,
     /// The device that a verified token names.
     pub device: Device,
+    /// The result of the message signature, if the route looks at it.
+    pub signature: Option<SignatureOutcome>,
+    /// Whether the token is one of Approov's failover service, and accepted as such.
+    pub is_failover: bool,
+    /// What the client says about its token, for the log.
+    pub told: Option<Box<Told>>,
+}
+
+/// What a client says without proof.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// `Approov-Status`.
+    pub status: Option<AppStatus>,
+    /// Claims of a token that no key verifies.
+    pub claims: Unverified,
 }
 
 /// A request that is forwarded.
@@ -34,6 +60,10 @@ pub(super) struct Admitted {
     pub rate: Option<Box<RateFields>>,
     /// Counts the request as in flight.
     pub permit: Permit,
+    /// What the body must satisfy before the origin gets any of it.
+    pub body: BodyDemand,
+    /// The fields that tell the origin what verification found out.
+    pub facts: Vec<Fact>,
 }
 
 /// A request that is not forwarded.
@@ -53,7 +83,14 @@ pub(super) struct Refused {
 impl Judgement {
     /// The judgement of a request before any policy applies.
     pub fn denied() -> Self {
-        Self { verdict: Verdict::Denied, rejection: None, device: Device::default() }
+        Self {
+            verdict: Verdict::Denied,
+            rejection: None,
+            device: Device::default(),
+            signature: None,
+            is_failover: false,
+            told: None,
+        }
     }
 }
 
@@ -90,25 +127,39 @@ pub(super) fn admit(
     };
 
     let route = &snapshot.routes.routes()[index];
-    let mut signed = None;
+    let mut verified = None;
     match route.policy {
         Policy::Deny => return Err(refused),
         Policy::Open => refused.judgement.verdict = Verdict::Open,
+        Policy::Protect | Policy::Observe if passes_as_preflight(head, route) => {
+            refused.judgement.verdict = Verdict::Open;
+            if route.options.preflight == Preflight::Answer {
+                return Err(Refused { answer: Answer::Preflight, ..refused });
+            }
+        }
         Policy::Protect | Policy::Observe => {
-            let found = snapshot.verifier(route).verify(
-                route.strategy,
-                head.presented(&snapshot.token_header),
-                |bound| head.presented(&snapshot.binding_headers[bound]),
-                UnixTime::since_epoch(clock::unix_time()),
-            );
-            signed = found.accepted.map(|accepted| accepted.signed);
-            let verdict = match (route.policy, signed) {
-                (Policy::Observe, _) => Verdict::Observed,
-                (_, None) => Verdict::Rejected,
-                (_, Some(_)) => Verdict::Accepted,
+            let found = verification::verify(arrival, head, route);
+            let verdict = match (is_enforced(route, &found.device, arrival), found.rejection) {
+                (false, _) => Verdict::Observed,
+                (true, Some(_)) => Verdict::Rejected,
+                (true, None) => Verdict::Accepted,
             };
-            refused.judgement = Judgement { verdict, rejection: found.rejection, device: found.device };
+            refused.judgement = Judgement {
+                verdict,
+                rejection: found.rejection,
+                device: found.device.clone(),
+                signature: found.signature,
+                is_failover: found.is_failover && found.rejection.is_none(),
+                told: if snapshot.is_logged || snapshot.tells_response_code {
+                    told(head, &found, snapshot)
+                } else {
+                    None
+                },
+            };
             match verdict {
+                Verdict::Rejected if found.rejection == Some(Rejection::KeysUnavailable) => {
+                    return Err(Refused { answer: Answer::Unavailable, ..refused });
+                }
                 Verdict::Rejected => {
                     refused.ends_connection = limits.verification_failed(client, found.rejection, now);
                     return Err(refused);
@@ -116,18 +167,21 @@ pub(super) fn admit(
                 Verdict::Accepted => limits.verification_passed(client, now),
                 _ => {}
             }
+            verified = Some(found);
         }
     }
 
     if head.declared_length().is_some_and(|length| length > limits.body_bytes(index)) {
         return Err(refused.by_limit(Refusal::by(Cause::BodySize), metrics));
     }
-    let verified = signed.map(|token| Verified { token, device: refused.judgement.device.id.as_deref() });
-    let (permit, after) = match limits.admit_request(client, verified, index, route.origin, now) {
+    let token = verified.as_ref().and_then(|verified| verified.signed);
+    let token = token.map(|token| Verified { token, device: refused.judgement.device.id.as_deref() });
+    let (permit, after) = match limits.admit_request(client, token, index, route.origin, now) {
         Ok(admitted) => admitted,
         Err(refusal) => return Err(refused.by_limit(refusal, metrics)),
     };
     observe(&mut refused.limit, after.observed, metrics);
+    let observes = refused.judgement.verdict == Verdict::Observed;
     let rate = WithinLimits::tightest(before.tightest, after.tightest);
     Ok(Admitted {
         route: index,
@@ -135,10 +189,49 @@ pub(super) fn admit(
         observed: refused.limit,
         rate: rate.and_then(RateFields::of).map(Box::new),
         permit,
+        body: verified.as_ref().map_or(BodyDemand::Free, |verified| body_demand(verified, head, route)),
+        facts: verified.map_or(Vec::new(), |verified| facts(verified, observes)),
     })
 }
 
 impl Refused {
+    /// A request that was admitted, but whose body is not forwarded.
+    pub fn by_body(admitted: Admitted, fault: BodyFault, metrics: &Metrics) -> Self {
+        let refused = Self {
+            answer: Answer::Refused,
+            route: Some(admitted.route),
+            judgement: admitted.judgement,
+            limit: admitted.observed,
+            ends_connection: false,
+        };
+        match fault {
+            BodyFault::TooLong => refused.by_limit(Refusal::by(Cause::BodySize), metrics),
+            BodyFault::Busy => Self { answer: Answer::Unavailable, ..refused },
+            BodyFault::Rejected(rejection) => {
+                let signature = refused.judgement.signature.map(|signature| SignatureOutcome {
+                    result: SignatureResult::Invalid,
+                    rejection: Some(rejection),
+                    ..signature
+                });
+                let judgement = Judgement {
+                    verdict: Verdict::Rejected,
+                    rejection: Some(rejection),
+                    signature,
+                    ..refused.judgement
+                };
+                Self { judgement, ..refused }
+            }
+        }
+    }
+
+    /// The attestation response code of the refused token: one that a key verified, else one that the
+    /// client itself sent.
+    pub fn response_code(&self) -> Option<&str> {
+        let told = || self.judgement.told.as_ref()?.claims.response_code.as_deref();
+        self.judgement.rejection?;
+        self.judgement.device.response_code.as_deref().or_else(told)
+    }
+
     fn by_limit(self, refusal: Refusal, metrics: &Metrics) -> Self {
         metrics.limited(refusal.cause, Outcome::Refused);
         Self {
@@ -156,6 +249,55 @@ fn observe(limit: &mut Option<Refusal>, observed: Option<Refusal>, metrics: &Met
         metrics.limited(refusal.cause, Outcome::Observed);
         limit.get_or_insert(refusal);
     }
+}
+
+/// Whether the route lets CORS preflights pass without a token, and the request is one.
+fn passes_as_preflight(head: &impl RequestHead, route: &Route) -> bool {
+    route.options.preflight != Preflight::Verify && head.is_preflight()
+}
+
+/// Whether the route refuses what fails verification, for this client.
+fn is_enforced(route: &Route, device: &Device, arrival: &Arrival) -> bool {
+    if route.policy == Policy::Observe {
+        return false;
+    }
+    let share = route.options.enforce;
+    match (&device.id, arrival.client.address) {
+        (Some(id), _) => share.contains(&ShareKey::Device(id)),
+        (None, IpAddr::V4(address)) => share.contains(&ShareKey::Address(&address.octets())),
+        (None, IpAddr::V6(address)) => share.contains(&ShareKey::Address(&address.octets())),
+    }
+}
+
+/// What a client says without proof, for the log.
+fn told(head: &impl RequestHead, found: &Verification<'_>, snapshot: &Snapshot) -> Option<Box<Told>> {
+    let status = AppStatus::of_header(head.presented(&APPROOV_STATUS));
+    let is_unproven = found.rejection.is_some_and(|rejection| rejection <= Rejection::BadSignature);
+    let claims = if is_unproven {
+        Unverified::of_token(head.presented(&snapshot.token_header))
+    } else {
+        Unverified::default()
+    };
+    let is_silent = status.is_none() && claims == Unverified::default();
+    (!is_silent).then(|| Box::new(Told { status, claims }))
+}
+
+/// What the body of an admitted request must satisfy.
+fn body_demand(verified: &Verification<'_>, head: &impl RequestHead, route: &Route) -> BodyDemand {
+    let is_signed = verified.signature.is_some_and(|signature| signature.rejection.is_none());
+    let is_enforced = matches!(route.options.message_signing, Mode::WhenKeyed | Mode::Required);
+    match verified.digest {
+        Some(digest) if verified.rejection.is_none() => BodyDemand::Digest(digest),
+        // The head announced no body, so none was asked for a digest.
+        None if is_signed && is_enforced && !head.may_have_body() => BodyDemand::Empty,
+        _ => BodyDemand::Free,
+    }
+}
+
+/// The fields that tell the origin what verification found out.
+fn facts(verified: Verification<'_>, observes: bool) -> Vec<Fact> {
+    let verdict = observes.then(|| forward::verdict_fact(verified.rejection));
+    verified.claims.into_iter().chain(verdict).collect()
 }
 
 /// The position of the route, or the answer to a request that no route takes.

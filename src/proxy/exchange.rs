@@ -9,7 +9,9 @@ use pingora_core::{Error, Result};
 
 use super::admit::{Admitted, Judgement};
 use super::arrival::Arrival;
+use super::body::HeldBody;
 use super::failure;
+use super::forward::Fact;
 use crate::admission::{RateFields, Refusal};
 use crate::approov::Device;
 use crate::clock;
@@ -34,6 +36,10 @@ pub(super) struct Exchange {
     pub is_tunnel: bool,
     /// Counts the request as in flight; `None` once it has become a tunnel.
     permit: Option<Permit>,
+    /// The fields that tell the origin what verification found out.
+    pub facts: Vec<Fact>,
+    /// Counts the body as held back, if its digest was verified.
+    pub held_body: Option<HeldBody>,
     /// What the request holds of the origin.
     lease: Lease,
     /// How many times an address of the origin was chosen.
@@ -68,7 +74,7 @@ pub(super) struct Break {
 impl Exchange {
     /// An admitted request.
     pub fn new(arrival: Arrival, admitted: Admitted, is_tunnel: bool) -> Self {
-        let Admitted { route, judgement, observed, rate, permit } = admitted;
+        let Admitted { route, judgement, observed, rate, permit, body: _, facts } = admitted;
         Self {
             arrival,
             route,
@@ -78,6 +84,8 @@ impl Exchange {
             retry_after: None,
             is_tunnel,
             permit: Some(permit),
+            facts,
+            held_body: None,
             lease: Lease::default(),
             attempts: 0,
             body_bytes: 0,

@@ -8,10 +8,13 @@ use pingora_http::RequestHeader;
 
 use super::client::Client;
 use super::head::RequestHead;
-use crate::approov::ApproovSettings;
+use crate::approov::{ApproovSettings, Payload, Rejection};
 use crate::origins::{Origin, SecretHeader};
 use crate::policy::RemovedFields;
 use crate::telemetry::write_address;
+
+/// The field that tells an origin what verification found on an observed route.
+const VERDICT: HeaderName = HeaderName::from_static("approov-gateway-verdict");
 
 /// The rules for the fields of forwarded requests.
 #[derive(Debug)]
@@ -22,8 +25,11 @@ pub(super) struct Forwarding {
     /// character outside `[A-Za-z0-9]` to `_` (RFC 3875 §4.1.18), so the spellings collide with the
     /// field itself.
     guarded: Vec<HeaderName>,
-    /// The fields by which origins recognise the gateway. No client may send them, to any origin.
-    secrets: Vec<HeaderName>,
+    /// The fields by which origins recognise the gateway, and by which it tells them facts. No client
+    /// may send them, to any origin.
+    own: Vec<HeaderName>,
+    /// The fields that tell claims, each with its claim.
+    claims: Vec<(HeaderName, Box<str>)>,
     /// Identity headers and method overrides.
     removed: RemovedFields,
 }
@@ -43,7 +49,21 @@ pub(super) struct OwnFields<'a> {
     forwarded_host: Option<HeaderValue>,
     forwarded_for: Option<HeaderValue>,
     forwarded_proto: &'static str,
+    facts: &'a [Fact],
     origin: &'a Origin,
+}
+
+/// A field that tells the origin what verification found out.
+pub(super) type Fact = (HeaderName, HeaderValue);
+
+/// The field for an observed request: `accepted`, or `rejected` with the reason.
+pub(super) fn verdict_fact(rejection: Option<Rejection>) -> Fact {
+    let value = match rejection {
+        None => Ok(HeaderValue::from_static("accepted")),
+        Some(rejection) => HeaderValue::try_from(format!("rejected; reason={}", rejection.label())),
+    };
+    // Labels are letters and underscores.
+    (VERDICT, value.unwrap_or(HeaderValue::from_static("rejected")))
 }
 
 impl Forwarding {
@@ -52,11 +72,13 @@ impl Forwarding {
         let framing = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
         let verified = approov.binding_headers.iter().chain([&approov.token_header]).cloned();
         let secrets = origins.iter().filter_map(|origin| origin.secret_header.as_ref());
-        let secrets: Vec<HeaderName> =
-            secrets.flat_map(SecretHeader::fields).map(|(name, _)| name.clone()).collect();
+        let secrets = secrets.flat_map(SecretHeader::fields).map(|(name, _)| name.clone());
+        let claims = approov.forward_claims.iter().map(|(name, _)| name.clone());
+        let own: Vec<HeaderName> = secrets.chain(claims).chain([VERDICT]).collect();
         Self {
-            guarded: verified.chain(framing).chain(secrets.iter().cloned()).collect(),
-            secrets,
+            guarded: verified.chain(framing).chain(own.iter().cloned()).collect(),
+            own,
+            claims: approov.forward_claims.clone(),
             removed: RemovedFields::except(forward_headers.to_vec()),
             removed_token: (!approov.forward_token).then(|| approov.token_header.clone()),
         }
@@ -66,7 +88,7 @@ impl Forwarding {
     pub fn removes(&self, name: &str) -> bool {
         if self.removed.contains(name.as_bytes())
             || self.removed_token.as_ref().is_some_and(|token| token.as_str() == name)
-            || self.secrets.iter().any(|secret| secret.as_str() == name)
+            || self.own.iter().any(|own| own.as_str() == name)
         {
             return true;
         }
@@ -78,14 +100,30 @@ impl Forwarding {
         self.guarded.iter().any(|guarded| guarded.as_str() == plain)
     }
 
+    /// The fields that tell the claims of an accepted token. A claim that is absent, or that cannot be
+    /// the value of a field, has none.
+    pub fn claims(&self, payload: &Payload) -> Vec<(HeaderName, HeaderValue)> {
+        let field = |(name, claim): &(HeaderName, Box<str>)| {
+            let text = payload.text(claim).filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))?;
+            Some((name.clone(), HeaderValue::try_from(text).ok()?))
+        };
+        self.claims.iter().filter_map(field).collect()
+    }
+
     /// Edits a request of Pingora's that is about to be sent to `origin`.
-    pub fn apply(&self, request: &mut RequestHeader, client: &Client, origin: &Origin) -> Result<()> {
+    pub fn apply(
+        &self,
+        request: &mut RequestHeader,
+        client: &Client,
+        facts: &[Fact],
+        origin: &Origin,
+    ) -> Result<()> {
         let removed: Vec<HeaderName> =
             request.headers.keys().filter(|name| self.removes(name.as_str())).cloned().collect();
         for name in &removed {
             request.remove_header(name);
         }
-        OwnFields::new(request, client, origin).each(|name, value| match name {
+        OwnFields::new(request, client, facts, origin).each(|name, value| match name {
             FieldName::Usual(name) => request.insert_header(name, value),
             FieldName::Configured(name) => request.insert_header(name.clone(), value),
         })
@@ -94,7 +132,7 @@ impl Forwarding {
 
 impl<'a> OwnFields<'a> {
     /// The fields for a request with this head.
-    pub fn new(head: &impl RequestHead, client: &Client, origin: &'a Origin) -> Self {
+    pub fn new(head: &impl RequestHead, client: &Client, facts: &'a [Fact], origin: &'a Origin) -> Self {
         let mut address = Vec::with_capacity(39);
         write_address(client.address, &mut address);
         let host = Some(head.host()).filter(|host| !host.is_empty());
@@ -104,6 +142,7 @@ impl<'a> OwnFields<'a> {
             // The text of an address is always a valid field value.
             forwarded_for: HeaderValue::try_from(address).ok(),
             forwarded_proto: client.scheme(),
+            facts,
             origin,
         }
     }
@@ -123,6 +162,9 @@ impl<'a> OwnFields<'a> {
             set(FieldName::Usual("X-Forwarded-For"), address)?;
         }
         set(FieldName::Usual("X-Forwarded-Proto"), HeaderValue::from_static(self.forwarded_proto))?;
+        for (name, value) in self.facts {
+            set(FieldName::Configured(name), value.clone())?;
+        }
         for (name, value) in self.origin.own_fields() {
             set(FieldName::Configured(name), value.clone())?;
         }

@@ -17,8 +17,9 @@ use pingora_core::{Error, ErrorType, Result, RetryType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use super::admit::{Admitted, admit};
+use super::admit::{Admitted, Refused, admit};
 use super::arrival::Arrival;
+use super::body::{self, BodyFault, HeldBody};
 use super::exchange::{Break, Exchange, Progress};
 use super::failure::{self, Failure};
 use super::head::RequestHead;
@@ -61,6 +62,20 @@ impl Gateway {
         Ok(arrival)
     }
 
+    /// Verifies the body of an admitted request, if the body must be verified before the origin gets
+    /// any of it.
+    async fn verify_body(
+        &self,
+        session: &mut Session,
+        ctx: &RequestContext,
+        arrival: &Arrival,
+        admitted: &Admitted,
+    ) -> Result<Result<Option<HeldBody>, BodyFault>> {
+        let limit = arrival.snapshot.signing.digest_buffer();
+        let watch = |length, is_end| ctx.watch_body(length, is_end);
+        body::verify(session, admitted.body, limit, &self.shared.held_bodies, watch).await
+    }
+
     /// The request exceeds a limit after it was admitted.
     fn exceed(&self, life: &mut Life, cause: Cause) {
         self.shared.metrics.limited(cause, Outcome::Refused);
@@ -84,23 +99,23 @@ impl ProxyHttp for Gateway {
         let arrival = self.arrive(session, ctx)?;
         match admit(&arrival, session.req_header(), &self.shared.metrics) {
             Ok(admitted) => {
+                let held = match self.verify_body(session, ctx, &arrival, &admitted).await? {
+                    Ok(held) => held,
+                    Err(fault) => {
+                        let refused = Refused::by_body(admitted, fault, &self.shared.metrics);
+                        return refuse(session, ctx, arrival, refused).await;
+                    }
+                };
                 if admitted.judgement.verdict == Verdict::Accepted && session.req_header().is_grpc() {
                     // The messages of a call may have pauses between them.
                     ctx.end_watch();
                 }
-                ctx.life = Life::Exchange(begin_exchange(session, arrival, admitted));
+                let mut exchange = begin_exchange(session, arrival, admitted);
+                exchange.held_body = held;
+                ctx.life = Life::Exchange(exchange);
                 Ok(false)
             }
-            Err(refused) => {
-                if refused.ends_connection && arrival.is_direct() {
-                    session.set_keepalive(None);
-                    arrival.connection.end();
-                }
-                let answer = refused.answer;
-                ctx.life = Life::Refused(arrival, refused);
-                send(session, &ctx.life, answer).await.map_err(Error::into_down)?;
-                Ok(true)
-            }
+            Err(refused) => refuse(session, ctx, arrival, refused).await,
         }
     }
 
@@ -141,7 +156,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         let exchange = ctx.exchange()?;
         let Arrival { snapshot, client, .. } = &exchange.arrival;
-        snapshot.forwarding.apply(request, client, exchange.upstream().origin())
+        snapshot.forwarding.apply(request, client, &exchange.facts, exchange.upstream().origin())
     }
 
     /// Limits the size of the request body and the origin's total time.
@@ -338,6 +353,23 @@ impl ProxyHttp for Gateway {
     fn request_summary(&self, _session: &Session, _ctx: &RequestContext) -> String {
         String::new()
     }
+}
+
+/// Answers a request that is not forwarded.
+async fn refuse(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    arrival: Arrival,
+    refused: Refused,
+) -> Result<bool> {
+    if refused.ends_connection && arrival.is_direct() {
+        session.set_keepalive(None);
+        arrival.connection.end();
+    }
+    let answer = refused.answer;
+    ctx.life = Life::Refused(arrival, refused);
+    send(session, &ctx.life, answer).await.map_err(Error::into_down)?;
+    Ok(true)
 }
 
 /// Prepares the session for an admitted request.

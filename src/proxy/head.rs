@@ -2,7 +2,9 @@
 //!
 //! Decisions read a head through these traits and do not care how the head is stored.
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING,
+};
 use http::{HeaderName, HeaderValue, StatusCode, Version};
 use pingora_http::{RequestHeader, ResponseHeader};
 
@@ -45,6 +47,26 @@ pub(super) trait RequestHead {
     /// The length that the request declares for its body; `None` for a body of unknown length.
     fn declared_length(&self) -> Option<u64> {
         std::str::from_utf8(self.values(&CONTENT_LENGTH).next()?).ok()?.parse().ok()
+    }
+
+    /// Whether a body may follow. HTTP/2 does not tell it in the head if the length is not declared.
+    fn may_have_body(&self) -> bool {
+        match self.declared_length() {
+            Some(length) => length > 0,
+            None if self.version() == Version::HTTP_2 => {
+                !matches!(self.method(), "GET" | "HEAD" | "OPTIONS" | "DELETE")
+            }
+            None => self.values(&TRANSFER_ENCODING).next().is_some(),
+        }
+    }
+
+    /// Whether the request is a CORS preflight (Fetch, CORS-preflight fetch), and nothing else.
+    fn is_preflight(&self) -> bool {
+        let once = |name| matches!(self.presented(name), Presented::Once(value) if !value.is_empty());
+        self.method() == "OPTIONS"
+            && once(&ORIGIN)
+            && once(&ACCESS_CONTROL_REQUEST_METHOD)
+            && !self.may_have_body()
     }
 
     /// Whether the request is a gRPC call.

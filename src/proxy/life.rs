@@ -115,7 +115,10 @@ impl Life {
     pub fn notes(&self) -> Notes<'_> {
         match self {
             Life::Begun(..) | Life::Done => Notes::default(),
-            Life::Refused(arrival, refused) => Notes::new(arrival.hsts(), refused.limit.as_ref(), None),
+            Life::Refused(arrival, refused) => Notes {
+                response_code: refused.response_code().filter(|_| arrival.snapshot.tells_response_code),
+                ..Notes::new(arrival.hsts(), refused.limit.as_ref(), None)
+            },
             Life::Exchange(exchange) => {
                 Notes::new(exchange.arrival.hsts(), exchange.limit.as_ref(), exchange.retry_after)
             }

@@ -13,7 +13,7 @@ use super::head::RequestHead;
 use super::shared::Shared;
 use super::snapshot::{self, Snapshot};
 use crate::admission::Refusal;
-use crate::approov::Device;
+use crate::approov::{AppStatus, Device, Rejection};
 use crate::downstream::Connection;
 use crate::policy::{Policy, Verdict};
 use crate::telemetry::{Counted, Entry, Exceeded, Source, StatusClass, reason_label};
@@ -158,6 +158,16 @@ impl Shared {
         if request.origin.is_none() {
             self.metrics.overhead(request.duration);
         }
+        if let Some(signature) = judgement.signature {
+            metrics.record_signature(signature.label, signature.result);
+        }
+        if judgement.is_failover {
+            self.metrics.failover_token();
+        }
+        let told = judgement.told.as_deref();
+        if let Some(status) = told.and_then(|told| told.status) {
+            self.metrics.app_status(status);
+        }
         if !snapshot.is_logged {
             return;
         }
@@ -166,6 +176,7 @@ impl Shared {
             return;
         }
         let Device { id, response_code } = &judgement.device;
+        let unverified = told.map(|told| &told.claims);
         let route = request.route.map(|route| &snapshot.routes.routes()[route]);
         let tls = connection.tls.as_ref();
         self.access_log.log(&Entry {
@@ -195,6 +206,13 @@ impl Shared {
             }),
             device_id: id.as_deref(),
             response_code: response_code.as_deref(),
+            app_status: told.and_then(|told| told.status).map(AppStatus::label),
+            unverified_device_id: unverified.and_then(|claims| claims.device_id.as_deref()),
+            unverified_response_code: unverified.and_then(|claims| claims.response_code.as_deref()),
+            message_signature: judgement.signature.map(|signature| signature.result.label()),
+            message_signature_reason: judgement
+                .signature
+                .and_then(|signature| signature.rejection.map(Rejection::label)),
             origin: request.origin,
             resends: request.resends,
             sample_rate: snapshot.sample.rate().filter(|_| is_sampled),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::body::HeldBodies;
 use super::snapshot::Snapshot;
 use crate::limits::Rule;
 use crate::telemetry::{AccessLogSink, LimitState, Metrics};
@@ -18,6 +19,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The labels of the listeners in metrics, by position.
     pub listeners: Vec<Box<str>>,
+    /// Bodies that are held back until their digest is verified.
+    pub held_bodies: HeldBodies,
 }
 
 impl LimitState for Shared {

@@ -6,9 +6,11 @@ use http::HeaderName;
 
 use super::answer::Answers;
 use super::forward::Forwarding;
+use super::signing::Signing;
 use crate::admission::{Limits, Subjects};
 use crate::approov::Verifier;
-use crate::config::{AccessLog, Settings};
+use crate::approov::message_signing::Mode;
+use crate::config::{AccessLog, RejectionDetail, Settings};
 use crate::policy::{Policy, Route, RouteTable};
 use crate::telemetry::{Metrics, RouteMetrics, Sample};
 use crate::upstream::Upstream;
@@ -29,7 +31,10 @@ pub struct Snapshot {
     origin_verifiers: Vec<Option<Verifier>>,
     pub(super) token_header: HeaderName,
     pub(super) binding_headers: Vec<HeaderName>,
+    pub(super) signing: Signing,
     pub(super) answers: Answers,
+    /// Whether an answer tells the app the attestation response code.
+    pub(super) tells_response_code: bool,
     pub(super) forwarding: Forwarding,
     pub(super) upstreams: Vec<Arc<Upstream>>,
     /// The limits.
@@ -57,15 +62,26 @@ impl Snapshot {
         if route_metrics.len() <= PREPARED_ROUTES {
             route_metrics.iter().for_each(|metrics| metrics.prepare());
         }
+        for (route, metrics) in settings.routes.routes().iter().zip(&route_metrics) {
+            if route.options.message_signing != Mode::Off {
+                metrics.expect_signatures();
+            }
+        }
         let routes: Vec<_> = settings.routes.routes().iter().map(|route| &*route.name).collect();
         let origins: Vec<_> = settings.origins.iter().map(|origin| &*origin.name).collect();
         let subjects = Subjects { routes: &routes, origins: &origins, listeners: settings.listeners.len() };
+        let forwarding = Forwarding::new(&settings.approov, &settings.origins, &settings.forward_headers);
         Ok(Self {
             limits: Limits::new(&settings.limits, subjects, previous.map(|previous| &previous.limits)),
             route_metrics,
             unrouted_metrics: metrics.route(UNROUTED, Policy::Deny),
+            signing: Signing::new(
+                settings.approov.message_signing,
+                previous.map(|previous| &previous.signing),
+            ),
             answers: Answers::new(&settings.rejection)?,
-            forwarding: Forwarding::new(&settings.approov, &settings.origins, &settings.forward_headers),
+            tells_response_code: settings.rejection.details.contains(&RejectionDetail::ResponseCode),
+            forwarding,
             routes: settings.routes,
             verifier: settings.approov.verifier,
             origin_verifiers: settings.approov.origin_verifiers,

@@ -29,7 +29,7 @@ use super::{Server, ServerError, Start, become_user};
 use crate::admin::{Access, Admin, AdminAddress, ConfigStatus, Health, LogLevel, Readiness};
 use crate::clock;
 use crate::config::{ServerSettings, User};
-use crate::proxy::{Shared, Snapshot};
+use crate::proxy::{HeldBodies, Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics};
 use crate::tls::{self, Tickets};
 use crate::upstream::{Dialers, Surroundings, SystemResolver};
@@ -99,6 +99,7 @@ impl Server {
             access_log: access_log.clone(),
             metrics: metrics.clone(),
             listeners: sockets.public.iter().map(|public| public.settings.load().label.clone()).collect(),
+            held_bodies: HeldBodies::default(),
         });
         let limits: Weak<Shared> = Arc::downgrade(&shared);
         metrics.watch_limits(limits);

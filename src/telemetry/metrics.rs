@@ -14,6 +14,7 @@ use super::limits::{LimitFamilies, LimitState};
 use super::origins::{OriginFamilies, OriginMetrics, OriginState};
 use super::process::Process;
 use super::route_metrics::{RouteMetrics, Routes};
+use crate::approov::AppStatus;
 use crate::limits::{Cause, Outcome};
 use crate::policy::Policy;
 use crate::tls::Handshake;
@@ -37,6 +38,8 @@ pub struct Metrics {
     tunnels: IntGauge,
     process: Process,
     handshakes: IntCounterVec,
+    app_statuses: IntCounterVec,
+    failover_tokens: IntCounter,
     certificate_expiry: GaugeVec,
 }
 
@@ -85,6 +88,14 @@ impl Metrics {
                 Opts::new("tls_handshakes_total", "TLS handshakes with clients, by listener and result."),
                 &["listener", "result"],
             )?,
+            app_statuses: IntCounterVec::new(
+                Opts::new("app_statuses_total", "Requests with an Approov-Status header, by its value."),
+                &["status"],
+            )?,
+            failover_tokens: IntCounter::with_opts(Opts::new(
+                "failover_tokens_total",
+                "Accepted tokens of Approov's failover service, without binding and installation key.",
+            ))?,
             certificate_expiry: GaugeVec::new(
                 Opts::new(
                     "certificate_expiry_timestamp_seconds",
@@ -93,6 +104,9 @@ impl Metrics {
                 &["listener", "certificate"],
             )?,
         };
+        for status in AppStatus::ALL {
+            metrics.app_statuses.with_label_values(&[status.label()]);
+        }
         let build_info =
             GaugeVec::new(Opts::new("build_info", "1, with the version as a label."), &["version"])?;
         build_info.with_label_values(&[crate::VERSION]).set(1.0);
@@ -104,6 +118,8 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.overhead.clone()))?;
         metrics.registry.register(Box::new(metrics.tunnels.clone()))?;
         metrics.registry.register(Box::new(metrics.handshakes.clone()))?;
+        metrics.registry.register(Box::new(metrics.app_statuses.clone()))?;
+        metrics.registry.register(Box::new(metrics.failover_tokens.clone()))?;
         metrics.registry.register(Box::new(metrics.certificate_expiry.clone()))?;
         metrics.registry.register(Box::new(build_info))?;
         for result in ["success", "failure"] {
@@ -125,6 +141,16 @@ impl Metrics {
     /// Shows the state of an origin for as long as it lives.
     pub fn watch_origin(&self, origin: &Arc<dyn OriginState>) {
         self.origins.watch(origin);
+    }
+
+    /// A token of Approov's failover service was accepted.
+    pub fn failover_token(&self) {
+        self.failover_tokens.inc();
+    }
+
+    /// An app has sent a status with its request.
+    pub fn app_status(&self, status: AppStatus) {
+        self.app_statuses.with_label_values(&[status.label()]).inc();
     }
 
     /// A connection or request has exceeded a limit.

@@ -10,6 +10,7 @@ use prometheus::{Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntC
 
 use super::response::{Source, StatusClass};
 use crate::approov::Rejection;
+use crate::approov::message_signing::{Label, SignatureResult};
 use crate::policy::{Policy, Verdict};
 
 /// Seconds; from a refusal to a slow origin.
@@ -33,6 +34,18 @@ pub fn reason_label(rejection: Option<Rejection>) -> &'static str {
     rejection.map_or("ok", Rejection::label)
 }
 
+/// The label of requests whose token names no key.
+const NO_LABEL: &str = "none";
+
+/// Every pair of label and result that can occur.
+fn signature_labels() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let pairs = Label::ALL.into_iter().flat_map(|label| {
+        let results = SignatureResult::ALL.into_iter().filter(|result| *result != SignatureResult::NoKey);
+        results.map(move |result| (label.label(), result.label()))
+    });
+    pairs.chain([(NO_LABEL, SignatureResult::NoKey.label())])
+}
+
 /// The families with a label for the route.
 #[derive(Clone)]
 struct Families {
@@ -40,6 +53,7 @@ struct Families {
     durations: HistogramVec,
     responses: IntCounterVec,
     tunnel_durations: HistogramVec,
+    signatures: IntCounterVec,
 }
 
 /// The counters of all routes, also across reloads: a route that stays goes on counting.
@@ -79,11 +93,19 @@ impl Routes {
                     .buckets(TUNNEL_BUCKETS.to_vec()),
                 &["route"],
             )?,
+            signatures: IntCounterVec::new(
+                Opts::new(
+                    "message_signatures_total",
+                    "Requests on routes that look at message signatures, by label and result.",
+                ),
+                &["route", "label", "result"],
+            )?,
         };
         registry.register(Box::new(families.responses.clone()))?;
         registry.register(Box::new(families.tunnel_durations.clone()))?;
         registry.register(Box::new(families.requests.clone()))?;
         registry.register(Box::new(families.durations.clone()))?;
+        registry.register(Box::new(families.signatures.clone()))?;
         Ok(Self { families, known: Mutex::default() })
     }
 
@@ -218,12 +240,31 @@ impl RouteMetrics {
         self.families.responses.with_label_values(&[&*self.name, class.label(), source.label()])
     }
 
+    /// Shows every series of message signatures from the start.
+    pub fn expect_signatures(&self) {
+        for (label, result) in signature_labels() {
+            self.families.signatures.with_label_values(&[&*self.name, label, result]);
+        }
+    }
+
+    /// Counts the result of a message signature. `None` for a token that names no key.
+    pub fn record_signature(&self, label: Option<Label>, result: SignatureResult) {
+        let labels = [&*self.name, label.map_or(NO_LABEL, Label::label), result.label()];
+        self.families.signatures.with_label_values(&labels).inc();
+    }
+
     fn labels(&self, verdict: Verdict, rejection: Option<Rejection>) -> [&str; 4] {
         [&self.name, self.policy.label(), verdict.label(), reason_label(rejection)]
     }
 
     /// Removes its series; of the durations unless another policy's route of the name has them too.
     fn remove(&self, keeps_durations: bool) {
+        if !keeps_durations {
+            for (label, result) in signature_labels() {
+                // A series that was never made cannot be removed.
+                let _ = self.families.signatures.remove_label_values(&[&*self.name, label, result]);
+            }
+        }
         let Some(series) = self.series.get() else { return };
         let reasons = || std::iter::once(None).chain(Rejection::ALL.into_iter().map(Some));
         let all = Verdict::ALL.into_iter().flat_map(|verdict| reasons().map(move |reason| (verdict, reason)));

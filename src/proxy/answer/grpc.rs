@@ -49,7 +49,8 @@ fn status(answer: Answer) -> &'static str {
         | Answer::ContentTooLarge
         | Answer::UriTooLong
         | Answer::HeaderTooLarge
-        | Answer::Internal => INTERNAL,
+        | Answer::Internal
+        | Answer::Preflight => INTERNAL,
         Answer::BadGateway | Answer::Unavailable => UNAVAILABLE,
         Answer::RequestTimeout | Answer::GatewayTimeout => DEADLINE_EXCEEDED,
     }

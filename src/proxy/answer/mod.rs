@@ -5,7 +5,8 @@ mod send;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, VARY,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_core::Result;
@@ -18,6 +19,7 @@ use crate::config::RejectionAnswer;
 use crate::limits::Cause;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RESPONSE_CODE: HeaderName = HeaderName::from_static("approov-arc");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// An answer of the gateway's own.
@@ -53,6 +55,8 @@ pub(super) enum Answer {
     Unavailable,
     /// The origin is too slow.
     GatewayTimeout,
+    /// The request is a CORS preflight that the gateway answers itself.
+    Preflight,
 }
 
 impl From<Invalid> for Answer {
@@ -102,6 +106,8 @@ pub(super) struct Notes<'a> {
     pub retry_after: Option<u64>,
     /// The fields about a rate limit.
     pub rate: Option<&'a RateFields>,
+    /// The attestation response code of a refused token, if the app is told.
+    pub response_code: Option<&'a str>,
 }
 
 impl<'a> Notes<'a> {
@@ -113,11 +119,12 @@ impl<'a> Notes<'a> {
             hsts,
             retry_after: retry_after.or(limit.and_then(|limit| limit.retry_after)),
             rate: limit.and_then(|limit| limit.rate.as_deref()),
+            response_code: None,
         }
     }
 }
 
-const COUNT: usize = Answer::GatewayTimeout as usize + 1;
+const COUNT: usize = Answer::Preflight as usize + 1;
 
 /// Every answer, prepared once for a configuration.
 pub(super) struct Answers {
@@ -155,6 +162,7 @@ impl Answers {
                 header(Answer::BadGateway)?,
                 header(Answer::Unavailable)?,
                 header(Answer::GatewayTimeout)?,
+                preflight_header()?,
             ],
             body: form.body.clone(),
         })
@@ -176,6 +184,9 @@ impl Answers {
         }
         if let Some(rate) = notes.rate {
             insert_rate(&mut header, rate)?;
+        }
+        if let Some(Ok(code)) = notes.response_code.map(HeaderValue::from_str) {
+            header.insert_header(RESPONSE_CODE, code)?;
         }
         Ok(header)
     }
@@ -204,6 +215,15 @@ impl Answers {
     }
 }
 
+/// The answer to a CORS preflight, but for what depends on the request.
+fn preflight_header() -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build_no_case(StatusCode::NO_CONTENT, Some(8))?;
+    header.insert_header(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"))?;
+    let vary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+    header.insert_header(VARY, HeaderValue::from_static(vary))?;
+    Ok(header)
+}
+
 /// Tells the client about a rate limit.
 pub(super) fn insert_rate(response: &mut ResponseHeader, rate: &RateFields) -> Result<()> {
     response.insert_header(RATE_LIMIT_POLICY, rate.policy.clone())?;
@@ -227,5 +247,6 @@ fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {
         Answer::BadGateway => StatusCode::BAD_GATEWAY,
         Answer::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Answer::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Answer::Preflight => StatusCode::NO_CONTENT,
     }
 }

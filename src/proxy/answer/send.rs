@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{EXPECT, LOCATION};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, EXPECT, LOCATION, ORIGIN,
+};
 use http::{HeaderValue, Method, Version};
 use pingora_core::{ErrorType, OrErr, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::{Answer, Answers, Notes, grpc};
@@ -50,7 +54,11 @@ impl Answers {
         if answer == Answer::Redirect {
             header.insert_header(LOCATION, secure_url(session.req_header())?)?;
         }
-        let body = if session.req_header().method == Method::HEAD { Bytes::new() } else { self.body.clone() };
+        if answer == Answer::Preflight {
+            allow(session.req_header(), &mut header)?;
+        }
+        let has_no_body = session.req_header().method == Method::HEAD || answer == Answer::Preflight;
+        let body = if has_no_body { Bytes::new() } else { self.body.clone() };
         let without_body = body.is_empty();
         session.write_response_header(Box::new(header), without_body).await?;
         if !without_body {
@@ -62,6 +70,20 @@ impl Answers {
         }
         Ok(())
     }
+}
+
+/// Allows what a CORS preflight asks for. The request that follows needs a token like any other.
+fn allow(head: &RequestHeader, response: &mut ResponseHeader) -> Result<()> {
+    for (asked, allowed) in [
+        (ORIGIN, ACCESS_CONTROL_ALLOW_ORIGIN),
+        (ACCESS_CONTROL_REQUEST_METHOD, ACCESS_CONTROL_ALLOW_METHODS),
+        (ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_ALLOW_HEADERS),
+    ] {
+        if let Some(value) = head.headers.get(asked) {
+            response.insert_header(allowed, value.clone())?;
+        }
+    }
+    Ok(())
 }
 
 /// The URL of the request with `https` and that scheme's default port. The host is valid, so it cannot

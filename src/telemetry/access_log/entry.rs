@@ -52,6 +52,16 @@ pub struct Entry<'a> {
     pub device_id: Option<&'a str>,
     /// `approov.arc`
     pub response_code: Option<&'a str>,
+    /// `approov.status`: what the app says in `Approov-Status`.
+    pub app_status: Option<&'static str>,
+    /// `approov.unverified.did`: the device id of a token that no key verifies.
+    pub unverified_device_id: Option<&'a str>,
+    /// `approov.unverified.arc`: the attestation response code of a token that no key verifies.
+    pub unverified_response_code: Option<&'a str>,
+    /// `approov.message_signature.result`.
+    pub message_signature: Option<&'static str>,
+    /// `approov.message_signature.reason`: why the signature is not good.
+    pub message_signature_reason: Option<&'static str>,
     /// `approov.origin`
     pub origin: Option<&'a str>,
     /// `http.request.resend_count`: attempts beyond the first to have it answered by the origin

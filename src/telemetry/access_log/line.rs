@@ -83,6 +83,11 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
         ("approov.limit_name", entry.limit.and_then(|limit| limit.name)),
         ("approov.did", entry.device_id),
         ("approov.arc", entry.response_code),
+        ("approov.status", entry.app_status),
+        ("approov.unverified.did", entry.unverified_device_id),
+        ("approov.unverified.arc", entry.unverified_response_code),
+        ("approov.message_signature.result", entry.message_signature),
+        ("approov.message_signature.reason", entry.message_signature_reason),
         ("approov.origin", entry.origin),
     ] {
         text(key, value.unwrap_or_default().as_bytes(), line);

@@ -6,7 +6,7 @@ mod config;
 mod corpus;
 mod dependencies;
 mod judge;
-mod message_signing;
+pub mod message_signing;
 mod reference;
 mod token_commands;
 pub mod tokens;

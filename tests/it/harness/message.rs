@@ -55,6 +55,12 @@ impl Message {
         self.field("Content-Length", &length)
     }
 
+    /// Sets the bytes after the head, without a field for them.
+    pub fn raw_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     pub fn method(&self) -> &str {
         &self.method
     }
