@@ -2,9 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use base64::Engine;
@@ -242,19 +240,6 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
         header.extend_from_slice(digits);
     }
     [&header[..], content].concat()
-}
-
-/// A key set at a URL.
-#[derive(Debug)]
-pub struct RemoteKeySet {
-    /// The URL: `https`, or `http` on loopback.
-    pub uri: Box<str>,
-    /// How often the set is fetched.
-    pub refresh: Duration,
-    /// Where the last good set is kept for a start without the server.
-    pub cache_file: Option<PathBuf>,
-    /// The set in force.
-    pub keys: Arc<SharedKeySet>,
 }
 
 /// A key set that is replaced while requests are verified with it. Empty until the first set has

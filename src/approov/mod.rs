@@ -38,8 +38,7 @@ pub use binding::{BindingRules, MissingClaim, binding_hash};
 pub use claims::{ClaimRules, RESERVED_CLAIMS};
 pub use content_digest::{BodyVerifier, ContentDigest, MalformedDigest};
 pub use key_set::{
-    KeySet, KeySetError, KeySetSource, MAX_KEY_SET, MAX_KEYS, RemoteKeySet, SharedKeySet, SkipReason,
-    SkippedKey,
+    KeySet, KeySetError, KeySetSource, MAX_KEY_SET, MAX_KEYS, SharedKeySet, SkipReason, SkippedKey,
 };
 pub use keys::{Key, KeyError, Role};
 pub use payload::{ClaimCondition, Demand, Payload, SigningClaims};

@@ -2,8 +2,8 @@
 
 use http::HeaderName;
 
+use super::Verifier;
 use super::message_signing::MessageSigningSettings;
-use super::{RemoteKeySet, Verifier};
 
 /// Which header carries the token, and how tokens are verified.
 #[derive(Debug)]
@@ -19,8 +19,6 @@ pub struct ApproovSettings {
     pub verifier: Verifier,
     /// Keys and rules of single origins by position; `None` if the origin uses `verifier`.
     pub origin_verifiers: Vec<Option<Verifier>>,
-    /// The key sets of all verifiers that are fetched from URLs.
-    pub key_sets: Vec<RemoteKeySet>,
     /// Fields that tell the origin claims of a verified token: name and claim. No client may send them.
     pub forward_claims: Vec<(HeaderName, Box<str>)>,
     /// What message signatures must satisfy.

@@ -94,7 +94,7 @@ pub fn load_secrets(file: Option<&Path>, environment: &Environment) -> Result<Ve
         LoadedMaterial::Secret(secret, prepared) if prepared.algorithm() == Algorithm::Hs256 => {
             Some(NamedSecret { id: key.id, secret })
         }
-        LoadedMaterial::Secret(..) | LoadedMaterial::Public(_) | LoadedMaterial::Remote(_) => None,
+        LoadedMaterial::Secret(..) | LoadedMaterial::Public(_) => None,
     };
     Ok(keys.into_iter().filter_map(secret).collect())
 }

@@ -167,7 +167,6 @@ fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
             verifier: Verifier::new(vec![Key::hs256(secret)]),
             origin_verifiers: Vec::new(),
             message_signing: MessageSigningSettings::default(),
-            key_sets: Vec::new(),
             forward_claims: Vec::new(),
         },
         rejection: RejectionAnswer {

@@ -1,7 +1,6 @@
 //! `approov`: which tokens are accepted, and what they are bound to.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -252,19 +251,8 @@ impl Verification {
             issuers: names(section.issuers),
             audiences: names(section.audiences),
         };
-        let mut key_sets = Vec::new();
-        let mut verifier = |keys: Vec<LoadedKey>, claims: ClaimRules| {
-            let (mut single, mut shared) = (Vec::new(), Vec::new());
-            for key in keys {
-                match key.into_key() {
-                    Ok(key) => single.push(key),
-                    Err(set) => {
-                        shared.push(Arc::clone(&set.keys));
-                        key_sets.push(set);
-                    }
-                }
-            }
-            let verifier = Verifier::new(single).with_key_sets(shared);
+        let verifier = |keys: Vec<LoadedKey>, claims: ClaimRules| {
+            let verifier = Verifier::new(keys.into_iter().map(LoadedKey::into_key).collect());
             let accepts_failover = section.failover == Failover::Accept;
             let verifier = if accepts_failover { verifier.with_failover() } else { verifier };
             verifier
@@ -273,7 +261,7 @@ impl Verification {
                 .with_claim_rules(claims)
                 .with_binding_rules(binding.clone())
         };
-        let mut of_origin = |own: OwnRules| {
+        let of_origin = |own: OwnRules| {
             let claims = ClaimRules {
                 leeway: claims.leeway,
                 issuers: own.issuers.unwrap_or_else(|| claims.issuers.clone()),
@@ -282,14 +270,13 @@ impl Verification {
             verifier(own.keys, claims)
         };
         let message_signing = section.message_signing.resolve(&token_header, report)?;
-        let origin_verifiers = of_origins.into_iter().map(|own| own.map(&mut of_origin)).collect();
+        let origin_verifiers = of_origins.into_iter().map(|own| own.map(of_origin)).collect();
         let verifier = verifier(keys, claims.clone());
         Ok(ApproovSettings {
             message_signing,
             forward_claims: Vec::new(),
             origin_verifiers,
             verifier,
-            key_sets,
             token_header,
             forward_token: section.forward_token,
             binding_headers,

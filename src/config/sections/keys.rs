@@ -1,19 +1,13 @@
 //! Keys that verify tokens: from a secret or a PEM text, in the configuration or in a file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use crate::approov::{
-    Algorithm, Key, KeySet, KeySetSource, KeyType, MAX_KEY_SET, RemoteKeySet, Role, Secret,
-};
+use crate::approov::{Algorithm, Key, KeySet, KeySetSource, KeyType, MAX_KEY_SET, Role, Secret};
 use crate::config::document::{
     Entries, Fault, Kind, Located, Location, Report, Reported, Section, Shape, Value, Written, default,
     nested, quoted, section, text, words,
 };
-use crate::config::values::{
-    DAY, MINUTE, SECOND, duration, file, printable, read_file, read_small_file, warn_if_world_readable,
-};
+use crate::config::values::{file, printable, read_file, read_small_file, warn_if_world_readable};
 
 /// The hint for a secret that cannot be used.
 pub const SECRET_HINT: &str = "copy it again from the output of `approov secret -plain -get base64`";
@@ -42,13 +36,6 @@ section! {
         public_key_file: Written<PathBuf> = file(),
         /// A file with a JWK set, whose keys have their own ids and algorithms.
         jwks_file: Written<PathBuf> = file(),
-        /// The URL of a JWK set: `https`, or `http` on loopback. It is fetched at the start and then
-        /// regularly. The last good set stays in force while the server fails.
-        jwks_uri: Written<Box<str>> = text("URL", key_set_uri),
-        /// For `jwks_uri`: how often the set is fetched. Default: `10m`.
-        refresh: Written<Duration> = duration(SECOND..=DAY),
-        /// For `jwks_uri`: a file that keeps the last good set for a start without the server.
-        cache_file: Written<PathBuf> = file(),
     }
 }
 
@@ -66,8 +53,6 @@ pub enum LoadedMaterial {
     Secret(Secret, Box<Key>),
     /// A public key, or any key of a set.
     Public(Box<Key>),
-    /// A set that is fetched from a URL.
-    Remote(RemoteKeySet),
 }
 
 impl LoadedKey {
@@ -77,16 +62,15 @@ impl LoadedKey {
         Self { id: None, material: LoadedMaterial::Secret(secret, key) }
     }
 
-    /// The key, ready to verify, or a set of keys to fetch.
-    pub fn into_key(self) -> Result<Key, RemoteKeySet> {
+    /// The key, ready to verify.
+    pub fn into_key(self) -> Key {
         let key = match self.material {
             LoadedMaterial::Secret(_, key) | LoadedMaterial::Public(key) => *key,
-            LoadedMaterial::Remote(set) => return Err(set),
         };
-        Ok(match self.id {
+        match self.id {
             Some(id) => key.with_id(id),
             None => key,
-        })
+        }
     }
 }
 
@@ -142,14 +126,10 @@ impl Kind for KeyKind {
             ("public_key", key.public_key.is_written()),
             ("public_key_file", key.public_key_file.is_written()),
             ("jwks_file", key.jwks_file.is_written()),
-            ("jwks_uri", key.jwks_uri.is_written()),
         ];
         let given: Vec<_> = sources.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
-        if let [source @ ("jwks_file" | "jwks_uri")] = given[..] {
-            return key.checked_set(source, value).map(|key| CheckedKey { key, algorithm });
-        }
-        if key.refresh.is_written() || key.cache_file.is_written() {
-            return Err(value.problem("refresh and cache_file go with jwks_uri", "remove them"));
+        if let ["jwks_file"] = given[..] {
+            return key.checked_set(value).map(|key| CheckedKey { key, algorithm });
         }
         let (name, is_symmetric) = (algorithm.label(), algorithm.key_type() == KeyType::Secret);
         let (fitting, file) = if is_symmetric {
@@ -186,15 +166,11 @@ impl Kind for KeyKind {
 
 impl KeySection {
     /// A key set, without what belongs to single keys.
-    fn checked_set(self, source: &'static str, value: &Value<'_>) -> Result<Self, Reported> {
+    fn checked_set(self, value: &Value<'_>) -> Result<Self, Reported> {
         let (has_id, has_algorithm) = (self.id.is_written(), self.algorithm.is_written());
         if has_id || has_algorithm || self.role != Role::Attested {
-            let message = format!("id, algorithm and role do not go with {source}");
+            let message = "id, algorithm and role do not go with jwks_file";
             return Err(value.problem(message, "remove them; the keys of a set have their own"));
-        }
-        if source == "jwks_file" && (self.refresh.is_written() || self.cache_file.is_written()) {
-            let hint = "remove them; a changed file is loaded by a reload or by server.watch";
-            return Err(value.problem("refresh and cache_file go with jwks_uri", hint));
         }
         Ok(self)
     }
@@ -203,15 +179,6 @@ impl KeySection {
     fn load(self, algorithm: Algorithm, at: &Location, report: &Report) -> Result<Vec<LoadedKey>, Reported> {
         if let Some(file) = self.jwks_file.checked()? {
             return load_set(&file, report);
-        }
-        if let Some(uri) = self.jwks_uri.checked()? {
-            let set = RemoteKeySet {
-                uri: uri.value,
-                refresh: self.refresh.or(10 * MINUTE),
-                cache_file: self.cache_file.checked()?.map(|file| file.value),
-                keys: Arc::default(),
-            };
-            return Ok(vec![LoadedKey { id: None, material: LoadedMaterial::Remote(set) }]);
         }
         let role = self.role;
         let secret_key = |secret: Secret| {
@@ -259,26 +226,6 @@ fn load_set(file: &Located<PathBuf>, report: &Report) -> Result<Vec<LoadedKey>, 
     }
     let loaded = |key| LoadedKey { id: None, material: LoadedMaterial::Public(Box::new(key)) };
     Ok(set.into_keys().into_iter().map(loaded).collect())
-}
-
-/// The URL of a key set. Without TLS, anyone on the way could replace the keys.
-fn key_set_uri(text: &str) -> Result<Box<str>, Fault> {
-    let uri: http::Uri = text.parse().map_err(|_| {
-        Fault::new(format!("{} is not a URL", quoted(text)), "write one that begins with https://")
-    })?;
-    let host = uri.host().unwrap_or_default();
-    let is_loopback = host == "localhost"
-        || host.trim_matches(['[', ']']).parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
-    let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-    match uri.scheme_str() {
-        Some("https") if !host.is_empty() && !has_user => Ok(text.into()),
-        Some("http") if is_loopback && !has_user => Ok(text.into()),
-        Some("http") => {
-            let message = "a key set without TLS can be replaced on the way";
-            Err(Fault::new(message, "write https://; http:// is for loopback only"))
-        }
-        _ => Err(Fault::new(format!("{} is not a URL", quoted(text)), "write one that begins with https://")),
-    }
 }
 
 fn secret(text: &str) -> Result<Secret, Fault> {
