@@ -27,6 +27,11 @@ pub fn unix_time() -> Duration {
     unix_time_of(SystemTime::now())
 }
 
+/// The wall clock.
+pub fn system_time() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Whole seconds since 1970 (Unix time).
 pub fn unix_seconds() -> i64 {
     i64::try_from(unix_time().as_secs()).unwrap_or(i64::MAX)

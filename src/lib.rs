@@ -2,33 +2,77 @@
 //!
 //! # The life of a request
 //!
-//! 1. A [worker](server) accepts the connection ([`downstream`]), waits for the head of a request
-//!    under a deadline, refuses what is malformed or ambiguous as bytes, and hands the rest to
-//!    Pingora, which parses it. [`proxy::RequestContext`] takes the configuration in force, once: a
-//!    reload never splits a request.
-//! 2. `request_filter` in [`proxy`] finds the route ([`policy::RouteTable`]) and, unless that is open, has the token judged
-//!    ([`approov::Verifier`]). A refused request is answered here (`proxy/answer.rs`); the origin
-//!    hears nothing of it.
-//! 3. `upstream_peer` chooses one of the origin's addresses ([`upstream`]), resolved beforehand and
-//!    known to be alive; what a failure means is decided in `proxy/exchange.rs`.
-//! 4. `upstream_request_filter` edits the header (`proxy/forward.rs`): the token goes, forwarding
-//!    fields are the gateway's own, `Host` is the API's domain, and a secret tells the origin who
-//!    asks. Bodies stream both ways.
-//! 5. `response_filter` removes what concerned only the origin's connection.
-//! 6. `logging` counts the verdict and its reason and writes the access log ([`telemetry`]).
-//!
-//! # Who knows whom
-//!
 //! ```text
-//! main → cli → server → { downstream, admin } → proxy       know Pingora
-//! proxy → { policy, approov }                  plain values in, plain values out
-//! config → builds values of policy, approov, limits, tls, trusted_proxies
-//! tls → rustls                                 bytes of files in, what serves a handshake out
-//! approov → cryptography and the standard library
+//! bytes ── downstream ──► Arrival ── admit ──► Admitted ── exchange ──► record
+//!                            │                     or
+//!                            └───────────────► Refused ── answer ─────► record
 //! ```
 //!
-//! [`approov`], [`policy`], [`limits`] and [`trusted_proxies`] import no Pingora, no tokio, no
-//! environment, no log and read no clock; a test holds that.
+//! 1. A worker ([`server`]) accepts the connection. [`downstream`] makes the TLS handshake, waits for
+//!    the head of a request under a deadline and judges its bytes ([`http`]). A head that is malformed
+//!    or ambiguous is answered here.
+//! 2. Pingora parses the head, and the hooks of [`proxy`] take over (`proxy/gateway.rs`). The request
+//!    takes the configuration in force ([`proxy::Snapshot`]) once, so that a reload never splits a
+//!    request: `proxy/arrival.rs`.
+//! 3. `proxy/admit.rs` finds the route ([`policy`]), asks the limits ([`admission`]) and verifies the
+//!    token ([`approov`]). A refused request is answered by `proxy/answer` and never reaches the origin.
+//! 4. `proxy/exchange.rs` chooses an address of the origin ([`upstream`], [`origins`]) and decides what
+//!    a failure means. `proxy/forward.rs` edits the fields for the origin: the token is removed, and
+//!    forwarding fields, `Host` and the origin's secret are set. Bodies stream in both directions.
+//! 5. `proxy/response.rs` edits the fields of the response for the client.
+//! 6. `proxy/record.rs` counts and logs every request, whatever became of it ([`telemetry`]).
+//!
+//! # Who may know whom
+//!
+//! ```text
+//! main       → cli, server
+//! cli        → admin, approov, clock, config, downstream, limits, origins, policy, proxy, server, telemetry, tls, upstream
+//! server     → admin, clock, config, downstream, limits, origins, proxy, telemetry, tls, upstream
+//! admin      → clock, proxy, telemetry
+//! proxy      → admission, approov, clock, downstream, http, limits, origins, policy, telemetry, tls, upstream
+//! downstream → admission, clock, http, limits, tls, trusted_proxies
+//! upstream   → clock, http, origins, telemetry, tls
+//! admission  → approov, clock, http, limits
+//! config     → admin, approov, clock, downstream, http, limits, origins, policy, proxy, tls, trusted_proxies
+//! telemetry  → approov, clock, limits, origins, policy, tls
+//! limits     → approov
+//! policy     → approov
+//! origins    → tls
+//! approov    → http
+//! ```
+//!
+//! Every room may use the macro of [`closed_set`]. The arrows above are the real ones: a test
+//! (`tests/it/core/architecture`) reads them from here and compares them with the code. It also holds
+//! the rules about the pure rooms, which decide and nothing else:
+//!
+//! ```text
+//! pure: http, policy, approov, limits, origins, trusted_proxies
+//! ```
+//!
+//! A pure room knows no sockets, tasks, files, environment, log or clock. Times come in as parameters.
+//! Outside of tests only [`clock`] reads the time.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | client, downstream | the side that sends requests to the gateway |
+//! | origin | a protected API, as configured |
+//! | upstream | Pingora's side of an origin: connections, addresses, peers |
+//! | head | request line and header fields, before the body |
+//! | route, policy | the rule that a request meets, and what that rule asks |
+//! | verification | judging a token and its binding |
+//! | verdict | accepted, rejected, observed, open or denied |
+//! | rejection reason | why verification failed, from a closed set |
+//! | binding | a token bound to the hash of a header |
+//! | device | the `did` claim of a verified token |
+//! | claim | a claim of a JWT, and nothing else |
+//! | limit, rate | a number; requests in a time |
+//! | ban, offender | an address refused at the connection; an address with counted failures |
+//! | handshake | the PROXY header and the TLS handshake |
+//! | drain | finish what is in flight and take nothing new |
+//! | handover, successor | a new process takes the sockets from the old one |
+//! | snapshot | the configuration that a request runs under |
 
 pub mod admin;
 pub mod admission;

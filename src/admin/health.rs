@@ -7,8 +7,9 @@ use pingora_http::RequestHeader;
 use tokio::sync::watch;
 
 use super::access::Peer;
+use super::response::{not_allowed, text};
 use super::serve::{self, AdminListener, Pages};
-use super::{Readiness, not_allowed, text};
+use super::status::Readiness;
 
 /// The listener at `admin.health_address`.
 pub struct Health(Arc<Readiness>);

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::access::Peer;
-use super::{response, text};
+use super::response::{response, text};
 use crate::telemetry::set_diagnostics_level;
 
 pub(super) const PAGE: &str = "/log-level";

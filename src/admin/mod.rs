@@ -5,153 +5,16 @@ mod access;
 mod health;
 mod log_level;
 mod offenders;
+mod pages;
+mod response;
 mod serve;
 mod settings;
 mod status;
 
-use std::fmt::Display;
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{Method, Response, StatusCode};
-use jiff::Timestamp;
-use pingora_http::RequestHeader;
-use serde_json::json;
-use tokio::sync::watch;
-
-use crate::proxy::Shared;
-
 pub use access::Access;
 pub use health::Health;
 pub use log_level::LogLevel;
+pub use pages::Admin;
 pub use serve::{AdminListener, MAX_CONNECTIONS};
 pub use settings::{AdminAddress, AdminSettings, AdminToken};
 pub use status::{ConfigStatus, Readiness, Refused};
-
-use access::{Peer, Refusal};
-use serve::Pages;
-
-/// What the admin listener shows.
-pub struct Admin {
-    /// Which requests are taken.
-    pub access: Arc<ArcSwap<Access>>,
-    /// Whether the public listeners take requests.
-    pub readiness: Arc<Readiness>,
-    /// Counters and bans.
-    pub shared: Arc<Shared>,
-    /// Which configuration is in force.
-    pub status: Arc<ConfigStatus>,
-    /// The level of diagnostics.
-    pub log_level: LogLevel,
-    /// When the process started.
-    pub started: Timestamp,
-    /// Device and inode of the binary: `reload --or-upgrade` compares them with its own.
-    pub executable: Option<String>,
-}
-
-impl Admin {
-    /// Serves the listener until `stop` says so.
-    pub async fn serve(self, listener: AdminListener, stop: watch::Receiver<bool>) {
-        serve::serve(Arc::new(self), listener, stop).await;
-    }
-}
-
-impl Pages for Admin {
-    fn answer(&self, request: &RequestHeader, peer: Peer) -> Response<Vec<u8>> {
-        let (method, path) = (&request.method, request.uri.path());
-        let mut response = match self.access.load().judge(method, request.version, &request.headers, peer) {
-            Ok(()) if path == log_level::PAGE => self.log_level(method, request.uri.query(), peer),
-            Ok(()) => self.page_for(method, path, peer),
-            Err(refusal) => refuse(refusal),
-        };
-        if method == Method::HEAD {
-            response.body_mut().clear();
-        }
-        response
-    }
-}
-
-impl Admin {
-    fn log_level(&self, method: &Method, query: Option<&str>, peer: Peer) -> Response<Vec<u8>> {
-        match *method {
-            Method::GET | Method::HEAD => self.log_level.show(),
-            Method::PUT => self.log_level.change(query.unwrap_or_default(), peer),
-            _ => not_allowed("GET, HEAD, PUT"),
-        }
-    }
-
-    fn page_for(&self, method: &Method, path: &str, peer: Peer) -> Response<Vec<u8>> {
-        let offenders = offenders::is_page(path);
-        match *method {
-            Method::GET | Method::HEAD if offenders => self.offenders(path),
-            Method::GET | Method::HEAD => self.page(path),
-            Method::DELETE if offenders => self.forgive(path, peer),
-            _ => not_allowed(if offenders { "GET, HEAD, DELETE" } else { "GET, HEAD" }),
-        }
-    }
-
-    fn page(&self, path: &str) -> Response<Vec<u8>> {
-        match path {
-            "/livez" | "/readyz" | "/healthz" => health::page(&self.readiness, path),
-            "/metrics" => self.metrics(),
-            "/version" => self.version(),
-            "/" => text(
-                StatusCode::OK,
-                "approov-gateway: /livez /readyz /healthz /metrics /version /offenders\n",
-            ),
-            _ => text(StatusCode::NOT_FOUND, "not found\n"),
-        }
-    }
-
-    fn metrics(&self) -> Response<Vec<u8>> {
-        match self.shared.metrics.encode(self.shared.access_log.dropped()) {
-            Ok(metrics) => response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics),
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-        }
-    }
-
-    fn version(&self) -> Response<Vec<u8>> {
-        let refused = self.status.refused().map(|refused| {
-            json!({ "at": format!("{:.3}", refused.at), "problems": refused.problems.lines().collect::<Vec<_>>() })
-        });
-        let version = json!({
-            "version": crate::VERSION,
-            "pid": std::process::id(),
-            "config_generation": self.status.generation(),
-            "config_refused": refused,
-            "executable": self.executable,
-            "started": format!("{:.3}", self.started),
-        });
-        response(StatusCode::OK, "application/json", format!("{version}\n"))
-    }
-}
-
-fn refuse(refusal: Refusal) -> Response<Vec<u8>> {
-    let mut response = text(refusal.status(), refusal.message());
-    if refusal == Refusal::NoToken {
-        response.headers_mut().insert(WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
-    }
-    response
-}
-
-fn not_allowed(methods: &'static str) -> Response<Vec<u8>> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format_args!("{methods} only\n"));
-    response.headers_mut().insert(ALLOW, http::HeaderValue::from_static(methods));
-    response
-}
-
-fn text(status: StatusCode, body: impl Display) -> Response<Vec<u8>> {
-    response(status, "text/plain; charset=utf-8", body.to_string())
-}
-
-fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Vec<u8>> {
-    let mut response = Response::new(Vec::new());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
-    headers.insert(CONTENT_LENGTH, http::HeaderValue::from(body.len()));
-    headers.insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
-    *response.body_mut() = body.into_bytes();
-    response
-}

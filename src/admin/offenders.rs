@@ -7,7 +7,8 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::access::Peer;
-use super::{Admin, response, text};
+use super::pages::Admin;
+use super::response::{response, text};
 use crate::clock;
 
 const PAGE: &str = "/offenders";

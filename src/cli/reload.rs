@@ -1,7 +1,7 @@
 //! `reload`: tell the running gateway to load its configuration again, and say whether it did.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::running::{Running, Which};
 use super::{Failure, admin_client, upgrade};
 use crate::admin::AdminAddress;
+use crate::clock;
 use crate::config::Environment;
 
 /// Tell the running gateway to load its configuration again, and say whether it did.
@@ -51,8 +52,8 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     }
     let before = before?;
     running.signal(Signal::HUP)?;
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
+    let deadline = clock::now() + PATIENCE;
+    while clock::now() < deadline {
         let now = version(admin, running)?;
         if now["config_generation"] != before["config_generation"] {
             println!("process {} reloaded: configuration {}", running.id(), now["config_generation"]);

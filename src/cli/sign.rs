@@ -1,20 +1,19 @@
 //! `approov-gateway sign`: sign a request as an app would.
 
-use std::io::Write;
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::path::PathBuf;
 
 use super::request::Request;
 use super::{Failure, KeySource, token};
 use crate::approov::message_signing::{Label, base_to_sign};
 use crate::approov::{Presented, Secret, SecretError};
+use crate::clock;
 use crate::config::{self, Environment};
 
 /// What SDKs sign by default after method, target and token, if the request has the field.
@@ -97,7 +96,7 @@ pub fn run(arguments: &Arguments, environment: &Environment) -> Result<(), Failu
     for (name, value) in &printed {
         request.fields.push((name.clone(), value.clone().into_bytes()));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    let now = clock::unix_time().as_secs();
     printed.extend(sign(&request, token_header.as_str(), &signer, now, arguments.expires)?);
     let mut output = std::io::stdout();
     for (name, value) in printed {

@@ -10,12 +10,13 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Signal, geteuid};
 
 use super::Failure;
 use super::running::Running;
+use crate::clock;
 use crate::config::{User, show_duration};
 use crate::server::{UPGRADE_VARIABLE, notify};
 
@@ -103,7 +104,7 @@ impl Successor {
 
     /// Waits for a message that has the line `wanted`.
     pub fn wait_for(&mut self, wanted: &str) -> Result<(), String> {
-        let deadline = Instant::now() + START;
+        let deadline = clock::now() + START;
         loop {
             if self
                 .early
@@ -116,7 +117,7 @@ impl Successor {
             if !self.process.is_alive() {
                 return Err("the new process has ended; see its log".into());
             }
-            if Instant::now() >= deadline {
+            if clock::now() >= deadline {
                 return Err(format!("the new process was not ready within {}", show_duration(START)));
             }
         }
@@ -127,8 +128,8 @@ impl Successor {
     pub fn stop(&self) {
         // Fails only if it has ended.
         let _ = self.process.signal(Signal::TERM);
-        let deadline = Instant::now() + STOP;
-        while self.process.is_alive() && Instant::now() < deadline {
+        let deadline = clock::now() + STOP;
+        while self.process.is_alive() && clock::now() < deadline {
             thread::sleep(POLL);
         }
         if self.process.is_alive() {

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Failure, KeySource};
 use crate::approov::{Secret, binding_hash};
+use crate::clock;
 use crate::config::{self, Environment, NamedSecret, Problems};
 
 /// Mint an example token offline, as `approov token -genExample` does online.
@@ -115,7 +116,7 @@ pub(super) fn mint_with(
             "no HS256 key is configured{wanted}; tokens are minted with HS256 only"
         ))
     })?;
-    mint(&secret.secret, &Request { binding_claim, ..request }, SystemTime::now())
+    mint(&secret.secret, &Request { binding_claim, ..request }, clock::system_time())
         .map_err(|error| Failure::Running(format!("cannot sign the token: {error}")))
 }
 

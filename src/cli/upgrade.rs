@@ -4,13 +4,14 @@ use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::Failure;
 use super::running::{Running, Which};
 use super::successor::Successor;
+use crate::clock;
 use crate::config::{Environment, ProcessSettings, show_duration};
 use crate::server::{READY, WAITING};
 
@@ -125,9 +126,9 @@ fn hand_over(new: &mut Successor, old: Running) -> Result<(), String> {
 
 fn watch_leaving(old: Running, settings: &ProcessSettings) -> Result<(), Failure> {
     let patience = settings.server.grace_period + Duration::from_secs(5);
-    let start = Instant::now();
+    let start = clock::now();
     while old.is_alive() {
-        if start.elapsed() > patience {
+        if clock::since(start) > patience {
             return Err(Failure::Running(format!(
                 "process {} has not ended within {}; the new one serves",
                 old.id(),
@@ -136,6 +137,6 @@ fn watch_leaving(old: Running, settings: &ProcessSettings) -> Result<(), Failure
         }
         std::thread::sleep(POLL);
     }
-    println!("process {} has ended after {:.1} s", old.id(), start.elapsed().as_secs_f64());
+    println!("process {} has ended after {:.1} s", old.id(), clock::since(start).as_secs_f64());
     Ok(())
 }

@@ -4,8 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::HeaderName;
 use log::LevelFilter;
 
 use super::document::{Problem, SourceFile};
@@ -15,6 +14,9 @@ use crate::downstream::ListenerSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
 use crate::policy::{RouteTable, Share};
+use crate::proxy::SnapshotSettings;
+
+pub use crate::proxy::{RejectionAnswer, RejectionDetail};
 
 /// Everything that `run` needs.
 #[derive(Debug)]
@@ -47,6 +49,23 @@ pub struct Settings {
     pub warnings: Vec<Problem>,
     /// The files that the settings were read from.
     pub files: Vec<SourceFile>,
+}
+
+impl Settings {
+    /// The part of the settings that requests run under.
+    pub fn into_snapshot_settings(self) -> SnapshotSettings {
+        SnapshotSettings {
+            approov: self.approov,
+            rejection: self.rejection,
+            origins: self.origins,
+            routes: self.routes,
+            forward_headers: self.forward_headers,
+            limits: self.limits,
+            listeners: self.listeners.len(),
+            is_logged: self.log.access == AccessLog::Json,
+            sample: self.log.sample,
+        }
+    }
 }
 
 /// Where the running gateway is found: what `reload`, `upgrade` and `health` need.
@@ -95,37 +114,6 @@ impl fmt::Display for User {
         match &self.name {
             Some(name) => write!(f, "{name} ({}:{})", self.uid, self.gid),
             None => write!(f, "{}:{}", self.uid, self.gid),
-        }
-    }
-}
-
-/// The answer to refused requests: `rejection` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RejectionAnswer {
-    /// The status. Failures of the origin and requests without a route have their own.
-    pub status: StatusCode,
-    /// The media type of the body.
-    pub content_type: HeaderValue,
-    /// The body.
-    pub body: Bytes,
-    /// What the answer tells the app about a refused token.
-    pub details: Vec<RejectionDetail>,
-}
-
-/// A detail that the answer to a refused request may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RejectionDetail {
-    /// The attestation response code, in the field `Approov-ARC`.
-    ResponseCode,
-}
-
-impl Default for RejectionAnswer {
-    fn default() -> Self {
-        Self {
-            status: StatusCode::UNAUTHORIZED,
-            content_type: HeaderValue::from_static("application/json"),
-            body: Bytes::from_static(b"{}"),
-            details: Vec::new(),
         }
     }
 }

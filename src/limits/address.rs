@@ -1,6 +1,6 @@
 //! Client addresses as keys.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::AddressRange;
 

@@ -1,8 +1,8 @@
 //! Address ranges as operators write them.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address, or a network in CIDR notation (RFC 4632 §3.1, RFC 4291 §2.3).
 ///

@@ -5,8 +5,8 @@
 //! ranges. Each range takes 8 bytes (IPv4) or 32 bytes (IPv6), plus 1 %. Comparison with tries:
 //! `docs/develop/decisions/0009-address-ranges.md`.
 
-use core::net::IpAddr;
 use core::ops::ControlFlow;
+use std::net::IpAddr;
 
 use super::address_range::Bounds;
 use super::{AddressRange, AddressRangeError};

@@ -13,7 +13,7 @@
 //!
 //! Every new connection asks whether its address is banned. This takes no lock.
 
-use core::net::IpAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -6,11 +6,11 @@ use http::HeaderName;
 
 use super::answer::Answers;
 use super::forward::Forwarding;
+use super::settings::{RejectionDetail, SnapshotSettings};
 use super::signing::Signing;
 use crate::admission::{Limits, Subjects};
 use crate::approov::Verifier;
 use crate::approov::message_signing::Mode;
-use crate::config::{AccessLog, RejectionDetail, Settings};
 use crate::policy::{Policy, Route, RouteTable};
 use crate::telemetry::{Metrics, RouteMetrics, Sample};
 use crate::upstream::Upstream;
@@ -52,7 +52,7 @@ impl Snapshot {
     /// # Errors
     /// If an answer cannot be built from the configured rejection.
     pub fn new(
-        settings: Settings,
+        settings: SnapshotSettings,
         upstreams: Vec<Arc<Upstream>>,
         metrics: &Metrics,
         previous: Option<&Snapshot>,
@@ -69,7 +69,7 @@ impl Snapshot {
         }
         let routes: Vec<_> = settings.routes.routes().iter().map(|route| &*route.name).collect();
         let origins: Vec<_> = settings.origins.iter().map(|origin| &*origin.name).collect();
-        let subjects = Subjects { routes: &routes, origins: &origins, listeners: settings.listeners.len() };
+        let subjects = Subjects { routes: &routes, origins: &origins, listeners: settings.listeners };
         let forwarding = Forwarding::new(&settings.approov, &settings.origins, &settings.forward_headers);
         Ok(Self {
             limits: Limits::new(&settings.limits, subjects, previous.map(|previous| &previous.limits)),
@@ -88,8 +88,8 @@ impl Snapshot {
             token_header: settings.approov.token_header,
             binding_headers: settings.approov.binding_headers,
             upstreams,
-            is_logged: settings.log.access == AccessLog::Json,
-            sample: Sample::new(settings.log.sample.hundredths()),
+            is_logged: settings.is_logged,
+            sample: Sample::new(settings.sample.hundredths()),
         })
     }
 

@@ -205,7 +205,12 @@ impl Reloader {
         let upstreams = self.runtime.block_on(self.origins.adopt(&settings.origins));
         let upstreams = upstreams.map_err(|error| error.to_string())?;
         let previous = self.shared.snapshot.load_full();
-        let snapshot = Snapshot::new(settings, upstreams.clone(), &self.metrics, Some(&previous));
+        let snapshot = Snapshot::new(
+            settings.into_snapshot_settings(),
+            upstreams.clone(),
+            &self.metrics,
+            Some(&previous),
+        );
         let snapshot = snapshot.map_err(|error| error.to_string())?;
         drop(previous);
         let moved = self.shared.access_log.redirect(log_file.as_deref());

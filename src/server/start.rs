@@ -92,7 +92,7 @@ impl Server {
         metrics.certificates(reload::certificates(&settings.listeners));
         let hash = settings.hash.clone();
         let log_level = LogLevel::new(settings.log.level);
-        let snapshot = Snapshot::new(settings, upstreams, &metrics, None)
+        let snapshot = Snapshot::new(settings.into_snapshot_settings(), upstreams, &metrics, None)
             .map_err(|error| ServerError::new("cannot prepare the configuration", error))?;
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -15,6 +15,7 @@ use super::origins::{OriginFamilies, OriginMetrics, OriginState};
 use super::process::Process;
 use super::route_metrics::{RouteMetrics, Routes};
 use crate::approov::AppStatus;
+use crate::clock;
 use crate::limits::{Cause, Outcome};
 use crate::policy::Policy;
 use crate::tls::Handshake;
@@ -198,10 +199,10 @@ impl Metrics {
         self.config_info.reset();
         self.config_info.with_label_values(&[hash]).set(1);
         self.config_reloads.with_label_values(&["success"]).inc();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock::unix_time();
         self.config_last_reload_success.set(1);
         self.config_last_reload_success_timestamp.set(now.as_secs_f64());
-        self.routes.forget_unused(Instant::now());
+        self.routes.forget_unused(clock::now());
     }
 
     /// A configuration was refused.
@@ -215,7 +216,7 @@ impl Metrics {
     /// # Errors
     /// When the text cannot be encoded.
     pub fn encode(&self, dropped: u64) -> Result<String, prometheus::Error> {
-        self.routes.forget_unused(Instant::now());
+        self.routes.forget_unused(clock::now());
         self.access_log_dropped.inc_by(dropped.saturating_sub(self.access_log_dropped.get()));
         let mut families = self.registry.gather();
         families.extend(self.process.read().gather());

@@ -146,7 +146,7 @@ impl Upstream {
             in_flight: AtomicUsize::new(0),
             admission: origin.capacity.map(Admission::new),
             budget: origin.retries.as_ref().map(|retries| RetryBudget::new(retries.budget_percent)),
-            started: Instant::now(),
+            started: clock::now(),
             _dialer: dialer,
             patient_dialer: Dialer::register_patient(&origin, &surroundings.dialers, &metrics)?,
             warnings: Warnings::default(),
@@ -271,7 +271,7 @@ impl Upstream {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+        u64::try_from(clock::since(self.started).as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
 

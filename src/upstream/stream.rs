@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::clock;
+
 use async_trait::async_trait;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{
@@ -149,7 +151,7 @@ impl OriginStream {
         }
         let Limits { first_byte, total } = self.limits;
         if first_byte.is_some() || total.is_some() {
-            let now = Instant::now();
+            let now = clock::timer();
             self.first_byte_at = first_byte.map(|limit| now + limit);
             if !self.is_awaiting {
                 self.total_at = total.map(|limit| now + limit);

@@ -4,7 +4,7 @@ mod api;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use base64::Engine;
@@ -18,6 +18,7 @@ use super::token::{self, Kind};
 use crate::admin::{AdminAddress, AdminSettings};
 use crate::approov::message_signing::MessageSigningSettings;
 use crate::approov::{ApproovSettings, Key, Secret, Strategy, Verifier};
+use crate::clock;
 use crate::config::{AccessLog, Log, RejectionAnswer, ServerSettings, Settings};
 use crate::downstream::ListenerSettings;
 use crate::limits::LimitSettings;
@@ -85,7 +86,7 @@ struct Tokens {
 
 impl Tokens {
     fn mint(secret: &Secret) -> Result<Self, Failure> {
-        let now = SystemTime::now();
+        let now = clock::system_time();
         let mint = |kind, bind: &[&str]| {
             let request = token::Request {
                 kind,

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::request::Request;
 use super::{Failure, KeySource};
 use crate::approov::{ApproovSettings, Presented, Strategy, UnixTime};
+use crate::clock;
 use crate::config::{self, Environment};
 
 pub use token::{NotAToken, inspect};
@@ -59,7 +60,7 @@ pub fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failur
     } else {
         None
     };
-    let now = SystemTime::now();
+    let now = clock::system_time();
     let report = report(&arguments, settings.as_ref(), now)?;
     let text = if arguments.json { format!("{}\n", report.to_json()) } else { report.to_text(now) };
     write!(std::io::stdout(), "{text}")

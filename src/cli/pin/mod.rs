@@ -4,10 +4,10 @@ mod connect;
 mod read;
 
 use std::io::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Failure;
 use super::show::{moment, printable};
+use crate::clock;
 use crate::tls::{Certificate, Pin};
 
 /// Print the pins of the public keys in a certificate chain, the server's own first.
@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             connect::chain(host, port).map_err(|error| Failure::Running(format!("{source}: {error}")))?;
         (shown.certificates.into_iter().map(|own| Pinned::Certificate(Box::new(own))).collect(), shown.doubt)
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let now = clock::unix_time().as_secs_f64();
     let text: String = pinned.iter().enumerate().map(|(index, key)| line(index, key, now)).collect();
     std::io::stdout()
         .write_all(text.as_bytes())

@@ -1,11 +1,11 @@
 //! A certificate chain of the gateway with its key, towards clients or origins.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use rustls_pki_types::PrivateKeyDer;
 
+use crate::clock;
 use crate::config::document::{Located, Report, Reported, required, section};
 use crate::config::values::{file, read_file, warn_if_world_readable};
 use crate::tls::{
@@ -135,7 +135,7 @@ pub fn check_validity(file: &Located<PathBuf>, identity: &Identity, now: i64, re
 
 /// Unix time in seconds.
 pub fn unix_now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = clock::unix_time();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 

@@ -12,10 +12,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 
+use super::settings::RejectionAnswer;
 use super::validity::Invalid;
 use crate::admission::{RateFields, Refusal};
 use crate::clock;
-use crate::config::RejectionAnswer;
 use crate::limits::Cause;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
