@@ -14,6 +14,7 @@ mod reload;
 mod request;
 mod run;
 mod running;
+mod schema;
 mod show;
 mod sign;
 mod successor;
@@ -68,6 +69,7 @@ enum Command {
     Health(health::Args),
     Completions(completions::Args),
     Man(man::Args),
+    Schema(schema::Args),
     #[command(hide = true)]
     Launch(successor::Launch),
 }
@@ -92,6 +94,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Health(args)) => health::run(&args, &environment),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),
+        Some(Command::Schema(args)) => schema::run(&args),
         Some(Command::Launch(args)) => successor::launch(&args),
     }
 }

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use crate::approov::{Algorithm, ApproovSettings, Secret};
 
 pub use document::{Place, Problem, Problems, SourceFile};
-pub use environment::{Environment, VARIABLES};
+pub use environment::{Environment, VARIABLES, Variable};
 pub use sections::strategy_name;
 pub use settings::{
     AccessLog, Log, ProcessSettings, RejectionAnswer, RejectionDetail, ServerSettings, Settings, User,
@@ -41,6 +41,7 @@ use sections::{File, LoadedKey, LoadedMaterial, Sources};
 /// Every problem of file and environment.
 pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Settings, Problems> {
     let report = Report::default();
+    environment.check_names(&report);
     let settings = sources(file, environment, &report).and_then(|read| sections::settings(read, &report));
     let (settings, warnings, files) = report.finish(settings)?;
     Ok(Settings { warnings, files, ..settings })
@@ -53,6 +54,7 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Settings, 
 /// Every problem of the text's and the environment's values.
 pub fn load_text(text: &str, name: &Path, environment: &Environment) -> Result<Settings, Problems> {
     let report = Report::default();
+    environment.check_names(&report);
     let overrides = environment.overrides(&report);
     let settings =
         text_sources(text, name, overrides, &report).and_then(|read| sections::settings(read, &report));
@@ -107,6 +109,11 @@ pub fn schema() -> serde_json::Value {
 /// The reference of all keys, in Markdown.
 pub fn reference() -> String {
     document::reference(&File::specs())
+}
+
+/// The reference of all environment variables, in Markdown.
+pub fn environment_reference() -> String {
+    environment::reference()
 }
 
 /// The secret of an HS256 key.

@@ -51,7 +51,7 @@
 //! 5. Checks that need several keys belong to the `resolve` function of the section, next to the
 //!    declaration. They report with [`Report::problem`] or [`Report::warning`] and go on.
 //! 6. Show the key in `conf/gateway.yaml`, then write the generated files anew and read the diff:
-//!    `UPDATE=1 cargo test --test it core::config core::schema`. The golden files in `tests/config` hold the
+//!    `UPDATE_REFERENCE=1 cargo test --test it core::`. The golden files in `tests/config` hold the
 //!    messages.
 
 mod kind;

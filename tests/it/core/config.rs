@@ -54,10 +54,10 @@ fn environment_of(file: &Path) -> Environment {
     Environment::from_pairs(lines.map(|line| line.split_once('=').expect("NAME=value")))
 }
 
-/// Compares with the text file next to `file`; an absent file is an empty text. `UPDATE=1` writes the
+/// Compares with the text file next to `file`; an absent file is an empty text. `UPDATE_REFERENCE=1` writes the
 /// file instead.
 fn assert_told(file: &Path, told: &str) {
-    if std::env::var_os("UPDATE").is_some() {
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
         fs::write(
             file.with_extension("txt"),
             if told.is_empty() { String::new() } else { format!("{told}\n") },

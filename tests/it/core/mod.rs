@@ -8,6 +8,7 @@ mod dependencies;
 mod judge;
 pub mod message_signing;
 mod reference;
+mod schema;
 mod token_commands;
 pub mod tokens;
 mod vectors;

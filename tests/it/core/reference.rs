@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use approov_gateway::approov::Rejection;
 use approov_gateway::cli::Arguments;
+use approov_gateway::config;
 use approov_gateway::limits::Cause;
 use approov_gateway::origins::UpstreamErrorKind;
 use clap::{Command, CommandFactory};
@@ -65,6 +66,36 @@ fn troubleshooting_has_an_entry_for_every_reason_and_every_kind_of_failure() {
     assert_eq!(entries("Refused tokens"), set(Rejection::ALL.map(Rejection::label)));
     let kinds = set(UpstreamErrorKind::ALL.map(UpstreamErrorKind::label));
     assert_eq!(entries("Failures of the origin"), kinds);
+}
+
+#[test]
+fn the_page_of_the_configuration_has_every_key() {
+    let head = "# Configuration file\n\n\
+        Every key, its type and its default. This page is generated from the declarations in `src/config/sections`; \
+        `just reference` rewrites it. `conf/gateway.yaml` is a sample with every key, and `approov-gateway schema` \
+        prints a JSON Schema for editors.\n\n\
+        An unknown key, a wrong type or a value that cannot be used stops the start. Durations have a unit (`500ms`, \
+        `30s`, `2m`, `1h`), sizes may have one (`512`, `16KiB`, `10MiB`, `1GiB`). Relative file names begin at the \
+        folder of the file. [Environment variables](environment.md) override the file.\n";
+    holds_or_updates("reference/configuration.md", &format!("{head}{}", config::reference()));
+}
+
+#[test]
+fn the_page_of_the_environment_has_every_variable() {
+    let head = "# Environment variables\n\n\
+        This page is generated; `just reference` rewrites it.\n\n\
+        A variable overrides the [configuration file](configuration.md). Without a file, the environment alone \
+        configures one listener, one origin and one route that protects every path. A variable that is set but \
+        empty stops the start, and so does an unknown variable whose name begins with `APPROOV_` or `GATEWAY_`. The \
+        names that Kubernetes sets for Services, such as `GATEWAY_SERVICE_HOST` and `GATEWAY_PORT_8787_TCP`, are \
+        ignored.\n\n";
+    holds_or_updates("reference/environment.md", &format!("{head}{}", config::environment_reference()));
+}
+
+#[test]
+fn the_schema_in_conf_is_the_one_that_is_printed() {
+    let schema = format!("{:#}\n", config::schema());
+    holds_or_updates("../conf/gateway.schema.json", &schema);
 }
 
 #[test]

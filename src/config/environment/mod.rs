@@ -1,4 +1,6 @@
-//! The environment: read in one place, handed on as a value.
+//! The environment: read in one place, and passed on as a value.
+
+mod variables;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -12,53 +14,29 @@ use log::LevelFilter;
 use crate::admin::AdminAddress;
 use crate::approov::{Secret, Strategy};
 
-use super::document::{Fault, Located, Location, Report, Reported, nearest, whole_number, word};
-use super::sections::{LEVELS, SECRET_HINT, STRATEGIES, THREADS, binding_claim, read_secret_file};
+use super::document::{Fault, Located, Location, Report, Reported, whole_number, word};
+use super::sections::{
+    self, LEVELS, SECRET_HINT, STRATEGIES, binding_claim, read_secret_file, strategy_name,
+};
 use super::values::{Domain, domain, header_name, parse_admin_address, parse_listen_address};
 
-const SECRET: &str = "APPROOV_SECRET_BASE64";
-const SECRET_FILE: &str = "APPROOV_SECRET_BASE64_FILE";
-const DOMAIN: &str = "API_DOMAIN";
-const TOKEN_HEADER: &str = "APPROOV_TOKEN_HEADER_NAME";
-const BINDING_HEADERS: &str = "APPROOV_BINDING_HEADER_NAME";
-const BINDING_CLAIM: &str = "APPROOV_BINDING_CLAIM_NAME";
-const STRATEGY: &str = "APPROOV_VERIFICATION_STRATEGY";
-const CONFIG: &str = "GATEWAY_CONFIG";
-const LISTEN: &str = "GATEWAY_LISTEN";
-const ADMIN_LISTEN: &str = "GATEWAY_ADMIN_LISTEN";
-const THREADS_VARIABLE: &str = "GATEWAY_THREADS";
-const LOG_LEVEL: &str = "GATEWAY_LOG_LEVEL";
+pub use variables::{VARIABLES, Variable, reference};
 
-/// Set by others, for every program.
-const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
-const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
-const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
-
-/// The variables that the gateway reads.
-pub const VARIABLES: [&str; 12] = [
-    SECRET,
-    SECRET_FILE,
-    DOMAIN,
-    TOKEN_HEADER,
-    BINDING_HEADERS,
-    BINDING_CLAIM,
-    STRATEGY,
-    CONFIG,
-    LISTEN,
-    ADMIN_LISTEN,
-    THREADS_VARIABLE,
-    LOG_LEVEL,
-];
+use variables::{
+    ADMIN_LISTEN, BINDING_CLAIM, BINDING_HEADERS, BINDING_SWITCH, CONFIG, DOMAIN, LISTEN, LOG_LEVEL,
+    RUNTIME_DIRECTORY, SECRET, SECRET_FILE, SSL_CERT_FILE, STRATEGY, THREADS, TOKEN_HEADER, Unknown,
+    XDG_RUNTIME_DIR, is_relevant, unknown,
+};
 
 /// The environment variables of a process, or of a test.
 ///
-/// A variable that is set but empty is a problem, not the same as one that is unset: it is mostly
-/// a template that was not filled in, and silence could switch a check off.
+/// A variable that is set but empty is a problem. It is usually a template that was not filled in,
+/// and ignoring it could switch a check off.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
-    /// The variables of this process. The only place that reads them.
+    /// The variables of this process. Nothing else reads them.
     pub fn from_process() -> Self {
         Self::from_pairs(std::env::vars_os())
     }
@@ -66,10 +44,10 @@ impl Environment {
     /// These variables and no others.
     pub fn from_pairs<N: Into<OsString>, V: Into<OsString>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self(pairs.filter(|(name, _)| is_ours(name)).collect())
+        Self(pairs.filter(|(name, _)| is_relevant(name.as_encoded_bytes())).collect())
     }
 
-    /// The same, with the account secret in `file`.
+    /// These variables with the account secret in `file`.
     pub fn with_secret_file(mut self, file: &Path) -> Self {
         self.0.remove(OsStr::new(SECRET));
         self.0.insert(SECRET_FILE.into(), file.into());
@@ -113,8 +91,8 @@ impl Environment {
         Some(value.map(|value| Located { value, at }))
     }
 
-    /// The folder for files of a running gateway: systemd's `RuntimeDirectory=`, or one of the
-    /// user's own (XDG Base Directory Specification). Both are private and go with the session.
+    /// The folder for files of a running gateway: systemd's `RuntimeDirectory=`, or the user's runtime
+    /// folder (XDG Base Directory Specification). Both are private, and removed with the session.
     pub fn runtime_folder(&self) -> Option<PathBuf> {
         let folder =
             |name: &str| self.0.get(OsStr::new(name)).filter(|value| !value.is_empty()).map(Path::new);
@@ -141,10 +119,8 @@ impl Environment {
         Some(self.get(CONFIG, report)?.map(PathBuf::from))
     }
 
-    /// Everything that stands above the file.
+    /// Every setting that overrides the file.
     pub fn overrides(&self, report: &Report) -> Overrides {
-        self.warn_of_misspellings(report);
-        let strategy = |text: &str| word(text, &STRATEGIES);
         Overrides {
             secret: self.secret(report),
             domain: self.read(DOMAIN, report, domain),
@@ -157,10 +133,7 @@ impl Environment {
                 ),
                 binding_claim: self.read(BINDING_CLAIM, report, binding_claim).and_then(Result::ok),
             },
-            strategy: self
-                .read(STRATEGY, report, strategy)
-                .and_then(Result::ok)
-                .map(|strategy| strategy.value),
+            strategy: self.strategy(report),
             listen: self.read(LISTEN, report, parse_listen_address),
             admin: self.read(ADMIN_LISTEN, report, parse_admin_address),
             runtime_folder: self.runtime_folder(),
@@ -170,8 +143,9 @@ impl Environment {
                 .and_then(Result::ok)
                 .map(|level| level.value),
             threads: self
-                .read(THREADS_VARIABLE, report, |text| {
-                    whole_number(text, *THREADS.start() as u64..=*THREADS.end() as u64)
+                .read(THREADS, report, |text| {
+                    let range = sections::THREADS;
+                    whole_number(text, *range.start() as u64..=*range.end() as u64)
                 })
                 .and_then(Result::ok)
                 .map(|threads| threads.value),
@@ -197,15 +171,39 @@ impl Environment {
         }
     }
 
-    fn warn_of_misspellings(&self, report: &Report) {
+    /// Reports variables that have a prefix of the gateway and that it does not read.
+    pub fn check_names(&self, report: &Report) {
         for name in self.0.keys().filter_map(|name| name.to_str()) {
-            if let Some(near) = nearest(name, VARIABLES).filter(|near| {
-                *near != name && !VARIABLES.contains(&name) && strsim::damerau_levenshtein(near, name) <= 3
-            }) {
-                let message = format!("the environment variable {name} is not read");
-                report.warning(&Location::nowhere(), message, format!("did you mean {near}?"));
+            let message = format!("the environment variable {} is not known", name.escape_debug());
+            match unknown(name) {
+                Some(Unknown::Ours(Some(near))) => {
+                    let hint = format!("did you mean {near}? Otherwise unset it");
+                    report.problem(&Location::nowhere(), message, hint);
+                }
+                Some(Unknown::Ours(None)) => {
+                    let hint = "unset it; docs/reference/environment.md lists the names that exist";
+                    report.problem(&Location::nowhere(), message, hint);
+                }
+                Some(Unknown::Similar(near)) => {
+                    report.warning(&Location::nowhere(), message, format!("did you mean {near}?"));
+                }
+                None => {}
             }
         }
+    }
+
+    /// The strategy of the two variables that set it.
+    fn strategy(&self, report: &Report) -> Option<Strategy> {
+        let strategy = self.read(STRATEGY, report, |text| word(text, &STRATEGIES)).and_then(Result::ok);
+        let switches = [("true", Strategy::TokenBinding), ("false", Strategy::Token)];
+        let switch = self.read(BINDING_SWITCH, report, |text| word(text, &switches)).and_then(Result::ok);
+        if let (Some(strategy), Some(switch)) = (&strategy, &switch)
+            && strategy.value != switch.value
+        {
+            let message = format!("it contradicts {STRATEGY}, which is {}", strategy_name(strategy.value));
+            report.problem(&switch.at, message, "unset one of them");
+        }
+        strategy.or(switch).map(|strategy| strategy.value)
     }
 }
 
@@ -215,18 +213,11 @@ impl fmt::Debug for Environment {
     }
 }
 
-fn is_ours(name: &OsStr) -> bool {
-    let name = name.as_encoded_bytes();
-    [&b"APPROOV_"[..], b"GATEWAY_", b"API_"].iter().any(|prefix| name.starts_with(prefix))
-        || [RUNTIME_DIRECTORY, XDG_RUNTIME_DIR, SSL_CERT_FILE].iter().any(|whole| whole.as_bytes() == name)
-}
-
 fn header_list(text: &str) -> Result<Vec<HeaderName>, Fault> {
     text.split(',').map(|name| header_name(name.trim())).collect()
 }
 
-/// The settings that the environment makes. `Some(Err(Reported))` stands where a variable is set
-/// to something that cannot be used.
+/// The settings of the environment. `Some(Err(Reported))` is a variable whose value cannot be used.
 pub struct Overrides {
     pub secret: Option<Result<Secret, Reported>>,
     pub domain: Option<Result<Located<Domain>, Reported>>,
@@ -241,7 +232,7 @@ pub struct Overrides {
     pub authorities: Option<Located<PathBuf>>,
 }
 
-/// Those that concern tokens alone.
+/// The settings of the environment that concern tokens.
 pub struct TokenOverrides {
     pub token_header: Option<Located<HeaderName>>,
     pub binding_headers: Option<Vec<Located<HeaderName>>>,
@@ -256,7 +247,9 @@ mod tests {
 
     fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
         let report = Report::default();
-        Environment::from_pairs(pairs.iter().copied()).overrides(&report);
+        let environment = Environment::from_pairs(pairs.iter().copied());
+        environment.overrides(&report);
+        environment.check_names(&report);
         let problems = report.finish(Ok(())).err();
         problems.map_or(Vec::new(), |list| list.as_slice().iter().map(ToString::to_string).collect())
     }
@@ -290,7 +283,7 @@ mod tests {
                 "verbose",
                 "GATEWAY_LOG_LEVEL: `verbose` is not known; use error, warn, info, debug or trace",
             ),
-            (THREADS_VARIABLE, "0", "GATEWAY_THREADS: `0` is not a whole number from 1"),
+            (THREADS, "0", "GATEWAY_THREADS: `0` is not a whole number from 1"),
         ] {
             let found = problems(&[(name, value)]);
             assert!(found.len() == 1 && found[0].starts_with(expected), "{name}={value}: {found:?}");
@@ -311,7 +304,11 @@ mod tests {
     #[test]
     fn bytes_that_are_not_text_are_a_problem() {
         use std::os::unix::ffi::OsStringExt;
-        for name in VARIABLES.into_iter().filter(|name| ![SECRET_FILE, CONFIG].contains(name)) {
+        for name in VARIABLES
+            .map(|variable| variable.name)
+            .into_iter()
+            .filter(|name| ![SECRET_FILE, CONFIG].contains(name))
+        {
             let report = Report::default();
             Environment::from_pairs([(name, OsString::from_vec(vec![0xff, b'a']))]).overrides(&report);
             let problems = report.finish(Ok(())).expect_err(name).to_string();
@@ -320,16 +317,53 @@ mod tests {
     }
 
     #[test]
-    fn warns_of_a_misspelt_variable() {
+    fn unknown_variables_of_the_gateway_are_problems() {
+        let pairs = [
+            ("APPROOV_SECRET_BASE46", GOOD),
+            ("GATEWAY_ZZZ", "1"),
+            ("GATEWAY_PORT", "1"),
+            ("APPROOV_GATEWAY_SERVICE_HOST", "10.0.0.1"),
+            ("GATEWAY_UPGRADE_NOTIFY", "/x"),
+            ("PATH", ""),
+        ];
+        let expected = [
+            "the environment variable APPROOV_SECRET_BASE46 is not known; did you mean APPROOV_SECRET_BASE64? Otherwise unset it",
+            "the environment variable GATEWAY_ZZZ is not known; unset it; docs/reference/environment.md lists the names that exist",
+        ];
+        assert_eq!(problems(&pairs), expected);
+    }
+
+    #[test]
+    fn names_that_only_resemble_a_variable_are_warned_of() {
         let report = Report::default();
-        let pairs =
-            [("APPROOV_SECRET_BASE46", GOOD), ("GATEWAY_PORT", "1"), ("APPROOV_VECTORS", "x"), ("PATH", "")];
-        Environment::from_pairs(pairs).overrides(&report);
-        let warnings: Vec<_> =
-            report.finish(Ok(())).expect("no problems").1.iter().map(ToString::to_string).collect();
-        let expected =
-            "the environment variable APPROOV_SECRET_BASE46 is not read; did you mean APPROOV_SECRET_BASE64?";
-        assert_eq!(warnings, [expected]);
+        Environment::from_pairs([("API_DOMIAN", "x")]).check_names(&report);
+        let warnings = report.finish(Ok(())).expect("no problems").1;
+        let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, ["the environment variable API_DOMIAN is not known; did you mean API_DOMAIN?"]);
+    }
+
+    #[test]
+    fn the_switch_of_the_newer_worker_sets_the_strategy() {
+        let strategy = |pairs: &[(&str, &str)]| {
+            let report = Report::default();
+            let overrides = Environment::from_pairs(pairs.iter().copied()).overrides(&report);
+            report
+                .finish(Ok(overrides.strategy))
+                .map(|(strategy, ..)| strategy)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(strategy(&[(BINDING_SWITCH, "true")]), Ok(Some(Strategy::TokenBinding)));
+        assert_eq!(strategy(&[(BINDING_SWITCH, "false")]), Ok(Some(Strategy::Token)));
+        assert_eq!(
+            strategy(&[(BINDING_SWITCH, "true"), (STRATEGY, "token-binding")]),
+            Ok(Some(Strategy::TokenBinding))
+        );
+        let contradiction = strategy(&[(BINDING_SWITCH, "true"), (STRATEGY, "token")]);
+        let expected = "APPROOV_BINDING_VERIFICATION: it contradicts APPROOV_VERIFICATION_STRATEGY, which is token; unset one of them";
+        assert_eq!(contradiction, Err(expected.to_owned()));
+        let unknown = strategy(&[(BINDING_SWITCH, "yes")]);
+        let expected = "APPROOV_BINDING_VERIFICATION: `yes` is not known; use true or false";
+        assert_eq!(unknown, Err(expected.to_owned()));
     }
 
     #[test]

@@ -1,0 +1,22 @@
+//! `schema`: the JSON Schema of the configuration file.
+
+use std::io::{self, Write};
+
+use super::Failure;
+use crate::config;
+
+/// Print the JSON Schema (draft 2020-12) of the configuration file.
+///
+/// Editors check a file against it that names it in a comment:
+/// `# yaml-language-server: $schema=gateway.schema.json`
+#[derive(clap::Args, Debug)]
+pub struct Args {}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure::Running`] if standard output is closed.
+pub fn run(_: &Args) -> Result<(), Failure> {
+    let schema = format!("{:#}\n", config::schema());
+    io::stdout().write_all(schema.as_bytes()).map_err(|error| Failure::Running(error.to_string()))
+}

@@ -1,0 +1,157 @@
+//! The environment variables: declared once, with the text of the reference page.
+
+use crate::config::document::nearest;
+
+/// An environment variable that the gateway reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// The name.
+    pub name: &'static str,
+    /// What the variable sets.
+    pub meaning: &'static str,
+    /// What holds without the variable.
+    pub default: &'static str,
+}
+
+const fn variable(name: &'static str, meaning: &'static str, default: &'static str) -> Variable {
+    Variable { name, meaning, default }
+}
+
+pub const SECRET: &str = "APPROOV_SECRET_BASE64";
+pub const SECRET_FILE: &str = "APPROOV_SECRET_BASE64_FILE";
+pub const DOMAIN: &str = "API_DOMAIN";
+pub const TOKEN_HEADER: &str = "APPROOV_TOKEN_HEADER_NAME";
+pub const BINDING_HEADERS: &str = "APPROOV_BINDING_HEADER_NAME";
+pub const BINDING_CLAIM: &str = "APPROOV_BINDING_CLAIM_NAME";
+pub const STRATEGY: &str = "APPROOV_VERIFICATION_STRATEGY";
+pub const BINDING_SWITCH: &str = "APPROOV_BINDING_VERIFICATION";
+pub const CONFIG: &str = "GATEWAY_CONFIG";
+pub const LISTEN: &str = "GATEWAY_LISTEN";
+pub const ADMIN_LISTEN: &str = "GATEWAY_ADMIN_LISTEN";
+pub const THREADS: &str = "GATEWAY_THREADS";
+pub const LOG_LEVEL: &str = "GATEWAY_LOG_LEVEL";
+
+/// Set by service managers and systems for every program.
+pub const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
+pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+
+/// Set by `upgrade` for the new process.
+const UPGRADE_NOTIFY: &str = "GATEWAY_UPGRADE_NOTIFY";
+
+/// The variables that the gateway reads.
+pub const VARIABLES: [Variable; 13] = [
+    variable(
+        SECRET,
+        "The account secret in base64 or base64url.",
+        "required, or `APPROOV_SECRET_BASE64_FILE`, or `approov.keys`",
+    ),
+    variable(SECRET_FILE, "A file with the account secret.", "none"),
+    variable(
+        DOMAIN,
+        "The protected API: host, host:port, or a URL with `http://` or `https://` and without path, query and user. A bare host means https.",
+        "required, or `origins`",
+    ),
+    variable(TOKEN_HEADER, "The header with the token.", "`Approov-Token`"),
+    variable(
+        BINDING_HEADERS,
+        "The headers that tokens are bound to, separated by commas.",
+        "`Authorization`",
+    ),
+    variable(BINDING_CLAIM, "The claim with the binding hash.", "`pay`"),
+    variable(STRATEGY, "`token`, `token-binding`, or `token-with-binding`, which means the same.", "`token`"),
+    variable(
+        BINDING_SWITCH,
+        "The switch of the newer Cloudflare worker: `true` is `token-binding`, `false` is `token`. It must not contradict `APPROOV_VERIFICATION_STRATEGY`.",
+        "none",
+    ),
+    variable(CONFIG, "The configuration file, like `-c`.", "none"),
+    variable(
+        LISTEN,
+        "The address of one listener with plain HTTP, in place of `listeners`.",
+        "`127.0.0.1:8787`",
+    ),
+    variable(ADMIN_LISTEN, "The address of the admin listener.", "`127.0.0.1:8788`"),
+    variable(THREADS, "Worker threads.", "one for each core"),
+    variable(
+        LOG_LEVEL,
+        "The level of the diagnostics: `error`, `warn`, `info`, `debug` or `trace`.",
+        "`info`",
+    ),
+];
+
+/// Whether the gateway looks at a variable of this name at all.
+pub fn is_relevant(name: &[u8]) -> bool {
+    [&b"APPROOV_"[..], b"GATEWAY_", b"API_"].iter().any(|prefix| name.starts_with(prefix))
+        || [RUNTIME_DIRECTORY, XDG_RUNTIME_DIR, SSL_CERT_FILE].iter().any(|whole| whole.as_bytes() == name)
+}
+
+/// What a name is that the gateway does not read.
+pub enum Unknown {
+    /// It has a prefix of the gateway. The nearest name, if there is one.
+    Ours(Option<&'static str>),
+    /// It only resembles this name.
+    Similar(&'static str),
+}
+
+/// Judges a name; `None` if it is known, or belongs to another program.
+pub fn unknown(name: &str) -> Option<Unknown> {
+    let names = || VARIABLES.iter().map(|variable| variable.name);
+    if names().any(|known| known == name) || name == UPGRADE_NOTIFY || is_of_kubernetes(name) {
+        return None;
+    }
+    if name.starts_with("APPROOV_") || name.starts_with("GATEWAY_") {
+        return Some(Unknown::Ours(nearest(name, names())));
+    }
+    let similar = nearest(name, names()).filter(|near| strsim::damerau_levenshtein(near, name) <= 3);
+    similar.map(Unknown::Similar)
+}
+
+/// Whether a name is one that Kubernetes sets for a Service, such as `GATEWAY_SERVICE_HOST`,
+/// `GATEWAY_SERVICE_PORT_HTTP`, `GATEWAY_PORT` or `GATEWAY_PORT_8787_TCP_ADDR`.
+fn is_of_kubernetes(name: &str) -> bool {
+    if name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || name.ends_with("_PORT") {
+        return true;
+    }
+    let Some((_, rest)) = name.split_once("_PORT_") else { return false };
+    let mut parts = rest.split('_');
+    let port = parts.next().is_some_and(|port| port.parse::<u16>().is_ok());
+    let protocol = parts.next().is_some_and(|protocol| matches!(protocol, "TCP" | "UDP" | "SCTP"));
+    port && protocol && matches!(parts.next(), None | Some("PROTO" | "PORT" | "ADDR"))
+}
+
+/// The table of the reference page, in Markdown.
+pub fn reference() -> String {
+    let rows = VARIABLES
+        .iter()
+        .map(|variable| format!("| `{}` | {} | {} |\n", variable.name, variable.meaning, variable.default));
+    "| variable | meaning | default |\n|---|---|---|\n".to_owned() + &rows.collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_names_that_kubernetes_sets() {
+        let mut cases = 0;
+        for name in [
+            "APPROOV_GATEWAY_SERVICE_HOST",
+            "APPROOV_GATEWAY_SERVICE_PORT",
+            "APPROOV_GATEWAY_SERVICE_PORT_HTTPS",
+            "GATEWAY_PORT",
+            "GATEWAY_PORT_8787_TCP",
+            "GATEWAY_PORT_8787_TCP_PROTO",
+            "GATEWAY_PORT_8787_TCP_PORT",
+            "GATEWAY_PORT_53_UDP_ADDR",
+        ] {
+            assert!(unknown(name).is_none(), "{name}");
+            cases += 1;
+        }
+        for name in ["GATEWAY_PORT_HTTP", "GATEWAY_PORTS", "APPROOV_SECRET", "GATEWAY_PORT_1_TCP_NAME"] {
+            assert!(matches!(unknown(name), Some(Unknown::Ours(_))), "{name}");
+            cases += 1;
+        }
+        assert_eq!(cases, 12);
+    }
+}
