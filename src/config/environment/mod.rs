@@ -320,7 +320,7 @@ mod tests {
     fn unknown_variables_of_the_gateway_are_problems() {
         let pairs = [
             ("APPROOV_SECRET_BASE46", GOOD),
-            ("GATEWAY_ZZZ", "1"),
+            ("GATEWAY_A_NAME_LIKE_NO_OTHER_THAT_IS_KNOWN", "1"),
             ("GATEWAY_PORT", "1"),
             ("APPROOV_GATEWAY_SERVICE_HOST", "10.0.0.1"),
             ("GATEWAY_UPGRADE_NOTIFY", "/x"),
@@ -328,7 +328,7 @@ mod tests {
         ];
         let expected = [
             "the environment variable APPROOV_SECRET_BASE46 is not known; did you mean APPROOV_SECRET_BASE64? Otherwise unset it",
-            "the environment variable GATEWAY_ZZZ is not known; unset it; docs/reference/environment.md lists the names that exist",
+            "the environment variable GATEWAY_A_NAME_LIKE_NO_OTHER_THAT_IS_KNOWN is not known; unset it; docs/reference/environment.md lists the names that exist",
         ];
         assert_eq!(problems(&pairs), expected);
     }
