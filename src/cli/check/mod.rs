@@ -3,6 +3,7 @@
 mod certificate;
 mod connect;
 mod origin;
+mod report;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -49,6 +50,23 @@ pub struct Args {
     /// Prints the status of each address, or what failed and how to fix it, with exit status 78.
     #[arg(long)]
     pub connect: bool,
+
+    /// Fail on warnings, too, with exit status 78
+    #[arg(long)]
+    pub strict: bool,
+
+    /// How to print the result: `json` is one object with problems and warnings
+    #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with_all = ["explain", "connect"])]
+    pub format: Format,
+}
+
+/// How the result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Text for people.
+    Text,
+    /// JSON for programs.
+    Json,
 }
 
 /// Runs the command.
@@ -57,8 +75,15 @@ pub struct Args {
 /// [`Failure::Configuration`] with all problems; [`Failure::Usage`] if there is nothing to
 /// explain in the given URL, or no certificate in the given file.
 pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
-    let settings = load(args.config.as_deref(), environment)
-        .map_err(|problems| Failure::Configuration(problems.to_string()))?;
+    let loaded = load(args.config.as_deref(), environment);
+    if args.format == Format::Json {
+        return report::run(&loaded, args.strict);
+    }
+    let settings = loaded.map_err(|problems| Failure::Configuration(problems.to_string()))?;
+    if args.strict && !settings.warnings.is_empty() {
+        let warnings: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
+        return Err(Failure::Configuration(warnings.join("\n")));
+    }
     let text = match args.explain.as_deref() {
         Some([method, url]) => {
             let certificate = args.client_certificate.as_deref().map(certificate::read).transpose()?;
@@ -418,6 +443,8 @@ access log     json, on standard output
             explain: None,
             client_certificate: None,
             connect: false,
+            strict: false,
+            format: Format::Text,
         };
         let failure = run(&args, &environment()).expect_err("there is no file");
         assert!(

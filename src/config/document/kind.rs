@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use super::quote::quoted;
 use super::report::{Fault, Located, Reported};
 use super::shape::Shape;
-use super::value::{Value, digits, is_name, word};
+use super::value::{Value, digits, is_name, leading_zero, word};
 
 /// How the value of a key is read and described.
 pub trait Kind {
@@ -84,6 +84,9 @@ impl<T: Copy + TryFrom<u64> + TryInto<u64>> Kind for Number<T> {
 
 /// A whole number in a range.
 pub fn whole_number<T: TryFrom<u64>>(text: &str, range: RangeInclusive<u64>) -> Result<T, Fault> {
+    if let Some(fault) = leading_zero(text) {
+        return Err(fault);
+    }
     let number = digits(text).filter(|number| range.contains(number));
     number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
         let (least, most) = range.into_inner();

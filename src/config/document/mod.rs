@@ -74,7 +74,7 @@ pub use report::{Fault, Located, Location, Place, Problem, Problems, Report, Rep
 pub use schema::schema;
 pub use shape::{KeySpec, Shape};
 pub use source_file::{NO_WAIT, SourceFile, read_regular};
-pub use value::{Mapping, Value, alternatives, digits, is_name, list_names, word};
+pub use value::{Mapping, Value, alternatives, digits, is_name, leading_zero, list_names, word};
 pub use yaml::parse;
 
 pub(crate) use section::section;

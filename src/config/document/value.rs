@@ -233,10 +233,27 @@ pub fn list_names<'k>(keys: impl IntoIterator<Item = &'k str>) -> String {
     keys.into_iter().filter(|key| is_name(key)).collect::<Vec<_>>().join(", ")
 }
 
-/// A whole number in decimal digits; `None` if the text is something else.
+/// A whole number in decimal digits without leading zeros; `None` if the text is something else.
 pub fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| is_number)
+    text.parse().ok().filter(|_| is_number && leading_zero(text).is_none())
+}
+
+/// The fault of a number that begins with a zero, which some programs read as octal.
+pub fn leading_zero(text: &str) -> Option<Fault> {
+    let end = text.bytes().take_while(u8::is_ascii_digit).count();
+    let significant = text[..end].trim_start_matches('0');
+    if end < 2 || significant.len() == end {
+        return None;
+    }
+    let number = if significant.is_empty() { "0" } else { significant };
+    let message = format!("{} has a leading zero, which some programs read as octal", quoted(text));
+    let hint = if text.len() > 16 {
+        "write the number without it".to_owned()
+    } else {
+        format!("write {number}{}", text[end..].escape_debug())
+    };
+    Some(Fault::new(message, hint))
 }
 
 /// One of a few words.

@@ -193,7 +193,7 @@ impl Environment {
     }
 
     /// The strategy of the two variables that set it.
-    fn strategy(&self, report: &Report) -> Option<Strategy> {
+    fn strategy(&self, report: &Report) -> Option<Located<Strategy>> {
         let strategy = self.read(STRATEGY, report, |text| word(text, &STRATEGIES)).and_then(Result::ok);
         let switches = [("true", Strategy::TokenBinding), ("false", Strategy::Token)];
         let switch = self.read(BINDING_SWITCH, report, |text| word(text, &switches)).and_then(Result::ok);
@@ -203,7 +203,7 @@ impl Environment {
             let message = format!("it contradicts {STRATEGY}, which is {}", strategy_name(strategy.value));
             report.problem(&switch.at, message, "unset one of them");
         }
-        strategy.or(switch).map(|strategy| strategy.value)
+        strategy.or(switch)
     }
 }
 
@@ -222,7 +222,7 @@ pub struct Overrides {
     pub secret: Option<Result<Secret, Reported>>,
     pub domain: Option<Result<Located<Domain>, Reported>>,
     pub token: TokenOverrides,
-    pub strategy: Option<Strategy>,
+    pub strategy: Option<Located<Strategy>>,
     pub listen: Option<Result<Located<SocketAddr>, Reported>>,
     pub admin: Option<Result<Located<AdminAddress>, Reported>>,
     pub threads: Option<usize>,
@@ -348,7 +348,7 @@ mod tests {
             let report = Report::default();
             let overrides = Environment::from_pairs(pairs.iter().copied()).overrides(&report);
             report
-                .finish(Ok(overrides.strategy))
+                .finish(Ok(overrides.strategy.map(|strategy| strategy.value)))
                 .map(|(strategy, ..)| strategy)
                 .map_err(|error| error.to_string())
         };

@@ -23,13 +23,13 @@ use std::path::PathBuf;
 use http::HeaderName;
 
 use super::document::{
-    Entries, Location, Mapping, Report, Reported, Section, Written, always, list, named, nested, section,
-    text,
+    Entries, Located, Location, Mapping, Report, Reported, Section, Written, always, list, named, nested,
+    section, text,
 };
 use super::environment::Overrides;
 use super::settings::{ProcessSettings, RejectionAnswer, Settings};
 use super::values::forwarded_header;
-use crate::approov::ApproovSettings;
+use crate::approov::{ApproovSettings, Strategy};
 
 pub use approov::{STRATEGIES, binding_claim, strategy_name};
 pub use keys::{LoadedKey, LoadedMaterial, SECRET_HINT, read_secret_file};
@@ -109,7 +109,14 @@ impl File {
 pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported> {
     let Sources { path, hash, whole, file, overrides } = sources;
     let config = path.as_deref();
-    let strategy = overrides.strategy.or(file.approov.strategy.get().map(|strategy| strategy.value));
+    let of_file = file.approov.strategy.get().map(|strategy| strategy.value);
+    if let (Some(Located { value: Strategy::Token, at }), Some(Strategy::TokenBinding)) =
+        (&overrides.strategy, of_file)
+    {
+        let message = "it lowers approov.strategy of the file, which is token-binding, to token";
+        report.warning(at, message, "unset it, or write strategy: token in the file");
+    }
+    let strategy = overrides.strategy.map(|strategy| strategy.value).or(of_file);
     let mut origins = origins::origins(file.origins, overrides.domain, &whole, report);
     let of_origins: Vec<_> = origins.iter_mut().map(|origin| origin.approov.take()).collect();
     let needs_usual_keys = of_origins.iter().any(Option::is_none);

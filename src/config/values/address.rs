@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::admin::AdminAddress;
-use crate::config::document::{Fault, Kind, Reported, Shape, Text, Value, quoted, text};
+use crate::config::document::{Fault, Kind, Reported, Shape, Text, Value, leading_zero, quoted, text};
 use crate::limits::{AddressRange, AddressRangeError};
 
 /// The kind of a listener's address.
@@ -62,11 +62,22 @@ pub fn parse_admin_address(text: &str) -> Result<AdminAddress, Fault> {
 
 /// A network such as `10.0.0.0/8`, or one address.
 pub fn address_range(text: &str) -> Result<AddressRange, Fault> {
-    text.parse().map_err(|error| range_fault(text, error))
+    match text.split_once('/').and_then(|(_, length)| leading_zero(length)) {
+        Some(fault) => Err(fault),
+        None => text.parse().map_err(|error| range_fault(text, error)),
+    }
+}
+
+/// Whether a range is larger than any network of one operator, such as a half of all addresses.
+pub fn is_large(range: AddressRange) -> bool {
+    range.length() < if range.network().is_ipv4() { 8 } else { 16 }
 }
 
 /// The fault of a text that is not a range.
 pub fn range_fault(text: &str, error: AddressRangeError) -> Fault {
+    if let Some(fault) = text.split(['.', '/']).find_map(leading_zero) {
+        return fault;
+    }
     let text = quoted(text);
     match error {
         AddressRangeError::NotAnAddress => Fault::new(

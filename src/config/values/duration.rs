@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::config::document::{Fault, Kind, Reported, Shape, Value, quoted};
+use crate::config::document::{Fault, Kind, Reported, Shape, Value, leading_zero, quoted};
 
 pub const MILLISECOND: Duration = Duration::from_millis(1);
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -38,6 +38,9 @@ impl Kind for DurationKind {
 
 /// A duration with its unit: `500ms`, `30s`, `2m`, `1h`.
 fn parse(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Fault> {
+    if let Some(fault) = leading_zero(text) {
+        return Err(fault);
+    }
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let milliseconds = match unit {

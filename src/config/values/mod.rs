@@ -10,7 +10,8 @@ mod size;
 mod text;
 
 pub use address::{
-    address_range, admin_address, listen_address, parse_admin_address, parse_listen_address, range_fault,
+    address_range, admin_address, is_large, listen_address, parse_admin_address, parse_listen_address,
+    range_fault,
 };
 pub use duration::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, duration, show_duration};
 pub use file::{file, read_file, read_small_file, shown, warn_if_world_readable};

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::config::document::{Fault, Kind, Reported, Shape, Value, digits, quoted};
+use crate::config::document::{Fault, Kind, Reported, Shape, Value, digits, leading_zero, quoted};
 use crate::limits::Rate;
 
 const PERIODS: [(&str, u64); 3] = [("h", 3600), ("m", 60), ("s", 1)];
@@ -37,6 +37,9 @@ const MAX_REQUESTS: u32 = 1_000_000;
 
 /// So many requests in a time: `50/s`, `10/m`, `1000/h`.
 fn parse(text: &str) -> Result<Rate, Fault> {
+    if let Some(fault) = leading_zero(text) {
+        return Err(fault);
+    }
     let found = text.split_once('/').and_then(|(number, period)| {
         let (_, seconds) = PERIODS.iter().find(|(name, _)| *name == period)?;
         Some((digits::<u32>(number)?, Duration::from_secs(*seconds)))

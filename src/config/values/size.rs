@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::config::document::{Fault, Kind, Reported, Shape, Value, quoted};
+use crate::config::document::{Fault, Kind, Reported, Shape, Value, leading_zero, quoted};
 
 pub const KIB: u64 = 1024;
 pub const MIB: u64 = KIB * KIB;
@@ -36,6 +36,9 @@ impl Kind for Size {
 
 /// A number of bytes: `512`, `16KiB`, `10MiB`, `1GiB`.
 fn parse(text: &str, range: RangeInclusive<u64>) -> Result<u64, Fault> {
+    if let Some(fault) = leading_zero(text) {
+        return Err(fault);
+    }
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let unit = UNITS.iter().find(|(name, _)| *name == unit).filter(|_| digits > 0);

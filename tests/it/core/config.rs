@@ -364,8 +364,8 @@ fn a_variable_that_replaces_listeners_with_tls_is_reported() {
     assert!(settings.listeners[0].tls.is_none());
     assert_eq!(
         lines(&settings.warnings),
-        "GATEWAY_LISTEN: it replaces listeners of the file that speak TLS, and speaks none itself; \
-         unset it, or make sure that something before it speaks TLS"
+        "GATEWAY_LISTEN: it replaces listeners of the file, and drops their tls; \
+         unset it, or make sure that another proxy does what they did"
     );
 }
 

@@ -104,6 +104,29 @@ fn check_reports_whether_run_would_start() {
 }
 
 #[test]
+fn check_fails_on_warnings_only_if_it_is_strict() {
+    let origin = Origin::new();
+    let suspicious = config_before(&origin, "") + "limits: { allow: [0.0.0.0/0] }\n";
+    let check = |arguments: &[&str]| Setup::bare().config(&suspicious).arguments(arguments).run_to_exit();
+    assert_eq!(check(&["check"]).status.code(), Some(0));
+    assert_refused(&check(&["check", "--strict"]), &["limits.allow[0]", "a large part of all addresses"]);
+    let json = check(&["check", "--format", "json"]);
+    assert_eq!(json.status.code(), Some(0), "{}", json.stderr);
+    let report: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(report["problems"].as_array().map(Vec::len), Some(0));
+    assert_eq!(report["warnings"][0]["key"], "limits.allow[0]");
+    let strict = check(&["check", "--strict", "--format", "json"]);
+    assert_eq!(strict.status.code(), Some(78));
+    let bad = Setup::before(&origin)
+        .env("API_DOMAIN", "a/b")
+        .arguments(&["check", "--format", "json"])
+        .run_to_exit();
+    assert_eq!(bad.status.code(), Some(78));
+    let report: serde_json::Value = serde_json::from_str(&bad.stdout).expect("JSON");
+    assert_eq!(report["problems"][0]["variable"], "API_DOMAIN");
+}
+
+#[test]
 fn a_wrong_command_line_is_a_usage_error() {
     let origin = Origin::new();
     for arguments in

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::config::document::{
     Entries, Kind, Located, Location, Report, Reported, Written, list, text, usable,
 };
-use crate::config::values::{address_range, range_fault, read_file};
+use crate::config::values::{address_range, is_large, range_fault, read_file};
 use crate::limits::{AddressRange, AddressSet, read_ranges};
 
 /// Room for a million ranges, which is more than any published list has.
@@ -65,4 +65,14 @@ fn read_ranges_of(file: &Located<PathBuf>, report: &Report) -> Result<Vec<Addres
         ControlFlow::Continue(())
     });
     if faults == 0 { Ok(ranges) } else { Err(Reported) }
+}
+
+/// Warns of entries of `allow` that take in clients.
+pub fn warn_of_large_ranges(allow: &Written<RangeList>, report: &Report) {
+    let entries = allow.get().into_iter().flat_map(|allow| allow.value.iter().flatten());
+    for Located { value: range, at } in entries.filter(|entry| is_large(entry.value)) {
+        let message =
+            format!("{range} is a large part of all addresses: no limit by address and no ban concerns it");
+        report.warning(at, message, "name the addresses that you mean, and no others");
+    }
 }

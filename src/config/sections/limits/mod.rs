@@ -81,7 +81,8 @@ section! {
         /// `unknown_key`, `bad_signature`). An app that cannot reach Approov sends no token or an
         /// old one; if those counted, an outage could ban the shared address of a mobile network.
         reasons: Written<Entries<Rejection>> =
-            list(words(Rejection::ALL.map(|reason| (reason.label(), reason)))),
+            list(words(Rejection::ALL.map(|reason| (reason.label(), reason))))
+                .not_empty("write reasons, or offenders: off to ban nothing"),
         /// The time in which failures are counted.
         within: Duration = default(duration(SECOND..=DAY), OffenderRules::default().within),
         /// Duration of the first ban. Keep it short: another phone may get the address.
@@ -229,6 +230,7 @@ impl LimitsSection {
         let defaults = LimitSettings::default();
         // Both lists first, so that every problem is reported.
         let allowed = LimitSettings::allowed_by_default();
+        addresses::warn_of_large_ranges(&self.allow, report);
         let allow = addresses::load(self.allow, self.allow_files, &allowed, report);
         let deny = addresses::load(self.deny, self.deny_files, &[], report);
         let (offenders, offences) = match self.offenders.located() {

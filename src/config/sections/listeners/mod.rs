@@ -109,7 +109,7 @@ pub fn listeners(
     let listeners: Vec<_> = match (variable, sections) {
         (Some(variable), sections) => {
             if let (Ok(Located { at, .. }), Some(sections)) = (&variable, sections.get()) {
-                warn_of_lost_tls(&sections.value, at, report);
+                warn_of_lost_settings(&sections.value, at, report);
             }
             variable.into_iter().map(ListenerSection::plain).collect()
         }
@@ -132,11 +132,19 @@ pub fn listeners(
     listeners
 }
 
-/// Warns of a variable that replaces listeners with TLS.
-fn warn_of_lost_tls(sections: &Entries<ListenerSection>, variable: &Location, report: &Report) {
-    if sections.iter().flatten().any(|section| section.value.tls.is_written()) {
-        let message = "it replaces listeners of the file that speak TLS, and speaks none itself";
-        report.warning(variable, message, "unset it, or make sure that something before it speaks TLS");
+/// Warns of a variable that replaces listeners with more than an address.
+fn warn_of_lost_settings(sections: &Entries<ListenerSection>, variable: &Location, report: &Report) {
+    let any =
+        |has: fn(&ListenerSection) -> bool| sections.iter().flatten().any(|section| has(&section.value));
+    let lost = [
+        ("tls", any(|section| section.tls.is_written())),
+        ("client_certificates", any(ListenerSection::asks_for_certificates)),
+        ("trusted_proxies", any(|section| section.trusted_proxies.is_written())),
+    ];
+    let lost: Vec<_> = lost.iter().filter(|(_, is_lost)| *is_lost).map(|(name, _)| *name).collect();
+    if !lost.is_empty() {
+        let message = format!("it replaces listeners of the file, and drops their {}", lost.join(", "));
+        report.warning(variable, message, "unset it, or make sure that another proxy does what they did");
     }
 }
 

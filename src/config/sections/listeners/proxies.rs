@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use crate::config::document::{
     Entries, Kind, Located, Reported, Shape, Value, default, list, required, section, words,
 };
-use crate::config::values::address_range;
+use crate::config::values::{address_range, is_large};
 use crate::trusted_proxies::{ClientAddressSource, TrustedProxies};
 
 section! {
@@ -40,8 +40,9 @@ impl Kind for Range {
 
     fn read(&self, value: &Value<'_>) -> Result<IpNet, Reported> {
         let range = value.parse(address_range)?;
-        if range.length() == 0 {
-            let message = format!("{range} is every address: any client can claim any address");
+        if is_large(range) {
+            let message =
+                format!("{range} is a large part of all addresses: any client in it can claim any address");
             value.warning(message, "name the addresses of your proxies, and no others");
         }
         IpNet::new(range.network(), range.length()).map_err(|_| Reported)

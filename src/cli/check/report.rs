@@ -1,0 +1,45 @@
+//! `check --format json`: problems and warnings for programs.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use crate::cli::Failure;
+use crate::config::{Place, Problem, Problems, Settings};
+
+/// Prints one object, and fails if there is a problem, or with `strict` a warning.
+pub fn run(loaded: &Result<Settings, Problems>, strict: bool) -> Result<(), Failure> {
+    let (problems, warnings) = match loaded {
+        Ok(settings) => (&[][..], &settings.warnings[..]),
+        Err(problems) => (problems.as_slice(), &[][..]),
+    };
+    let report = json!({
+        "problems": problems.iter().map(entry).collect::<Vec<_>>(),
+        "warnings": warnings.iter().map(entry).collect::<Vec<_>>(),
+    });
+    io::stdout()
+        .write_all(format!("{report:#}\n").as_bytes())
+        .map_err(|error| Failure::Running(format!("standard output cannot be written: {error}")))?;
+    match (problems.len(), warnings.len()) {
+        (0, 0) => Ok(()),
+        (0, _) if !strict => Ok(()),
+        (0, count) => Err(Failure::Configuration(format!("warnings: {count}"))),
+        (count, _) => Err(Failure::Configuration(format!("problems: {count}"))),
+    }
+}
+
+fn entry(problem: &Problem) -> Value {
+    let (file, line, variable) = match &problem.place {
+        Place::File(path, line) => (Some(path.display().to_string()), *line, None),
+        Place::Variable(name) => (None, None, Some(*name)),
+        Place::Nowhere => (None, None, None),
+    };
+    json!({
+        "file": file,
+        "line": line,
+        "variable": variable,
+        "key": problem.key,
+        "message": problem.message,
+        "hint": problem.hint,
+    })
+}
