@@ -4,13 +4,14 @@
 //! 1. `document` reads the file into a tree whose nodes have their lines, and declares sections;
 //! 2. `sections` has one file for each topic: its keys, and how they become settings;
 //! 3. `values` has the kinds of values that sections share;
-//! 4. `environment` reads the variables that override the file.
+//! 4. `environment` reads the variables that override the file, into `overrides`.
 //!
 //! Each step adds its problems to one report and goes on, so one run reports all problems.
 //! `document` says how to add a key.
 
 mod document;
 mod environment;
+mod overrides;
 mod sections;
 mod settings;
 mod values;
@@ -31,7 +32,7 @@ pub use settings::{
 pub use values::{show_duration, show_rate, show_size};
 
 use document::{Kind, Location, Report, Reported, Section, Value, read_regular};
-use environment::Overrides;
+use overrides::Overrides;
 use sections::{File, LoadedKey, LoadedMaterial, Sources};
 
 /// Reads, checks and resolves the file (`file`, or else `GATEWAY_CONFIG`, or else none) and the

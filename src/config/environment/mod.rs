@@ -5,20 +5,18 @@ mod variables;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use http::HeaderName;
-use log::LevelFilter;
 
-use crate::admin::AdminAddress;
 use crate::approov::{Secret, Strategy};
 
 use super::document::{Fault, Located, Location, Report, Reported, whole_number, word};
+use super::overrides::{Overrides, TokenOverrides};
 use super::sections::{
     self, LEVELS, SECRET_HINT, STRATEGIES, binding_claim, read_secret_file, strategy_name,
 };
-use super::values::{Domain, domain, header_name, parse_admin_address, parse_listen_address};
+use super::values::{domain, header_name, parse_admin_address, parse_listen_address};
 
 pub use variables::{VARIABLES, Variable, reference};
 
@@ -215,28 +213,6 @@ impl fmt::Debug for Environment {
 
 fn header_list(text: &str) -> Result<Vec<HeaderName>, Fault> {
     text.split(',').map(|name| header_name(name.trim())).collect()
-}
-
-/// The settings of the environment. `Some(Err(Reported))` is a variable whose value cannot be used.
-pub struct Overrides {
-    pub secret: Option<Result<Secret, Reported>>,
-    pub domain: Option<Result<Located<Domain>, Reported>>,
-    pub token: TokenOverrides,
-    pub strategy: Option<Located<Strategy>>,
-    pub listen: Option<Result<Located<SocketAddr>, Reported>>,
-    pub admin: Option<Result<Located<AdminAddress>, Reported>>,
-    pub threads: Option<usize>,
-    pub runtime_folder: Option<PathBuf>,
-    pub log_level: Option<LevelFilter>,
-    /// The file with the certificates of trusted authorities, in place of those of the system.
-    pub authorities: Option<Located<PathBuf>>,
-}
-
-/// The settings of the environment that concern tokens.
-pub struct TokenOverrides {
-    pub token_header: Option<Located<HeaderName>>,
-    pub binding_headers: Option<Vec<Located<HeaderName>>>,
-    pub binding_claim: Option<Located<String>>,
 }
 
 #[cfg(test)]

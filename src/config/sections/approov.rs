@@ -15,7 +15,7 @@ use crate::config::document::{
     Entries, Fault, Located, Location, Report, Reported, Written, always, boolean, default, list, number,
     quoted, required, section, text, usable, words,
 };
-use crate::config::environment::TokenOverrides;
+use crate::config::overrides::TokenOverrides;
 use crate::config::values::{MINUTE, duration, header_name, printable};
 use crate::policy::{Policy, Route};
 

@@ -26,7 +26,7 @@ use super::document::{
     Entries, Located, Location, Mapping, Report, Reported, Section, Written, always, list, named, nested,
     section, text,
 };
-use super::environment::Overrides;
+use super::overrides::Overrides;
 use super::settings::{ProcessSettings, RejectionAnswer, Settings};
 use super::values::forwarded_header;
 use crate::approov::{ApproovSettings, Strategy};
