@@ -31,8 +31,8 @@ const IDLE_AT_UPGRADE: Duration = Duration::from_millis(2500);
 
 /// The result of offering the sockets.
 pub(super) enum Offer {
-    /// A successor accepts connections on them.
-    Taken,
+    /// The successor with this process id accepts connections on the sockets.
+    Taken(i32),
     /// No successor does; this process serves on.
     Refused,
     /// A signal to end came during the offer.
@@ -96,7 +96,7 @@ impl Server {
         });
         match (outcome, ending) {
             (_, Some(signal)) => Offer::Interrupted(signal),
-            (Ok(()), None) => Offer::Taken,
+            (Ok(successor), None) => Offer::Taken(successor),
             (Err(error), None) => {
                 let shown = path.display();
                 log::warn!("SIGQUIT: no successor took the sockets at {shown}: {error}; serving on");
@@ -106,7 +106,9 @@ impl Server {
     }
 
     /// After a handover: the successor accepts new connections, this process finishes its requests.
-    pub(super) fn retire(mut self) {
+    pub(super) fn retire(mut self, successor: i32) {
+        // systemd takes this from the main process, with `NotifyAccess=main` as well.
+        self.notifier.tell(&format!("MAINPID={successor}"));
         log::info!("audit: the listening sockets were handed to a successor, ordered by SIGQUIT");
         log::info!(
             "a successor accepts connections; draining, at most {:?}",

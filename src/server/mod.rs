@@ -146,7 +146,7 @@ impl Server {
                 Signal::Interrupt => return self.stop_at_once(),
                 Signal::Terminate => return self.terminate(),
                 Signal::Quit => match self.offer_sockets() {
-                    Offer::Taken => return self.retire(),
+                    Offer::Taken(successor) => return self.retire(successor),
                     Offer::Refused => {}
                     Offer::Interrupted(Signal::Terminate) => return self.terminate(),
                     Offer::Interrupted(_) => return self.stop_at_once(),

@@ -92,7 +92,7 @@ mod tests {
     }
 
     /// A running process that offers one socket.
-    fn running(path: &Path, patience: Patience) -> JoinHandle<io::Result<()>> {
+    fn running(path: &Path, patience: Patience) -> JoinHandle<io::Result<i32>> {
         let path = path.to_owned();
         thread::spawn(move || offer(&path, &[&listener()], &tickets(), patience, || false))
     }

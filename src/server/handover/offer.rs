@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::conversation::{Conversation, MESSAGE_WITHIN, asked, refuse_strangers};
@@ -31,8 +32,8 @@ impl Default for Patience {
     }
 }
 
-/// Sends `listeners`, and later the keys of `tickets`, to the successor that waits at `path`. Returns
-/// when the successor accepts connections and knows that this process will end.
+/// Sends `listeners`, and later the keys of `tickets`, to the successor that waits at `path`. Returns the
+/// successor's process id when it accepts connections and knows that this process will end.
 ///
 /// # Errors
 /// When no successor waits, or it does not come to accept, or this process is asked to end. Nothing
@@ -43,9 +44,10 @@ pub(in crate::server) fn offer(
     tickets: &Tickets,
     patience: Patience,
     asked_to_end: impl Fn() -> bool,
-) -> io::Result<()> {
+) -> io::Result<i32> {
     let stream = UnixStream::connect(path).inspect_err(|error| remove_stale(path, error))?;
     refuse_strangers(&stream, None)?;
+    let successor_id = socket_peercred(&stream)?.pid.as_raw_nonzero().get();
     stream.set_write_timeout(Some(MESSAGE_WITHIN))?;
     send(&stream, listeners)?;
     let mut successor = Conversation::new(stream)?;
@@ -60,7 +62,7 @@ pub(in crate::server) fn offer(
     {
         remove_stale(path, &error);
     }
-    outcome
+    outcome.map(|()| successor_id)
 }
 
 fn converse(
