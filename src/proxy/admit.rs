@@ -189,7 +189,11 @@ pub(super) fn admit(
         observed: refused.limit,
         rate: rate.and_then(RateFields::of).map(Box::new),
         permit,
-        body: verified.as_ref().map_or(BodyDemand::Free, |verified| body_demand(verified, head, route)),
+        // What only observes refuses no body either.
+        body: verified
+            .as_ref()
+            .filter(|_| !observes)
+            .map_or(BodyDemand::Free, |verified| body_demand(verified, head, route)),
         facts: verified.map_or(Vec::new(), |verified| facts(verified, observes)),
     })
 }

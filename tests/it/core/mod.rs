@@ -5,6 +5,7 @@ mod architecture;
 mod config;
 mod corpus;
 mod dependencies;
+mod documents;
 mod judge;
 pub mod message_signing;
 mod reference;

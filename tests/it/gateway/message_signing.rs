@@ -334,6 +334,20 @@ fn a_body_longer_than_the_buffer_gets_413_and_a_required_digest_must_be_there() 
 }
 
 #[test]
+fn an_observed_route_forwards_a_body_whatever_its_digest_and_length() {
+    let origin = Origin::new();
+    let routes = "routes: [ { path: /, policy: observe } ]\n";
+    let gateway = gateway(&origin, "mode: required, digest_buffer: 1KiB", routes);
+    let app = App::install();
+    for body in [HELLO, "{\"hello\":\"World\"}", &"x".repeat(1025)] {
+        assert_eq!(gateway.ask(&digested(&app, Message::post("/a", body), HELLO_DIGEST)).status, 200);
+        let requests = origin.requests();
+        let arrived = requests.last().map(|request| String::from_utf8_lossy(&request.body).into_owned());
+        assert_eq!(arrived.as_deref(), Some(body));
+    }
+}
+
+#[test]
 fn a_client_that_waits_for_100_is_asked_for_its_body() {
     let origin = Origin::new();
     let gateway = gateway(&origin, "mode: required", "");
