@@ -2,17 +2,17 @@
 //!
 //! A request passes through three states. Each state owns what is known then:
 //!
-//! 1. [`arrival`]: the head has arrived. Connection, client and configuration are known.
-//! 2. [`admit`]: the request is routed, verified and within the limits (`Admitted`), or it is not
-//!    (`Refused`) and gets an [`answer`].
-//! 3. [`exchange`]: the origin is asked. The state decides which address is asked, what a [`failure`]
+//! 1. `arrival`: the head has arrived. Connection, client and configuration are known.
+//! 2. `admit`: the request is routed, verified and within the limits (`Admitted`), or it is not
+//!    (`Refused`) and gets an `answer`.
+//! 3. `exchange`: the origin is asked. The state decides which address is asked, what a `failure`
 //!    means and whether the request is sent again.
 //!
-//! In the end [`record`] counts and logs the request, whatever became of it.
+//! In the end `record` counts and logs the request, whatever became of it.
 //!
-//! The decisions read heads through the traits of [`head`] and know nothing of Pingora's sessions.
-//! [`gateway`] has the hooks that Pingora calls. [`life`] is the context that Pingora keeps for each
-//! request. [`application`] connects the worker's proxy to the downstream side.
+//! The decisions read heads through the traits of `head` and know nothing of Pingora's sessions.
+//! `gateway` has the hooks that Pingora calls. `life` is the context that Pingora keeps for each
+//! request. `application` connects the worker's proxy to the downstream side.
 
 mod admit;
 mod answer;

@@ -31,7 +31,7 @@ pub(super) const LINGER_BYTES: usize = 1024 * 1024;
 
 /// A client's stream that hands out one request at a time.
 ///
-/// [`ClientStream::poll_head`] yields the head of a request. Then the stream is read only up to the
+/// `ClientStream::poll_head` yields the head of a request. Then the stream is read only up to the
 /// end of that request: the bytes behind it belong to the next request and stay in `ahead`. A read
 /// beyond the end, by which Pingora notices that the client has closed, waits in silence.
 pub struct ClientStream {
