@@ -56,7 +56,8 @@ proptest! {
     #[test]
     fn what_is_accepted_there_is_accepted_here_unless_a_key_repeats(field in field()) {
         if theirs(&field).is_some() && ours(&field).is_none() {
-            let keys: Vec<_> = field.split([',', ';']).map(|part| part.trim().split('=').next().unwrap_or_default().trim()).collect();
+            let key = |part: &'_ str| part.trim().split(['=', ')', ' ']).next().unwrap_or_default().to_owned();
+            let keys: Vec<String> = field.split([',', ';']).map(key).collect();
             let unique: std::collections::BTreeSet<_> = keys.iter().collect();
             prop_assert!(unique.len() < keys.len(), "{}", field);
         }
