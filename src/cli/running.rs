@@ -74,9 +74,10 @@ impl Running {
     pub fn is_alive(self) -> bool {
         match (Stat::of(self.pid), self.started) {
             (Some(stat), Some(started)) => stat.started == started && stat.state != 'Z',
-            (None, Some(_)) => false,
-            // The process of another user cannot be signalled, and exists.
-            (_, None) => test_kill_process(self.pid) != Err(Errno::SRCH),
+            // The process is gone or hidden: with `hidepid`, as systemd's `ProtectProc=invisible` sets
+            // it, `/proc` hides a process that allows no core dumps. The process of another user cannot
+            // be signalled, and exists.
+            (None, _) | (_, None) => test_kill_process(self.pid) != Err(Errno::SRCH),
         }
     }
 
