@@ -138,7 +138,7 @@ pub(super) fn admit(
             }
         }
         Policy::Protect | Policy::Observe => {
-            let found = verification::verify(arrival, head, route);
+            let mut found = verification::verify(arrival, head, route);
             let verdict = match (is_enforced(route, &found.device, arrival), found.rejection) {
                 (false, _) => Verdict::Observed,
                 (true, Some(_)) => Verdict::Rejected,
@@ -147,14 +147,10 @@ pub(super) fn admit(
             refused.judgement = Judgement {
                 verdict,
                 rejection: found.rejection,
-                device: found.device.clone(),
+                device: std::mem::take(&mut found.device),
                 signature: found.signature,
                 is_failover: found.is_failover && found.rejection.is_none(),
-                told: if snapshot.is_logged || snapshot.tells_response_code {
-                    told(head, &found, snapshot)
-                } else {
-                    None
-                },
+                told: told(head, found.rejection, snapshot),
             };
             match verdict {
                 Verdict::Rejected if found.rejection == Some(Rejection::KeysUnavailable) => {
@@ -273,11 +269,12 @@ fn is_enforced(route: &Route, device: &Device, arrival: &Arrival) -> bool {
     }
 }
 
-/// What a client says without proof, for the log.
-fn told(head: &impl RequestHead, found: &Verification<'_>, snapshot: &Snapshot) -> Option<Box<Told>> {
+/// What a client says without proof, for metrics, log and the answer. The claims of an unproven token are
+/// read only if the log or the answer shows them.
+fn told(head: &impl RequestHead, rejection: Option<Rejection>, snapshot: &Snapshot) -> Option<Box<Told>> {
     let status = AppStatus::of_header(head.presented(&APPROOV_STATUS));
-    let is_unproven = found.rejection.is_some_and(|rejection| rejection <= Rejection::BadSignature);
-    let claims = if is_unproven {
+    let is_unproven = rejection.is_some_and(|rejection| rejection <= Rejection::BadSignature);
+    let claims = if is_unproven && (snapshot.is_logged || snapshot.tells_response_code) {
         Unverified::of_token(head.presented(&snapshot.token_header))
     } else {
         Unverified::default()

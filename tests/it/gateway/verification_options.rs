@@ -186,6 +186,15 @@ fn the_log_names_unverified_claims_as_such_and_the_app_can_be_told_the_arc() {
 }
 
 #[test]
+fn app_statuses_are_counted_without_an_access_log_as_well() {
+    let origin = Origin::new();
+    let gateway = gateway(&origin, "log: { access: off }\n");
+    let message = Message::get("/").token(&tokens::valid()).field("Approov-Status", "success");
+    assert_eq!(gateway.ask(&message).status, 200);
+    gateway.wait_for_count("approov_gateway_app_statuses_total", &[("status", "success")], 1.0);
+}
+
+#[test]
 fn tokens_of_the_failover_service_are_accepted_only_if_configured() {
     for (failover, expected) in [("reject", 401), ("accept", 200)] {
         let origin = Origin::new();
