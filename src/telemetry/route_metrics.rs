@@ -120,12 +120,12 @@ impl Routes {
         entry.metrics.clone()
     }
 
-    /// Removes the series that nobody has counted in for long. `now` is the present time.
+    /// Removes the series that have not been used for long. `now` is the present time.
     pub fn forget_unused(&self, now: Instant) {
         let mut known = self.known.lock();
         let mut gone = Vec::new();
         known.retain(|_, known| {
-            // Whoever counts, or soon will, holds a handle of its own; none is made meanwhile.
+            // A snapshot that counts here holds a handle of its own. The lock keeps new ones away.
             if Arc::strong_count(&known.metrics) > 1 {
                 known.unused_since = None;
                 return true;

@@ -125,30 +125,8 @@ fn report(trouble: Trouble) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Memory {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Memory {
-        fn lines(&self) -> Vec<String> {
-            let text = String::from_utf8(self.0.lock().clone()).expect("UTF-8");
-            text.lines().map(str::to_owned).collect()
-        }
-    }
+    use crate::telemetry::lines::Memory;
 
     fn entry(path: &[u8]) -> Entry<'_> {
         Entry {

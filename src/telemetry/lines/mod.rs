@@ -1,6 +1,8 @@
 //! Lines on their way to a file or a pipe. A thread of its own writes them, so that a slow disk or
 //! a reader that has stopped reading never holds up the thread that logs, or the end of the process.
 
+#[cfg(test)]
+mod memory;
 mod output;
 
 use std::io;
@@ -13,6 +15,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::clock;
 
+#[cfg(test)]
+pub(super) use memory::Memory;
 pub(super) use output::Output;
 
 /// A write that takes longer is reported: a pipe is full and its reader does not read, or a disk
@@ -252,26 +256,6 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Memory {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Memory {
-        fn lines(&self) -> Vec<String> {
-            String::from_utf8(self.0.lock().clone()).expect("UTF-8").lines().map(str::to_owned).collect()
-        }
-    }
 
     fn queue(report: fn(Trouble)) -> Arc<LineQueue<()>> {
         Arc::new(LineQueue::new(1000, Duration::ZERO, report))
