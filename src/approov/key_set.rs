@@ -28,7 +28,7 @@ const RSA_BYTES: RangeInclusive<usize> = 256..=1024;
 pub enum KeySetSource {
     /// A file, which may hold secrets.
     File,
-    /// A URL. A secret that anyone can fetch is none, so `oct` keys are left out.
+    /// A URL. Anyone can fetch it, so `oct` keys, which are secrets, are left out.
     Url,
 }
 

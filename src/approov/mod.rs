@@ -2,14 +2,16 @@
 //!
 //! This room is pure: no network, no environment, no log, no clock. A [`Verifier`] is built once from
 //! keys and rules. [`Verifier::verify`] takes the headers of a request and the time, and returns a
-//! [`Verdict`]. The cheap checks come first. The payload of a token is decoded only after its
-//! signature has been verified:
+//! [`Verdict`]. The cheap checks come first. The payload of a token decides nothing before
+//! its signature has been verified:
 //!
 //! 1. presence, size, status words;
 //! 2. the three segments and the JOSE header (`token`);
 //! 3. the key by `kid` and its algorithm, the signature (`keys`, `key_set`);
 //! 4. expiry and the other claims (`claims`);
 //! 5. the binding to other headers (`binding`).
+//!
+//! Of a refused token, [`Unverified`] reads two claims for the log.
 //!
 //! A route can ask for more: conditions on claims ([`Payload::check`]) and a signature over the
 //! request itself ([`message_signing`]).

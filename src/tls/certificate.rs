@@ -160,8 +160,8 @@ impl Certificate {
     }
 }
 
-/// A subject that somebody has written, as [`Certificate::subject`] has it, so that both can be
-/// compared; none if it is not a name as RFC 4514 has it.
+/// A configured subject in the form of [`Certificate::subject`], so that the two can be compared. `None`
+/// if `name` is not a name in the form of RFC 4514.
 pub fn canonical_subject(name: &str) -> Option<String> {
     distinguished_name::canonical(name)
 }

@@ -157,8 +157,8 @@ impl ClientAuth {
         &self.authorities
     }
 
-    /// When the first revocation list is outdated, in Unix time; nobody with a certificate of its
-    /// authority gets in from then on.
+    /// The Unix time at which the first revocation list is outdated. From then on, certificates of its
+    /// authority are refused.
     pub fn lists_expire(&self) -> Option<i64> {
         self.lists_expire
     }

@@ -75,8 +75,8 @@ impl Rule {
         Self { limit: limit.clone(), quota, route: route.map(Into::into), store, tally: Arc::default() }
     }
 
-    /// The same, with the buckets that `previous` has of the same limit, so that a reload gives
-    /// nobody a full bucket.
+    /// This rule with the buckets that `previous` has of the same limit. Without them a reload would
+    /// fill every bucket.
     pub(super) fn with_buckets_of<'r>(self, previous: impl IntoIterator<Item = &'r Arc<Rule>>) -> Self {
         let is_same = |rule: &&Arc<Rule>| {
             rule.route == self.route

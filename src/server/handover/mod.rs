@@ -191,7 +191,7 @@ mod tests {
                 received.predecessor.ready(|| false).expect("go");
             }
             drop(received);
-            let error = running.join().expect("no panic").expect_err("nobody accepts");
+            let error = running.join().expect("no panic").expect_err("the successor does not accept");
             assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
         }
     }
@@ -221,8 +221,8 @@ mod tests {
         send_listener(&stream, &listener());
         let mut received = waiting.receive(LONG, || false).expect("arrives");
         drop(stream);
-        received.predecessor.ready(|| false).expect("nobody else serves");
-        received.predecessor.accepting(|| false).expect("nobody else serves");
+        received.predecessor.ready(|| false).expect("no other process serves");
+        received.predecessor.accepting(|| false).expect("no other process serves");
     }
 
     #[test]
@@ -242,19 +242,19 @@ mod tests {
 
     #[test]
     fn nobody_waiting_is_an_error_and_a_stale_socket_is_cleared_away() {
-        let folder = Folder::new("nobody");
+        let folder = Folder::new("no-process");
         let path = folder.socket();
         let offer = || offer(&path, &[&listener()], &tickets(), Patience::default(), || false);
-        assert_eq!(offer().expect_err("nobody").kind(), ErrorKind::NotFound);
+        assert_eq!(offer().expect_err("no process listens").kind(), ErrorKind::NotFound);
         drop(UnixListener::bind(&path).expect("binds"));
         assert!(path.exists());
-        assert_eq!(offer().expect_err("nobody").kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(offer().expect_err("no process listens").kind(), ErrorKind::ConnectionRefused);
         assert!(!path.exists());
         drop(UnixListener::bind(&path).expect("binds"));
         let waiting = Waiting::bind(&path, None).expect("takes the stale one's place");
         let error = Waiting::bind(&path, None).expect_err("one successor at a time");
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
-        let error = waiting.receive(Duration::ZERO, || false).expect_err("nobody came");
+        let error = waiting.receive(Duration::ZERO, || false).expect_err("no process connected");
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
 
@@ -262,7 +262,7 @@ mod tests {
     fn a_waiting_successor_ends_when_asked_to() {
         let folder = Folder::new("asked");
         let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
-        let error = waiting.receive(LONG, || true).expect_err("nobody came");
+        let error = waiting.receive(LONG, || true).expect_err("no process connected");
         assert_eq!(error.kind(), ErrorKind::Interrupted);
     }
 }

@@ -1,12 +1,12 @@
-//! Session tickets (RFC 8446 §4.6.1, RFC 5077): the server keeps nothing of a session, the client
-//! brings it back encrypted, so that any thread, and any process with the same key, resumes it.
+//! Session tickets (RFC 8446 §4.6.1, RFC 5077). The client keeps the encrypted session and sends it
+//! again. Every thread, and every process with the same key, can resume it; the server stores nothing.
 //!
 //! A ticket is `key name (16) | nonce (12) | ciphertext | tag (16)`, sealed with AES-256-GCM-SIV,
-//! whose random nonces may be as many as handshakes are. The ciphertext holds the time of issue (8,
-//! Unix seconds) and the session. The tag covers the key's name and the *context*, a digest of all
-//! that a resumed session is spared: which certificates the listener has and what it asks of its
-//! clients'. A ticket of another context is as good as none, so that nobody enters where a client
-//! certificate is asked for with a ticket from elsewhere, or from before it was revoked.
+//! which stays safe with a random nonce for every handshake. The ciphertext holds the time of issue (8
+//! bytes, Unix seconds) and the session. The tag covers the key's name and the *context*: a digest of
+//! everything that a resumed session does not check again, which is the listener's certificates and its
+//! demands on client certificates. A ticket of another context is ignored. So a client cannot use a
+//! ticket from another listener, or from before its certificate was revoked, to avoid the check.
 
 mod key;
 
@@ -55,8 +55,8 @@ impl Tickets {
         Ok(Self(Arc::new(RwLock::new(keys))))
     }
 
-    /// The keys, for a successor that shall resume this process's sessions. Whoever reads them can
-    /// read what tickets hold: they go from process to process, and never into a file.
+    /// The keys, for a successor that is to resume this process's sessions. The keys open every ticket,
+    /// so they go from process to process and never into a file.
     pub fn export(&self) -> Zeroizing<Vec<u8>> {
         let keys = self.0.read();
         // Room for all, so that no copy is left behind.
