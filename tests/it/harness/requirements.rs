@@ -18,9 +18,9 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root() || missing("root")
 }
 
-/// The Python interpreter that has this package: `APPROOV_TEST_PYTHON`, or else `python3`.
+/// The Python interpreter that has this package: `TEST_PYTHON`, or else `python3`.
 pub fn python_with(package: &str) -> Option<String> {
-    let interpreter = std::env::var("APPROOV_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let interpreter = std::env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let mut probe = Command::new(&interpreter);
     probe.args(["-c", &format!("import {package}")]).stdin(Stdio::null()).stderr(Stdio::null());
     if probe.status().is_ok_and(|status| status.success()) {

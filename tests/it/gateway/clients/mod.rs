@@ -1,6 +1,6 @@
 //! Clients and origins that other projects wrote: gRPC, WebSocket and HTTP/2 load.
 //!
-//! Those in Python need `pip install grpcio websockets`. `APPROOV_TEST_PYTHON` names the interpreter
+//! Those in Python need `pip install grpcio websockets`. `TEST_PYTHON` names the interpreter
 //! that has the packages; the default is `python3`.
 
 mod grpc;
