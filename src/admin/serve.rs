@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -104,23 +104,27 @@ async fn converse(
     pages: Arc<impl Pages>,
     stream: Stream,
     peer: Peer,
-    open: Open,
+    mut open: Open,
     is_stopping: watch::Receiver<bool>,
 ) {
     let (mut next, mut patience) = (Some(stream), FIRST_REQUEST);
     while let Some(stream) = next.take() {
         let mut session = ServerSession::new_http1(stream);
         let has_request = tokio::select! {
+            // A request that has come is answered, even if another connection needs the room.
+            biased;
             read = timeout(patience, session.read_request()) => matches!(read, Ok(Ok(true))),
-            () = open.wait_for_turn_to_close() => false,
+            () = open.close.notified() => false,
         };
         if !has_request {
             return;
         }
+        open.has_request();
         let request = session.req_header();
         let response = pages.answer(request, peer);
         session.set_keepalive(if *is_stopping.borrow() { None } else { Some(NEXT_REQUEST.as_secs()) });
         next = timeout(ANSWER, send(session, response)).await.ok().flatten();
+        open.waits();
         patience = NEXT_REQUEST;
     }
 }
@@ -141,62 +145,73 @@ async fn send(mut session: ServerSession, response: Response<Vec<u8>>) -> Option
 #[derive(Default)]
 struct Connections {
     open: AtomicUsize,
+    numbers: AtomicU64,
     /// Connections without a request, by the time since when, each with what closes it.
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    next: u64,
-    connections: BTreeMap<u64, Arc<Notify>>,
+    waiting: Mutex<BTreeMap<u64, Arc<Notify>>>,
 }
 
 impl Connections {
-    /// Room for another connection. Closes a waiting one if there are too many, and is `None` if
-    /// every connection is being answered.
+    /// Room for another connection, which waits for its client from now on. Closes the one that has
+    /// waited longest if there are too many, and is `None` if every connection is being answered.
     fn open(self: &Arc<Self>) -> Option<Open> {
         if self.open.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
-            let (_, longest) = self.waiting.lock().connections.pop_first()?;
+            let (_, longest) = self.waiting.lock().pop_first()?;
             longest.notify_one();
         }
         self.open.fetch_add(1, Ordering::Relaxed);
-        Some(Open(self.clone()))
+        let mut open = Open { connections: self.clone(), close: Arc::default(), number: 0 };
+        open.waits();
+        Some(open)
     }
 }
 
 /// An open connection.
-struct Open(Arc<Connections>);
+struct Open {
+    connections: Arc<Connections>,
+    /// Notified if another connection needs the room.
+    close: Arc<Notify>,
+    /// Its key in [`Connections::waiting`].
+    number: u64,
+}
 
 impl Open {
-    /// Waits, together with the wait for a request, until another connection needs the room.
-    async fn wait_for_turn_to_close(&self) {
-        let close = Arc::new(Notify::new());
-        let number = {
-            let mut waiting = self.0.waiting.lock();
-            waiting.next += 1;
-            let number = waiting.next;
-            waiting.connections.insert(number, close.clone());
-            number
-        };
-        let _entry = Entry { connections: &self.0, number };
-        close.notified().await;
+    fn waits(&mut self) {
+        self.number = self.connections.numbers.fetch_add(1, Ordering::Relaxed);
+        self.connections.waiting.lock().insert(self.number, self.close.clone());
+    }
+
+    fn has_request(&self) {
+        self.connections.waiting.lock().remove(&self.number);
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.connections.waiting.lock().remove(&self.number);
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Removes a connection from those that wait.
-struct Entry<'c> {
-    connections: &'c Connections,
-    number: u64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Drop for Entry<'_> {
-    fn drop(&mut self) {
-        self.connections.waiting.lock().connections.remove(&self.number);
+    #[test]
+    fn burst_of_connections_leaves_room_for_the_next() {
+        let connections = Arc::new(Connections::default());
+        // None of their tasks has run yet.
+        let burst: Vec<Open> = (0..2 * MAX_CONNECTIONS).map(|_| connections.open().unwrap()).collect();
+        assert!(connections.open().is_some());
+        drop(burst);
+        assert_eq!(connections.open.load(Ordering::Relaxed), 0);
+        assert!(connections.waiting.lock().is_empty());
+    }
+
+    #[test]
+    fn connections_that_are_answered_are_not_closed() {
+        let connections = Arc::new(Connections::default());
+        let answered: Vec<Open> = (0..MAX_CONNECTIONS).map(|_| connections.open().unwrap()).collect();
+        answered.iter().for_each(Open::has_request);
+        assert!(connections.open().is_none());
     }
 }
