@@ -13,26 +13,21 @@ use http::{StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
-use pingora_core::{Error, ErrorType, Result, RetryType};
+use pingora_core::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::admit::{Admitted, Refused, admit};
 use super::arrival::Arrival;
 use super::body::{self, BodyFault, HeldBody};
-use super::exchange::{Break, Exchange, Progress};
-use super::failure::{self, Failure};
+use super::exchange::{Exchange, Progress};
+use super::failure;
 use super::head::RequestHead;
 use super::life::{Life, RequestContext, Watched};
 use super::record::{HeadFacts, Transfer};
-use super::response::ResponseEdits;
 use super::shared::Shared;
 use super::validity::{self, Upgrade};
-use crate::admission::Refusal;
-use crate::clock;
 use crate::downstream::Connection;
-use crate::limits::{Cause, Outcome};
-use crate::origins::UpstreamErrorKind;
 use crate::policy::Verdict;
 use crate::upstream::{NextRequest, TUNNEL_IDLE};
 
@@ -75,12 +70,6 @@ impl Gateway {
         let watch = |length, is_end| ctx.watch_body(length, is_end);
         body::verify(session, admitted.body, limit, &self.shared.held_bodies, watch).await
     }
-
-    /// The request exceeds a limit after it was admitted.
-    fn exceed(&self, life: &mut Life, cause: Cause) {
-        self.shared.metrics.limited(cause, Outcome::Refused);
-        life.exceed(Refusal::by(cause));
-    }
 }
 
 #[async_trait]
@@ -121,13 +110,7 @@ impl ProxyHttp for Gateway {
 
     /// 2. Chooses the origin's address. Pingora calls the hook again after a failure to connect.
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        let exchange = ctx.exchange()?;
-        if !exchange.has_asked() {
-            self.shared.metrics.overhead(clock::since(exchange.arrival.started));
-        }
-        let peer = exchange.choose_peer(session.is_body_empty()).await?;
-        ctx.asked.peer = peer.address().as_inet().copied();
-        Ok(peer)
+        ctx.choose_peer(&self.shared.metrics, session.is_body_empty()).await
     }
 
     /// The connection learns that a request begins, and which answers it can have.
@@ -140,7 +123,7 @@ impl ProxyHttp for Gateway {
         digest: Option<&Digest>,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        ctx.asked.sent_at = Some(clock::now());
+        ctx.begins_to_send();
         if let Some(digest) = digest {
             NextRequest::announce(digest, &session.req_header().method);
         }
@@ -169,12 +152,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         let length = body.as_ref().map_or(0, Bytes::len);
         ctx.watch_body(length, is_end);
-        let exchange = ctx.exchange()?;
-        if let Err(cause) = exchange.take_body(length) {
-            self.exceed(&mut ctx.life, cause);
-            return Err(failure::too_large());
-        }
-        exchange.time_left().map(drop)
+        ctx.take_body(&self.shared.metrics, length)
     }
 
     /// 4. The origin has answered. Another address may have a better response.
@@ -184,18 +162,14 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        let sent_at = ctx.asked.sent_at;
-        let exchange = ctx.exchange()?;
+        let is_tunnel = ctx.exchange()?.is_tunnel;
         let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
-        let is_asked = || exchange.is_tunnel && validity::accepts_handshake(session.req_header(), response);
+        let is_asked = || is_tunnel && validity::accepts_handshake(session.req_header(), response);
         if is_switch && !is_asked() {
             return Err(failure::unasked_switch());
         }
         let is_interim = response.status.is_informational() && !is_switch;
-        if let (false, Some(sent_at)) = (is_interim, sent_at) {
-            exchange.upstream().answered_after(response.status, clock::since(sent_at));
-        }
-        let is_resent = !is_interim && exchange.answered(response.status, progress(session));
+        let is_resent = !is_interim && ctx.answered(response.status, progress(session))?;
         if is_resent { Err(failure::resend()) } else { Ok(()) }
     }
 
@@ -215,15 +189,12 @@ impl ProxyHttp for Gateway {
         if is_switch {
             ctx.asked.tunnel = Some(self.shared.metrics.open_tunnel());
         }
-        let exchange = ctx.exchange()?;
         if is_switch {
+            let exchange = ctx.exchange()?;
             exchange.arrival.connection.become_tunnel(TUNNEL_IDLE);
             exchange.become_tunnel();
         }
-        let authority = exchange.upstream().origin().authority.as_bytes();
-        let version = session.req_header().version;
-        let (hsts, rate) = (exchange.arrival.hsts(), exchange.rate.as_deref());
-        ResponseEdits::new(response, authority, version, hsts, rate).apply(response)
+        ctx.edits(response, session.req_header().version)?.apply(response)
     }
 
     /// Limits the origin's total time.
@@ -245,11 +216,8 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let kind = failure::kind(&error);
-        if let Life::Exchange(exchange) = &mut ctx.life {
-            ctx.asked.explanation = Some(exchange.explain(&error, Some(peer)));
-            error.set_retry(exchange.connect_failed(kind));
-        }
+        let is_retried = ctx.connect_failed(&error, peer);
+        error.set_retry(is_retried);
         error
     }
 
@@ -266,25 +234,7 @@ impl ProxyHttp for Gateway {
             return error;
         }
         let mut error = error.more_context(format!("origin {}", peer.address()));
-        let is_retried = match (Failure::from(&*error), &mut ctx.life) {
-            (Failure::Origin(kind), Life::Exchange(exchange)) => {
-                let is_close =
-                    matches!(error.retry, RetryType::ReusedOnly) || *error.etype() == ErrorType::WriteError;
-                let how = Break {
-                    kind,
-                    is_untouched: matches!(error.retry, RetryType::Decided(true))
-                        || was_kept && failure::was_not_sent(&error),
-                    was_kept_closed: was_kept && is_close,
-                };
-                let progress = progress(session);
-                let waits_for_client = kind == UpstreamErrorKind::ReadTimeout && !progress.is_body_done;
-                if !how.is_untouched && !how.was_kept_closed && !waits_for_client {
-                    ctx.asked.explanation = Some(exchange.explain(&error, Some(peer)));
-                }
-                exchange.broke(how, progress)
-            }
-            _ => false,
-        };
+        let is_retried = ctx.broke(&error, peer, was_kept, progress(session));
         error.set_retry(is_retried);
         error
     }
@@ -296,14 +246,7 @@ impl ProxyHttp for Gateway {
         error: &Error,
         ctx: &mut RequestContext,
     ) -> FailToProxy {
-        let failure = Failure::from(error);
-        ctx.failure.get_or_insert(failure);
-        if failure == Failure::Origin(UpstreamErrorKind::Resolve)
-            && let Life::Exchange(exchange) = &ctx.life
-        {
-            ctx.asked.explanation = Some(exchange.explain(error, None));
-        }
-        let error_code = match failure.answer() {
+        let error_code = match ctx.fail(error) {
             Some(answer) if !has_final_response(session) => {
                 session.set_keepalive(None);
                 // The status is for Pingora's own log only; 0 stands for no answer.
@@ -321,18 +264,12 @@ impl ProxyHttp for Gateway {
 
     /// 7. Records the request.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
-        let failure = error.map(Failure::from);
-        if let Some(cause) = failure.and_then(Failure::limit) {
-            self.exceed(&mut ctx.life, cause);
-        }
         let transfer = Transfer {
             status: session.response_written().map(|response| response.status.as_u16()),
             request_bytes: session.body_bytes_read(),
             response_bytes: session.body_bytes_sent(),
         };
-        let head = HeadFacts::of(session.req_header());
-        self.shared.record_life(&ctx.life, head, transfer, ctx.failure.or(failure), &ctx.asked);
-        ctx.life = Life::Done;
+        ctx.record(&self.shared, HeadFacts::of(session.req_header()), transfer, error);
     }
 
     /// Pingora's own log lines quote requests. The access log and the metrics tell of every failure.
@@ -362,12 +299,10 @@ async fn refuse(
     arrival: Arrival,
     refused: Refused,
 ) -> Result<bool> {
-    if refused.ends_connection && arrival.is_direct() {
+    let (answer, ends_connection) = ctx.refuse(arrival, refused);
+    if ends_connection {
         session.set_keepalive(None);
-        arrival.connection.end();
     }
-    let answer = refused.answer;
-    ctx.life = Life::Refused(arrival, refused);
     send(session, &ctx.life, answer).await.map_err(Error::into_down)?;
     Ok(true)
 }

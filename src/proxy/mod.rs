@@ -33,6 +33,7 @@ mod settings;
 mod shared;
 mod signing;
 mod snapshot;
+mod steps;
 mod unparsed;
 mod validity;
 mod verification;
