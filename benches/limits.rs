@@ -161,7 +161,7 @@ fn connections(bench: Bench) {
     });
     bench.print("failed, banned already", &|step| busy.failed(client(step, 10_000), now).is_none());
     let in_flight =
-        InFlight::new(Caps { total: 10_000, reserve: 1000, per_address: 100, per_lane: 10_000 }, 1, None);
+        InFlight::new(Caps { total: 10_000, reserve: 1000, per_address: 100, per_listener: 10_000 }, 1, None);
     let hasher = hasher();
     bench.print("permit, taken and returned", &|step| {
         let address = hasher.address(AddressKey::new(client(step, 1000), Ipv6Prefix::default()));

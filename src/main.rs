@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use approov_gateway::cli::{self, Arguments, Failure};
+use approov_gateway::cli::{self, Arguments, CommandFailure};
 use clap::Parser;
 
 /// Pingora allocates some 75 times a request: the allocator matters.
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints to standard error. A reader that does not read cannot prevent the end of the process.
-fn print_error(failure: Failure) {
+fn print_error(failure: CommandFailure) {
     let (printed, is_printed) = mpsc::channel();
     thread::spawn(move || {
         eprintln!("{failure}");

@@ -19,7 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use approov_gateway::approov::{Key, Presented, Secret, Strategy, UnixTime, Verifier};
-use approov_gateway::cli::token::{Kind, Request, mint};
+use approov_gateway::cli::token::{MintRequest, TokenKind, mint};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -57,8 +57,8 @@ fn count_all() -> Counts {
     let origin = origin();
     vec![
         ("verification of HS256 with binding", per_one(count_verifications)),
-        ("accepted request", per_one(|count| count_requests(origin, Kind::Valid, count))),
-        ("refused request", per_one(|count| count_requests(origin, Kind::Invalid, count))),
+        ("accepted request", per_one(|count| count_requests(origin, TokenKind::Valid, count))),
+        ("refused request", per_one(|count| count_requests(origin, TokenKind::Invalid, count))),
     ]
 }
 
@@ -110,7 +110,7 @@ fn record_path() -> PathBuf {
 
 /// Verifies one token `count` times.
 fn verify(count: u64) {
-    let token = token(Kind::Valid);
+    let token = token(TokenKind::Valid);
     let verifier = Verifier::new(vec![Key::hs256(&secret())]);
     let now = UnixTime::since_epoch(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"));
     for _ in 0..count {
@@ -129,7 +129,7 @@ fn count_verifications(count: u64) -> u64 {
 }
 
 /// Counts the instructions of a gateway that answers `count` requests over one connection.
-fn count_requests(origin: SocketAddr, kind: Kind, count: u64) -> u64 {
+fn count_requests(origin: SocketAddr, kind: TokenKind, count: u64) -> u64 {
     let mut command = valgrind();
     command
         .args([env!("CARGO_BIN_EXE_approov-gateway"), "run"])
@@ -148,7 +148,7 @@ fn count_requests(origin: SocketAddr, kind: Kind, count: u64) -> u64 {
             break address.trim().parse::<SocketAddr>().expect("an address");
         }
     };
-    let status = if kind == Kind::Valid { "HTTP/1.1 200 " } else { "HTTP/1.1 401 " };
+    let status = if kind == TokenKind::Valid { "HTTP/1.1 200 " } else { "HTTP/1.1 401 " };
     ask(address, &token(kind), status, count);
     let pid = child.id().to_string();
     let stopped = Command::new("kill").args(["-s", "TERM", &pid]).status();
@@ -182,8 +182,8 @@ fn secret() -> Secret {
     Secret::from_base64(SECRET).expect("the secret is good")
 }
 
-fn token(kind: Kind) -> String {
-    let request = Request { kind, bind: vec![AUTHORIZATION.into()], ..Request::default() };
+fn token(kind: TokenKind) -> String {
+    let request = MintRequest { kind, bind: vec![AUTHORIZATION.into()], ..MintRequest::default() };
     // A fixed time, so that the token always has the same length.
     mint(&secret(), &request, UNIX_EPOCH + Duration::from_secs(4_000_000_000)).expect("a token")
 }

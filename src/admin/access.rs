@@ -32,7 +32,7 @@ impl fmt::Display for Peer {
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum AccessRefusal {
     NoHost,
     ForeignHost,
     ForeignOrigin,
@@ -40,7 +40,7 @@ pub(super) enum Refusal {
     NoToken,
 }
 
-impl Refusal {
+impl AccessRefusal {
     pub fn status(self) -> StatusCode {
         match self {
             Self::NoHost => StatusCode::BAD_REQUEST,
@@ -86,25 +86,25 @@ impl Access {
         version: Version,
         fields: &HeaderMap,
         peer: Peer,
-    ) -> Result<(), Refusal> {
-        let host = one(fields, HOST.as_str()).map_err(|()| Refusal::NoHost)?;
+    ) -> Result<(), AccessRefusal> {
+        let host = one(fields, HOST.as_str()).map_err(|()| AccessRefusal::NoHost)?;
         match host {
             Some(host) if self.is_own(host) => {}
             // A browser cannot reach a unix socket.
             _ if matches!(peer, Peer::Unix { .. }) => {}
-            Some(_) => return Err(Refusal::ForeignHost),
+            Some(_) => return Err(AccessRefusal::ForeignHost),
             None if version < Version::HTTP_11 => {}
-            None => return Err(Refusal::NoHost),
+            None => return Err(AccessRefusal::NoHost),
         }
         if matches!(*method, Method::GET | Method::HEAD) {
             return Ok(());
         }
-        let origin = one(fields, ORIGIN.as_str()).map_err(|()| Refusal::ForeignOrigin)?;
+        let origin = one(fields, ORIGIN.as_str()).map_err(|()| AccessRefusal::ForeignOrigin)?;
         // A browser always tells the origin with a request that changes something.
         if let Some(origin) = origin
             && origin.strip_prefix("http://") != host
         {
-            return Err(Refusal::ForeignOrigin);
+            return Err(AccessRefusal::ForeignOrigin);
         }
         match (peer, &self.token) {
             (Peer::Unix { .. }, _) => Ok(()),
@@ -112,11 +112,11 @@ impl Access {
                 let shown = one(fields, AUTHORIZATION.as_str()).ok().flatten();
                 match shown.and_then(|value| value.strip_prefix("Bearer ")) {
                     Some(shown) if token.is(shown.as_bytes()) => Ok(()),
-                    _ => Err(Refusal::NoToken),
+                    _ => Err(AccessRefusal::NoToken),
                 }
             }
             (Peer::Tcp(peer), None) if peer.ip().to_canonical().is_loopback() => Ok(()),
-            (Peer::Tcp(_), None) => Err(Refusal::NotLoopback),
+            (Peer::Tcp(_), None) => Err(AccessRefusal::NotLoopback),
         }
     }
 
@@ -154,7 +154,11 @@ mod tests {
         settings
     }
 
-    fn judge(method: Method, fields: &[(&'static str, &'static str)], peer: Peer) -> Result<(), Refusal> {
+    fn judge(
+        method: Method,
+        fields: &[(&'static str, &'static str)],
+        peer: Peer,
+    ) -> Result<(), AccessRefusal> {
         judge_with(&settings(), method, fields, peer)
     }
 
@@ -163,7 +167,7 @@ mod tests {
         method: Method,
         fields: &[(&'static str, &'static str)],
         peer: Peer,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), AccessRefusal> {
         let mut map = HeaderMap::new();
         for (name, value) in fields {
             map.append(*name, HeaderValue::from_static(value));
@@ -189,12 +193,12 @@ mod tests {
             ("evil.example:127.0.0.1", false),
             ("", false),
         ] {
-            let expected = if is_taken { Ok(()) } else { Err(Refusal::ForeignHost) };
+            let expected = if is_taken { Ok(()) } else { Err(AccessRefusal::ForeignHost) };
             assert_eq!(judge(Method::GET, &[("host", host)], HERE), expected, "{host}");
         }
-        assert_eq!(judge(Method::GET, &[], HERE), Err(Refusal::NoHost));
+        assert_eq!(judge(Method::GET, &[], HERE), Err(AccessRefusal::NoHost));
         let twice = [("host", "localhost"), ("host", "evil.example")];
-        assert_eq!(judge(Method::GET, &twice, HERE), Err(Refusal::NoHost));
+        assert_eq!(judge(Method::GET, &twice, HERE), Err(AccessRefusal::NoHost));
     }
 
     #[test]
@@ -204,7 +208,11 @@ mod tests {
             for origin in ["https://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:8788", ""]
             {
                 let fields = [host, ("origin", origin)];
-                assert_eq!(judge(method.clone(), &fields, HERE), Err(Refusal::ForeignOrigin), "{origin}");
+                assert_eq!(
+                    judge(method.clone(), &fields, HERE),
+                    Err(AccessRefusal::ForeignOrigin),
+                    "{origin}"
+                );
                 assert_eq!(judge(Method::GET, &fields, HERE), Ok(()));
             }
             assert_eq!(judge(method.clone(), &[host], HERE), Ok(()));
@@ -217,7 +225,7 @@ mod tests {
         let other = Peer::Tcp(([192, 0, 2, 1], 4711).into());
         let host = [("host", "192.0.2.9")];
         assert_eq!(judge(Method::GET, &host, other), Ok(()));
-        assert_eq!(judge(Method::DELETE, &host, other), Err(Refusal::NotLoopback));
+        assert_eq!(judge(Method::DELETE, &host, other), Err(AccessRefusal::NotLoopback));
     }
 
     #[test]
@@ -229,14 +237,14 @@ mod tests {
         let host = ("host", "127.0.0.1");
         for peer in [HERE, other] {
             let judge = |fields: &[_]| judge_with(&settings, Method::DELETE, fields, peer);
-            assert_eq!(judge(&[host]), Err(Refusal::NoToken));
+            assert_eq!(judge(&[host]), Err(AccessRefusal::NoToken));
             for wrong in ["Bearer 0123456789abcdeg", "Bearer ", "Basic 0123456789abcdef", "0123456789abcdef"]
             {
-                assert_eq!(judge(&[host, ("authorization", wrong)]), Err(Refusal::NoToken), "{wrong}");
+                assert_eq!(judge(&[host, ("authorization", wrong)]), Err(AccessRefusal::NoToken), "{wrong}");
             }
             let right = ("authorization", "Bearer 0123456789abcdef");
             assert_eq!(judge(&[host, right]), Ok(()));
-            assert_eq!(judge(&[host, right, right]), Err(Refusal::NoToken));
+            assert_eq!(judge(&[host, right, right]), Err(AccessRefusal::NoToken));
             assert_eq!(judge_with(&settings, Method::GET, &[host], peer), Ok(()));
         }
         assert_eq!(judge_with(&settings, Method::DELETE, &[("host", "any.name")], unix), Ok(()));

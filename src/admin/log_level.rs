@@ -21,9 +21,9 @@ const MAX_SECONDS: u64 = 3600;
 
 /// The configured level, to which another one returns.
 #[derive(Clone)]
-pub struct LogLevel(Arc<Mutex<State>>);
+pub struct LogLevel(Arc<Mutex<LevelState>>);
 
-struct State {
+struct LevelState {
     configured: LevelFilter,
     /// Counts the changes: only the last one returns.
     changes: u64,
@@ -33,7 +33,7 @@ impl LogLevel {
     /// Sets the level of the configuration.
     pub fn new(configured: LevelFilter) -> Self {
         set_diagnostics_level(configured);
-        Self(Arc::new(Mutex::new(State { configured, changes: 0 })))
+        Self(Arc::new(Mutex::new(LevelState { configured, changes: 0 })))
     }
 
     /// Sets the level of another configuration, and ends a level for a while if it is another one.

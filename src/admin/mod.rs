@@ -17,4 +17,4 @@ pub use log_level::LogLevel;
 pub use pages::Admin;
 pub use serve::{AdminListener, MAX_CONNECTIONS};
 pub use settings::{AdminAddress, AdminSettings, AdminToken};
-pub use status::{ConfigStatus, Readiness, Refused};
+pub use status::{ConfigStatus, Readiness, RefusedConfiguration};

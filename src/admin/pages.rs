@@ -10,7 +10,7 @@ use pingora_http::RequestHeader;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::access::{Access, Peer, Refusal};
+use super::access::{Access, AccessRefusal, Peer};
 use super::log_level::{self, LogLevel};
 use super::response::{not_allowed, response, text};
 use super::serve::{self, AdminListener, Pages};
@@ -113,9 +113,9 @@ impl Admin {
     }
 }
 
-fn refuse(refusal: Refusal) -> Response<Vec<u8>> {
+fn refuse(refusal: AccessRefusal) -> Response<Vec<u8>> {
     let mut response = text(refusal.status(), refusal.message());
-    if refusal == Refusal::NoToken {
+    if refusal == AccessRefusal::NoToken {
         response.headers_mut().insert(WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
     }
     response

@@ -104,7 +104,7 @@ async fn converse(
     pages: Arc<impl Pages>,
     stream: Stream,
     peer: Peer,
-    mut open: Open,
+    mut open: OpenConnection,
     is_stopping: watch::Receiver<bool>,
 ) {
     let (mut next, mut patience) = (Some(stream), FIRST_REQUEST);
@@ -153,20 +153,20 @@ struct Connections {
 impl Connections {
     /// Room for another connection, which waits for its client from now on. Closes the one that has
     /// waited longest if there are too many, and is `None` if every connection is being answered.
-    fn open(self: &Arc<Self>) -> Option<Open> {
+    fn open(self: &Arc<Self>) -> Option<OpenConnection> {
         if self.open.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
             let (_, longest) = self.waiting.lock().pop_first()?;
             longest.notify_one();
         }
         self.open.fetch_add(1, Ordering::Relaxed);
-        let mut open = Open { connections: self.clone(), close: Arc::default(), number: 0 };
+        let mut open = OpenConnection { connections: self.clone(), close: Arc::default(), number: 0 };
         open.waits();
         Some(open)
     }
 }
 
 /// An open connection.
-struct Open {
+struct OpenConnection {
     connections: Arc<Connections>,
     /// Notified if another connection needs the room.
     close: Arc<Notify>,
@@ -174,7 +174,7 @@ struct Open {
     number: u64,
 }
 
-impl Open {
+impl OpenConnection {
     fn waits(&mut self) {
         self.number = self.connections.numbers.fetch_add(1, Ordering::Relaxed);
         self.connections.waiting.lock().insert(self.number, self.close.clone());
@@ -185,7 +185,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.connections.waiting.lock().remove(&self.number);
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
@@ -200,7 +200,8 @@ mod tests {
     fn burst_of_connections_leaves_room_for_the_next() {
         let connections = Arc::new(Connections::default());
         // None of their tasks has run yet.
-        let burst: Vec<Open> = (0..2 * MAX_CONNECTIONS).map(|_| connections.open().unwrap()).collect();
+        let burst: Vec<OpenConnection> =
+            (0..2 * MAX_CONNECTIONS).map(|_| connections.open().unwrap()).collect();
         assert!(connections.open().is_some());
         drop(burst);
         assert_eq!(connections.open.load(Ordering::Relaxed), 0);
@@ -210,8 +211,9 @@ mod tests {
     #[test]
     fn connections_that_are_answered_are_not_closed() {
         let connections = Arc::new(Connections::default());
-        let answered: Vec<Open> = (0..MAX_CONNECTIONS).map(|_| connections.open().unwrap()).collect();
-        answered.iter().for_each(Open::has_request);
+        let answered: Vec<OpenConnection> =
+            (0..MAX_CONNECTIONS).map(|_| connections.open().unwrap()).collect();
+        answered.iter().for_each(OpenConnection::has_request);
         assert!(connections.open().is_none());
     }
 }

@@ -37,17 +37,17 @@ impl Readiness {
 
 /// Which configuration is in force, for the admin listener.
 #[derive(Debug, Default)]
-pub struct ConfigStatus(Mutex<State>);
+pub struct ConfigStatus(Mutex<ConfigurationState>);
 
 #[derive(Clone, Debug, Default)]
-struct State {
+struct ConfigurationState {
     generation: u64,
-    refused: Option<Refused>,
+    refused: Option<RefusedConfiguration>,
 }
 
 /// A configuration that was not taken.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub struct RefusedConfiguration {
     /// The time of the attempt.
     pub at: Timestamp,
     /// Every problem, one in a line.
@@ -61,7 +61,7 @@ impl ConfigStatus {
     }
 
     /// The last attempt, if it failed.
-    pub fn refused(&self) -> Option<Refused> {
+    pub fn refused(&self) -> Option<RefusedConfiguration> {
         self.0.lock().refused.clone()
     }
 
@@ -75,6 +75,6 @@ impl ConfigStatus {
 
     /// A configuration was not taken.
     pub fn refuse(&self, problems: String) {
-        self.0.lock().refused = Some(Refused { at: clock::timestamp(), problems });
+        self.0.lock().refused = Some(RefusedConfiguration { at: clock::timestamp(), problems });
     }
 }

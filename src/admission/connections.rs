@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Limits;
-use crate::limits::{Cause, Key, Permit, Work};
+use crate::limits::{Cause, Permit, TableKey, Work};
 
 impl Limits {
     /// Admits a connection to the listener at this position. `client` is the address of the client,
@@ -31,7 +31,7 @@ impl Limits {
     }
 
     /// The key under which the connections of an address are counted; `None` for an allowed address.
-    fn admit_address(&self, address: IpAddr) -> Result<Option<Key>, Cause> {
+    fn admit_address(&self, address: IpAddr) -> Result<Option<TableKey>, Cause> {
         let Some(key) = self.client_key(address, false).key else { return Ok(None) };
         if self.deny.contains(address) {
             return Err(Cause::DeniedAddress);

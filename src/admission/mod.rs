@@ -24,8 +24,8 @@ use crate::approov::Rejections;
 use crate::clock;
 use crate::limits::LimitSettings;
 use crate::limits::{
-    AddressKey, AddressSet, Caps, InFlight, Ipv6Prefix, Key, KeyHasher, Moment, OffenderRules, Offenders,
-    RateLimits, RouteLimits, Rule,
+    AddressKey, AddressSet, Caps, InFlight, Ipv6Prefix, KeyHasher, Moment, OffenderRules, Offenders,
+    RateLimits, RouteLimits, Rule, TableKey,
 };
 
 pub use protocol::ProtocolLimits;
@@ -73,7 +73,7 @@ pub struct Subjects<'c> {
 pub struct ClientKey {
     address: IpAddr,
     /// `None` if limits by address do not apply: to allowed addresses and trusted proxies.
-    key: Option<Key>,
+    key: Option<TableKey>,
 }
 
 impl Limits {
@@ -95,13 +95,13 @@ impl Limits {
             total: connections.total,
             reserve: 0,
             per_address: connections.per_address,
-            per_lane: connections.per_listener,
+            per_listener: connections.per_listener,
         };
         let request_caps = Caps {
             total: requests.in_flight,
             reserve: requests.reserve,
             per_address: requests.per_address,
-            per_lane: 0,
+            per_listener: 0,
         };
         // A reload does not change the listening sockets.
         let listeners = previous.map_or(subjects.listeners, |previous| previous.listeners);
@@ -167,7 +167,7 @@ impl Limits {
 
     /// The open connections of the listener at this position.
     pub fn connections_of(&self, listener: usize) -> usize {
-        self.connections.count_of_lane(listener)
+        self.connections.count_of_listener(listener)
     }
 
     /// The rate limits in force.

@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use crate::limits::{Cause, Full, Told};
+use crate::limits::{Cause, Full, LimitDecision};
 
 /// A connection or a request exceeds a limit.
 #[derive(Debug)]
@@ -40,13 +40,13 @@ impl Refusal {
     }
 
     /// A rate is used up.
-    pub(super) fn rate(told: Told<'_>, is_observed: bool) -> Self {
+    pub(super) fn rate(answer: LimitDecision<'_>, is_observed: bool) -> Self {
         Self {
-            name: Some(told.limit.name.clone()),
+            name: Some(answer.limit.name.clone()),
             is_observed,
-            retry_after: Some(told.decision.retry_after()),
-            rate: if is_observed { None } else { RateFields::of(told).map(Box::new) },
-            ..Self::by(Cause::of_rate(told.limit.by))
+            retry_after: Some(answer.decision.retry_after()),
+            rate: if is_observed { None } else { RateFields::of(answer).map(Box::new) },
+            ..Self::by(Cause::of_rate(answer.limit.by))
         }
     }
 
@@ -58,12 +58,12 @@ impl Refusal {
 
 impl RateFields {
     /// The fields for a decision of a rate limit.
-    pub fn of(told: Told<'_>) -> Option<Self> {
+    pub fn of(answer: LimitDecision<'_>) -> Option<Self> {
         // The configuration admits only names of letters, digits, `-`, `_` and `.`, so both texts are
         // valid field values.
         Some(Self {
-            policy: HeaderValue::try_from(told.limit.policy()).ok()?,
-            standing: HeaderValue::try_from(told.limit.standing(&told.decision)).ok()?,
+            policy: HeaderValue::try_from(answer.limit.policy()).ok()?,
+            standing: HeaderValue::try_from(answer.limit.standing(&answer.decision)).ok()?,
         })
     }
 }

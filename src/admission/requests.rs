@@ -1,7 +1,7 @@
 //! The admission of requests.
 
 use super::{ClientKey, Limits, Refusal};
-use crate::limits::{By, Cause, Full, Moment, Permit, RequestKeys, Ruling, Told, Work};
+use crate::limits::{By, Cause, Full, LimitDecision, Moment, Permit, RequestKeys, Ruling, Work};
 
 /// A verified token, as limits count it.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +18,15 @@ pub struct WithinLimits<'l> {
     /// A limit that only observes would have refused the request.
     pub observed: Option<Refusal>,
     /// The rate limit that has least left, if clients are told about rates.
-    pub tightest: Option<Told<'l>>,
+    pub tightest: Option<LimitDecision<'l>>,
 }
 
 impl<'l> WithinLimits<'l> {
     /// The rate limit that has least left, of the limits before and after verification.
-    pub fn tightest(before: Option<Told<'l>>, after: Option<Told<'l>>) -> Option<Told<'l>> {
+    pub fn tightest(
+        before: Option<LimitDecision<'l>>,
+        after: Option<LimitDecision<'l>>,
+    ) -> Option<LimitDecision<'l>> {
         match (before, after) {
             (Some(before), Some(after)) if after.decision.is_tighter(&before.decision) => Some(after),
             (before, after) => before.or(after),
@@ -94,9 +97,9 @@ impl Limits {
 
     fn within_limits<'l>(&self, ruling: Ruling<'l>) -> Result<WithinLimits<'l>, Refusal> {
         match ruling.refused {
-            Some(told) => Err(Refusal::rate(told, false)),
+            Some(answer) => Err(Refusal::rate(answer, false)),
             None => Ok(WithinLimits {
-                observed: ruling.observed.map(|told| Refusal::rate(told, true)),
+                observed: ruling.observed.map(|answer| Refusal::rate(answer, true)),
                 tightest: ruling.tightest.filter(|_| self.tells_rates),
             }),
         }

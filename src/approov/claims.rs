@@ -45,7 +45,7 @@ impl<'a> Claims<'a> {
             *claim = Some(value);
             Ok(())
         })
-        .map_err(|json::Invalid| Rejection::MalformedToken)?;
+        .map_err(|json::InvalidJson| Rejection::MalformedToken)?;
         Ok(claims)
     }
 

@@ -4,12 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256, Sha512};
 
-use crate::http::structured::{self, Bare, Limits, Value};
+use crate::http::structured::{self, Bare, DictionaryLimits, MemberValue};
 
 /// The longest value of the field, all lines together, in bytes.
 const MAX_FIELD: usize = 1024;
 
-const LIMITS: Limits = Limits { members: 8, items: 0, parameters: 4 };
+const LIMITS: DictionaryLimits = DictionaryLimits { members: 8, items: 0, parameters: 4 };
 
 /// The field is malformed, repeats an algorithm or has a hash of another length than its algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +31,16 @@ impl ContentDigest {
         if field.len() > MAX_FIELD {
             return Err(MalformedDigest);
         }
-        let members =
-            structured::dictionary(field, &LIMITS).map_err(|structured::Malformed| MalformedDigest)?;
+        let members = structured::dictionary(field, &LIMITS)
+            .map_err(|structured::MalformedDictionary| MalformedDigest)?;
         let mut digest = Self { sha256: None, sha512: None };
         for member in members {
             match (member.key, member.value) {
                 // OkHttp up to 3.5.6 writes a string in place of a byte sequence.
-                ("sha-256", Value::Bare(Bare::Bytes(hash) | Bare::Text(hash))) => {
+                ("sha-256", MemberValue::Bare(Bare::Bytes(hash) | Bare::Text(hash))) => {
                     digest.sha256 = Some(decode(hash)?);
                 }
-                ("sha-512", Value::Bare(Bare::Bytes(hash) | Bare::Text(hash))) => {
+                ("sha-512", MemberValue::Bare(Bare::Bytes(hash) | Bare::Text(hash))) => {
                     digest.sha512 = Some(decode(hash)?);
                 }
                 ("sha-256" | "sha-512", _) => return Err(MalformedDigest),

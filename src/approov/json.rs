@@ -22,21 +22,21 @@ pub(super) enum Scalar<'a> {
 
 /// The text is not a JSON object with unique names, or the caller refused a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Invalid;
+pub(super) struct InvalidJson;
 
 /// Calls `each` with the name and value of every member of the object `json`.
 pub(super) fn members<'a>(
     json: &'a str,
-    each: impl FnMut(&str, Scalar<'a>) -> Result<(), Invalid>,
-) -> Result<(), Invalid> {
+    each: impl FnMut(&str, Scalar<'a>) -> Result<(), InvalidJson>,
+) -> Result<(), InvalidJson> {
     let mut input = serde_json::Deserializer::from_str(json);
-    Members(each).deserialize(&mut input).map_err(|_| Invalid)?;
-    input.end().map_err(|_| Invalid)
+    Members(each).deserialize(&mut input).map_err(|_| InvalidJson)?;
+    input.end().map_err(|_| InvalidJson)
 }
 
 struct Members<F>(F);
 
-impl<'a, F: FnMut(&str, Scalar<'a>) -> Result<(), Invalid>> DeserializeSeed<'a> for Members<F> {
+impl<'a, F: FnMut(&str, Scalar<'a>) -> Result<(), InvalidJson>> DeserializeSeed<'a> for Members<F> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, input: D) -> Result<(), D::Error> {
@@ -44,7 +44,7 @@ impl<'a, F: FnMut(&str, Scalar<'a>) -> Result<(), Invalid>> DeserializeSeed<'a> 
     }
 }
 
-impl<'a, F: FnMut(&str, Scalar<'a>) -> Result<(), Invalid>> Visitor<'a> for Members<F> {
+impl<'a, F: FnMut(&str, Scalar<'a>) -> Result<(), InvalidJson>> Visitor<'a> for Members<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,7 +58,7 @@ impl<'a, F: FnMut(&str, Scalar<'a>) -> Result<(), Invalid>> Visitor<'a> for Memb
                 return Err(serde::de::Error::custom("a repeated member, or too many"));
             }
             let value = map.next_value()?;
-            (self.0)(&name, value).map_err(|Invalid| serde::de::Error::custom("refused"))?;
+            (self.0)(&name, value).map_err(|InvalidJson| serde::de::Error::custom("refused"))?;
             seen.push(name);
         }
         Ok(())
@@ -142,7 +142,7 @@ impl<'a> Visitor<'a> for ScalarVisitor {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Result<Vec<(String, Scalar<'_>)>, Invalid> {
+    fn read(json: &str) -> Result<Vec<(String, Scalar<'_>)>, InvalidJson> {
         let mut found = Vec::new();
         members(json, |name, value| {
             found.push((name.to_owned(), value));
@@ -187,7 +187,7 @@ mod tests {
             &deep_object,
             &many,
         ] {
-            assert_eq!(read(json), Err(Invalid), "{json}");
+            assert_eq!(read(json), Err(InvalidJson), "{json}");
         }
     }
 }

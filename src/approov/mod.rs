@@ -2,7 +2,7 @@
 //!
 //! This room is pure: no network, no environment, no log, no clock. A [`Verifier`] is built once from
 //! keys and rules. [`Verifier::verify`] takes the headers of a request and the time, and returns a
-//! [`Verdict`]. The cheap checks come first. The payload of a token decides nothing before
+//! [`TokenJudgement`]. The cheap checks come first. The payload of a token decides nothing before
 //! its signature has been verified:
 //!
 //! 1. presence, size, status words;
@@ -51,7 +51,7 @@ pub use status::AppStatus;
 pub use unverified::Unverified;
 
 use claims::Claims;
-use token::{Header, MAX_SIGNATURE, Segments};
+use token::{JoseHeader, MAX_SIGNATURE, Segments};
 
 /// The default limit for the length of a token, in bytes. Tokens with every optional claim have about
 /// 700.
@@ -113,7 +113,7 @@ impl UnixTime {
 
 /// The outcome for one request.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Verdict<'r> {
+pub struct TokenJudgement<'r> {
     /// Why the request is not accepted, if it is not.
     pub rejection: Option<Rejection>,
     /// The accepted token, if there is one.
@@ -229,11 +229,11 @@ impl Verifier {
         token: Presented<'r>,
         bound: impl Fn(usize) -> Presented<'r>,
         now: UnixTime,
-    ) -> Verdict<'r> {
+    ) -> TokenJudgement<'r> {
         let mut device = Device::default();
         match self.judge(strategy, token, bound, now, &mut device) {
-            Ok(accepted) => Verdict { rejection: None, accepted: Some(accepted), device },
-            Err(rejection) => Verdict { rejection: Some(rejection), accepted: None, device },
+            Ok(accepted) => TokenJudgement { rejection: None, accepted: Some(accepted), device },
+            Err(rejection) => TokenJudgement { rejection: Some(rejection), accepted: None, device },
         }
     }
 
@@ -301,7 +301,7 @@ impl Verifier {
     /// Verifies the signature with the keys that the `kid` selects and that have the `alg` of the
     /// token. Returns the role of the key that verifies it.
     fn check_signature(&self, segments: &Segments<'_>) -> Result<Role, Rejection> {
-        let header = Header::parse(segments.header)?;
+        let header = JoseHeader::parse(segments.header)?;
         let sets: Vec<_> = self.key_sets.iter().map(|set| set.load()).collect();
         let in_sets = sets.iter().flat_map(|set| set.iter().flat_map(|set| set.keys()));
         // Keys in sets come first: those of failed attestations are at the end of the others.

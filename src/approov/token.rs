@@ -58,12 +58,12 @@ impl<'a> Segments<'a> {
 
 /// The members of the JOSE header that are used (RFC 7515 §4). Keys and key locations are ignored.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Header<'a> {
+pub(super) struct JoseHeader<'a> {
     pub algorithm: Algorithm,
     pub key_id: Option<Cow<'a, str>>,
 }
 
-impl Header<'static> {
+impl JoseHeader<'static> {
     /// Decodes and reads the encoded header.
     pub fn parse(encoded: &[u8]) -> Result<Self, Rejection> {
         if PLAIN_HS256.contains(&encoded) {
@@ -80,12 +80,12 @@ impl Header<'static> {
                 "alg" => algorithm = Some(value),
                 "kid" => key_id = Some(value),
                 // RFC 7515 §4.1.11: extensions that must be understood. None is implemented.
-                "crit" => return Err(json::Invalid),
+                "crit" => return Err(json::InvalidJson),
                 _ => {}
             }
             Ok(())
         })
-        .map_err(|json::Invalid| Rejection::MalformedToken)?;
+        .map_err(|json::InvalidJson| Rejection::MalformedToken)?;
         let key_id = match key_id {
             None => None,
             Some(Scalar::Text(text)) => Some(Cow::Owned(text.into_owned())),
@@ -123,8 +123,8 @@ pub(super) const MAX_SIGNATURE: usize = 1026;
 mod tests {
     use super::*;
 
-    fn header(json: &str) -> Result<Header<'static>, Rejection> {
-        Header::parse(URL_SAFE_NO_PAD.encode(json).as_bytes())
+    fn header(json: &str) -> Result<JoseHeader<'static>, Rejection> {
+        JoseHeader::parse(URL_SAFE_NO_PAD.encode(json).as_bytes())
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn reads_algorithm_and_key_id_only() {
         let found = header(r#"{"kid":"a\u0031","alg":"ES256","jwk":{"kty":"oct"},"jku":"http://x"}"#);
-        assert_eq!(found, Ok(Header { algorithm: Algorithm::Es256, key_id: Some("a1".into()) }));
+        assert_eq!(found, Ok(JoseHeader { algorithm: Algorithm::Es256, key_id: Some("a1".into()) }));
     }
 
     #[test]

@@ -11,13 +11,13 @@ use crate::admin::AdminAddress;
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
 /// An answer of the admin listener.
-pub(super) struct Answer {
+pub(super) struct AdminAnswer {
     pub status: u16,
     pub body: String,
 }
 
 /// Asks for `path`. Connecting, and each read, may take as long as `timeout`.
-pub(super) fn get(admin: &AdminAddress, path: &str, timeout: Duration) -> io::Result<Answer> {
+pub(super) fn get(admin: &AdminAddress, path: &str, timeout: Duration) -> io::Result<AdminAnswer> {
     match admin {
         AdminAddress::Tcp(address) => {
             let connection = TcpStream::connect_timeout(&reachable(*address), timeout)?;
@@ -34,7 +34,7 @@ pub(super) fn get(admin: &AdminAddress, path: &str, timeout: Duration) -> io::Re
     }
 }
 
-fn ask(mut connection: impl Read + Write, path: &str) -> io::Result<Answer> {
+fn ask(mut connection: impl Read + Write, path: &str) -> io::Result<AdminAnswer> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     connection.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
@@ -43,7 +43,7 @@ fn ask(mut connection: impl Read + Write, path: &str) -> io::Result<Answer> {
     let no_answer = || io::Error::new(ErrorKind::InvalidData, "what it sends is no HTTP response");
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(no_answer)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(no_answer)?;
-    Ok(Answer { status, body: body.to_owned() })
+    Ok(AdminAnswer { status, body: body.to_owned() })
 }
 
 /// A listener on all addresses is asked on loopback.

@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Arguments, Failure};
+use super::{Arguments, CommandFailure};
 
 /// Print the completion script of a shell.
 ///
 /// The packages install these scripts. By hand, for bash:
 /// `approov-gateway completions bash > ~/.local/share/bash-completion/completions/approov-gateway`
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct CompletionsArgs {
     /// The shell
     shell: Shell,
 }
@@ -20,9 +20,9 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Running`] if standard output is closed.
-pub fn run(args: &Args) -> Result<(), Failure> {
+/// [`CommandFailure::Running`] if standard output is closed.
+pub fn run(args: &CompletionsArgs) -> Result<(), CommandFailure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Arguments::command(), "approov-gateway", &mut script);
-    io::stdout().write_all(&script).map_err(|error| Failure::Running(error.to_string()))
+    io::stdout().write_all(&script).map_err(|error| CommandFailure::Running(error.to_string()))
 }

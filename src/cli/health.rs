@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Failure, admin_client};
+use super::{CommandFailure, admin_client};
 use crate::admin::AdminAddress;
 use crate::config::{self, Environment};
 
@@ -13,7 +13,7 @@ use crate::config::{self, Environment};
 /// Asks `/readyz` of the configuration's admin listener. For health checks of containers that have
 /// no shell and no other program.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct HealthArgs {
     /// The configuration file of the running gateway; without it GATEWAY_CONFIG, or the
     /// environment alone
     #[arg(short, long, value_name = "FILE")]
@@ -29,20 +29,20 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Running`] if the gateway does not answer or is not ready.
-pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
+/// [`CommandFailure::Running`] if the gateway does not answer or is not ready.
+pub fn run(args: &HealthArgs, environment: &Environment) -> Result<(), CommandFailure> {
     let address = match args.address {
         Some(address) => AdminAddress::Tcp(address),
         None => {
             config::load_process(args.config.as_deref(), environment)
-                .map_err(|problems| Failure::Configuration(problems.to_string()))?
+                .map_err(|problems| CommandFailure::Configuration(problems.to_string()))?
                 .admin
                 .address
         }
     };
     let timeout = Duration::from_secs(args.timeout);
     let answer = admin_client::get(&address, "/readyz", timeout).map_err(|error| {
-        Failure::Running(format!("the admin listener at {address} does not answer: {error}"))
+        CommandFailure::Running(format!("the admin listener at {address} does not answer: {error}"))
     })?;
     let state = answer.body.lines().next().unwrap_or_default();
     match answer.status {
@@ -50,7 +50,9 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
             println!("ready");
             Ok(())
         }
-        503 => Err(Failure::Running(format!("not ready: {}", super::show::printable(state)))),
-        _ => Err(Failure::Running(format!("what listens at {address} is not the gateway's admin listener"))),
+        503 => Err(CommandFailure::Running(format!("not ready: {}", super::show::printable(state)))),
+        _ => Err(CommandFailure::Running(format!(
+            "what listens at {address} is not the gateway's admin listener"
+        ))),
     }
 }

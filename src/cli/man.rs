@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
-use super::{Arguments, Failure};
+use super::{Arguments, CommandFailure};
 
 /// The configuration file with every key explained.
 const CONFIGURATION: &str = include_str!("../../conf/gateway.yaml");
@@ -18,7 +18,7 @@ const CONFIGURATION: &str = include_str!("../../conf/gateway.yaml");
 /// Section 1 has one page for the program and one for each command; section 5 has one page for the
 /// configuration file.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct ManArgs {
     /// The folder; the command makes it
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -27,10 +27,11 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Running`] if a page cannot be written.
-pub fn run(args: &Args) -> Result<(), Failure> {
-    write(&args.folder)
-        .map_err(|error| Failure::Running(format!("cannot write to {}: {error}", args.folder.display())))
+/// [`CommandFailure::Running`] if a page cannot be written.
+pub fn run(args: &ManArgs) -> Result<(), CommandFailure> {
+    write(&args.folder).map_err(|error| {
+        CommandFailure::Running(format!("cannot write to {}: {error}", args.folder.display()))
+    })
 }
 
 fn write(folder: &Path) -> io::Result<()> {

@@ -52,24 +52,24 @@ pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    run: run::Args,
+    run: run::RunArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Args),
-    Demo(demo::Args),
-    Check(check::Args),
-    Token(token::Arguments),
-    Inspect(inspect::Arguments),
-    Sign(sign::Arguments),
-    Pin(pin::Args),
-    Reload(reload::Args),
-    Upgrade(upgrade::Args),
-    Health(health::Args),
-    Completions(completions::Args),
-    Man(man::Args),
-    Schema(schema::Args),
+    Run(run::RunArgs),
+    Demo(demo::DemoArgs),
+    Check(check::CheckArgs),
+    Token(token::TokenArgs),
+    Inspect(inspect::InspectArgs),
+    Sign(sign::SignArgs),
+    Pin(pin::PinArgs),
+    Reload(reload::ReloadArgs),
+    Upgrade(upgrade::UpgradeArgs),
+    Health(health::HealthArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+    Schema(schema::SchemaArgs),
     #[command(hide = true)]
     Launch(successor::Launch),
 }
@@ -77,8 +77,8 @@ enum Command {
 /// Carries out the command.
 ///
 /// # Errors
-/// [`Failure`], to be printed and turned into the exit status.
-pub fn run(arguments: Arguments) -> Result<(), Failure> {
+/// [`CommandFailure`], to be printed and turned into the exit status.
+pub fn run(arguments: Arguments) -> Result<(), CommandFailure> {
     let environment = Environment::from_process();
     match arguments.command {
         None => run::run(&arguments.run, environment),
@@ -124,7 +124,7 @@ impl KeySource {
 
 /// Why a command failed. Each kind has its exit status.
 #[derive(Debug)]
-pub enum Failure {
+pub enum CommandFailure {
     /// The configuration cannot be used: status 78 (`EX_CONFIG`). The text lists every problem.
     Configuration(String),
     /// The command line cannot be used: status 2.
@@ -133,32 +133,34 @@ pub enum Failure {
     Running(String),
 }
 
-impl Failure {
+impl CommandFailure {
     /// The exit status of the process.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Failure::Configuration(_) => ExitCode::from(78),
-            Failure::Usage(_) => ExitCode::from(2),
-            Failure::Running(_) => ExitCode::FAILURE,
+            CommandFailure::Configuration(_) => ExitCode::from(78),
+            CommandFailure::Usage(_) => ExitCode::from(2),
+            CommandFailure::Running(_) => ExitCode::FAILURE,
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Configuration(text) | Failure::Usage(text) | Failure::Running(text) => f.write_str(text),
+            CommandFailure::Configuration(text)
+            | CommandFailure::Usage(text)
+            | CommandFailure::Running(text) => f.write_str(text),
         }
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for CommandFailure {}
 
-impl From<ServerError> for Failure {
+impl From<ServerError> for CommandFailure {
     fn from(error: ServerError) -> Self {
         match error {
-            ServerError::Configuration(text) => Failure::Configuration(text),
-            ServerError::Running(text) => Failure::Running(text),
+            ServerError::Configuration(text) => CommandFailure::Configuration(text),
+            ServerError::Running(text) => CommandFailure::Running(text),
         }
     }
 }

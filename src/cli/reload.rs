@@ -6,8 +6,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::running::{Running, Which};
-use super::{Failure, admin_client, upgrade};
+use super::running::{RunningGateway, Which};
+use super::{CommandFailure, admin_client, upgrade};
 use crate::admin::AdminAddress;
 use crate::clock;
 use crate::config::Environment;
@@ -18,7 +18,7 @@ use crate::config::Environment;
 /// SIGHUP, with an answer. Reads no key and no certificate: the running gateway validates them, and
 /// keeps the old configuration if there is a problem.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct ReloadArgs {
     #[command(flatten)]
     which: Which,
     /// Replace the running gateway by this binary instead, as `upgrade` does, if it runs another
@@ -37,17 +37,17 @@ const POLL: Duration = Duration::from_millis(20);
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Configuration`] with every problem; [`Failure::Running`] if no gateway runs, or it did
+/// [`CommandFailure::Configuration`] with every problem; [`CommandFailure::Running`] if no gateway runs, or it did
 /// not answer.
-pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
+pub fn run(args: &ReloadArgs, environment: &Environment) -> Result<(), CommandFailure> {
     let settings = args.which.settings(environment)?;
-    let running = Running::find(&settings)?;
+    let running = RunningGateway::find(&settings)?;
     let admin = &settings.admin.address;
     let before = version(admin, running);
     if args.or_upgrade {
         let executable = before.as_ref().ok().and_then(|version| version["executable"].as_str());
         if running.has_another_binary(executable)? {
-            return upgrade::run(&upgrade::Args::to_this_binary(&args.which), environment);
+            return upgrade::run(&upgrade::UpgradeArgs::to_this_binary(&args.which), environment);
         }
     }
     let before = before?;
@@ -63,24 +63,26 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
             let problems = now["config_refused"]["problems"].as_array().into_iter().flatten();
             let problems: Vec<&str> = problems.filter_map(Value::as_str).collect();
             let problems = problems.join("\n");
-            return Err(Failure::Configuration(format!("{problems}\nthe old configuration stays in force")));
+            return Err(CommandFailure::Configuration(format!(
+                "{problems}\nthe old configuration stays in force"
+            )));
         }
         thread::sleep(POLL);
     }
-    Err(Failure::Running(format!("process {} did not reload within {PATIENCE:?}", running.id())))
+    Err(CommandFailure::Running(format!("process {} did not reload within {PATIENCE:?}", running.id())))
 }
 
 /// What the running gateway says about itself.
-fn version(admin: &AdminAddress, running: Running) -> Result<Value, Failure> {
+fn version(admin: &AdminAddress, running: RunningGateway) -> Result<Value, CommandFailure> {
     let answer = admin_client::get(admin, "/version", PATIENCE);
     let answer = answer.and_then(|answer| Ok(serde_json::from_str::<Value>(&answer.body)?));
     let version = answer.map_err(|error| {
-        Failure::Running(format!(
+        CommandFailure::Running(format!(
             "the admin listener at {admin} does not answer for the running gateway: {error}"
         ))
     })?;
     if version["pid"] != running.id() {
-        return Err(Failure::Running(format!(
+        return Err(CommandFailure::Running(format!(
             "the admin listener at {admin} is that of process {}, not of process {} in the pid file",
             version["pid"],
             running.id()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::config::{self, Environment};
 use crate::server::{LoadError, Server, Start};
 use crate::telemetry;
@@ -14,7 +14,7 @@ use crate::telemetry;
 /// standard output, diagnostics on standard error. SIGHUP reloads the configuration, SIGTERM drains
 /// and ends, SIGINT ends at once, SIGQUIT hands the sockets to a waiting successor.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct RunArgs {
     /// The configuration file; the environment overrides it. Without it GATEWAY_CONFIG names the
     /// file, or the environment alone is enough
     #[arg(short, long, value_name = "FILE")]
@@ -28,13 +28,13 @@ pub struct Args {
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// [`Failure::Configuration`] with every problem; [`Failure::Running`] if a socket cannot be bound,
+/// [`CommandFailure::Configuration`] with every problem; [`CommandFailure::Running`] if a socket cannot be bound,
 /// for example.
-pub fn run(args: &Args, environment: Environment) -> Result<(), Failure> {
-    telemetry::init_diagnostics().map_err(|error| Failure::Running(error.to_string()))?;
+pub fn run(args: &RunArgs, environment: Environment) -> Result<(), CommandFailure> {
+    telemetry::init_diagnostics().map_err(|error| CommandFailure::Running(error.to_string()))?;
     let file = args.config.clone();
     let load = move || config::load(file.as_deref(), &environment);
-    let settings = load().map_err(|problems| Failure::Configuration(problems.to_string()))?;
+    let settings = load().map_err(|problems| CommandFailure::Configuration(problems.to_string()))?;
     for warning in &settings.warnings {
         log::warn!("{warning}");
     }

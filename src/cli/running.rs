@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use super::Failure;
+use super::CommandFailure;
 use crate::config::{Environment, ProcessSettings, load_process};
 use crate::server::{OpenPidFile, is_proc_ours};
 
@@ -24,37 +24,38 @@ pub struct Which {
 impl Which {
     /// Where the running gateway is found. Neither keys nor certificates are read: a service manager
     /// may show the secret to the gateway alone.
-    pub(super) fn settings(&self, environment: &Environment) -> Result<ProcessSettings, Failure> {
+    pub(super) fn settings(&self, environment: &Environment) -> Result<ProcessSettings, CommandFailure> {
         load_process(self.config.as_deref(), environment)
-            .map_err(|problems| Failure::Configuration(format!("{problems}\nnothing was changed")))
+            .map_err(|problems| CommandFailure::Configuration(format!("{problems}\nnothing was changed")))
     }
 }
 
 /// A gateway process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Running {
+pub(super) struct RunningGateway {
     pid: Pid,
     /// When the process started, in clock ticks after the machine. A later process with the same id
     /// started at another time. `None` if `/proc` does not show the process.
     started: Option<u64>,
 }
 
-impl Running {
+impl RunningGateway {
     /// The process that holds the pid file.
-    pub fn find(settings: &ProcessSettings) -> Result<Self, Failure> {
+    pub fn find(settings: &ProcessSettings) -> Result<Self, CommandFailure> {
         let path = settings.server.pid_file.as_deref().ok_or_else(|| {
-            Failure::Running(
+            CommandFailure::Running(
                 "server.pid_file is not configured, so the running gateway cannot be found".into(),
             )
         })?;
-        Self::from_file(path)
-            .map_err(|error| Failure::Running(format!("no running gateway by {}: {error}", path.display())))
+        Self::from_file(path).map_err(|error| {
+            CommandFailure::Running(format!("no running gateway by {}: {error}", path.display()))
+        })
     }
 
     /// The process that has this id now.
     pub fn from_id(id: i32) -> Option<Self> {
         let pid = Pid::from_raw(id)?;
-        Some(Self { pid, started: Stat::of(pid).map(|stat| stat.started) })
+        Some(Self { pid, started: GatewayStat::of(pid).map(|stat| stat.started) })
     }
 
     fn from_file(path: &Path) -> io::Result<Self> {
@@ -72,7 +73,7 @@ impl Running {
     /// Whether it still runs: it is neither gone nor a zombie, and its id has not been taken by
     /// another process.
     pub fn is_alive(self) -> bool {
-        match (Stat::of(self.pid), self.started) {
+        match (GatewayStat::of(self.pid), self.started) {
             (Some(stat), Some(started)) => stat.started == started && stat.state != 'Z',
             // The process is gone or hidden: with `hidepid`, as systemd's `ProtectProc=invisible` sets
             // it, `/proc` hides a process that allows no core dumps. The process of another user cannot
@@ -84,7 +85,7 @@ impl Running {
     /// Whether it runs another binary than this command's, such as the one that was at the same path
     /// before. `executable` is what the process says of its own, if it does: without root's rights
     /// `/proc` does not tell.
-    pub fn has_another_binary(self, executable: Option<&str>) -> Result<bool, Failure> {
+    pub fn has_another_binary(self, executable: Option<&str>) -> Result<bool, CommandFailure> {
         let ours = identity_of(Path::new("/proc/self/exe"));
         let theirs = match executable {
             Some(executable) => Ok(executable.to_owned()),
@@ -92,7 +93,7 @@ impl Running {
         };
         match (theirs, ours) {
             (Ok(theirs), Ok(ours)) => Ok(theirs != ours),
-            (Err(error), _) | (_, Err(error)) => Err(Failure::Running(format!(
+            (Err(error), _) | (_, Err(error)) => Err(CommandFailure::Running(format!(
                 "cannot tell which binary process {} runs: {error}; nothing was changed",
                 self.id()
             ))),
@@ -100,13 +101,13 @@ impl Running {
     }
 
     /// Sends it a signal, if it is alive.
-    pub fn signal(self, signal: Signal) -> Result<(), Failure> {
+    pub fn signal(self, signal: Signal) -> Result<(), CommandFailure> {
         let id = self.id();
         if !self.is_alive() {
-            return Err(Failure::Running(format!("process {id} has ended")));
+            return Err(CommandFailure::Running(format!("process {id} has ended")));
         }
         kill_process(self.pid, signal)
-            .map_err(|error| Failure::Running(format!("cannot signal process {id}: {error}")))
+            .map_err(|error| CommandFailure::Running(format!("cannot signal process {id}: {error}")))
     }
 
     /// Its process id.
@@ -121,12 +122,12 @@ fn identity_of(path: &Path) -> io::Result<String> {
 }
 
 /// What `/proc/PID/stat` says.
-struct Stat {
+struct GatewayStat {
     state: char,
     started: u64,
 }
 
-impl Stat {
+impl GatewayStat {
     fn of(pid: Pid) -> Option<Self> {
         if !is_proc_ours() {
             return None;
@@ -148,9 +149,9 @@ mod tests {
     #[test]
     fn another_process_with_the_same_id_is_not_the_one_that_was_found() {
         let id = i32::try_from(std::process::id()).expect("an id");
-        let running = Running::from_id(id).expect("this process");
+        let running = RunningGateway::from_id(id).expect("this process");
         assert!(running.is_alive());
-        let recycled = Running { started: running.started.map(|started| started - 1), ..running };
+        let recycled = RunningGateway { started: running.started.map(|started| started - 1), ..running };
         assert!(!recycled.is_alive());
         assert!(recycled.signal(Signal::KILL).is_err());
     }

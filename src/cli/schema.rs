@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Failure;
+use super::CommandFailure;
 use crate::config;
 
 /// Print the JSON Schema (draft 2020-12) of the configuration file.
@@ -10,13 +10,13 @@ use crate::config;
 /// Editors check a file against it that names it in a comment:
 /// `# yaml-language-server: $schema=gateway.schema.json`
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub struct SchemaArgs {}
 
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Running`] if standard output is closed.
-pub fn run(_: &Args) -> Result<(), Failure> {
+/// [`CommandFailure::Running`] if standard output is closed.
+pub fn run(_: &SchemaArgs) -> Result<(), CommandFailure> {
     let schema = format!("{:#}\n", config::schema());
-    io::stdout().write_all(schema.as_bytes()).map_err(|error| Failure::Running(error.to_string()))
+    io::stdout().write_all(schema.as_bytes()).map_err(|error| CommandFailure::Running(error.to_string()))
 }

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::request::Request;
-use super::{Failure, KeySource, token};
+use super::{CommandFailure, KeySource, token};
 use crate::approov::message_signing::{Label, base_to_sign};
 use crate::approov::{Presented, Secret, SecretError};
 use crate::clock;
@@ -31,7 +31,7 @@ const DEFAULT_FIELDS: [&str; 6] = [
 /// Prints header lines: the token, the digest of the body, and the two signature fields. `install`
 /// makes a throw-away key and a token that names it. `account` needs the account's key.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Arguments {
+pub struct SignArgs {
     /// Who signs
     #[arg(long, value_parser = parse_label)]
     label: Label,
@@ -70,27 +70,30 @@ fn parse_label(text: &str) -> Result<Label, String> {
 /// Runs the command: prints header lines.
 ///
 /// # Errors
-/// [`Failure`] if a key is missing or unusable, or if the request cannot be signed.
-pub fn run(arguments: &Arguments, environment: &Environment) -> Result<(), Failure> {
+/// [`CommandFailure`] if a key is missing or unusable, or if the request cannot be signed.
+pub fn run(arguments: &SignArgs, environment: &Environment) -> Result<(), CommandFailure> {
     let (file, resolved) = arguments.keys.resolve(environment);
-    let problems = |problems: config::Problems| Failure::Configuration(problems.to_string());
+    let problems = |problems: config::Problems| CommandFailure::Configuration(problems.to_string());
     let token_header = config::load_approov(file, &resolved).map_err(problems)?.token_header;
-    let mut request = Request::for_url(&arguments.method, &arguments.url).map_err(Failure::Usage)?;
+    let mut request = Request::for_url(&arguments.method, &arguments.url).map_err(CommandFailure::Usage)?;
     for line in &arguments.headers {
-        request.add_field(line).map_err(Failure::Usage)?;
+        request.add_field(line).map_err(CommandFailure::Usage)?;
     }
     let mut printed = Vec::new();
     if let Some(path) = &arguments.body_file {
-        request.body =
-            std::fs::read(path).map_err(|error| Failure::Running(format!("{}: {error}", path.display())))?;
+        request.body = std::fs::read(path)
+            .map_err(|error| CommandFailure::Running(format!("{}: {error}", path.display())))?;
         let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&request.body)));
         printed.push(("Content-Digest".to_owned(), digest));
     }
-    let signer = Signer::new(arguments)?;
+    let signer = SigningKey::new(arguments)?;
     if request.presented(token_header.as_str()) == Presented::Missing {
         let claims = signer.claims(arguments.key_id.as_deref())?;
-        let token =
-            token::mint_with(&arguments.keys, environment, token::Request { claims, ..Default::default() })?;
+        let token = token::mint_with(
+            &arguments.keys,
+            environment,
+            token::MintRequest { claims, ..Default::default() },
+        )?;
         printed.insert(0, (canonical(token_header.as_str()), token));
     }
     for (name, value) in &printed {
@@ -101,7 +104,7 @@ pub fn run(arguments: &Arguments, environment: &Environment) -> Result<(), Failu
     let mut output = std::io::stdout();
     for (name, value) in printed {
         writeln!(output, "{name}: {value}")
-            .map_err(|error| Failure::Running(format!("cannot write the header lines: {error}")))?;
+            .map_err(|error| CommandFailure::Running(format!("cannot write the header lines: {error}")))?;
     }
     Ok(())
 }
@@ -110,10 +113,10 @@ pub fn run(arguments: &Arguments, environment: &Environment) -> Result<(), Failu
 fn sign(
     request: &Request,
     token_header: &str,
-    signer: &Signer,
+    signer: &SigningKey,
     now: u64,
     expires: u64,
-) -> Result<[(String, String); 2], Failure> {
+) -> Result<[(String, String); 2], CommandFailure> {
     let label = signer.label();
     let has = |name: &&&str| request.presented(name) != Presented::Missing;
     let mut components = vec!["@method", "@target-uri", token_header];
@@ -125,7 +128,7 @@ fn sign(
     let end = now.saturating_add(expires);
     let parameters = format!(";alg=\"{algorithm}\";created={now};expires={end}");
     let (input, base) = base_to_sign(&request.message(), &components, &parameters)
-        .ok_or_else(|| Failure::Running("the request cannot be signed".into()))?;
+        .ok_or_else(|| CommandFailure::Running("the request cannot be signed".into()))?;
     let signature = STANDARD.encode(signer.sign(&base)?);
     let label = label.label();
     Ok([
@@ -134,65 +137,65 @@ fn sign(
     ])
 }
 
-enum Signer {
+enum SigningKey {
     Install(EcdsaKeyPair),
     Account(Box<aws_lc_rs::hmac::Key>),
 }
 
-impl Signer {
-    fn new(arguments: &Arguments) -> Result<Self, Failure> {
+impl SigningKey {
+    fn new(arguments: &SignArgs) -> Result<Self, CommandFailure> {
         match (arguments.label, &arguments.key_file) {
             (Label::Install, Some(_)) => {
-                Err(Failure::Usage("install makes its own key; --key-file goes with account".into()))
+                Err(CommandFailure::Usage("install makes its own key; --key-file goes with account".into()))
             }
             (Label::Install, None) => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
-                .map(Signer::Install)
-                .map_err(|_| Failure::Running("no key could be made".into())),
-            (Label::Account, None) => Err(Failure::Usage("account needs --key-file".into())),
+                .map(SigningKey::Install)
+                .map_err(|_| CommandFailure::Running("no key could be made".into())),
+            (Label::Account, None) => Err(CommandFailure::Usage("account needs --key-file".into())),
             (Label::Account, Some(path)) => {
                 let bytes = std::fs::read(path)
-                    .map_err(|error| Failure::Running(format!("{}: {error}", path.display())))?;
+                    .map_err(|error| CommandFailure::Running(format!("{}: {error}", path.display())))?;
                 let secret = account_secret(&bytes, arguments.raw_key)
-                    .map_err(|error| Failure::Running(format!("{}: {error}", path.display())))?;
+                    .map_err(|error| CommandFailure::Running(format!("{}: {error}", path.display())))?;
                 let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
-                Ok(Signer::Account(Box::new(key)))
+                Ok(SigningKey::Account(Box::new(key)))
             }
         }
     }
 
     fn label(&self) -> Label {
         match self {
-            Signer::Install(_) => Label::Install,
-            Signer::Account(_) => Label::Account,
+            SigningKey::Install(_) => Label::Install,
+            SigningKey::Account(_) => Label::Account,
         }
     }
 
     /// The claims of a token that names this key.
-    fn claims(&self, key_id: Option<&str>) -> Result<Vec<(String, serde_json::Value)>, Failure> {
+    fn claims(&self, key_id: Option<&str>) -> Result<Vec<(String, serde_json::Value)>, CommandFailure> {
         match self {
-            Signer::Install(pair) => {
+            SigningKey::Install(pair) => {
                 let der: PublicKeyX509Der<'_> = pair
                     .public_key()
                     .as_der()
-                    .map_err(|_| Failure::Running("the public key cannot be written".into()))?;
+                    .map_err(|_| CommandFailure::Running("the public key cannot be written".into()))?;
                 Ok(vec![("ipk".into(), STANDARD.encode(der.as_ref()).into())])
             }
-            Signer::Account(_) => {
+            SigningKey::Account(_) => {
                 let id = key_id.ok_or_else(|| {
-                    Failure::Usage("account needs --key-id, or the token in --header".into())
+                    CommandFailure::Usage("account needs --key-id, or the token in --header".into())
                 })?;
                 Ok(vec![("mskid".into(), id.into())])
             }
         }
     }
 
-    fn sign(&self, base: &[u8]) -> Result<Vec<u8>, Failure> {
+    fn sign(&self, base: &[u8]) -> Result<Vec<u8>, CommandFailure> {
         match self {
-            Signer::Install(pair) => pair
+            SigningKey::Install(pair) => pair
                 .sign(&SystemRandom::new(), base)
                 .map(|signature| signature.as_ref().to_vec())
-                .map_err(|_| Failure::Running("the signature could not be made".into())),
-            Signer::Account(key) => Ok(aws_lc_rs::hmac::sign(key, base).as_ref().to_vec()),
+                .map_err(|_| CommandFailure::Running("the signature could not be made".into())),
+            SigningKey::Account(key) => Ok(aws_lc_rs::hmac::sign(key, base).as_ref().to_vec()),
         }
     }
 }

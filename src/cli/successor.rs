@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use rustix::process::{Signal, geteuid};
 
-use super::Failure;
-use super::running::Running;
+use super::CommandFailure;
+use super::running::RunningGateway;
 use crate::clock;
 use crate::config::{User, show_duration};
 use crate::server::{UPGRADE_VARIABLE, notify};
@@ -45,20 +45,21 @@ pub struct Launch {
 /// Runs the command `launch`.
 ///
 /// # Errors
-/// [`Failure::Running`] when the program cannot be started.
-pub fn launch(args: &Launch) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::Running(error.to_string());
-    let socket = env::var_os(UPGRADE_VARIABLE).ok_or(Failure::Usage("only `upgrade` launches".into()))?;
+/// [`CommandFailure::Running`] when the program cannot be started.
+pub fn launch(args: &Launch) -> Result<(), CommandFailure> {
+    let failed = |error: io::Error| CommandFailure::Running(error.to_string());
+    let socket =
+        env::var_os(UPGRADE_VARIABLE).ok_or(CommandFailure::Usage("only `upgrade` launches".into()))?;
     let (program, arguments) =
-        args.command.split_first().ok_or(Failure::Usage("nothing to launch".into()))?;
+        args.command.split_first().ok_or(CommandFailure::Usage("nothing to launch".into()))?;
     let child = Command::new(program).args(arguments).process_group(0).spawn().map_err(failed)?;
     notify(&socket, &format!("{LAUNCHED}{}", child.id())).map_err(failed)
 }
 
 /// The new process, and the socket for its messages.
 pub(super) struct Successor {
-    process: Running,
-    told: Told,
+    process: RunningGateway,
+    notify_socket: NotifySocket,
     /// Messages that came before the one of the launcher.
     early: Vec<String>,
 }
@@ -68,14 +69,14 @@ impl Successor {
     pub fn start(
         binary: &Path,
         config: Option<&Path>,
-        old: Running,
+        old: RunningGateway,
         user: Option<&User>,
     ) -> io::Result<Self> {
-        let told = Told::bind(user)?;
+        let notify_socket = NotifySocket::bind(user)?;
         let mut command = Command::new("/proc/self/exe");
         command.arg("launch").arg(binary);
         command.args(["run", "--upgrade"]).args(config.map(|_| "-c")).args(config);
-        command.env(UPGRADE_VARIABLE, &told.path).stdin(Stdio::null());
+        command.env(UPGRADE_VARIABLE, &notify_socket.path).stdin(Stdio::null());
         // Only root may open these. Otherwise it logs here until `old` hands its streams over.
         for (number, set) in
             [(1, Command::stdout as fn(&mut Command, File) -> &mut Command), (2, Command::stderr)]
@@ -88,9 +89,9 @@ impl Successor {
         let status = command.status()?;
         // The launcher sends its message before it ends.
         let mut early = Vec::new();
-        while let Some(message) = told.next() {
-            match message.strip_prefix(LAUNCHED).and_then(|pid| Running::from_id(pid.parse().ok()?)) {
-                Some(process) => return Ok(Self { process, told, early }),
+        while let Some(message) = notify_socket.next() {
+            match message.strip_prefix(LAUNCHED).and_then(|pid| RunningGateway::from_id(pid.parse().ok()?)) {
+                Some(process) => return Ok(Self { process, notify_socket, early }),
                 None => early.push(message),
             }
         }
@@ -109,7 +110,7 @@ impl Successor {
             if self
                 .early
                 .pop()
-                .or_else(|| self.told.next())
+                .or_else(|| self.notify_socket.next())
                 .is_some_and(|message| message.lines().any(|line| line == wanted))
             {
                 return Ok(());
@@ -139,22 +140,22 @@ impl Successor {
 }
 
 /// A socket that receives messages of systemd's notification protocol.
-struct Told {
+struct NotifySocket {
     socket: UnixDatagram,
     path: PathBuf,
 }
 
-impl Told {
+impl NotifySocket {
     /// A socket for messages of this user, or of `user` if the new process will be that user's.
     fn bind(user: Option<&User>) -> io::Result<Self> {
         let path = env::temp_dir().join(format!("approov-gateway-upgrade-{}.sock", std::process::id()));
-        let told = Self { socket: UnixDatagram::bind(&path)?, path };
-        fs::set_permissions(&told.path, fs::Permissions::from_mode(0o600))?;
+        let notify_socket = Self { socket: UnixDatagram::bind(&path)?, path };
+        fs::set_permissions(&notify_socket.path, fs::Permissions::from_mode(0o600))?;
         if let (Some(user), true) = (user, geteuid().is_root()) {
-            chown(&told.path, Some(user.uid), None)?;
+            chown(&notify_socket.path, Some(user.uid), None)?;
         }
-        told.socket.set_read_timeout(Some(POLL))?;
-        Ok(told)
+        notify_socket.socket.set_read_timeout(Some(POLL))?;
+        Ok(notify_socket)
     }
 
     /// The next message, if one comes soon.
@@ -165,7 +166,7 @@ impl Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for NotifySocket {
     fn drop(&mut self) {
         // No other process uses it, so it does no harm if it stays.
         let _ = fs::remove_file(&self.path);

@@ -8,7 +8,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Failure, KeySource};
+use super::{CommandFailure, KeySource};
 use crate::approov::{Secret, binding_hash};
 use crate::clock;
 use crate::config::{self, Environment, NamedSecret, Problems};
@@ -18,10 +18,10 @@ use crate::config::{self, Environment, NamedSecret, Problems};
 /// Prints the token alone. The secret is that of the configuration, of the environment, or of
 /// --secret-base64-file.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Arguments {
+pub struct TokenArgs {
     /// A token that passes, one with another key's signature, or one past its time
     #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t)]
-    kind: Kind,
+    kind: TokenKind,
     /// Bind the token to the value of a header; several in the order of the configured headers
     #[arg(long, value_name = "VALUE")]
     bind: Vec<String>,
@@ -40,7 +40,7 @@ pub struct Arguments {
 
 /// Which verdict a minted token shall meet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Kind {
+pub enum TokenKind {
     /// Accepted.
     #[default]
     Valid,
@@ -52,9 +52,9 @@ pub enum Kind {
 
 /// What to mint.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct MintRequest {
     /// Which verdict it shall meet.
-    pub kind: Kind,
+    pub kind: TokenKind,
     /// Values of the bound headers, in their configured order; none leaves the token unbound.
     pub bind: Vec<String>,
     /// The claim that takes the binding hash.
@@ -67,10 +67,10 @@ pub struct Request {
     pub kid: Option<String>,
 }
 
-impl Default for Request {
+impl Default for MintRequest {
     fn default() -> Self {
         Self {
-            kind: Kind::Valid,
+            kind: TokenKind::Valid,
             bind: Vec::new(),
             binding_claim: "pay".into(),
             ttl: Duration::from_secs(3600),
@@ -83,26 +83,26 @@ impl Default for Request {
 /// Runs the command: prints the token alone.
 ///
 /// # Errors
-/// [`Failure`] when there is no usable secret or the token cannot be written.
-pub fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
-    let Arguments { kind, bind, ttl, claims, kid, keys } = arguments;
-    let request = Request { kind, bind, ttl, claims, kid, ..Request::default() };
+/// [`CommandFailure`] when there is no usable secret or the token cannot be written.
+pub fn run(arguments: TokenArgs, environment: &Environment) -> Result<(), CommandFailure> {
+    let TokenArgs { kind, bind, ttl, claims, kid, keys } = arguments;
+    let request = MintRequest { kind, bind, ttl, claims, kid, ..MintRequest::default() };
     let token = mint_with(&keys, environment, request)?;
     writeln!(std::io::stdout(), "{token}")
-        .map_err(|error| Failure::Running(format!("cannot write the token: {error}")))
+        .map_err(|error| CommandFailure::Running(format!("cannot write the token: {error}")))
 }
 
 /// Mints a token with the configured secret and binding claim.
 ///
 /// # Errors
-/// [`Failure`] if there is no usable secret.
+/// [`CommandFailure`] if there is no usable secret.
 pub(super) fn mint_with(
     keys: &KeySource,
     environment: &Environment,
-    request: Request,
-) -> Result<String, Failure> {
+    request: MintRequest,
+) -> Result<String, CommandFailure> {
     let (file, environment) = keys.resolve(environment);
-    let problems = |problems: Problems| Failure::Configuration(problems.to_string());
+    let problems = |problems: Problems| CommandFailure::Configuration(problems.to_string());
     let binding_claim =
         config::load_approov(file, &environment).map_err(problems)?.verifier.binding_claim().to_owned();
     let secrets = config::load_secrets(file, &environment).map_err(problems)?;
@@ -112,12 +112,12 @@ pub(super) fn mint_with(
     let secret = secrets.iter().find(wanted).or_else(|| secrets.iter().find(|secret| secret.id.is_none()));
     let secret = secret.ok_or_else(|| {
         let wanted = kid.map_or_else(String::new, |kid| format!(" for the kid {kid:?}"));
-        Failure::Configuration(format!(
+        CommandFailure::Configuration(format!(
             "no HS256 key is configured{wanted}; tokens are minted with HS256 only"
         ))
     })?;
-    mint(&secret.secret, &Request { binding_claim, ..request }, clock::system_time())
-        .map_err(|error| Failure::Running(format!("cannot sign the token: {error}")))
+    mint(&secret.secret, &MintRequest { binding_claim, ..request }, clock::system_time())
+        .map_err(|error| CommandFailure::Running(format!("cannot sign the token: {error}")))
 }
 
 /// Mints a token with the claims of Approov's own example tokens.
@@ -126,14 +126,14 @@ pub(super) fn mint_with(
 /// The error of the signing library. With an HMAC secret it has no reason to fail.
 pub fn mint(
     secret: &Secret,
-    request: &Request,
+    request: &MintRequest,
     now: SystemTime,
 ) -> Result<String, jsonwebtoken::errors::Error> {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let ttl = request.ttl.as_secs();
     let expiry = match request.kind {
-        Kind::Valid | Kind::Invalid => now.saturating_add(ttl),
-        Kind::Expired => now.saturating_sub(ttl),
+        TokenKind::Valid | TokenKind::Invalid => now.saturating_add(ttl),
+        TokenKind::Expired => now.saturating_sub(ttl),
     };
     let mut claims = Map::new();
     claims.insert("exp".into(), expiry.into());
@@ -147,8 +147,8 @@ pub fn mint(
 
     let header = Header { kid: request.kid.clone(), ..Header::default() };
     let key = match request.kind {
-        Kind::Valid | Kind::Expired => EncodingKey::from_secret(secret.as_bytes()),
-        Kind::Invalid => EncodingKey::from_secret(&another_key(secret)),
+        TokenKind::Valid | TokenKind::Expired => EncodingKey::from_secret(secret.as_bytes()),
+        TokenKind::Invalid => EncodingKey::from_secret(&another_key(secret)),
     };
     jsonwebtoken::encode(&header, &claims, &key)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::Failure;
-use super::running::{Running, Which};
+use super::CommandFailure;
+use super::running::{RunningGateway, Which};
 use super::successor::Successor;
 use crate::clock;
 use crate::config::{Environment, ProcessSettings, show_duration};
@@ -23,7 +23,7 @@ use crate::server::{READY, WAITING};
 /// If a step fails before the new process accepts connections, the old process serves on and
 /// nothing is left behind.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct UpgradeArgs {
     #[command(flatten)]
     which: Which,
     /// The new binary; this one if it is not given
@@ -34,7 +34,7 @@ pub struct Args {
     dry_run: bool,
 }
 
-impl Args {
+impl UpgradeArgs {
     /// An upgrade of that gateway to this binary.
     pub(super) fn to_this_binary(which: &Which) -> Self {
         Self { which: which.clone(), binary: None, dry_run: false }
@@ -47,24 +47,23 @@ const POLL: Duration = Duration::from_millis(20);
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Configuration`] with every problem; [`Failure::Running`] with what went wrong and
+/// [`CommandFailure::Configuration`] with every problem; [`CommandFailure::Running`] with what went wrong and
 /// which process serves now.
-pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
+pub fn run(args: &UpgradeArgs, environment: &Environment) -> Result<(), CommandFailure> {
     let settings = args.which.settings(environment)?;
-    let old = Running::find(&settings)?;
+    let old = RunningGateway::find(&settings)?;
     let binary = match &args.binary {
         Some(binary) => binary.clone(),
-        None => {
-            this_binary().map_err(|error| Failure::Running(format!("cannot find this binary: {error}")))?
-        }
+        None => this_binary()
+            .map_err(|error| CommandFailure::Running(format!("cannot find this binary: {error}")))?,
     };
     if settings.server.upgrade_sock.is_none() {
-        return Err(Failure::Running(
+        return Err(CommandFailure::Running(
             "server.upgrade_sock is not configured, so nothing can be handed over".into(),
         ));
     }
     if old.id() == 1 {
-        return Err(Failure::Running(
+        return Err(CommandFailure::Running(
             "process 1 cannot be replaced, since its container ends with it; start a container of the new \
              version, and stop this one with SIGTERM"
                 .into(),
@@ -78,7 +77,7 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     let mut new = Successor::start(&binary, args.which.config.as_deref(), old, settings.server.user.as_ref())
         .map_err(|error| {
             let binary = binary.display();
-            Failure::Running(format!("cannot start {binary}: {error}; nothing was changed"))
+            CommandFailure::Running(format!("cannot start {binary}: {error}; nothing was changed"))
         })?;
     let outcome = hand_over(&mut new, old);
     if let Err(failure) = outcome {
@@ -88,24 +87,24 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
         } else {
             format!("process {} has ended too: no gateway serves; start one with `run`", old.id())
         };
-        return Err(Failure::Running(format!("{failure}; {consequence}")));
+        return Err(CommandFailure::Running(format!("{failure}; {consequence}")));
     }
     println!("process {} serves; process {} finishes its requests", new.id(), old.id());
     watch_leaving(old, &settings)
 }
 
 /// Checks that the new binary accepts the configuration.
-fn check_with(binary: &Path, config: Option<&Path>) -> Result<(), Failure> {
+fn check_with(binary: &Path, config: Option<&Path>) -> Result<(), CommandFailure> {
     let mut command = Command::new(binary);
     command.arg("check").args(config.map(|_| "-c")).args(config).stdin(Stdio::null());
     let output = command.output().map_err(|error| {
-        Failure::Running(format!("cannot run {}: {error}; nothing was changed", binary.display()))
+        CommandFailure::Running(format!("cannot run {}: {error}; nothing was changed", binary.display()))
     })?;
     if output.status.success() {
         return Ok(());
     }
     let problems = String::from_utf8_lossy(&output.stderr);
-    Err(Failure::Configuration(format!(
+    Err(CommandFailure::Configuration(format!(
         "{problems}{} does not accept the configuration; nothing was changed",
         binary.display()
     )))
@@ -118,18 +117,18 @@ fn this_binary() -> io::Result<PathBuf> {
     Ok(shown.strip_suffix(" (deleted)").map_or_else(|| path.clone(), PathBuf::from))
 }
 
-fn hand_over(new: &mut Successor, old: Running) -> Result<(), String> {
+fn hand_over(new: &mut Successor, old: RunningGateway) -> Result<(), String> {
     new.wait_for(WAITING)?;
     old.signal(Signal::QUIT).map_err(|failure| failure.to_string())?;
     new.wait_for(READY)
 }
 
-fn watch_leaving(old: Running, settings: &ProcessSettings) -> Result<(), Failure> {
+fn watch_leaving(old: RunningGateway, settings: &ProcessSettings) -> Result<(), CommandFailure> {
     let patience = settings.server.grace_period + Duration::from_secs(5);
     let start = clock::now();
     while old.is_alive() {
         if clock::since(start) > patience {
-            return Err(Failure::Running(format!(
+            return Err(CommandFailure::Running(format!(
                 "process {} has not ended within {}; the new one serves",
                 old.id(),
                 show_duration(patience)

@@ -68,7 +68,7 @@ pub(super) async fn establish<A: Application>(
         return Some(Established { transport: Transport::Plain(tcp), ahead, connection, is_http2: false });
     };
     let handshake = shake_hands(acceptor, socket, time).await;
-    let result = handshake.as_ref().map_or_else(Failure::result, |(_, _, result)| *result);
+    let result = handshake.as_ref().map_or_else(HandshakeFailure::result, |(_, _, result)| *result);
     application.handshake_ended(&listener, result);
     match handshake {
         Ok((stream, session, _)) => {
@@ -84,7 +84,7 @@ pub(super) async fn establish<A: Application>(
     }
 }
 
-async fn read_proxy_header(socket: &mut Socket) -> io::Result<proxy_protocol::Header> {
+async fn read_proxy_header(socket: &mut Socket) -> io::Result<proxy_protocol::ProxyHeader> {
     loop {
         match proxy_protocol::parse(&socket.ahead) {
             Ok(Some(header)) => {
@@ -101,7 +101,7 @@ async fn read_proxy_header(socket: &mut Socket) -> io::Result<proxy_protocol::He
 }
 
 /// Why a TLS handshake failed.
-enum Failure {
+enum HandshakeFailure {
     /// The handshake was not complete within this time.
     TimedOut(Duration),
     /// rustls refused the handshake, or the connection broke.
@@ -110,21 +110,21 @@ enum Failure {
     Certificate,
 }
 
-impl Failure {
+impl HandshakeFailure {
     fn result(&self) -> Handshake {
         match self {
-            Failure::TimedOut(_) => Handshake::TimedOut,
-            Failure::Tls(_) | Failure::Certificate => Handshake::Failed,
+            HandshakeFailure::TimedOut(_) => Handshake::TimedOut,
+            HandshakeFailure::Tls(_) | HandshakeFailure::Certificate => Handshake::Failed,
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for HandshakeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::TimedOut(time) => write!(f, "no TLS handshake within {time:?}"),
-            Failure::Tls(error) => write!(f, "TLS handshake: {error}"),
-            Failure::Certificate => f.write_str("the client's certificate is not valid any more"),
+            HandshakeFailure::TimedOut(time) => write!(f, "no TLS handshake within {time:?}"),
+            HandshakeFailure::Tls(error) => write!(f, "TLS handshake: {error}"),
+            HandshakeFailure::Certificate => f.write_str("the client's certificate is not valid any more"),
         }
     }
 }
@@ -133,11 +133,12 @@ async fn shake_hands(
     acceptor: &TlsAcceptor,
     socket: Socket,
     time: Duration,
-) -> Result<(TlsStream<Socket>, TlsSession, Handshake), Failure> {
+) -> Result<(TlsStream<Socket>, TlsSession, Handshake), HandshakeFailure> {
     let stream = timeout(time, acceptor.accept(socket)).await;
-    let stream = stream.map_err(|_| Failure::TimedOut(time))?.map_err(Failure::Tls)?;
+    let stream = stream.map_err(|_| HandshakeFailure::TimedOut(time))?.map_err(HandshakeFailure::Tls)?;
     let state = stream.get_ref().1;
-    let certificate = client_certificate(state.peer_certificates()).map_err(|_| Failure::Certificate)?;
+    let certificate =
+        client_certificate(state.peer_certificates()).map_err(|_| HandshakeFailure::Certificate)?;
     let version = match state.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
         _ => "1.2",
@@ -148,7 +149,7 @@ async fn shake_hands(
     };
     let session = TlsSession { version, client_certificate: certificate };
     if session.client_certificate.is_some() && session.valid_certificate().is_none() {
-        return Err(Failure::Certificate);
+        return Err(HandshakeFailure::Certificate);
     }
     Ok((stream, session, result))
 }

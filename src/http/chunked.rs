@@ -52,7 +52,7 @@ impl Part {
 /// Reads one chunked body.
 #[derive(Clone, Debug)]
 pub struct ChunkedReader {
-    state: State,
+    state: ChunkState,
     /// Answers may have blanks around extensions.
     is_answer: bool,
     /// The size read so far, then the bytes of data that are left.
@@ -63,7 +63,7 @@ pub struct ChunkedReader {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ChunkState {
     Size,
     /// Blanks behind the size or behind an extension; answers only.
     Blank,
@@ -93,7 +93,7 @@ impl ChunkedReader {
     /// bare line feeds, sizes without digits or with more than 16, blanks, extensions that are not
     /// `name`, `name=token` or `name="quoted"`, and trailers that are not header fields.
     pub fn of_request() -> Self {
-        Self { state: State::Size, is_answer: false, size: 0, digits: 0, excess: 0, trailer: 0 }
+        Self { state: ChunkState::Size, is_answer: false, size: 0, digits: 0, excess: 0, trailer: 0 }
     }
 
     /// A reader for the body of an answer. Blanks around extensions are accepted: some servers pad sizes.
@@ -107,32 +107,32 @@ impl ChunkedReader {
     /// # Errors
     /// [`BadChunk`] if the body is malformed.
     pub fn next(&mut self, input: &[u8]) -> Result<Part, BadChunk> {
-        if self.state == State::Data {
+        if self.state == ChunkState::Data {
             let left = usize::try_from(self.size).unwrap_or(usize::MAX);
             let length = input.len().min(left);
             self.size -= length as u64;
             if self.size == 0 {
-                self.state = State::DataCr;
+                self.state = ChunkState::DataCr;
             }
             return Ok(Part::Data(length));
         }
         for (at, byte) in input.iter().enumerate() {
             match self.state {
-                State::Data => return Ok(Part::Framing(at)),
-                State::Done => return Ok(Part::End(at)),
+                ChunkState::Data => return Ok(Part::Framing(at)),
+                ChunkState::Done => return Ok(Part::End(at)),
                 _ => self.state = self.step(*byte)?,
             }
         }
-        Ok(if self.state == State::Done { Part::End(input.len()) } else { Part::Framing(input.len()) })
+        Ok(if self.state == ChunkState::Done { Part::End(input.len()) } else { Part::Framing(input.len()) })
     }
 
     /// Whether the whole body has been read.
     pub fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.state == ChunkState::Done
     }
 
-    fn step(&mut self, byte: u8) -> Result<State, BadChunk> {
-        use State::*;
+    fn step(&mut self, byte: u8) -> Result<ChunkState, BadChunk> {
+        use ChunkState::*;
         let next = match (self.state, byte) {
             (Size, digit) if digit.is_ascii_hexdigit() => return self.digit(digit),
             (Size, _) if self.digits == 0 => return Err(BadChunk),
@@ -169,7 +169,7 @@ impl ChunkedReader {
         Ok(next)
     }
 
-    fn digit(&mut self, digit: u8) -> Result<State, BadChunk> {
+    fn digit(&mut self, digit: u8) -> Result<ChunkState, BadChunk> {
         if self.digits == MAX_DIGITS {
             return Err(BadChunk);
         }
@@ -179,22 +179,25 @@ impl ChunkedReader {
         let value = char::from(digit).to_digit(16).ok_or(BadChunk)?;
         self.size = self.size << 4 | u64::from(value);
         self.digits += 1;
-        Ok(State::Size)
+        Ok(ChunkState::Size)
     }
 
     /// The state behind a size: data, or trailers after the last chunk.
-    fn size_line_ends(&mut self) -> State {
+    fn size_line_ends(&mut self) -> ChunkState {
         self.excess = self.excess.saturating_sub(self.size.saturating_mul(2));
-        if self.size == 0 { State::TrailerStart } else { State::Data }
+        if self.size == 0 { ChunkState::TrailerStart } else { ChunkState::Data }
     }
 
     /// Limits the bytes of extensions and trailers.
-    fn count(&mut self, next: State) -> Result<(), BadChunk> {
+    fn count(&mut self, next: ChunkState) -> Result<(), BadChunk> {
         match next {
-            State::TrailerStart | State::TrailerName | State::TrailerValue | State::TrailerLf => {
+            ChunkState::TrailerStart
+            | ChunkState::TrailerName
+            | ChunkState::TrailerValue
+            | ChunkState::TrailerLf => {
                 self.trailer += 1;
             }
-            State::DataCr | State::DataLf | State::SizeLf | State::EndLf => {}
+            ChunkState::DataCr | ChunkState::DataLf | ChunkState::SizeLf | ChunkState::EndLf => {}
             _ => self.excess += 1,
         }
         if self.trailer > MAX_TRAILER || self.excess > MAX_EXCESS { Err(BadChunk) } else { Ok(()) }

@@ -33,7 +33,7 @@ pub struct Fragment;
 #[derive(Clone, Debug)]
 pub struct PathScan {
     /// The dynamic table, the newest entry first.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<TableEntry>,
     size: usize,
     limit: usize,
     /// A block was malformed. The parser behind closes the connection.
@@ -47,14 +47,14 @@ impl Default for PathScan {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct TableEntry {
     is_path: bool,
     name: usize,
     size: usize,
 }
 
 /// A string: whether it has the byte that is looked for, and its decoded length.
-struct Text {
+struct HpackString {
     has_hash: bool,
     is_path: bool,
     length: usize,
@@ -107,7 +107,7 @@ impl PathScan {
     }
 
     /// A field with a literal value.
-    fn literal(&self, block: &mut &[u8], prefix: u8) -> Option<(Entry, Text)> {
+    fn literal(&self, block: &mut &[u8], prefix: u8) -> Option<(TableEntry, HpackString)> {
         let (is_path, name) = match integer(block, prefix)? {
             0 => {
                 let name = text(block)?;
@@ -120,10 +120,10 @@ impl PathScan {
             }
         };
         let value = text(block)?;
-        Some((Entry { is_path, name, size: name + value.length + OVERHEAD }, value))
+        Some((TableEntry { is_path, name, size: name + value.length + OVERHEAD }, value))
     }
 
-    fn add(&mut self, entry: Entry) {
+    fn add(&mut self, entry: TableEntry) {
         self.evict(entry.size);
         if entry.size <= self.limit {
             self.size += entry.size;
@@ -162,12 +162,12 @@ fn integer(block: &mut &[u8], prefix: u8) -> Option<usize> {
 }
 
 /// A string, as it stands or with the Huffman code (RFC 7541 §5.2).
-fn text(block: &mut &[u8]) -> Option<Text> {
+fn text(block: &mut &[u8]) -> Option<HpackString> {
     let is_coded = block.first()? & 0x80 != 0;
     let length = integer(block, 7)?;
     let (bytes, rest) = block.split_at_checked(length)?;
     *block = rest;
-    let mut found = Text { has_hash: false, is_path: true, length: 0 };
+    let mut found = HpackString { has_hash: false, is_path: true, length: 0 };
     let mut take = |byte: u8| {
         found.has_hash |= byte == b'#';
         found.is_path &= b":path".get(found.length) == Some(&byte);

@@ -7,11 +7,11 @@
 
 /// The input is not a dictionary, or it exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub struct MalformedDictionary;
 
 /// How many parts a dictionary may have.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct DictionaryLimits {
     /// Members of the dictionary.
     pub members: usize,
     /// Items of one inner list.
@@ -26,7 +26,7 @@ pub struct Member<'a> {
     /// The key.
     pub key: &'a str,
     /// The value without its parameters.
-    pub value: Value<'a>,
+    pub value: MemberValue<'a>,
     /// The parameters of the value.
     pub parameters: Parameters<'a>,
     /// The value and its parameters as received. Empty for a key without `=`.
@@ -35,7 +35,7 @@ pub struct Member<'a> {
 
 /// A member's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
+pub enum MemberValue<'a> {
     /// A single item.
     Bare(Bare<'a>),
     /// An inner list: `("a" "b";x)`.
@@ -76,18 +76,21 @@ pub enum Bare<'a> {
 /// Parses the value of a dictionary field. Several field lines are joined with `, ` beforehand.
 ///
 /// # Errors
-/// [`Malformed`] for anything that is not a dictionary within `limits`.
-pub fn dictionary<'a>(field: &'a [u8], limits: &Limits) -> Result<Vec<Member<'a>>, Malformed> {
+/// [`MalformedDictionary`] for anything that is not a dictionary within `limits`.
+pub fn dictionary<'a>(
+    field: &'a [u8],
+    limits: &DictionaryLimits,
+) -> Result<Vec<Member<'a>>, MalformedDictionary> {
     if !field.is_ascii() {
-        return Err(Malformed);
+        return Err(MalformedDictionary);
     }
-    let text = std::str::from_utf8(field).map_err(|_| Malformed)?;
+    let text = std::str::from_utf8(field).map_err(|_| MalformedDictionary)?;
     let mut parser = Parser { text: text.trim_matches(' '), at: 0, limits };
     let mut members: Vec<Member<'a>> = Vec::new();
     while !parser.is_at_end() {
         let member = parser.member()?;
         if members.len() == limits.members || members.iter().any(|other| other.key == member.key) {
-            return Err(Malformed);
+            return Err(MalformedDictionary);
         }
         members.push(member);
         parser.skip(|byte| matches!(byte, b' ' | b'\t'));
@@ -97,7 +100,7 @@ pub fn dictionary<'a>(field: &'a [u8], limits: &Limits) -> Result<Vec<Member<'a>
         parser.expect(b',')?;
         parser.skip(|byte| matches!(byte, b' ' | b'\t'));
         if parser.is_at_end() {
-            return Err(Malformed);
+            return Err(MalformedDictionary);
         }
     }
     Ok(members)
@@ -106,7 +109,7 @@ pub fn dictionary<'a>(field: &'a [u8], limits: &Limits) -> Result<Vec<Member<'a>
 struct Parser<'a, 'l> {
     text: &'a str,
     at: usize,
-    limits: &'l Limits,
+    limits: &'l DictionaryLimits,
 }
 
 impl<'a> Parser<'a, '_> {
@@ -124,8 +127,8 @@ impl<'a> Parser<'a, '_> {
         is_there
     }
 
-    fn expect(&mut self, wanted: u8) -> Result<(), Malformed> {
-        if self.take(wanted) { Ok(()) } else { Err(Malformed) }
+    fn expect(&mut self, wanted: u8) -> Result<(), MalformedDictionary> {
+        if self.take(wanted) { Ok(()) } else { Err(MalformedDictionary) }
     }
 
     /// Skips the bytes of a class and returns them.
@@ -137,20 +140,24 @@ impl<'a> Parser<'a, '_> {
         &self.text[start..self.at]
     }
 
-    fn member(&mut self) -> Result<Member<'a>, Malformed> {
+    fn member(&mut self) -> Result<Member<'a>, MalformedDictionary> {
         let key = self.key()?;
         if !self.take(b'=') {
             let parameters = self.parameters()?;
-            return Ok(Member { key, value: Value::Bare(Bare::Boolean(true)), parameters, bytes: "" });
+            return Ok(Member { key, value: MemberValue::Bare(Bare::Boolean(true)), parameters, bytes: "" });
         }
         let start = self.at;
-        let value = if self.take(b'(') { Value::List(self.inner_list()?) } else { Value::Bare(self.bare()?) };
+        let value = if self.take(b'(') {
+            MemberValue::List(self.inner_list()?)
+        } else {
+            MemberValue::Bare(self.bare()?)
+        };
         let parameters = self.parameters()?;
         Ok(Member { key, value, parameters, bytes: &self.text[start..self.at] })
     }
 
     /// The rest of an inner list, after its opening parenthesis.
-    fn inner_list(&mut self) -> Result<Vec<Item<'a>>, Malformed> {
+    fn inner_list(&mut self) -> Result<Vec<Item<'a>>, MalformedDictionary> {
         let mut items = Vec::new();
         loop {
             self.skip(|byte| byte == b' ');
@@ -158,19 +165,19 @@ impl<'a> Parser<'a, '_> {
                 return Ok(items);
             }
             if items.len() == self.limits.items {
-                return Err(Malformed);
+                return Err(MalformedDictionary);
             }
             let start = self.at;
             let value = self.bare()?;
             let parameters = self.parameters()?;
             items.push(Item { value, parameters, bytes: &self.text[start..self.at] });
             if !matches!(self.peek(), Some(b' ' | b')')) {
-                return Err(Malformed);
+                return Err(MalformedDictionary);
             }
         }
     }
 
-    fn parameters(&mut self) -> Result<Parameters<'a>, Malformed> {
+    fn parameters(&mut self) -> Result<Parameters<'a>, MalformedDictionary> {
         let mut parameters: Parameters<'a> = Vec::new();
         while self.take(b';') {
             self.skip(|byte| byte == b' ');
@@ -178,21 +185,21 @@ impl<'a> Parser<'a, '_> {
             let value = if self.take(b'=') { self.bare()? } else { Bare::Boolean(true) };
             let is_repeated = parameters.iter().any(|(other, _)| *other == name);
             if parameters.len() == self.limits.parameters || is_repeated {
-                return Err(Malformed);
+                return Err(MalformedDictionary);
             }
             parameters.push((name, value));
         }
         Ok(parameters)
     }
 
-    fn key(&mut self) -> Result<&'a str, Malformed> {
+    fn key(&mut self) -> Result<&'a str, MalformedDictionary> {
         if !matches!(self.peek(), Some(b'a'..=b'z' | b'*')) {
-            return Err(Malformed);
+            return Err(MalformedDictionary);
         }
         Ok(self.skip(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*')))
     }
 
-    fn bare(&mut self) -> Result<Bare<'a>, Malformed> {
+    fn bare(&mut self) -> Result<Bare<'a>, MalformedDictionary> {
         match self.peek() {
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'"') => self.string(),
@@ -213,26 +220,30 @@ impl<'a> Parser<'a, '_> {
                 Ok(Bare::Boolean(false))
             }
             Some(b'A'..=b'Z' | b'a'..=b'z' | b'*') => Ok(Bare::Token(self.skip(is_token_byte))),
-            _ => Err(Malformed),
+            _ => Err(MalformedDictionary),
         }
     }
 
-    fn number(&mut self) -> Result<Bare<'a>, Malformed> {
+    fn number(&mut self) -> Result<Bare<'a>, MalformedDictionary> {
         let start = self.at;
         self.take(b'-');
         let whole = self.skip(|byte| byte.is_ascii_digit());
         if self.take(b'.') {
             let fraction = self.skip(|byte| byte.is_ascii_digit());
             let fits = (1..=12).contains(&whole.len()) && (1..=3).contains(&fraction.len());
-            return if fits { Ok(Bare::Decimal(&self.text[start..self.at])) } else { Err(Malformed) };
+            return if fits {
+                Ok(Bare::Decimal(&self.text[start..self.at]))
+            } else {
+                Err(MalformedDictionary)
+            };
         }
         if !(1..=15).contains(&whole.len()) {
-            return Err(Malformed);
+            return Err(MalformedDictionary);
         }
-        self.text[start..self.at].parse().map(Bare::Integer).map_err(|_| Malformed)
+        self.text[start..self.at].parse().map(Bare::Integer).map_err(|_| MalformedDictionary)
     }
 
-    fn string(&mut self) -> Result<Bare<'a>, Malformed> {
+    fn string(&mut self) -> Result<Bare<'a>, MalformedDictionary> {
         self.at += 1;
         let start = self.at;
         loop {
@@ -241,11 +252,11 @@ impl<'a> Parser<'a, '_> {
                 Some(b'\\') => {
                     self.at += 1;
                     if !matches!(self.peek(), Some(b'"' | b'\\')) {
-                        return Err(Malformed);
+                        return Err(MalformedDictionary);
                     }
                 }
                 Some(b' '..=b'~') => {}
-                _ => return Err(Malformed),
+                _ => return Err(MalformedDictionary),
             }
             self.at += 1;
         }
@@ -263,9 +274,9 @@ fn is_token_byte(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { members: 4, items: 4, parameters: 4 };
+    const LIMITS: DictionaryLimits = DictionaryLimits { members: 4, items: 4, parameters: 4 };
 
-    fn parse(field: &str) -> Result<Vec<Member<'_>>, Malformed> {
+    fn parse(field: &str) -> Result<Vec<Member<'_>>, MalformedDictionary> {
         dictionary(field.as_bytes(), &LIMITS)
     }
 
@@ -275,10 +286,10 @@ mod tests {
         let list = &members[0];
         assert_eq!((list.key, list.bytes), ("a", "( \"x\"; y=1  \"z\" );b=?0"));
         assert_eq!(list.parameters, [("b", Bare::Boolean(false))]);
-        let Value::List(items) = &list.value else { panic!("a list: {list:?}") };
+        let MemberValue::List(items) = &list.value else { panic!("a list: {list:?}") };
         let parts: Vec<_> = items.iter().map(|item| (item.value, item.bytes)).collect();
         assert_eq!(parts, [(Bare::Text("x"), "\"x\"; y=1"), (Bare::Text("z"), "\"z\"")]);
-        assert_eq!(members[1].value, Value::Bare(Bare::Bytes("AQ==")));
+        assert_eq!(members[1].value, MemberValue::Bare(Bare::Bytes("AQ==")));
         assert_eq!(members[1].bytes, ":AQ==:");
     }
 
@@ -294,10 +305,10 @@ mod tests {
             ("?1", Bare::Boolean(true)),
         ] {
             let field = format!("k={text}");
-            assert_eq!(parse(&field).expect(text)[0].value, Value::Bare(expected), "{text}");
+            assert_eq!(parse(&field).expect(text)[0].value, MemberValue::Bare(expected), "{text}");
         }
         let bare = parse("k;p").expect("a key without a value");
-        assert_eq!(bare[0].value, Value::Bare(Bare::Boolean(true)));
+        assert_eq!(bare[0].value, MemberValue::Bare(Bare::Boolean(true)));
         assert_eq!(parse(""), Ok(Vec::new()));
     }
 
@@ -343,7 +354,7 @@ mod tests {
             "a=(1 1 1 1 1)",
             "a=1;a;b;c;d;e",
         ] {
-            assert_eq!(parse(field), Err(Malformed), "{field}");
+            assert_eq!(parse(field), Err(MalformedDictionary), "{field}");
         }
     }
 }

@@ -62,17 +62,17 @@ impl Cause {
             Full::Total => Cause::ConnectionsTotal,
             Full::Reserve => Cause::ConnectionsReserve,
             Full::Address => Cause::ConnectionsAddress,
-            Full::Lane => Cause::ConnectionsListener,
+            Full::Listener => Cause::ConnectionsListener,
         }
     }
 
-    /// The cap on requests in flight that is reached. A lane is a listener, and limits connections.
+    /// The cap on requests in flight that is reached. A listener limits connections only.
     pub fn of_requests(full: Full) -> Self {
         match full {
             Full::Total => Cause::InFlightTotal,
             Full::Reserve => Cause::InFlightReserve,
             Full::Address => Cause::InFlightAddress,
-            Full::Lane => Cause::ConnectionsListener,
+            Full::Listener => Cause::ConnectionsListener,
         }
     }
 

@@ -7,7 +7,7 @@
 //! 2. after verification [`InFlight::enter`], as verified or unverified work. A refused request needs
 //!    no permit.
 //!
-//! Memory: eight bytes for each lane, and at most one map entry for each permit.
+//! Memory: eight bytes for each listener, and at most one map entry for each permit.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::Key;
+use super::TableKey;
 
 /// The number of locks over which the addresses are spread.
 const SHARDS: usize = 64;
@@ -39,8 +39,8 @@ pub enum Full {
     Reserve,
     /// The address has all the permits that it may have.
     Address,
-    /// The lane has all the permits that it may have.
-    Lane,
+    /// The listener has all the permits that it may have.
+    Listener,
 }
 
 /// The number of permits in use, by address.
@@ -76,9 +76,9 @@ pub struct Caps {
     pub reserve: usize,
     /// The permits of one address.
     pub per_address: usize,
-    /// The permits of one lane. A lane is a listener; requests have no lanes, since origins limit
-    /// their own requests in flight.
-    pub per_lane: usize,
+    /// The connections of one listener. Requests have no such limit: each origin limits its own
+    /// requests in flight.
+    pub per_listener: usize,
 }
 
 /// The permits of connections, or of requests in flight; shared by all workers.
@@ -90,30 +90,35 @@ pub struct InFlight {
 struct Counts {
     total: AtomicUsize,
     addresses: Box<[Mutex<Addresses>]>,
-    lanes: Box<[AtomicUsize]>,
+    listeners: Box<[AtomicUsize]>,
 }
 
 impl InFlight {
-    /// Permits with these limits in `lanes` lanes. Takes over the counts of `previous` if the number of
-    /// lanes is the same, so that a reload keeps them.
-    pub fn new(caps: Caps, lanes: usize, previous: Option<&InFlight>) -> Self {
+    /// Permits with these limits in `listeners` listeners. Takes over the counts of `previous` if the number of
+    /// listeners is the same, so that a reload keeps them.
+    pub fn new(caps: Caps, listeners: usize, previous: Option<&InFlight>) -> Self {
         let previous = previous.map(|previous| &previous.counts);
-        let previous = previous.filter(|previous| previous.lanes.len() == lanes);
+        let previous = previous.filter(|previous| previous.listeners.len() == listeners);
         let counts = previous.cloned().unwrap_or_else(|| {
             Arc::new(Counts {
                 total: AtomicUsize::new(0),
                 addresses: std::iter::repeat_with(Mutex::default).take(SHARDS).collect(),
-                lanes: std::iter::repeat_with(AtomicUsize::default).take(lanes).collect(),
+                listeners: std::iter::repeat_with(AtomicUsize::default).take(listeners).collect(),
             })
         });
         Self { caps, counts }
     }
 
-    /// Takes a permit. `address` is `None` if the address is not limited, `lane` is `None` for requests.
+    /// Takes a permit. `address` is `None` if the address is not limited, `listener` is `None` for requests.
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn enter(&self, work: Work, address: Option<Key>, lane: Option<usize>) -> Result<Permit, Full> {
+    pub fn enter(
+        &self,
+        work: Work,
+        address: Option<TableKey>,
+        listener: Option<usize>,
+    ) -> Result<Permit, Full> {
         let cap = match work {
             Work::Verified => self.caps.total,
             Work::Unverified => self.caps.total.saturating_sub(self.caps.reserve),
@@ -122,15 +127,17 @@ impl InFlight {
             return Err(if self.is_full() { Full::Total } else { Full::Reserve });
         }
         // The permit is dropped, and so returned, if a later limit refuses.
-        let mut permit = Permit { counts: self.counts.clone(), address: None, lane: None };
+        let mut permit = Permit { counts: self.counts.clone(), address: None, listener: None };
         if let Some(address) = address {
             self.enter_address(&mut permit, address)?;
         }
-        if let Some((lane, count)) = lane.and_then(|lane| Some((lane, self.counts.lanes.get(lane)?))) {
-            if !take(count, self.caps.per_lane) {
-                return Err(Full::Lane);
+        if let Some((listener, count)) =
+            listener.and_then(|listener| Some((listener, self.counts.listeners.get(listener)?)))
+        {
+            if !take(count, self.caps.per_listener) {
+                return Err(Full::Listener);
             }
-            permit.lane = Some(lane);
+            permit.listener = Some(listener);
         }
         Ok(permit)
     }
@@ -139,7 +146,7 @@ impl InFlight {
     ///
     /// # Errors
     /// [`Full::Address`]. The permit stays unchanged.
-    pub fn enter_address(&self, permit: &mut Permit, address: Key) -> Result<(), Full> {
+    pub fn enter_address(&self, permit: &mut Permit, address: TableKey) -> Result<(), Full> {
         if permit.address.is_none() {
             if !self.counts.enter_address(address, self.caps.per_address) {
                 return Err(Full::Address);
@@ -159,14 +166,14 @@ impl InFlight {
         self.counts.total.load(Ordering::Relaxed)
     }
 
-    /// The number of permits in use in a lane.
-    pub fn count_of_lane(&self, lane: usize) -> usize {
-        self.counts.lanes.get(lane).map_or(0, |count| count.load(Ordering::Relaxed))
+    /// The number of permits in use in a listener.
+    pub fn count_of_listener(&self, listener: usize) -> usize {
+        self.counts.listeners.get(listener).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 }
 
 impl Counts {
-    fn enter_address(&self, address: Key, cap: usize) -> bool {
+    fn enter_address(&self, address: TableKey, cap: usize) -> bool {
         let mut addresses = self.shard(address).lock();
         let count = addresses.entry(address.0).or_default();
         let has_room = *count < cap;
@@ -178,7 +185,7 @@ impl Counts {
         has_room
     }
 
-    fn leave_address(&self, address: Key) {
+    fn leave_address(&self, address: TableKey) {
         let mut addresses = self.shard(address).lock();
         if let Some(count) = addresses.get_mut(&address.0) {
             *count -= 1;
@@ -188,7 +195,7 @@ impl Counts {
         }
     }
 
-    fn shard(&self, address: Key) -> &Mutex<Addresses> {
+    fn shard(&self, address: TableKey) -> &Mutex<Addresses> {
         &self.addresses[address.place(SHARDS)]
     }
 }
@@ -196,8 +203,8 @@ impl Counts {
 /// The right to hold a connection open, or to forward a request. Dropping the permit returns it.
 pub struct Permit {
     counts: Arc<Counts>,
-    address: Option<Key>,
-    lane: Option<usize>,
+    address: Option<TableKey>,
+    listener: Option<usize>,
 }
 
 impl Drop for Permit {
@@ -205,8 +212,8 @@ impl Drop for Permit {
         if let Some(address) = self.address {
             self.counts.leave_address(address);
         }
-        if let Some(lane) = self.lane {
-            put_back(&self.counts.lanes[lane]);
+        if let Some(listener) = self.listener {
+            put_back(&self.counts.listeners[listener]);
         }
         put_back(&self.counts.total);
     }

@@ -8,9 +8,9 @@ use super::AddressKey;
 ///
 /// Two keys are equal by chance with a probability of 2⁻⁶⁴; any two of a million, with 3·10⁻⁸.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key(pub(super) u64);
+pub struct TableKey(pub(super) u64);
 
-impl Key {
+impl TableKey {
     /// Maps the key evenly to one of `count` places.
     pub(super) fn place(self, count: usize) -> usize {
         // A multiplication and a shift are faster than a division. They use the upper bits.
@@ -30,18 +30,18 @@ impl KeyHasher {
     }
 
     /// The key of a client address.
-    pub fn address(&self, address: AddressKey) -> Key {
+    pub fn address(&self, address: AddressKey) -> TableKey {
         let mut hasher = self.0.build_hasher();
         hasher.write_u64(address.bits());
-        Key(hasher.finish())
+        TableKey(hasher.finish())
     }
 
     /// The key of a device id, or of a verified token. Of a token only the signed part is hashed,
     /// because one signature can be encoded in several ways.
-    pub fn bytes(&self, bytes: &[u8]) -> Key {
+    pub fn bytes(&self, bytes: &[u8]) -> TableKey {
         let mut hasher = self.0.build_hasher();
         hasher.write(bytes);
-        Key(hasher.finish())
+        TableKey(hasher.finish())
     }
 }
 

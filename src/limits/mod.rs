@@ -30,11 +30,12 @@ pub use address_range::{AddressRange, AddressRangeError};
 pub use address_set::{AddressSet, LineFault, read_ranges};
 pub use cause::Cause;
 pub use in_flight::{Caps, Full, InFlight, Permit, Work};
-pub use key::{Key, KeyHasher};
+pub use key::{KeyHasher, TableKey};
 pub use moment::Moment;
 pub use offenders::{Offender, OffenderRules, Offenders};
 pub use outcome::Outcome;
 pub use rate::{
-    By, Decision, Limit, Rate, RateLimits, RequestKeys, RouteLimits, Rule, Ruling, Table, Told, in_force,
+    By, Decision, Limit, LimitDecision, Rate, RateLimits, RequestKeys, RouteLimits, Rule, Ruling, Table,
+    in_force,
 };
 pub use settings::{ConnectionLimits, LimitSettings, RequestLimits, RouteLimitSettings, TimeLimits};

@@ -161,7 +161,7 @@ impl Offenders {
 }
 
 struct Records {
-    sets: Box<[Set]>,
+    sets: Box<[OffenderSet]>,
     hasher: KeyHasher,
     /// The latest end of all bans, in nanoseconds.
     last_end: AtomicU64,
@@ -169,11 +169,11 @@ struct Records {
 
 impl Records {
     fn new(keys: usize, hasher: KeyHasher) -> Self {
-        let sets = std::iter::repeat_with(Set::default).take(keys.div_ceil(WAYS).max(1)).collect();
+        let sets = std::iter::repeat_with(OffenderSet::default).take(keys.div_ceil(WAYS).max(1)).collect();
         Self { sets, hasher, last_end: AtomicU64::new(0) }
     }
 
-    fn set(&self, key: AddressKey) -> &Set {
+    fn set(&self, key: AddressKey) -> &OffenderSet {
         &self.sets[self.hasher.address(key).place(self.sets.len())]
     }
 }
@@ -181,7 +181,7 @@ impl Records {
 /// The slots are written under the lock and read without it.
 #[derive(Default)]
 #[repr(align(64))]
-struct Set {
+struct OffenderSet {
     slots: [Slot; WAYS],
     records: Mutex<[Record; WAYS]>,
 }
@@ -207,7 +207,7 @@ impl Slot {
     }
 }
 
-impl Set {
+impl OffenderSet {
     fn banned(&self, key: AddressKey, now: Moment) -> Option<Moment> {
         let is_of = |slot: &&Slot| slot.key.load(Ordering::Acquire) == key.bits();
         let slot = self.slots.iter().find(is_of)?;

@@ -37,12 +37,12 @@ pub(super) struct Judgement {
     /// Whether the token is one of Approov's failover service, and accepted as such.
     pub is_failover: bool,
     /// What the client says about its token, for the log.
-    pub told: Option<Box<Told>>,
+    pub self_report: Option<Box<SelfReport>>,
 }
 
 /// What a client says without proof.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct SelfReport {
     /// `Approov-Status`.
     pub status: Option<AppStatus>,
     /// Claims of a token that no key verifies.
@@ -89,7 +89,7 @@ impl Judgement {
             device: Device::default(),
             signature: None,
             is_failover: false,
-            told: None,
+            self_report: None,
         }
     }
 }
@@ -150,7 +150,7 @@ pub(super) fn admit(
                 device: std::mem::take(&mut found.device),
                 signature: found.signature,
                 is_failover: found.is_failover && found.rejection.is_none(),
-                told: told(head, found.rejection, snapshot),
+                self_report: self_report(head, found.rejection, snapshot),
             };
             match verdict {
                 Verdict::Rejected if found.rejection == Some(Rejection::KeysUnavailable) => {
@@ -227,9 +227,9 @@ impl Refused {
     /// The attestation response code of the refused token: one that a key verified, else one that the
     /// client itself sent.
     pub fn response_code(&self) -> Option<&str> {
-        let told = || self.judgement.told.as_ref()?.claims.response_code.as_deref();
+        let unproven = || self.judgement.self_report.as_ref()?.claims.response_code.as_deref();
         self.judgement.rejection?;
-        self.judgement.device.response_code.as_deref().or_else(told)
+        self.judgement.device.response_code.as_deref().or_else(unproven)
     }
 
     fn by_limit(self, refusal: Refusal, metrics: &Metrics) -> Self {
@@ -271,7 +271,11 @@ fn is_enforced(route: &Route, device: &Device, arrival: &Arrival) -> bool {
 
 /// What a client says without proof, for metrics, log and the answer. The claims of an unproven token are
 /// read only if the log or the answer shows them.
-fn told(head: &impl RequestHead, rejection: Option<Rejection>, snapshot: &Snapshot) -> Option<Box<Told>> {
+fn self_report(
+    head: &impl RequestHead,
+    rejection: Option<Rejection>,
+    snapshot: &Snapshot,
+) -> Option<Box<SelfReport>> {
     let status = AppStatus::of_header(head.presented(&APPROOV_STATUS));
     let is_unproven = rejection.is_some_and(|rejection| rejection <= Rejection::BadSignature);
     let claims = if is_unproven && (snapshot.is_logged || snapshot.tells_response_code) {
@@ -280,7 +284,7 @@ fn told(head: &impl RequestHead, rejection: Option<Rejection>, snapshot: &Snapsh
         Unverified::default()
     };
     let is_silent = status.is_none() && claims == Unverified::default();
-    (!is_silent).then(|| Box::new(Told { status, claims }))
+    (!is_silent).then(|| Box::new(SelfReport { status, claims }))
 }
 
 /// What the body of an admitted request must satisfy.

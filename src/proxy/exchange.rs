@@ -18,7 +18,7 @@ use crate::clock;
 use crate::limits::{Cause, Permit};
 use crate::origins::{RetryReason, UpstreamErrorKind};
 use crate::policy::Route;
-use crate::upstream::{Failure, Lease, MAX_ATTEMPTS, Requester, Unavailable, Upstream};
+use crate::upstream::{ClientIdentity, ExchangeFailure, Lease, MAX_ATTEMPTS, Unavailable, Upstream};
 
 /// What is known about a request that is forwarded.
 pub(super) struct Exchange {
@@ -129,9 +129,9 @@ impl Exchange {
     pub async fn choose_peer(&mut self, is_body_empty: bool) -> Result<Box<HttpPeer>> {
         let address = Some(self.arrival.client.address);
         let (upstream, lease, device) = self.origin();
-        let requester = Requester { device: device.id.as_deref(), address };
+        let client = ClientIdentity { device: device.id.as_deref(), address };
         let found = match upstream.enter(lease).await {
-            Ok(()) => upstream.peer(lease, requester),
+            Ok(()) => upstream.peer(lease, client),
             Err(why) => Err(why),
         };
         let mut peer = match found {
@@ -209,7 +209,8 @@ impl Exchange {
         }
         if is_at_fault && !progress.is_answered {
             let is_silence = kind == UpstreamErrorKind::ReadTimeout;
-            upstream.failed(lease, if is_silence { Failure::Timeout } else { Failure::Error });
+            upstream
+                .failed(lease, if is_silence { ExchangeFailure::Timeout } else { ExchangeFailure::Error });
         }
         let reason = match kind {
             UpstreamErrorKind::Closed | UpstreamErrorKind::InvalidResponse => RetryReason::Error,

@@ -16,7 +16,7 @@ use crate::admission::Refusal;
 use crate::approov::{AppStatus, Device, Rejection};
 use crate::downstream::Connection;
 use crate::policy::{Policy, Verdict};
-use crate::telemetry::{Counted, Entry, Exceeded, Source, StatusClass, reason_label};
+use crate::telemetry::{CountedRequest, Entry, Exceeded, Source, StatusClass, reason_label};
 
 /// The facts about a request that has ended.
 pub(super) struct Finished<'r> {
@@ -148,7 +148,7 @@ impl Shared {
             Some(route) => &snapshot.route_metrics[route],
             None => &snapshot.unrouted_metrics,
         };
-        metrics.record(Counted {
+        metrics.record(CountedRequest {
             verdict: judgement.verdict,
             rejection: judgement.rejection,
             response: transfer.status.map(|status| (StatusClass::from(status), request.source)),
@@ -164,8 +164,8 @@ impl Shared {
         if judgement.is_failover {
             self.metrics.failover_token();
         }
-        let told = judgement.told.as_deref();
-        if let Some(status) = told.and_then(|told| told.status) {
+        let self_report = judgement.self_report.as_deref();
+        if let Some(status) = self_report.and_then(|report| report.status) {
             self.metrics.app_status(status);
         }
         if !snapshot.is_logged {
@@ -176,7 +176,7 @@ impl Shared {
             return;
         }
         let Device { id, response_code } = &judgement.device;
-        let unverified = told.map(|told| &told.claims);
+        let unverified = self_report.map(|report| &report.claims);
         let route = request.route.map(|route| &snapshot.routes.routes()[route]);
         let tls = connection.tls.as_ref();
         self.access_log.log(&Entry {
@@ -206,7 +206,7 @@ impl Shared {
             }),
             device_id: id.as_deref(),
             response_code: response_code.as_deref(),
-            app_status: told.and_then(|told| told.status).map(AppStatus::label),
+            app_status: self_report.and_then(|report| report.status).map(AppStatus::label),
             unverified_device_id: unverified.and_then(|claims| claims.device_id.as_deref()),
             unverified_response_code: unverified.and_then(|claims| claims.response_code.as_deref()),
             message_signature: judgement.signature.map(|signature| signature.result.label()),

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::arrival::Arrival;
 use super::head::RequestHead;
 use crate::approov::message_signing::{
-    Fields, Judgement, Label, Message, MessageSigningSettings, Mode, ReplayMode, ReplayStore, Seen,
+    Fields, Label, Message, MessageSigningSettings, Mode, ReplayMode, ReplayStore, Seen, SignatureJudgement,
     SignatureResult, WhenFull,
 };
 use crate::approov::{Rejection, SigningClaims, UnixTime};
@@ -59,7 +59,7 @@ impl Signing {
         claims: &SigningClaims,
         mode: Mode,
         now: UnixTime,
-    ) -> (Judgement, Option<Rejection>) {
+    ) -> (SignatureJudgement, Option<Rejection>) {
         let authority = match &arrival.client.host {
             Some(host) => host.as_bytes(),
             None => head.host(),
@@ -87,7 +87,7 @@ impl Signing {
     }
 
     /// Whether a good signature was accepted before. It is remembered otherwise.
-    fn is_replayed(&self, judgement: &Judgement, method: &str, now: UnixTime) -> bool {
+    fn is_replayed(&self, judgement: &SignatureJudgement, method: &str, now: UnixTime) -> bool {
         let (Some(store), Some(mark)) = (&self.replays, judgement.mark) else { return false };
         let replay = &self.settings.replay;
         if !replay.methods.iter().any(|one| **one == *method) {
@@ -101,8 +101,8 @@ impl Signing {
     }
 }
 
-impl From<&Judgement> for SignatureOutcome {
-    fn from(judgement: &Judgement) -> Self {
+impl From<&SignatureJudgement> for SignatureOutcome {
+    fn from(judgement: &SignatureJudgement) -> Self {
         let rejection = match judgement.result {
             SignatureResult::Replayed => Some(Rejection::ReplayedSignature),
             _ => judgement.rejection,

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::handover::{self, Patience};
 use super::reload::Ending;
 use super::signals::{Signal, Signals, is_first_process};
-use super::{Server, Worker, reopen};
+use super::{Server, WorkerThread, reopen};
 use crate::clock;
 use crate::telemetry::AccessLogWriter;
 
@@ -169,8 +169,8 @@ impl Server {
         let grace_period = self.reloading.ending().grace_period;
         let is_done = |after: Duration| {
             after >= grace_period
-                || workers.iter().all(Worker::is_empty)
-                || after >= idle && workers.iter().all(Worker::is_idle)
+                || workers.iter().all(WorkerThread::is_empty)
+                || after >= idle && workers.iter().all(WorkerThread::is_idle)
         };
         let (signals, access_log) = (&mut self.signals, &self.access_log);
         let is_hurried = self.runtime.block_on(async {
@@ -189,7 +189,7 @@ impl Server {
             }
             false
         });
-        let unfinished: usize = self.workers.iter().map(Worker::requests).sum();
+        let unfinished: usize = self.workers.iter().map(WorkerThread::requests).sum();
         if unfinished > 0 {
             log::warn!("{unfinished} requests were not finished in time");
         }

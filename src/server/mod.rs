@@ -55,7 +55,7 @@ use pid_file::PidFile;
 use reload::Reloading;
 use signals::{Signal, Signals};
 use sockets::Sockets;
-use worker::Worker;
+use worker::WorkerThread;
 
 /// Why the process could not start.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ pub struct Server {
     /// Open until the end: probes ask while this process drains.
     admin_socket: Arc<AdminSocket>,
     tickets: Tickets,
-    workers: Vec<Worker>,
+    workers: Vec<WorkerThread>,
     /// Ends accepting on the public listeners.
     stop: watch::Sender<bool>,
     /// Ends accepting on the admin listener.

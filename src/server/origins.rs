@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::origins::Origin;
-use crate::upstream::{Surroundings, Upstream};
+use crate::upstream::{Upstream, UpstreamContext};
 
 /// How long resolving new origins' names may hold up a start or a reload.
 const RESOLUTION: Duration = Duration::from_secs(5);
@@ -15,18 +15,18 @@ const RESOLUTION: Duration = Duration::from_secs(5);
 /// Every origin in use. One that a reload does not change keeps its addresses and what is known of
 /// their health, and the workers keep their connections to it.
 pub(super) struct Origins {
-    surroundings: Surroundings,
-    running: Vec<Running>,
+    surroundings: UpstreamContext,
+    running: Vec<RunningOrigin>,
 }
 
-struct Running {
+struct RunningOrigin {
     upstream: Arc<Upstream>,
     tasks: [AbortHandle; 2],
 }
 
 impl Origins {
     /// None yet.
-    pub fn new(surroundings: Surroundings) -> Self {
+    pub fn new(surroundings: UpstreamContext) -> Self {
         Self { surroundings, running: Vec::new() }
     }
 
@@ -55,7 +55,7 @@ impl Origins {
                 Handle::current().spawn(async move { resolving.keep_resolved().await }).abort_handle(),
                 Handle::current().spawn(checking.keep_checked()).abort_handle(),
             ];
-            self.running.push(Running { upstream, tasks });
+            self.running.push(RunningOrigin { upstream, tasks });
         }
         Ok(adopted)
     }

@@ -107,7 +107,7 @@ pub(super) struct Reloader {
     pub origins: Origins,
     pub listeners: Listeners,
     pub tickets: Tickets,
-    pub fixed: Fixed,
+    pub fixed: FixedSettings,
     pub ending: Arc<Mutex<Ending>>,
     pub access: Arc<ArcSwap<Access>>,
     pub log_level: LogLevel,
@@ -189,7 +189,7 @@ impl Reloader {
         for warning in &settings.warnings {
             log::warn!("{warning}");
         }
-        for (key, present, wanted) in self.fixed.differences(&Fixed::of(&settings)) {
+        for (key, present, wanted) in self.fixed.differences(&FixedSettings::of(&settings)) {
             log::warn!(
                 "{key} cannot change while running: {present} stays, not {wanted}; use `approov-gateway upgrade`"
             );
@@ -255,9 +255,9 @@ pub(super) fn certificates(listeners: &[ListenerSettings]) -> Vec<(String, Strin
 }
 
 /// Settings that only an upgrade can change: key and value.
-pub(super) struct Fixed(Vec<(&'static str, String)>);
+pub(super) struct FixedSettings(Vec<(&'static str, String)>);
 
-impl Fixed {
+impl FixedSettings {
     pub fn of(settings: &Settings) -> Self {
         let listeners: Vec<String> =
             settings.listeners.iter().map(|listener| listener.address.to_string()).collect();

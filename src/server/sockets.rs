@@ -12,7 +12,7 @@ use rustix::process::Uid;
 
 use super::ServerError;
 use super::admin_socket::{AdminSocket, UnixSocket};
-use super::handover::{Predecessor, Received, Waiting};
+use super::handover::{Predecessor, Received, SuccessorSocket};
 use super::listener::BoundListener;
 use super::notify::{Notifier, WAITING};
 use crate::admin::AdminAddress;
@@ -163,7 +163,7 @@ pub(super) fn take_over(
     };
     let failed =
         |error: io::Error| ServerError::new(format!("cannot take over at {}", path.display()), error);
-    let waiting = Waiting::bind(path, future_user).map_err(failed)?;
+    let waiting = SuccessorSocket::bind(path, future_user).map_err(failed)?;
     log::info!("waiting for the sockets of the running process at {}; send it SIGQUIT", path.display());
     notifier.tell(WAITING);
     let Received { mut sockets, predecessor } = waiting.receive(PATIENCE, asked_to_end).map_err(failed)?;

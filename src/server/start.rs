@@ -21,10 +21,10 @@ use super::file_thread::FileThread;
 use super::notify::{Notifier, READY, UPGRADE_VARIABLE};
 use super::origins::Origins;
 use super::pid_file::{self, PidFile};
-use super::reload::{self, Ending, Fixed, Load, Reloader, Reloading};
+use super::reload::{self, Ending, FixedSettings, Load, Reloader, Reloading};
 use super::signals::Signals;
 use super::sockets::{self, Sockets};
-use super::worker::{Worker, WorkerUpstream};
+use super::worker::{WorkerThread, WorkerUpstream};
 use super::{Server, ServerError, Start, become_user};
 use crate::admin::{Access, Admin, AdminAddress, ConfigStatus, Health, LogLevel, Readiness};
 use crate::clock;
@@ -32,7 +32,7 @@ use crate::config::{ServerSettings, User};
 use crate::proxy::{HeldBodies, Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics};
 use crate::tls::{self, Tickets};
-use crate::upstream::{Dialers, Surroundings, SystemResolver};
+use crate::upstream::{Dialers, SystemResolver, UpstreamContext};
 
 impl Server {
     /// Binds or takes over the sockets, then starts the workers and the admin listener.
@@ -62,7 +62,7 @@ impl Server {
             Metrics::new().map_err(|error| ServerError::new("cannot register the metrics", error))?;
         let metrics = Arc::new(metrics);
         let dialers = Dialers::default();
-        let mut origins = Origins::new(Surroundings {
+        let mut origins = Origins::new(UpstreamContext {
             metrics: metrics.clone(),
             dialers: dialers.clone(),
             resolver: Arc::new(SystemResolver),
@@ -88,7 +88,7 @@ impl Server {
         let (access_log, writer) = AccessLogSink::start(reload::log_file(&settings))
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
         runtime.spawn(report_slow_log(access_log.clone()));
-        let (fixed, watch) = (Fixed::of(&settings), reload::watch_of(&settings));
+        let (fixed, watch) = (FixedSettings::of(&settings), reload::watch_of(&settings));
         metrics.certificates(reload::certificates(&settings.listeners));
         let hash = settings.hash.clone();
         let log_level = LogLevel::new(settings.log.level);
@@ -161,7 +161,13 @@ impl Server {
         let upstream = WorkerUpstream { dialers, keepalive_pool_size: server.upstream_keepalive_pool_size };
         let workers = (0..server.threads)
             .map(|number| {
-                Worker::start(number, shared.clone(), upstream.clone(), &sockets.public, stopped.clone())
+                WorkerThread::start(
+                    number,
+                    shared.clone(),
+                    upstream.clone(),
+                    &sockets.public,
+                    stopped.clone(),
+                )
             })
             .collect::<io::Result<Vec<_>>>()
             .map_err(|error| ServerError::new("cannot start a worker", error))?;

@@ -17,7 +17,7 @@ use crate::proxy::{Gateway, Shared, WorkerProxy};
 use crate::upstream::{Dialers, MAX_ATTEMPTS, OriginConnector};
 
 /// A running worker. Its thread ends with the process.
-pub(super) struct Worker {
+pub(super) struct WorkerThread {
     connections: Arc<downstream::Worker<WorkerProxy>>,
     /// Requests that have begun and not ended.
     requests: Arc<AtomicUsize>,
@@ -34,7 +34,7 @@ pub(super) struct WorkerUpstream {
     pub keepalive_pool_size: usize,
 }
 
-impl Worker {
+impl WorkerThread {
     /// Starts a thread. It accepts from `listeners` until `stop` says so, and serves the accepted
     /// connections until the process ends.
     pub fn start(

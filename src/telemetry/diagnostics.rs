@@ -21,7 +21,7 @@ const CAPACITY: usize = 1024 * 1024;
 /// How long `flush` waits for the reader of standard error.
 const FLUSH: Duration = Duration::from_millis(100);
 
-type Lines = Arc<LineQueue<()>>;
+type DiagnosticLines = Arc<LineQueue<()>>;
 
 /// Starts logging to standard error, at level `info` until [`set_level`]. A second call
 /// changes nothing. A thread writes the lines: see `log::logger().flush()` before the end of the
@@ -30,7 +30,7 @@ type Lines = Arc<LineQueue<()>>;
 /// # Errors
 /// When the thread cannot be started.
 pub fn init() -> io::Result<()> {
-    let lines: Lines = Arc::new(LineQueue::new(CAPACITY, Duration::ZERO, report));
+    let lines: DiagnosticLines = Arc::new(LineQueue::new(CAPACITY, Duration::ZERO, report));
     let writer = Writer::start("diagnostics", lines.clone(), Output::new(io::stderr()))?;
     let mut builder = Builder::from_default_env();
     if !rust_log() {
@@ -77,12 +77,12 @@ fn report(trouble: Trouble) {
 /// request.
 struct Guarded {
     logger: Logger,
-    lines: Lines,
+    lines: DiagnosticLines,
     _writer: Writer<()>,
 }
 
 /// Each write of the logger is one line.
-struct Queued(Lines);
+struct Queued(DiagnosticLines);
 
 impl Write for Queued {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {

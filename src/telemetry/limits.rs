@@ -12,7 +12,7 @@ use crate::limits::{Cause, Outcome, Rule, Table};
 /// The metric families of limits.
 pub(super) struct LimitFamilies {
     limited: [[IntCounter; Outcome::ALL.len()]; Cause::ALL.len()],
-    watched: Watched,
+    watched: LimitGauges,
 }
 
 impl LimitFamilies {
@@ -26,7 +26,7 @@ impl LimitFamilies {
             &["cause", "outcome"],
         )?;
         registry.register(Box::new(limited.clone()))?;
-        let watched = Watched::new()?;
+        let watched = LimitGauges::new()?;
         registry.register(Box::new(watched.clone()))?;
         let counter =
             |cause: Cause, outcome: Outcome| limited.with_label_values(&[cause.label(), outcome.label()]);
@@ -60,7 +60,7 @@ pub trait LimitState: Send + Sync {
 
 /// The limits in force, read off whenever metrics are asked for.
 #[derive(Clone)]
-struct Watched {
+struct LimitGauges {
     limits: Arc<OnceLock<Weak<dyn LimitState>>>,
     connections: IntGaugeVec,
     requests: IntGauge,
@@ -69,7 +69,7 @@ struct Watched {
     displaced: IntCounterVec,
 }
 
-impl Watched {
+impl LimitGauges {
     fn new() -> Result<Self, Error> {
         Ok(Self {
             limits: Arc::default(),
@@ -101,7 +101,7 @@ impl Watched {
     }
 }
 
-impl Collector for Watched {
+impl Collector for LimitGauges {
     fn desc(&self) -> Vec<&Desc> {
         self.collectors().into_iter().flat_map(Collector::desc).collect()
     }

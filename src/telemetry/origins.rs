@@ -25,7 +25,7 @@ pub(super) struct OriginFamilies {
     retries: IntCounterVec,
     retries_refused: IntCounterVec,
     ejections: IntCounterVec,
-    watched: Watched,
+    watched: OriginGauges,
 }
 
 impl OriginFamilies {
@@ -65,7 +65,7 @@ impl OriginFamilies {
                 "Times an address was kept from requests because it failed them.",
                 &["origin"],
             )?,
-            watched: Watched::new()?,
+            watched: OriginGauges::new()?,
         };
         registry.register(Box::new(families.watched.clone()))?;
         Ok(families)
@@ -140,7 +140,7 @@ pub trait OriginState: Send + Sync {
 
 /// The origins in use, read off whenever metrics are asked for.
 #[derive(Clone)]
-struct Watched {
+struct OriginGauges {
     origins: Arc<Mutex<Vec<Weak<dyn OriginState>>>>,
     in_flight: IntGaugeVec,
     queued: IntGaugeVec,
@@ -148,7 +148,7 @@ struct Watched {
     healthy: IntGaugeVec,
 }
 
-impl Watched {
+impl OriginGauges {
     fn new() -> Result<Self, prometheus::Error> {
         // The registry puts its prefix before what a collector of our own returns.
         let gauges = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["origin"]);
@@ -166,7 +166,7 @@ impl Watched {
     }
 }
 
-impl Collector for Watched {
+impl Collector for OriginGauges {
     fn desc(&self) -> Vec<&Desc> {
         self.gauges().into_iter().flat_map(Collector::desc).collect()
     }

@@ -52,7 +52,7 @@ impl Process {
     /// The registry, with the present values.
     pub fn read(&self) -> &Registry {
         // What `/proc` does not show keeps its last value.
-        if let Some(stat) = Stat::read() {
+        if let Some(stat) = ProcessStat::read() {
             self.cpu.inc_by((stat.cpu - self.cpu.get()).max(0.0));
             self.threads.set(stat.threads);
             self.virtual_memory.set(stat.virtual_memory);
@@ -73,7 +73,7 @@ impl Process {
 }
 
 /// Fields of proc_pid_stat(5).
-struct Stat {
+struct ProcessStat {
     /// In seconds.
     cpu: f64,
     threads: i64,
@@ -83,7 +83,7 @@ struct Stat {
     virtual_memory: i64,
 }
 
-impl Stat {
+impl ProcessStat {
     fn read() -> Option<Self> {
         let text = fs::read_to_string("/proc/self/stat").ok()?;
         // The second field, the program's name, may hold spaces and parentheses.

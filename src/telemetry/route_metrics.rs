@@ -165,7 +165,7 @@ struct Series {
 
 /// A request that has ended, as it is counted.
 #[derive(Clone, Copy, Debug)]
-pub struct Counted {
+pub struct CountedRequest {
     /// The verdict.
     pub verdict: Verdict,
     /// Why verification failed; `None` if it did not.
@@ -180,8 +180,8 @@ pub struct Counted {
 
 impl RouteMetrics {
     /// Counts a finished request.
-    pub fn record(&self, request: Counted) {
-        let Counted { verdict, rejection, response, duration, is_tunnel } = request;
+    pub fn record(&self, request: CountedRequest) {
+        let CountedRequest { verdict, rejection, response, duration, is_tunnel } = request;
         let series = self.series();
         self.counter(series, verdict, rejection).inc();
         if let Some((class, source)) = response {
@@ -296,9 +296,9 @@ mod tests {
 
     use super::*;
 
-    fn counted(verdict: Verdict, rejection: Option<Rejection>) -> Counted {
+    fn counted(verdict: Verdict, rejection: Option<Rejection>) -> CountedRequest {
         let response = Some((StatusClass::Success, Source::Origin));
-        Counted { verdict, rejection, response, duration: Duration::ZERO, is_tunnel: false }
+        CountedRequest { verdict, rejection, response, duration: Duration::ZERO, is_tunnel: false }
     }
 
     #[test]
@@ -322,8 +322,8 @@ mod tests {
     fn a_tunnel_is_counted_apart_from_requests() {
         let registry = Registry::new();
         let route = Routes::new(&registry).expect("names are unique").find("/", Policy::Open);
-        let tunnel = Counted { is_tunnel: true, ..counted(Verdict::Open, None) };
-        route.record(Counted { duration: Duration::from_secs(90), ..tunnel });
+        let tunnel = CountedRequest { is_tunnel: true, ..counted(Verdict::Open, None) };
+        route.record(CountedRequest { duration: Duration::from_secs(90), ..tunnel });
         let text = text(&registry);
         assert!(text.contains("tunnel_duration_seconds_sum{route=\"/\"} 90\n"), "{text}");
         assert!(text.contains("request_duration_seconds_count{route=\"/\"} 0\n"), "{text}");

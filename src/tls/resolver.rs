@@ -22,13 +22,13 @@ pub enum UnknownName {
 /// Chooses by server name and, where a name has several certificates, takes the first whose kind
 /// of key the client knows.
 #[derive(Debug)]
-pub(super) struct Resolver {
+pub(super) struct CertificateResolver {
     names: Names<Arc<CertifiedKey>>,
     /// For unknown names, in order; empty where these are rejected.
     default: Vec<Arc<CertifiedKey>>,
 }
 
-impl Resolver {
+impl CertificateResolver {
     /// Answers with `identities`, of which the first is the default.
     pub fn new(identities: &[Identity], unknown_name: UnknownName) -> Self {
         let mut names = Names::new();
@@ -55,7 +55,7 @@ impl Resolver {
     }
 }
 
-impl ResolvesServerCert for Resolver {
+impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         match self.find(hello.server_name()) {
             [] => None,

@@ -8,7 +8,7 @@ use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::version::{TLS12, TLS13};
 use sha2::{Digest as _, Sha256};
 
-use super::resolver::Resolver;
+use super::resolver::CertificateResolver;
 use super::tickets::Ticketer;
 use super::{Certificate, ClientAuth, Digest, Identity, TicketKey, Tickets, UnknownName, provider};
 
@@ -94,7 +94,7 @@ impl ServerTls {
         let mut config = ServerConfig::builder_with_details(provider(), time.clone())
             .with_protocol_versions(versions)?
             .with_client_cert_verifier(self.client_auth.verifier())
-            .with_cert_resolver(Arc::new(Resolver::new(&self.identities, self.unknown_name)));
+            .with_cert_resolver(Arc::new(CertificateResolver::new(&self.identities, self.unknown_name)));
         config.alpn_protocols = self.protocols.iter().map(|protocol| protocol.id().into()).collect();
         // Tickets alone: they work on every thread, and cost no memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use proxy_protocol::Header;
+use proxy_protocol::ProxyHeader;
 
 /// The place where a trusted proxy sends the client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl TrustedProxies {
     }
 
     /// The client's address of a connection whose peer sent this PROXY header.
-    pub fn client_of_connection(&self, peer: IpAddr, header: &Header) -> IpAddr {
+    pub fn client_of_connection(&self, peer: IpAddr, header: &ProxyHeader) -> IpAddr {
         match header.endpoints {
             Some(endpoints) if self.sends_proxy_header(peer) => endpoints.source.ip().to_canonical(),
             _ => peer.to_canonical(),

@@ -32,7 +32,7 @@ impl Admission {
         if let Ok(slot) = self.slots.clone().try_acquire_owned() {
             return Ok(slot);
         }
-        let _place = Place::take(&self.waiting, self.rules.queue).ok_or(Unavailable::QueueFull)?;
+        let _place = QueuePlace::take(&self.waiting, self.rules.queue).ok_or(Unavailable::QueueFull)?;
         match tokio::time::timeout(self.rules.queue_timeout, self.slots.clone().acquire_owned()).await {
             Ok(Ok(slot)) => Ok(slot),
             // The semaphore is never closed.
@@ -42,9 +42,9 @@ impl Admission {
 }
 
 /// A place in the queue. Dropping it frees the place.
-struct Place<'q>(&'q AtomicUsize);
+struct QueuePlace<'q>(&'q AtomicUsize);
 
-impl<'q> Place<'q> {
+impl<'q> QueuePlace<'q> {
     fn take(waiting: &'q AtomicUsize, places: usize) -> Option<Self> {
         let place = Self(waiting);
         // If no place was left, dropping `place` reverts the addition.
@@ -52,7 +52,7 @@ impl<'q> Place<'q> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }

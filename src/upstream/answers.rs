@@ -7,7 +7,7 @@ const MAX_INTERIM: usize = 32;
 
 /// Why bytes of an origin are not handed on. The connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum AnswerFault {
     /// The answer is malformed or ambiguous.
     Malformed,
     /// No request asked for these bytes: they may belong to an answer that another client waits for.
@@ -16,10 +16,10 @@ pub(super) enum Fault {
 
 /// Follows the answers on one connection.
 #[derive(Debug)]
-pub(super) struct Answers(State);
+pub(super) struct AnswerTracker(Expected);
 
 #[derive(Debug)]
-enum State {
+enum Expected {
     /// No answer is expected.
     Quiet,
     /// A head is expected. `seen` holds the bytes of a head that arrives in parts.
@@ -31,47 +31,47 @@ enum State {
     },
     Body(BodyReader),
     /// The connection must be closed.
-    Spoilt(Fault),
+    Spoilt(AnswerFault),
 }
 
-impl Answers {
+impl AnswerTracker {
     pub fn new() -> Self {
-        Self(State::Quiet)
+        Self(Expected::Quiet)
     }
 
     /// Whether the last answer is complete and nothing has followed it.
     pub fn are_complete(&self) -> bool {
-        matches!(self.0, State::Quiet)
+        matches!(self.0, Expected::Quiet)
     }
 
     /// Whether the connection must be closed.
     pub fn are_spoilt(&self) -> bool {
-        matches!(self.0, State::Spoilt(_))
+        matches!(self.0, Expected::Spoilt(_))
     }
 
     /// Whether an answer is expected of which no byte has come.
     pub fn are_due(&self) -> bool {
-        matches!(&self.0, State::Head { seen, .. } if seen.is_empty())
+        matches!(&self.0, Expected::Head { seen, .. } if seen.is_empty())
     }
 
     /// The connection is of no use any more.
     pub fn spoil(&mut self) {
-        self.0 = State::Spoilt(Fault::Malformed);
+        self.0 = Expected::Spoilt(AnswerFault::Malformed);
     }
 
     /// Expects the answer to a request; `is_head` if its method is `HEAD`.
     pub fn expect(&mut self, is_head: bool) {
-        self.0 = State::head(is_head, 0);
+        self.0 = Expected::head(is_head, 0);
     }
 
     /// The number of bytes that may be handed on, and what is wrong with the byte behind them.
-    pub fn judge(&mut self, bytes: &[u8]) -> (usize, Option<Fault>) {
+    pub fn judge(&mut self, bytes: &[u8]) -> (usize, Option<AnswerFault>) {
         let mut count = 0;
         while count < bytes.len() {
             match self.0.judge(&bytes[count..]) {
                 Ok(length) => count += length,
                 Err(fault) => {
-                    self.0 = State::Spoilt(fault);
+                    self.0 = Expected::Spoilt(fault);
                     return (count, Some(fault));
                 }
             }
@@ -80,17 +80,17 @@ impl Answers {
     }
 }
 
-impl State {
+impl Expected {
     fn head(is_head: bool, interim: usize) -> Self {
-        State::Head { is_head, reader: AnswerReader::new(is_head), seen: Vec::new(), interim }
+        Expected::Head { is_head, reader: AnswerReader::new(is_head), seen: Vec::new(), interim }
     }
 
     /// The length of the good part at the start of `bytes`.
-    fn judge(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+    fn judge(&mut self, bytes: &[u8]) -> Result<usize, AnswerFault> {
         match self {
-            State::Quiet => Err(Fault::Unsolicited),
-            State::Spoilt(fault) => Err(*fault),
-            State::Head { is_head, reader, seen, interim } => {
+            Expected::Quiet => Err(AnswerFault::Unsolicited),
+            Expected::Spoilt(fault) => Err(*fault),
+            Expected::Head { is_head, reader, seen, interim } => {
                 let before = seen.len();
                 let head = if before == 0 {
                     reader.advance(bytes)
@@ -98,29 +98,29 @@ impl State {
                     seen.extend_from_slice(bytes);
                     reader.advance(seen)
                 };
-                let Some(head) = head.map_err(|_| Fault::Malformed)? else {
+                let Some(head) = head.map_err(|_| AnswerFault::Malformed)? else {
                     if before == 0 {
                         seen.extend_from_slice(bytes);
                     }
                     return Ok(bytes.len());
                 };
                 *self = match head.body {
-                    _ if head.is_interim() && *interim == MAX_INTERIM => return Err(Fault::Malformed),
-                    _ if head.is_interim() => State::head(*is_head, *interim + 1),
-                    AnswerBody::Empty | AnswerBody::Length(0) => State::Quiet,
-                    AnswerBody::Length(length) => State::Body(BodyReader::Length(length)),
-                    AnswerBody::Chunked => State::Body(BodyReader::Chunked(ChunkedReader::of_answer())),
-                    AnswerBody::UntilClose | AnswerBody::Tunnel => State::Body(BodyReader::Endless),
+                    _ if head.is_interim() && *interim == MAX_INTERIM => return Err(AnswerFault::Malformed),
+                    _ if head.is_interim() => Expected::head(*is_head, *interim + 1),
+                    AnswerBody::Empty | AnswerBody::Length(0) => Expected::Quiet,
+                    AnswerBody::Length(length) => Expected::Body(BodyReader::Length(length)),
+                    AnswerBody::Chunked => Expected::Body(BodyReader::Chunked(ChunkedReader::of_answer())),
+                    AnswerBody::UntilClose | AnswerBody::Tunnel => Expected::Body(BodyReader::Endless),
                 };
                 Ok(head.length - before)
             }
-            State::Body(body) => {
+            Expected::Body(body) => {
                 let (count, judged) = body.count(bytes);
                 if count == 0 && judged.is_err() {
-                    return Err(Fault::Malformed);
+                    return Err(AnswerFault::Malformed);
                 }
                 if body.is_done() {
-                    *self = State::Quiet;
+                    *self = Expected::Quiet;
                 }
                 Ok(count)
             }
@@ -134,11 +134,11 @@ mod tests {
 
     /// The bytes that are handed on, and the fault. Checks that bytes that arrive one at a time give the
     /// same complete answers.
-    fn judge(is_head: bool, bytes: &str) -> (String, Option<Fault>) {
-        let mut answers = Answers::new();
+    fn judge(is_head: bool, bytes: &str) -> (String, Option<AnswerFault>) {
+        let mut answers = AnswerTracker::new();
         answers.expect(is_head);
         let (count, fault) = answers.judge(bytes.as_bytes());
-        let mut piecemeal = Answers::new();
+        let mut piecemeal = AnswerTracker::new();
         piecemeal.expect(is_head);
         let found = bytes.as_bytes().chunks(1).map(|byte| piecemeal.judge(byte).1).find(Option::is_some);
         assert_eq!(found.flatten(), fault, "{bytes:?}");
@@ -171,21 +171,21 @@ mod tests {
             (false, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n".to_owned(), "hello"),
             (true, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_owned(), "hello"),
         ] {
-            assert_eq!(judge(is_head, &format!("{answer}{rest}")), (answer, Some(Fault::Unsolicited)));
+            assert_eq!(judge(is_head, &format!("{answer}{rest}")), (answer, Some(AnswerFault::Unsolicited)));
         }
-        assert_eq!(Answers::new().judge(b"HTTP"), (0, Some(Fault::Unsolicited)));
+        assert_eq!(AnswerTracker::new().judge(b"HTTP"), (0, Some(AnswerFault::Unsolicited)));
     }
 
     #[test]
     fn a_malformed_answer_is_not_handed_on_and_the_connection_is_spoilt() {
-        let mut answers = Answers::new();
+        let mut answers = AnswerTracker::new();
         answers.expect(false);
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\n";
-        assert_eq!(answers.judge(head), (0, Some(Fault::Malformed)));
-        assert_eq!(answers.judge(HELLO.as_bytes()), (0, Some(Fault::Malformed)));
+        assert_eq!(answers.judge(head), (0, Some(AnswerFault::Malformed)));
+        assert_eq!(answers.judge(HELLO.as_bytes()), (0, Some(AnswerFault::Malformed)));
         assert!(!answers.are_complete());
         let body = format!("{CHUNKED}5\r\nhello");
-        assert_eq!(judge(false, &format!("{body}junk")), (body, Some(Fault::Malformed)));
+        assert_eq!(judge(false, &format!("{body}junk")), (body, Some(AnswerFault::Malformed)));
     }
 
     #[test]
@@ -193,6 +193,6 @@ mod tests {
         let interim = "HTTP/1.1 103 Early Hints\r\n\r\n";
         let most = interim.repeat(MAX_INTERIM);
         assert_eq!(judge(false, &format!("{most}{HELLO}")).1, None);
-        assert_eq!(judge(false, &format!("{most}{interim}")), (most, Some(Fault::Malformed)));
+        assert_eq!(judge(false, &format!("{most}{interim}")), (most, Some(AnswerFault::Malformed)));
     }
 }

@@ -19,9 +19,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::stream::{Limits, OriginStream};
+use super::stream::{ExchangeLimits, OriginStream};
 use super::tls;
-use super::transport::Transport;
+use super::transport::OriginTransport;
 use crate::origins::{Origin, OriginHttp, OriginTimeouts};
 use crate::telemetry::OriginMetrics;
 
@@ -72,7 +72,7 @@ impl Drop for Registered {
 /// How to connect to an origin.
 pub(super) struct Dialer {
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    limits: Limits,
+    limits: ExchangeLimits,
     metrics: Arc<OriginMetrics>,
 }
 
@@ -94,7 +94,7 @@ impl Dialer {
             (None, OriginHttp::H1) => None,
             (None, OriginHttp::H2 { .. }) => return Ok(None),
         };
-        let limits = Limits { first_byte, total };
+        let limits = ExchangeLimits { first_byte, total };
         Ok(Some(dialers.register(Dialer { tls, limits, metrics: metrics.clone() })))
     }
 
@@ -112,7 +112,7 @@ impl Dialer {
             let connector = TlsConnector::from(Arc::new(tls::client_config(tls)?));
             Ok((connector, tls.server_name.clone()))
         });
-        let (tls, limits) = (tls.transpose()?, Limits::default());
+        let (tls, limits) = (tls.transpose()?, ExchangeLimits::default());
         Ok(Some(dialers.register(Dialer { tls, limits, metrics: metrics.clone() })))
     }
 
@@ -155,7 +155,7 @@ impl Dialer {
 
     async fn encrypt<S>(&self, socket: S) -> Result<OriginStream>
     where
-        S: Transport + AsRawFd + 'static,
+        S: OriginTransport + AsRawFd + 'static,
     {
         let descriptor = socket.as_raw_fd();
         let Some((connector, name)) = &self.tls else {

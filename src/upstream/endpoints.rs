@@ -8,7 +8,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 
 use super::address::Address;
 use super::hash;
-use super::health::Health;
+use super::health::EndpointHealth;
 use crate::origins::Balance;
 
 /// An address with its state. The state is kept when other addresses change.
@@ -19,7 +19,7 @@ pub(super) struct Endpoint {
     pub weight: usize,
     /// The peer for Pingora. Each request clones it.
     pub peer: HttpPeer,
-    pub health: Health,
+    pub health: EndpointHealth,
     /// Requests in flight.
     pub load: AtomicUsize,
     /// The seed for consistent hashing. It is the same in every process.
@@ -29,7 +29,7 @@ pub(super) struct Endpoint {
 impl Endpoint {
     pub fn new(address: Address, weight: usize, peer: HttpPeer) -> Self {
         let seed = hash::of(address.to_string().as_bytes());
-        Self { address, weight, peer, health: Health::default(), load: AtomicUsize::new(0), seed }
+        Self { address, weight, peer, health: EndpointHealth::default(), load: AtomicUsize::new(0), seed }
     }
 
     /// Whether this endpoint has less load than `other`, relative to the weights.
@@ -40,14 +40,14 @@ impl Endpoint {
 
 /// The keys for consistent hashing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Requester<'r> {
+pub struct ClientIdentity<'r> {
     /// The claim `did` of a verified token.
     pub device: Option<&'r str>,
     /// The client's address.
     pub address: Option<IpAddr>,
 }
 
-impl Requester<'_> {
+impl ClientIdentity<'_> {
     fn hash(&self, balance: Balance) -> u64 {
         let by_address = || match self.address.map(|address| address.to_canonical()) {
             Some(IpAddr::V4(address)) => hash::of(&address.octets()),
@@ -86,7 +86,7 @@ impl Endpoints {
         &self,
         balance: Balance,
         turn: usize,
-        requester: Requester<'_>,
+        client: ClientIdentity<'_>,
         is_usable: impl Fn(&Arc<Endpoint>) -> bool,
     ) -> Option<&Arc<Endpoint>> {
         match balance {
@@ -99,7 +99,7 @@ impl Endpoints {
                     self.by_turn(other, |endpoint| !Arc::ptr_eq(endpoint, one) && is_usable(endpoint));
                 Some(other.filter(|other| other.is_freer_than(one)).unwrap_or(one))
             }
-            Balance::Device | Balance::Address => self.by_hash(requester.hash(balance), is_usable),
+            Balance::Device | Balance::Address => self.by_hash(client.hash(balance), is_usable),
         }
     }
 
@@ -175,12 +175,12 @@ mod tests {
     #[test]
     fn what_is_not_usable_is_passed_over() {
         let endpoints = endpoints(&[1, 1, 1]);
-        for balance in Balance::ALL.map(|(_, balance)| balance) {
+        for balance in Balance::ALL {
             for turn in 0..6 {
                 let only = |endpoint: &Arc<Endpoint>| Arc::ptr_eq(endpoint, &endpoints.list[1]);
-                let found = endpoints.choose(balance, turn, Requester::default(), only);
+                let found = endpoints.choose(balance, turn, ClientIdentity::default(), only);
                 assert_eq!(position(&endpoints, found), 1, "{balance:?} {turn}");
-                let none = endpoints.choose(balance, turn, Requester::default(), |_| false);
+                let none = endpoints.choose(balance, turn, ClientIdentity::default(), |_| false);
                 assert!(none.is_none(), "{balance:?}");
             }
         }
@@ -190,7 +190,7 @@ mod tests {
     fn of_two_the_one_with_less_to_do_for_its_weight_is_taken() {
         let endpoints = endpoints(&[1, 3]);
         let choose = |turn| {
-            let found = endpoints.choose(Balance::LeastLoaded, turn, Requester::default(), |_| true);
+            let found = endpoints.choose(Balance::LeastLoaded, turn, ClientIdentity::default(), |_| true);
             position(&endpoints, found)
         };
         endpoints.list[0].load.store(1, Relaxed);
@@ -203,9 +203,9 @@ mod tests {
     fn shares(endpoints: &Endpoints, is_usable: impl Fn(usize) -> bool) -> Vec<usize> {
         let choose = |key: usize| {
             let device = format!("device-{key}");
-            let requester = Requester { device: Some(&device), address: None };
+            let client = ClientIdentity { device: Some(&device), address: None };
             let usable = |endpoint: &Arc<Endpoint>| is_usable(position(endpoints, Some(endpoint)));
-            position(endpoints, endpoints.choose(Balance::Device, key, requester, usable))
+            position(endpoints, endpoints.choose(Balance::Device, key, client, usable))
         };
         (0..10_000).map(choose).collect()
     }
@@ -234,9 +234,9 @@ mod tests {
     #[test]
     fn a_client_is_hashed_by_its_address_where_there_is_no_device() {
         let address = |text: &str| Some(text.parse().expect("an address"));
-        let one = Requester { device: None, address: address("192.0.2.1") };
-        let mapped = Requester { device: None, address: address("::ffff:192.0.2.1") };
-        let other = Requester { device: Some("d"), address: address("192.0.2.1") };
+        let one = ClientIdentity { device: None, address: address("192.0.2.1") };
+        let mapped = ClientIdentity { device: None, address: address("::ffff:192.0.2.1") };
+        let other = ClientIdentity { device: Some("d"), address: address("192.0.2.1") };
         assert_eq!(one.hash(Balance::Device), mapped.hash(Balance::Address));
         assert_eq!(other.hash(Balance::Address), one.hash(Balance::Address));
         assert_ne!(other.hash(Balance::Device), one.hash(Balance::Device));

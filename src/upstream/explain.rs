@@ -64,7 +64,7 @@ pub(crate) struct Explanation {
 
 /// The origin that was asked, as far as explanations need it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct AskedOrigin<'a> {
     /// The address, or the host name if it has none.
     pub address: &'a str,
     /// Host and port of the API.
@@ -81,8 +81,8 @@ pub(crate) struct Asked<'a> {
 const MAX_NAMES: usize = 120;
 
 /// Explains `error`.
-pub(crate) fn explain(error: &Error, asked: Asked<'_>) -> Explanation {
-    let Asked { address, domain, origin, is_tls, connect_timeout } = asked;
+pub(crate) fn explain(error: &Error, asked: AskedOrigin<'_>) -> Explanation {
+    let AskedOrigin { address, domain, origin, is_tls, connect_timeout } = asked;
     if let Some(tls) = tls_error(error) {
         return explain_tls(tls, asked);
     }
@@ -166,8 +166,8 @@ fn silent(address: &str) -> (FailureCause, String) {
     (FailureCause::Silent, message)
 }
 
-fn explain_tls(error: &rustls::Error, asked: Asked<'_>) -> Explanation {
-    let Asked { address, domain, origin, .. } = asked;
+fn explain_tls(error: &rustls::Error, asked: AskedOrigin<'_>) -> Explanation {
+    let AskedOrigin { address, domain, origin, .. } = asked;
     let (cause, message) = match error {
         rustls::Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
@@ -201,8 +201,8 @@ fn explain_tls(error: &rustls::Error, asked: Asked<'_>) -> Explanation {
     Explanation { cause, message }
 }
 
-fn explain_certificate(error: &CertificateError, asked: Asked<'_>) -> (FailureCause, String) {
-    let Asked { address, origin, .. } = asked;
+fn explain_certificate(error: &CertificateError, asked: AskedOrigin<'_>) -> (FailureCause, String) {
+    let AskedOrigin { address, origin, .. } = asked;
     match error {
         CertificateError::Other(other) if other.0.is::<SelfSigned>() => (
             FailureCause::SelfSigned,
@@ -286,7 +286,7 @@ mod tests {
 
     use super::*;
 
-    const ASKED: Asked<'_> = Asked {
+    const ASKED: AskedOrigin<'_> = AskedOrigin {
         address: "192.0.2.1:443",
         domain: "api.example.com",
         origin: "api",

@@ -10,7 +10,7 @@ use crate::origins::{Ejection, HealthCheck};
 
 /// The state of one address.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub(super) struct EndpointHealth {
     /// Health checks have failed.
     is_down: AtomicBool,
     is_checked: AtomicBool,
@@ -39,14 +39,14 @@ pub(super) enum Leave {
 
 /// How an exchange failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum ExchangeFailure {
     /// No answer came in time.
     Timeout,
     /// The connection broke, or the answer was 5xx or not HTTP.
     Error,
 }
 
-impl Health {
+impl EndpointHealth {
     /// Whether a request may be sent.
     pub fn is_usable(&self, now: u64) -> bool {
         !self.is_down.load(Relaxed) && self.returns_at.load(Relaxed) <= now
@@ -103,15 +103,15 @@ impl Health {
     /// The last usable address (`is_last`) is not ejected: a bad answer is better than none.
     pub fn failed(
         &self,
-        failure: Failure,
+        failure: ExchangeFailure,
         leave: Leave,
         is_last: bool,
         now: u64,
         rules: &Ejection,
     ) -> Option<Duration> {
         let (counter, most) = match failure {
-            Failure::Timeout if rules.timeouts > 0 => (&self.timeouts, rules.timeouts),
-            Failure::Timeout | Failure::Error => (&self.errors, rules.errors),
+            ExchangeFailure::Timeout if rules.timeouts > 0 => (&self.timeouts, rules.timeouts),
+            ExchangeFailure::Timeout | ExchangeFailure::Error => (&self.errors, rules.errors),
         };
         if most == 0 {
             return None;
@@ -167,7 +167,7 @@ impl Health {
 }
 
 /// Ends an ejection for failed connections, because a check has just connected.
-fn rules_out_connect_failure(health: &Health) -> bool {
+fn rules_out_connect_failure(health: &EndpointHealth) -> bool {
     health.connect_failures.load(Relaxed) > 0
         && health.timeouts.load(Relaxed) == 0
         && health.errors.load(Relaxed) == 0
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn connections_that_fail_in_a_row_keep_requests_away_for_longer_each_time() {
-        let (health, rules) = (Health::default(), rules(3, 0));
+        let (health, rules) = (EndpointHealth::default(), rules(3, 0));
         assert_eq!(health.connect_failed(Leave::Usual, 1, &rules), None);
         assert_eq!(health.connect_failed(Leave::Usual, 1, &rules), None);
         assert_eq!(health.connect_failed(Leave::Usual, 1, &rules), Some(SECOND));
@@ -219,11 +219,11 @@ mod tests {
 
     #[test]
     fn a_success_between_failures_starts_the_count_again() {
-        let (health, rules) = (Health::default(), rules(2, 2));
+        let (health, rules) = (EndpointHealth::default(), rules(2, 2));
         for _ in 0..3 {
             assert_eq!(health.connect_failed(Leave::Usual, 1, &rules), None);
             health.answered();
-            assert_eq!(health.failed(Failure::Error, Leave::Usual, false, 1, &rules), None);
+            assert_eq!(health.failed(ExchangeFailure::Error, Leave::Usual, false, 1, &rules), None);
             health.answered();
         }
         assert!(health.is_usable(1));
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_trial_that_is_never_answered_makes_room_for_another() {
-        let (health, rules) = (Health::default(), rules(1, 0));
+        let (health, rules) = (EndpointHealth::default(), rules(1, 0));
         health.connect_failed(Leave::Usual, 1, &rules);
         assert_eq!(health.claim(1001, SECOND), Some(Leave::Trial));
         assert_eq!(health.claim(2000, SECOND), None);
@@ -240,32 +240,41 @@ mod tests {
 
     #[test]
     fn errors_keep_requests_away_only_where_asked_for_and_from_another_than_the_last() {
-        let health = Health::default();
+        let health = EndpointHealth::default();
         for _ in 0..100 {
-            assert_eq!(health.failed(Failure::Error, Leave::Usual, false, 1, &rules(3, 0)), None);
+            assert_eq!(health.failed(ExchangeFailure::Error, Leave::Usual, false, 1, &rules(3, 0)), None);
         }
         let rules = rules(0, 2);
-        assert_eq!(health.failed(Failure::Error, Leave::Usual, true, 1, &rules), None);
-        assert_eq!(health.failed(Failure::Error, Leave::Usual, true, 1, &rules), None);
-        assert_eq!(health.failed(Failure::Error, Leave::Usual, false, 1, &rules), Some(SECOND));
+        assert_eq!(health.failed(ExchangeFailure::Error, Leave::Usual, true, 1, &rules), None);
+        assert_eq!(health.failed(ExchangeFailure::Error, Leave::Usual, true, 1, &rules), None);
+        assert_eq!(health.failed(ExchangeFailure::Error, Leave::Usual, false, 1, &rules), Some(SECOND));
         assert_eq!(health.claim(1001, SECOND), Some(Leave::Trial));
-        assert_eq!(health.failed(Failure::Error, Leave::Trial, false, 1001, &rules), Some(2 * SECOND));
+        assert_eq!(
+            health.failed(ExchangeFailure::Error, Leave::Trial, false, 1001, &rules),
+            Some(2 * SECOND)
+        );
         assert!(!health.is_usable(3000));
         assert!(health.is_usable(3001));
     }
 
     #[test]
     fn silence_counts_by_itself_or_as_any_other_error() {
-        let health = Health::default();
-        let silence = |health: &Health, rules| health.failed(Failure::Timeout, Leave::Usual, false, 1, rules);
+        let health = EndpointHealth::default();
+        let silence = |health: &EndpointHealth, rules| {
+            health.failed(ExchangeFailure::Timeout, Leave::Usual, false, 1, rules)
+        };
         let rules = Ejection { timeouts: 2, ..rules(0, 0) };
         assert_eq!(silence(&health, &rules), None);
-        assert_eq!(health.failed(Failure::Error, Leave::Usual, false, 1, &rules), None, "another thing");
+        assert_eq!(
+            health.failed(ExchangeFailure::Error, Leave::Usual, false, 1, &rules),
+            None,
+            "another thing"
+        );
         health.answered();
         assert_eq!((silence(&health, &rules), silence(&health, &rules)), (None, Some(SECOND)));
-        let health = Health::default();
+        let health = EndpointHealth::default();
         let rules = Ejection { timeouts: 0, errors: 2, ..rules };
-        assert_eq!(health.failed(Failure::Error, Leave::Usual, false, 1, &rules), None);
+        assert_eq!(health.failed(ExchangeFailure::Error, Leave::Usual, false, 1, &rules), None);
         assert_eq!(silence(&health, &rules), Some(SECOND));
     }
 
@@ -278,7 +287,7 @@ mod tests {
             healthy_threshold: 2,
             unhealthy_threshold: 3,
         };
-        let health = Health::default();
+        let health = EndpointHealth::default();
         assert_eq!(health.checked(false, &rules), Some(false));
         assert_eq!(health.claim(1, SECOND), None);
         assert_eq!(health.returns_in(1, Some(SECOND)), SECOND);
@@ -287,7 +296,7 @@ mod tests {
         for (passed, expected) in results.into_iter().zip(expected) {
             assert_eq!(health.checked(passed, &rules), expected);
         }
-        let fresh = Health::default();
+        let fresh = EndpointHealth::default();
         assert_eq!(fresh.checked(true, &rules), None, "healthy from the start");
         assert_eq!(fresh.checked(false, &rules), None);
     }
@@ -301,7 +310,7 @@ mod tests {
             healthy_threshold: 1,
             unhealthy_threshold: 1,
         };
-        let health = Health::default();
+        let health = EndpointHealth::default();
         health.connect_failed(Leave::Usual, 1, &rules(1, 0));
         assert!(!health.is_usable(2));
         health.checked(true, &checks);

@@ -9,8 +9,8 @@ use pingora_core::upstreams::peer::HttpPeer;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::endpoints::Endpoint;
-use super::health::{Failure, Leave};
-use super::{Requester, RetryReason, Unavailable, Upstream};
+use super::health::{ExchangeFailure, Leave};
+use super::{ClientIdentity, RetryReason, Unavailable, Upstream};
 use crate::origins::Retries;
 use crate::telemetry::OriginState;
 
@@ -63,7 +63,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`Unavailable`] if no address is known or usable.
-    pub fn peer(&self, lease: &mut Lease, requester: Requester<'_>) -> Result<Box<HttpPeer>, Unavailable> {
+    pub fn peer(&self, lease: &mut Lease, client: ClientIdentity<'_>) -> Result<Box<HttpPeer>, Unavailable> {
         let endpoints = self.endpoints.load();
         let list = endpoints.list();
         match list {
@@ -81,7 +81,7 @@ impl Upstream {
                 let is_usable = |endpoint: &Arc<Endpoint>| {
                     endpoint.health.is_usable(now) && (may_repeat || !is_among(&lease.tried, endpoint))
                 };
-                let found = endpoints.choose(self.origin.balance, turn, requester, is_usable);
+                let found = endpoints.choose(self.origin.balance, turn, client, is_usable);
                 let Some(endpoint) = found else { break };
                 if let Some(leave) = endpoint.health.claim(now, trial) {
                     endpoint.load.fetch_add(1, Relaxed);
@@ -113,7 +113,7 @@ impl Upstream {
     }
 
     /// The exchange failed before there was an answer, or the answer was 5xx.
-    pub fn failed(&self, lease: &mut Lease, failure: Failure) {
+    pub fn failed(&self, lease: &mut Lease, failure: ExchangeFailure) {
         let Some((endpoint, leave)) = &lease.chosen else { return };
         let now = self.now();
         let is_other = |other: &&Arc<Endpoint>| !Arc::ptr_eq(other, endpoint) && other.health.is_usable(now);
@@ -127,7 +127,7 @@ impl Upstream {
     pub fn answered(&self, lease: &mut Lease, status: StatusCode) {
         let Some((endpoint, _)) = &lease.chosen else { return };
         if status.is_server_error() && self.origin.ejection.errors > 0 {
-            self.failed(lease, Failure::Error);
+            self.failed(lease, ExchangeFailure::Error);
         } else {
             endpoint.health.answered();
         }

@@ -44,8 +44,8 @@ use crate::telemetry::{Metrics, OriginMetrics, OriginState};
 pub use address::{Resolver, SystemResolver};
 pub use connector::OriginConnector;
 pub use dialer::Dialers;
-pub use endpoints::Requester;
-pub use health::Failure;
+pub use endpoints::ClientIdentity;
+pub use health::ExchangeFailure;
 pub use lease::Lease;
 pub use next_request::NextRequest;
 pub use peers::TUNNEL_IDLE;
@@ -58,7 +58,7 @@ use admission::Admission;
 use budget::RetryBudget;
 use dialer::{Dialer, Registered};
 use endpoints::{Endpoint, Endpoints};
-use explain::{Asked, explain};
+use explain::{AskedOrigin, explain};
 use peers::PeerTemplate;
 use warnings::{Turn, Warnings};
 
@@ -68,7 +68,7 @@ pub const MAX_ATTEMPTS: usize = 8;
 
 /// What all origins share.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct UpstreamContext {
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// The dialers of all origins.
@@ -131,7 +131,7 @@ impl Upstream {
     ///
     /// # Errors
     /// If its certificates cannot be used. The configuration has been checked for that.
-    pub fn new(origin: Origin, surroundings: &Surroundings) -> Result<Arc<Self>, rustls::Error> {
+    pub fn new(origin: Origin, surroundings: &UpstreamContext) -> Result<Arc<Self>, rustls::Error> {
         let metrics = Arc::new(surroundings.metrics.origin(&origin.name));
         let dialer = Dialer::register(&origin, &surroundings.dialers, &metrics)?;
         let known = origin.addresses.iter().map(known_at_once).collect();
@@ -201,8 +201,8 @@ impl Upstream {
         explain(error, self.asked(address)).message
     }
 
-    fn asked<'a>(&'a self, address: &'a str) -> Asked<'a> {
-        Asked {
+    fn asked<'a>(&'a self, address: &'a str) -> AskedOrigin<'a> {
+        AskedOrigin {
             address,
             domain: self.origin.authority.to_str().unwrap_or(&self.origin.host),
             origin: &self.origin.name,
@@ -299,16 +299,16 @@ mod tests {
 
     /// Returns the addresses that a test sets, and an error if there are none.
     #[derive(Default)]
-    struct Told(Mutex<Vec<SocketAddr>>);
+    struct FixedResolver(Mutex<Vec<SocketAddr>>);
 
-    impl Told {
+    impl FixedResolver {
         fn tell(&self, addresses: &[&str]) {
             *self.0.lock() = addresses.iter().map(|address| address.parse().expect("an address")).collect();
         }
     }
 
     #[async_trait]
-    impl Resolver for Told {
+    impl Resolver for FixedResolver {
         async fn resolve(&self, host: &str, _port: u16) -> io::Result<Vec<SocketAddr>> {
             assert_eq!(host, "api.example");
             let told = self.0.lock().clone();
@@ -316,12 +316,12 @@ mod tests {
         }
     }
 
-    fn upstream(change: impl FnOnce(&mut Origin)) -> (Arc<Upstream>, Arc<Told>) {
-        let resolver = Arc::new(Told::default());
+    fn upstream(change: impl FnOnce(&mut Origin)) -> (Arc<Upstream>, Arc<FixedResolver>) {
+        let resolver = Arc::new(FixedResolver::default());
         let address: SocketAddr = ([192, 0, 2, 1], 8080).into();
         let mut origin = Origin::plain("api", address, http::HeaderValue::from_static("api"));
         change(&mut origin);
-        let surroundings = Surroundings {
+        let surroundings = UpstreamContext {
             metrics: Arc::new(Metrics::new().expect("registers")),
             dialers: Dialers::default(),
             resolver: resolver.clone(),
@@ -337,7 +337,7 @@ mod tests {
     fn addresses(upstream: &Upstream, requests: usize) -> Vec<String> {
         let ask = || {
             let mut lease = Lease::default();
-            let peer = upstream.peer(&mut lease, Requester::default()).expect("a peer");
+            let peer = upstream.peer(&mut lease, ClientIdentity::default()).expect("a peer");
             upstream.release(lease);
             peer._address.to_string()
         };
@@ -359,7 +359,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_of_the_resolver_that_changes_changes_the_addresses() {
         let (upstream, resolver) = upstream(by_name);
-        let none = upstream.peer(&mut Lease::default(), Requester::default());
+        let none = upstream.peer(&mut Lease::default(), ClientIdentity::default());
         assert_eq!(none.err(), Some(Unavailable::NoAddress));
         resolver.tell(&["192.0.2.2:8080", "192.0.2.1:8080", "[2001:db8::1]:8080"]);
         upstream.resolve().await;
@@ -392,7 +392,7 @@ mod tests {
         upstream.resolve().await;
         for _ in 0..6 {
             let mut lease = Lease::default();
-            let peer = upstream.peer(&mut lease, Requester::default()).expect("a peer");
+            let peer = upstream.peer(&mut lease, ClientIdentity::default()).expect("a peer");
             if peer._address.to_string() == "192.0.2.1:8080" {
                 upstream.connect_failed(&mut lease);
             }
@@ -413,15 +413,15 @@ mod tests {
 
     #[test]
     fn a_request_that_failed_to_connect_gets_each_address_once() {
-        for balance in Balance::ALL.map(|(_, balance)| balance) {
+        for balance in Balance::ALL {
             let (upstream, _) = upstream(|origin| {
                 two(origin);
                 origin.balance = balance;
             });
             let mut lease = Lease::default();
-            let first = upstream.peer(&mut lease, Requester::default()).expect("a peer");
+            let first = upstream.peer(&mut lease, ClientIdentity::default()).expect("a peer");
             assert!(upstream.connect_failed(&mut lease), "{balance:?}");
-            let second = upstream.peer(&mut lease, Requester::default()).expect("a peer");
+            let second = upstream.peer(&mut lease, ClientIdentity::default()).expect("a peer");
             assert_ne!(first._address.to_string(), second._address.to_string(), "{balance:?}");
             assert!(!upstream.connect_failed(&mut lease), "{balance:?}");
         }
@@ -437,10 +437,10 @@ mod tests {
         });
         let mut lease = Lease::default();
         for is_left in [true, false] {
-            upstream.peer(&mut lease, Requester::default()).expect("a peer");
+            upstream.peer(&mut lease, ClientIdentity::default()).expect("a peer");
             assert_eq!(upstream.connect_failed(&mut lease), is_left);
         }
-        let why = upstream.peer(&mut Lease::default(), Requester::default()).err();
+        let why = upstream.peer(&mut Lease::default(), ClientIdentity::default()).err();
         let Some(Unavailable::AllDown(time)) = why else { panic!("{why:?}") };
         assert!((98..=100).contains(&time.as_secs()), "{time:?}");
         assert_eq!(upstream.addresses(), (2, 0));
@@ -453,9 +453,9 @@ mod tests {
                 origin.ejection = Ejection { single, connect_failures: 1, ..origin.ejection };
             });
             let mut lease = Lease::default();
-            assert!(upstream.peer(&mut lease, Requester::default()).is_ok());
+            assert!(upstream.peer(&mut lease, ClientIdentity::default()).is_ok());
             assert!(!upstream.connect_failed(&mut lease));
-            assert_eq!(upstream.peer(&mut Lease::default(), Requester::default()).is_ok(), expected);
+            assert_eq!(upstream.peer(&mut Lease::default(), ClientIdentity::default()).is_ok(), expected);
         }
     }
 }

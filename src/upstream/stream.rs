@@ -19,9 +19,9 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::answers::{Answers, Fault};
+use super::answers::{AnswerFault, AnswerTracker};
 use super::next_request::NextRequest;
-use super::transport::{NotSent, Standing, Transport};
+use super::transport::{NotSent, OriginTransport, Standing};
 use crate::http::BadAnswer;
 use crate::origins::UpstreamErrorKind;
 use crate::telemetry::OriginMetrics;
@@ -35,17 +35,17 @@ const GATHERED: usize = 4 * 1024;
 /// It judges every answer before Pingora sees it, keeps back what no request asked for, and limits the
 /// time of an exchange.
 pub struct OriginStream {
-    transport: BufWriter<Box<dyn Transport>>,
+    transport: BufWriter<Box<dyn OriginTransport>>,
     /// The descriptor of the socket. Pingora uses it as the connection's id.
     descriptor: RawFd,
     socket: Arc<SocketDigest>,
     digest: Arc<ProxyDigest>,
     next: Arc<NextRequest>,
-    answers: Answers,
+    answers: AnswerTracker,
     metrics: Arc<OriginMetrics>,
     /// Unsolicited bytes have been counted.
     is_reported: bool,
-    limits: Limits,
+    limits: ExchangeLimits,
     /// Something was sent, and no byte of the answer has arrived yet.
     is_awaiting: bool,
     /// The deadline for the first byte of the answer.
@@ -58,7 +58,7 @@ pub struct OriginStream {
 /// Time limits of an exchange. Pingora has only a limit for each read, which a slow drip of bytes never
 /// exceeds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Limits {
+pub(super) struct ExchangeLimits {
     /// From the last byte sent to the first byte of the answer.
     pub first_byte: Option<Duration>,
     /// From the first byte sent to the end of the answer. The next request on the connection sets it anew.
@@ -88,16 +88,16 @@ impl OriginStream {
     /// # Errors
     /// None in practice: the digest's status is a constant.
     pub(super) fn new(
-        transport: Box<dyn Transport>,
+        transport: Box<dyn OriginTransport>,
         descriptor: RawFd,
-        limits: Limits,
+        limits: ExchangeLimits,
         metrics: Arc<OriginMetrics>,
     ) -> pingora_core::Result<Self> {
         let next = Arc::new(NextRequest::default());
         Ok(Self {
             digest: next.digest()?,
             next,
-            answers: Answers::new(),
+            answers: AnswerTracker::new(),
             metrics,
             is_reported: false,
             transport: BufWriter::with_capacity(GATHERED, transport),
@@ -135,7 +135,7 @@ impl OriginStream {
         }
         let (count, fault) = self.answers.judge(&buffer.filled()[start..]);
         buffer.set_filled(start + count);
-        if fault == Some(Fault::Unsolicited) && !self.is_reported {
+        if fault == Some(AnswerFault::Unsolicited) && !self.is_reported {
             self.is_reported = true;
             self.metrics.failed(UpstreamErrorKind::Unsolicited);
         }
@@ -149,7 +149,7 @@ impl OriginStream {
         if !matches!(written, Poll::Ready(Ok(_))) {
             return;
         }
-        let Limits { first_byte, total } = self.limits;
+        let ExchangeLimits { first_byte, total } = self.limits;
         if first_byte.is_some() || total.is_some() {
             let now = clock::timer();
             self.first_byte_at = first_byte.map(|limit| now + limit);

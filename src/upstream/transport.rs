@@ -22,24 +22,24 @@ pub(super) enum Standing {
 }
 
 /// A socket, perhaps with TLS over it.
-pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync {
+pub(super) trait OriginTransport: AsyncRead + AsyncWrite + Unpin + Send + Sync {
     /// Whether anything has arrived. After anything but [`Standing::Quiet`] the connection must be closed.
     fn standing(&mut self, context: &mut Context<'_>) -> Standing;
 }
 
-impl Transport for TcpStream {
+impl OriginTransport for TcpStream {
     fn standing(&mut self, _context: &mut Context<'_>) -> Standing {
         peek(self)
     }
 }
 
-impl Transport for UnixStream {
+impl OriginTransport for UnixStream {
     fn standing(&mut self, _context: &mut Context<'_>) -> Standing {
         peek(self)
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Transport for TlsStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> OriginTransport for TlsStream<S> {
     /// Reads through TLS, because a new session ticket does not count as data.
     fn standing(&mut self, context: &mut Context<'_>) -> Standing {
         let mut byte = [0];

@@ -1,6 +1,6 @@
 //! The fields `Signature-Input` and `Signature` (RFC 9421 §4).
 
-use crate::http::structured::{self, Bare, Limits, Member, Value};
+use crate::http::structured::{self, Bare, DictionaryLimits, Member, MemberValue};
 
 use super::Label;
 use super::component::Component;
@@ -9,7 +9,7 @@ use crate::approov::Rejection;
 /// The longest value of each of the two fields, all lines together, in bytes.
 pub(super) const MAX_FIELD: usize = 4096;
 
-const LIMITS: Limits = Limits { members: 8, items: 32, parameters: 8 };
+const LIMITS: DictionaryLimits = DictionaryLimits { members: 8, items: 32, parameters: 8 };
 
 /// What one label says: the covered components, the parameters and the signature.
 #[derive(Debug)]
@@ -52,10 +52,10 @@ impl<'a> Input<'a> {
     fn of_members(label: Label, input: Member<'a>, signature: Member<'a>) -> Option<Self> {
         let signature = match (signature.value, &signature.parameters[..]) {
             // Older clients write a string in place of a byte sequence.
-            (Value::Bare(Bare::Bytes(text) | Bare::Text(text)), []) => text,
+            (MemberValue::Bare(Bare::Bytes(text) | Bare::Text(text)), []) => text,
             _ => return None,
         };
-        let Value::List(items) = &input.value else { return None };
+        let MemberValue::List(items) = &input.value else { return None };
         let mut components = Vec::with_capacity(items.len());
         for item in items {
             let component = Component::read(item)?;
@@ -95,5 +95,5 @@ fn dictionary(field: &[u8]) -> Result<Vec<Member<'_>>, Rejection> {
         return Err(Rejection::MalformedMessageSignature);
     }
     structured::dictionary(field, &LIMITS)
-        .map_err(|structured::Malformed| Rejection::MalformedMessageSignature)
+        .map_err(|structured::MalformedDictionary| Rejection::MalformedMessageSignature)
 }

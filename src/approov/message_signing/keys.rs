@@ -7,7 +7,7 @@ use base64::Engine;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::signature::Fixed;
+use super::signature::FixedSignature;
 use crate::approov::Secret;
 use crate::approov::secret::any_base64;
 
@@ -51,7 +51,7 @@ impl InstallKey {
 pub(super) struct PreparedInstallKey(ParsedPublicKey);
 
 impl PreparedInstallKey {
-    pub fn verifies(&self, base: &[u8], signature: &Fixed) -> bool {
+    pub fn verifies(&self, base: &[u8], signature: &FixedSignature) -> bool {
         self.0.verify_sig(base, signature).is_ok()
     }
 }

@@ -111,7 +111,7 @@ pub struct Rules {
 
 /// The outcome for one request.
 #[derive(Debug)]
-pub struct Judgement {
+pub struct SignatureJudgement {
     /// How the verification ended.
     pub result: SignatureResult,
     /// Who had to sign, if the token names a key.
@@ -136,7 +136,7 @@ pub struct Mark {
     pub is_ambiguous: bool,
 }
 
-impl Judgement {
+impl SignatureJudgement {
     fn no_key(rejection: Rejection) -> Self {
         let result = SignatureResult::NoKey;
         Self { result, label: None, rejection: Some(rejection), digest: None, mark: None }
@@ -167,12 +167,12 @@ enum Signer<'k> {
 
 impl Rules {
     /// Judges the signature of one request whose token has been verified and has these claims.
-    pub fn verify(&self, message: &Message<'_>, claims: &SigningClaims, now: UnixTime) -> Judgement {
+    pub fn verify(&self, message: &Message<'_>, claims: &SigningClaims, now: UnixTime) -> SignatureJudgement {
         let input = message.field("signature-input");
         let signature = message.field("signature");
         let Some(label) = claims.label() else {
             let is_signed = input.is_some() || signature.is_some();
-            return Judgement::no_key(if is_signed {
+            return SignatureJudgement::no_key(if is_signed {
                 Rejection::UnknownMessageSigningKey
             } else {
                 Rejection::MissingMessageSignature
@@ -184,7 +184,7 @@ impl Rules {
             (None, None) => Err(Rejection::MissingMessageSignature),
             _ => Err(Rejection::MalformedMessageSignature),
         };
-        judged.unwrap_or_else(|rejection| Judgement::refused(label, rejection))
+        judged.unwrap_or_else(|rejection| SignatureJudgement::refused(label, rejection))
     }
 
     fn judge(
@@ -194,7 +194,7 @@ impl Rules {
         message: &Message<'_>,
         claims: &SigningClaims,
         now: UnixTime,
-    ) -> Result<Judgement, Rejection> {
+    ) -> Result<SignatureJudgement, Rejection> {
         let encoded = signature::decode(input.signature).ok_or(Rejection::MalformedMessageSignature)?;
         self.check_coverage(input)?;
         let digest = self.digest(input, message)?;
@@ -219,7 +219,7 @@ impl Rules {
         };
         let is_ambiguous = label == Label::Account && input.nonce.is_none();
         let mark = Some(Mark { id: identity, until, is_ambiguous });
-        Ok(Judgement { result: verified, label: Some(label), rejection: None, digest, mark })
+        Ok(SignatureJudgement { result: verified, label: Some(label), rejection: None, digest, mark })
     }
 
     /// The method, the whole target and the token must be signed.

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 /// An ECDSA signature: r and s, 32 bytes each.
-pub(super) type Fixed = [u8; 64];
+pub(super) type FixedSignature = [u8; 64];
 
 /// The order of the group of P-256 (FIPS 186-5, SP 800-186 §3.2.1.3).
 const ORDER: [u8; 32] = [
@@ -24,7 +24,7 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// An ECDSA signature as r‖s, and whether it was DER.
-pub(super) fn ecdsa(bytes: &[u8]) -> Option<(Fixed, bool)> {
+pub(super) fn ecdsa(bytes: &[u8]) -> Option<(FixedSignature, bool)> {
     match bytes.len() {
         64 => Some((bytes.try_into().ok()?, false)),
         68..=72 => Some((from_der(bytes)?, true)),
@@ -33,7 +33,7 @@ pub(super) fn ecdsa(bytes: &[u8]) -> Option<(Fixed, bool)> {
 }
 
 /// `SEQUENCE { INTEGER r, INTEGER s }` in DER, and nothing behind it.
-fn from_der(bytes: &[u8]) -> Option<Fixed> {
+fn from_der(bytes: &[u8]) -> Option<FixedSignature> {
     let [0x30, length @ 0..=0x7f, content @ ..] = bytes else { return None };
     if content.len() != usize::from(*length) {
         return None;
@@ -59,7 +59,7 @@ fn integer<'d>(der: &'d [u8], number: &mut [u8]) -> Option<&'d [u8]> {
 }
 
 /// The signature with the lower of s and n − s. Both verify, so only this form identifies a signature.
-pub(super) fn with_low_s(mut signature: Fixed) -> Fixed {
+pub(super) fn with_low_s(mut signature: FixedSignature) -> FixedSignature {
     let (_, s) = signature.split_at_mut(32);
     let mut twin = [0; 32];
     let mut borrow = 0;
@@ -79,7 +79,7 @@ pub(super) fn with_low_s(mut signature: Fixed) -> Fixed {
 mod tests {
     use super::*;
 
-    fn der(hex: &str) -> Option<Fixed> {
+    fn der(hex: &str) -> Option<FixedSignature> {
         let bytes: Vec<u8> = (0..hex.len())
             .step_by(2)
             .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal"))

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::cli::Failure;
+use crate::cli::CommandFailure;
 use crate::policy::CertificateCondition;
 use crate::tls::{Certificate, CertificateChain, Digest};
 
@@ -12,8 +12,9 @@ use crate::tls::{Certificate, CertificateChain, Digest};
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// The first certificate of a file, as a client would show it.
-pub(super) fn read(path: &Path) -> Result<Certificate, Failure> {
-    let failed = |why: String| Failure::Usage(format!("--client-certificate: {}: {why}", path.display()));
+pub(super) fn read(path: &Path) -> Result<Certificate, CommandFailure> {
+    let failed =
+        |why: String| CommandFailure::Usage(format!("--client-certificate: {}: {why}", path.display()));
     let mut pem = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE).read_to_end(&mut pem))

@@ -2,23 +2,23 @@
 
 use std::sync::Arc;
 
-use crate::cli::Failure;
+use crate::cli::CommandFailure;
 use crate::cli::show::printable;
 use crate::origins::Origin;
 use crate::telemetry::Metrics;
 use crate::tls;
-use crate::upstream::{Dialers, Surroundings, SystemResolver, Upstream};
+use crate::upstream::{Dialers, SystemResolver, Upstream, UpstreamContext};
 
 /// Resolves, connects and asks every origin once. Prints a line for each address.
 ///
 /// # Errors
-/// [`Failure::Configuration`] with everything that failed.
-pub(super) fn run(origins: &[Origin]) -> Result<(), Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::Running(error.to_string());
+/// [`CommandFailure::Configuration`] with everything that failed.
+pub(super) fn run(origins: &[Origin]) -> Result<(), CommandFailure> {
+    let failed = |error: &dyn std::fmt::Display| CommandFailure::Running(error.to_string());
     tls::install_provider();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
-    let surroundings = Surroundings {
+    let surroundings = UpstreamContext {
         metrics: Arc::new(Metrics::new().map_err(|error| failed(&error))?),
         dialers: Dialers::default(),
         resolver: Arc::new(SystemResolver),
@@ -40,5 +40,5 @@ pub(super) fn run(origins: &[Origin]) -> Result<(), Failure> {
     }
     // A name may still be being resolved.
     runtime.shutdown_background();
-    if problems.is_empty() { Ok(()) } else { Err(Failure::Configuration(problems.join("\n"))) }
+    if problems.is_empty() { Ok(()) } else { Err(CommandFailure::Configuration(problems.join("\n"))) }
 }

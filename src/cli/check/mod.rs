@@ -16,7 +16,7 @@ use crate::policy::{ClientCertificate, HostPattern, PathPattern, Policy, Route};
 use crate::server::become_user;
 use crate::tls::Certificate;
 
-use super::{Failure, limits, listeners};
+use super::{CommandFailure, limits, listeners};
 
 /// Check the configuration without serving.
 ///
@@ -24,7 +24,7 @@ use super::{Failure, limits, listeners};
 /// a summary if all is well; otherwise every problem with file, line, key and how to fix it, and
 /// the exit status is 78. Opens no socket and asks no server, unless `--connect` is given.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct CheckArgs {
     /// The configuration file; the environment overrides it
     ///
     /// Without it, GATEWAY_CONFIG names the file; without that too, the environment alone
@@ -72,17 +72,17 @@ pub enum Format {
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Configuration`] with all problems; [`Failure::Usage`] if there is nothing to
+/// [`CommandFailure::Configuration`] with all problems; [`CommandFailure::Usage`] if there is nothing to
 /// explain in the given URL, or no certificate in the given file.
-pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
+pub fn run(args: &CheckArgs, environment: &Environment) -> Result<(), CommandFailure> {
     let loaded = load(args.config.as_deref(), environment);
     if args.format == Format::Json {
         return report::run(&loaded, args.strict);
     }
-    let settings = loaded.map_err(|problems| Failure::Configuration(problems.to_string()))?;
+    let settings = loaded.map_err(|problems| CommandFailure::Configuration(problems.to_string()))?;
     if args.strict && !settings.warnings.is_empty() {
         let warnings: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
-        return Err(Failure::Configuration(warnings.join("\n")));
+        return Err(CommandFailure::Configuration(warnings.join("\n")));
     }
     let text = match args.explain.as_deref() {
         Some([method, url]) => {
@@ -96,21 +96,21 @@ pub fn run(args: &Args, environment: &Environment) -> Result<(), Failure> {
     }
     std::io::stdout()
         .write_all(text.as_bytes())
-        .map_err(|error| Failure::Running(format!("standard output cannot be written: {error}")))?;
+        .map_err(|error| CommandFailure::Running(format!("standard output cannot be written: {error}")))?;
     if args.connect { connect::run(&settings.origins) } else { Ok(()) }
 }
 
 /// A reload reads every file again, and that as the user that the process has become by then. Only
 /// root can try.
-fn check_as(user: &User, args: &Args, environment: &Environment) -> Result<(), Failure> {
+fn check_as(user: &User, args: &CheckArgs, environment: &Environment) -> Result<(), CommandFailure> {
     if !geteuid().is_root() {
         return Ok(());
     }
     // For good; this process has nothing else to do.
     become_user(user)
-        .map_err(|error| Failure::Running(format!("server.user: cannot become {user}: {error}")))?;
+        .map_err(|error| CommandFailure::Running(format!("server.user: cannot become {user}: {error}")))?;
     load(args.config.as_deref(), environment).map(drop).map_err(|problems| {
-        Failure::Configuration(format!("as the user {user}, that a reload runs as:\n{problems}"))
+        CommandFailure::Configuration(format!("as the user {user}, that a reload runs as:\n{problems}"))
     })
 }
 
@@ -171,13 +171,13 @@ pub fn summary(settings: &Settings) -> String {
 /// none.
 ///
 /// # Errors
-/// [`Failure::Usage`] if `url` is neither a path nor an `http` or `https` URL.
+/// [`CommandFailure::Usage`] if `url` is neither a path nor an `http` or `https` URL.
 pub fn explain(
     settings: &Settings,
     method: &str,
     url: &str,
     certificate: Option<&Certificate>,
-) -> Result<String, Failure> {
+) -> Result<String, CommandFailure> {
     let (host, path) = host_and_path(url)?;
     let mut out = Lines::default();
     out.line(format_args!(
@@ -234,7 +234,7 @@ pub fn explain(
 }
 
 /// Host, if there is one, and path without the query.
-fn host_and_path(url: &str) -> Result<(Option<&str>, &str), Failure> {
+fn host_and_path(url: &str) -> Result<(Option<&str>, &str), CommandFailure> {
     let scheme = |name: &str| {
         let (scheme, rest) = url.split_once("://")?;
         scheme.eq_ignore_ascii_case(name).then_some(rest)
@@ -244,7 +244,7 @@ fn host_and_path(url: &str) -> Result<(Option<&str>, &str), Failure> {
         return Ok((None, target));
     }
     let rest = scheme("https").or_else(|| scheme("http")).ok_or_else(|| {
-        Failure::Usage(
+        CommandFailure::Usage(
             "--explain takes a method and a path that begins with /, or a URL with http:// or https://"
                 .into(),
         )
@@ -432,13 +432,13 @@ access log     json, on standard output
     fn explains_nothing_that_is_no_url() {
         let settings = settings();
         for url in ["", "v1", "ftp://a/b", "*"] {
-            assert!(matches!(explain(&settings, "GET", url, None), Err(Failure::Usage(_))), "{url}");
+            assert!(matches!(explain(&settings, "GET", url, None), Err(CommandFailure::Usage(_))), "{url}");
         }
     }
 
     #[test]
     fn a_bad_configuration_has_its_own_exit_status() {
-        let args = Args {
+        let args = CheckArgs {
             config: Some("/nonexistent/gateway.yaml".into()),
             explain: None,
             client_certificate: None,
@@ -448,7 +448,7 @@ access log     json, on standard output
         };
         let failure = run(&args, &environment()).expect_err("there is no file");
         assert!(
-            matches!(&failure, Failure::Configuration(text) if text.starts_with("/nonexistent/gateway.yaml: "))
+            matches!(&failure, CommandFailure::Configuration(text) if text.starts_with("/nonexistent/gateway.yaml: "))
         );
     }
 
@@ -457,7 +457,7 @@ access log     json, on standard output
         #[derive(clap::Parser)]
         struct Line {
             #[command(flatten)]
-            args: Args,
+            args: CheckArgs,
         }
         use clap::Parser;
         let line = Line::try_parse_from(["check", "-c", "f.yaml", "--explain", "GET", "/v1"]);

@@ -58,16 +58,12 @@ fn addresses(origin: &Origin) -> Option<String> {
             weight => format!("{} (weight {weight})", address.target),
         };
         let list: Vec<_> = origin.addresses.iter().map(address).collect();
-        return Some(format!("addresses {}; balance: {}", list.join(", "), balance(origin.balance)));
+        return Some(format!("addresses {}; balance: {}", list.join(", "), origin.balance.label()));
     };
     if !is_domain(&only.target) {
         return Some(format!("address {}", only.target));
     }
-    (origin.balance != Balance::RoundRobin).then(|| format!("balance: {}", balance(origin.balance)))
-}
-
-fn balance(balance: Balance) -> &'static str {
-    Balance::ALL.iter().find(|(_, other)| *other == balance).map_or("", |(word, _)| word)
+    (origin.balance != Balance::RoundRobin).then(|| format!("balance: {}", origin.balance.label()))
 }
 
 fn protocol(origin: &Origin) -> Option<String> {

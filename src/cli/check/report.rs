@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::cli::Failure;
+use crate::cli::CommandFailure;
 use crate::config::{Place, Problem, Problems, Settings};
 
 /// Prints one object, and fails if there is a problem, or with `strict` a warning.
-pub fn run(loaded: &Result<Settings, Problems>, strict: bool) -> Result<(), Failure> {
+pub fn run(loaded: &Result<Settings, Problems>, strict: bool) -> Result<(), CommandFailure> {
     let (problems, warnings) = match loaded {
         Ok(settings) => (&[][..], &settings.warnings[..]),
         Err(problems) => (problems.as_slice(), &[][..]),
@@ -19,12 +19,12 @@ pub fn run(loaded: &Result<Settings, Problems>, strict: bool) -> Result<(), Fail
     });
     io::stdout()
         .write_all(format!("{report:#}\n").as_bytes())
-        .map_err(|error| Failure::Running(format!("standard output cannot be written: {error}")))?;
+        .map_err(|error| CommandFailure::Running(format!("standard output cannot be written: {error}")))?;
     match (problems.len(), warnings.len()) {
         (0, 0) => Ok(()),
         (0, _) if !strict => Ok(()),
-        (0, count) => Err(Failure::Configuration(format!("warnings: {count}"))),
-        (count, _) => Err(Failure::Configuration(format!("problems: {count}"))),
+        (0, count) => Err(CommandFailure::Configuration(format!("warnings: {count}"))),
+        (count, _) => Err(CommandFailure::Configuration(format!("problems: {count}"))),
     }
 }
 

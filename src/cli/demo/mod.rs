@@ -13,8 +13,8 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::Failure;
-use super::token::{self, Kind};
+use super::CommandFailure;
+use super::token::{self, TokenKind};
 use crate::admin::{AdminAddress, AdminSettings};
 use crate::approov::message_signing::MessageSigningSettings;
 use crate::approov::{ApproovSettings, Key, Secret, Strategy, Verifier};
@@ -37,7 +37,7 @@ const AUTHORIZATION_VALUE: &str = "Bearer demo-user";
 #[command(
     after_help = "Works offline. Every start makes a new secret, so tokens of an earlier demo are refused."
 )]
-pub struct Args {
+pub struct DemoArgs {
     /// Where clients connect; port 0 takes any free port
     #[arg(long, env = "GATEWAY_LISTEN", default_value = "127.0.0.1:8787", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -49,10 +49,10 @@ pub struct Args {
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// [`Failure::Running`] when an address is taken, for one.
-pub fn run(args: &Args) -> Result<(), Failure> {
-    telemetry::init_diagnostics().map_err(|error| Failure::Running(error.to_string()))?;
-    let failed = |error: &dyn std::fmt::Display| Failure::Running(error.to_string());
+/// [`CommandFailure::Running`] when an address is taken, for one.
+pub fn run(args: &DemoArgs) -> Result<(), CommandFailure> {
+    telemetry::init_diagnostics().map_err(|error| CommandFailure::Running(error.to_string()))?;
+    let failed = |error: &dyn std::fmt::Display| CommandFailure::Running(error.to_string());
     let origin = LocalService::start(ExampleApi::new()).map_err(|error| failed(&error))?;
     let secret = throw_away_secret()?;
     let tokens = Tokens::mint(&secret)?;
@@ -71,10 +71,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn throw_away_secret() -> Result<Secret, Failure> {
+fn throw_away_secret() -> Result<Secret, CommandFailure> {
     let mut bytes = [0; 64];
-    rand::fill(&mut bytes).map_err(|_| Failure::Running("the system gives no random numbers".into()))?;
-    Secret::from_base64(&STANDARD.encode(bytes)).map_err(|error| Failure::Running(error.to_string()))
+    rand::fill(&mut bytes)
+        .map_err(|_| CommandFailure::Running("the system gives no random numbers".into()))?;
+    Secret::from_base64(&STANDARD.encode(bytes)).map_err(|error| CommandFailure::Running(error.to_string()))
 }
 
 struct Tokens {
@@ -85,22 +86,22 @@ struct Tokens {
 }
 
 impl Tokens {
-    fn mint(secret: &Secret) -> Result<Self, Failure> {
+    fn mint(secret: &Secret) -> Result<Self, CommandFailure> {
         let now = clock::system_time();
         let mint = |kind, bind: &[&str]| {
-            let request = token::Request {
+            let request = token::MintRequest {
                 kind,
                 bind: bind.iter().map(|value| (*value).to_owned()).collect(),
                 ttl: Duration::from_secs(2 * 3600),
-                ..token::Request::default()
+                ..token::MintRequest::default()
             };
-            token::mint(secret, &request, now).map_err(|error| Failure::Running(error.to_string()))
+            token::mint(secret, &request, now).map_err(|error| CommandFailure::Running(error.to_string()))
         };
         Ok(Self {
-            valid: mint(Kind::Valid, &[])?,
-            expired: mint(Kind::Expired, &[])?,
-            wrongly_signed: mint(Kind::Invalid, &[])?,
-            bound: mint(Kind::Valid, &[AUTHORIZATION_VALUE])?,
+            valid: mint(TokenKind::Valid, &[])?,
+            expired: mint(TokenKind::Expired, &[])?,
+            wrongly_signed: mint(TokenKind::Invalid, &[])?,
+            bound: mint(TokenKind::Valid, &[AUTHORIZATION_VALUE])?,
         })
     }
 }
@@ -133,7 +134,7 @@ fn welcome(public: SocketAddr, admin: AdminAddress, tokens: &Tokens) -> String {
     )
 }
 
-fn settings(args: &Args, secret: &Secret, api: SocketAddr) -> Settings {
+fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
     let seconds = Duration::from_secs;
     let route = |path: &str, strategy| Route {
         name: path.into(),

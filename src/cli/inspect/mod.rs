@@ -9,14 +9,14 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::request::Request;
-use super::{Failure, KeySource};
+use super::{CommandFailure, KeySource};
 use crate::approov::{ApproovSettings, Presented, Strategy, UnixTime};
 use crate::clock;
 use crate::config::{self, Environment};
 
 pub use token::{NotAToken, inspect};
 
-use report::Report;
+use report::Inspection;
 use token::TokenReport;
 
 /// More than any token or request that could be meant.
@@ -27,7 +27,7 @@ const MAX_INPUT: u64 = 1 << 20;
 /// Prints header, claims and times, and the verdict with its reason under the configured keys. The
 /// signature is never printed. Exit status: 0 accepted, 1 rejected or not judged.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Arguments {
+pub struct InspectArgs {
     /// The value of the token header, or the whole header line; read from standard input if absent
     token: Option<String>,
     /// A header field of the request, to judge the token's binding
@@ -49,13 +49,13 @@ pub struct Arguments {
 /// Runs the command: prints the report.
 ///
 /// # Errors
-/// [`Failure`] if a secret is given and unusable, if the input is not a token, or if the token or the
+/// [`CommandFailure`] if a secret is given and unusable, if the input is not a token, or if the token or the
 /// message signature is not accepted.
-pub fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+pub fn run(arguments: InspectArgs, environment: &Environment) -> Result<(), CommandFailure> {
     let (file, environment) = arguments.keys.resolve(environment);
     let settings = if file.is_some() || environment.names_keys() {
         let approov = config::load_approov(file, &environment)
-            .map_err(|problems| Failure::Configuration(problems.to_string()))?;
+            .map_err(|problems| CommandFailure::Configuration(problems.to_string()))?;
         Some(approov)
     } else {
         None
@@ -64,24 +64,24 @@ pub fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failur
     let report = report(&arguments, settings.as_ref(), now)?;
     let text = if arguments.json { format!("{}\n", report.to_json()) } else { report.to_text(now) };
     write!(std::io::stdout(), "{text}")
-        .map_err(|error| Failure::Running(format!("cannot write the report: {error}")))?;
-    report.failure().map_or(Ok(()), |why| Err(Failure::Running(why)))
+        .map_err(|error| CommandFailure::Running(format!("cannot write the report: {error}")))?;
+    report.failure().map_or(Ok(()), |why| Err(CommandFailure::Running(why)))
 }
 
 fn report(
-    arguments: &Arguments,
+    arguments: &InspectArgs,
     settings: Option<&ApproovSettings>,
     now: SystemTime,
-) -> Result<Report, Failure> {
+) -> Result<Inspection, CommandFailure> {
     let moment = UnixTime::since_epoch(now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO));
-    let unusable = |error: String| Failure::Running(error);
+    let unusable = |error: String| CommandFailure::Running(error);
     let header = settings.map_or("approov-token", |settings| settings.token_header.as_str());
     if let Some(path) = &arguments.request {
         let bytes = if path.as_os_str() == "-" { read_input() } else { std::fs::read(path) };
         let bytes = bytes.map_err(|error| unusable(format!("{}: {error}", path.display())))?;
         let mut request = Request::parse(&bytes, arguments.scheme == "https").map_err(unusable)?;
         for line in &arguments.headers {
-            request.add_field(line).map_err(Failure::Usage)?;
+            request.add_field(line).map_err(CommandFailure::Usage)?;
         }
         let value = match request.presented(header) {
             Presented::Once(value) => String::from_utf8_lossy(value).into_owned(),
@@ -90,7 +90,7 @@ fn report(
         };
         let token = token_report(&value, settings, &request, moment)?;
         let signature = settings.map(|settings| signature::report(settings, &request, &token, moment));
-        return Ok(Report { token, signature });
+        return Ok(Inspection { token, signature });
     }
     let text = match &arguments.token {
         Some(text) => text.clone(),
@@ -100,10 +100,10 @@ fn report(
     };
     let mut request = Request::default();
     for line in &arguments.headers {
-        request.add_field(line).map_err(Failure::Usage)?;
+        request.add_field(line).map_err(CommandFailure::Usage)?;
     }
     let token = token_report(token::header_value(&text), settings, &request, moment)?;
-    Ok(Report { token, signature: None })
+    Ok(Inspection { token, signature: None })
 }
 
 fn read_input() -> std::io::Result<Vec<u8>> {
@@ -118,12 +118,12 @@ fn token_report(
     settings: Option<&ApproovSettings>,
     request: &Request,
     now: UnixTime,
-) -> Result<TokenReport, Failure> {
+) -> Result<TokenReport, CommandFailure> {
     let verdict = settings.map(|settings| {
         let bound = |index: usize| request.presented(settings.binding_headers[index].as_str());
         let is_bound = (0..settings.binding_headers.len()).any(|index| bound(index) != Presented::Missing);
         let strategy = if is_bound { Strategy::TokenBinding } else { Strategy::Token };
         settings.verifier.verify(strategy, Presented::Once(value.as_bytes()), bound, now)
     });
-    TokenReport::new(value, verdict).map_err(|error| Failure::Running(error.to_string()))
+    TokenReport::new(value, verdict).map_err(|error| CommandFailure::Running(error.to_string()))
 }

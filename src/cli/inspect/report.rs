@@ -8,13 +8,13 @@ use super::signature::SignatureReport;
 use super::token::TokenReport;
 
 /// What is reported on a token, or on a request with its token.
-pub struct Report {
+pub struct Inspection {
     pub token: TokenReport,
     /// Of a request, if keys are configured.
     pub signature: Option<SignatureReport>,
 }
 
-impl Report {
+impl Inspection {
     /// Lines for people.
     pub fn to_text(&self, now: SystemTime) -> String {
         let signature = self.signature.as_ref().map_or(String::new(), SignatureReport::to_text);

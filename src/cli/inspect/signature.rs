@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::token::TokenReport;
-use crate::approov::message_signing::{Judgement, Label, ShownBase, shown_base};
+use crate::approov::message_signing::{Label, ShownBase, SignatureJudgement, shown_base};
 use crate::approov::{ApproovSettings, ContentDigest, Presented, Rejection, UnixTime};
 use crate::cli::request::Request;
 use crate::cli::show::printable;
 
 /// How a request is signed, and the verdict.
 pub struct SignatureReport {
-    judgement: Option<Judgement>,
+    judgement: Option<SignatureJudgement>,
     /// The body has another hash than the digest says.
     has_wrong_body: bool,
     label: Option<Label>,

@@ -8,7 +8,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Value, json};
 
-use crate::approov::{Presented, Rejection, SigningClaims, Strategy, UnixTime, Verdict, Verifier};
+use crate::approov::{Presented, Rejection, SigningClaims, Strategy, TokenJudgement, UnixTime, Verifier};
 use crate::cli::show::{self, printable};
 
 /// Decodes segments that the gateway would refuse, to show them.
@@ -42,7 +42,7 @@ pub struct TokenReport {
 
 impl TokenReport {
     /// Takes the value of a token header apart.
-    pub fn new(value: &str, verdict: Option<Verdict<'_>>) -> Result<Self, NotAToken> {
+    pub fn new(value: &str, verdict: Option<TokenJudgement<'_>>) -> Result<Self, NotAToken> {
         let segments: Vec<&str> = without_scheme(value).split('.').collect();
         let [header, payload, signature] = segments[..] else { return Err(NotAToken) };
         let verdict = verdict.map(|verdict| match (verdict.accepted, verdict.rejection) {

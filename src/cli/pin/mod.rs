@@ -5,7 +5,7 @@ mod read;
 
 use std::io::Write as _;
 
-use super::Failure;
+use super::CommandFailure;
 use super::show::{moment, printable};
 use crate::clock;
 use crate::tls::{Certificate, Pin};
@@ -16,7 +16,7 @@ use crate::tls::{Certificate, Pin};
 /// (type public-key-sha256) and RFC 7469 have it. Each line begins with one; then come the
 /// certificate's place in the chain, its subject and the end of its validity.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct PinArgs {
     /// A file with certificates, public keys or a private key in PEM, or one certificate in DER; or
     /// the server to ask, as host and port
     ///
@@ -38,34 +38,34 @@ enum Pinned {
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Usage`] when the source is neither a file nor a server; [`Failure::Running`] when it
+/// [`CommandFailure::Usage`] when the source is neither a file nor a server; [`CommandFailure::Running`] when it
 /// cannot be read, or when a server's chain is not to be trusted.
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &PinArgs) -> Result<(), CommandFailure> {
     let source = &args.source;
     let (pinned, doubt) = if std::path::Path::new(source).exists() {
         let pinned = read::file(source.as_ref());
-        (pinned.map_err(|error| Failure::Running(format!("{source}: {error}")))?, None)
+        (pinned.map_err(|error| CommandFailure::Running(format!("{source}: {error}")))?, None)
     } else {
         let (host, port) = connect::host_and_port(source).ok_or_else(|| {
             let message =
                 format!("{source} is no file; write a file's name, or host and port (api.example.com:443)");
-            Failure::Usage(message)
+            CommandFailure::Usage(message)
         })?;
-        let shown =
-            connect::chain(host, port).map_err(|error| Failure::Running(format!("{source}: {error}")))?;
+        let shown = connect::chain(host, port)
+            .map_err(|error| CommandFailure::Running(format!("{source}: {error}")))?;
         (shown.certificates.into_iter().map(|own| Pinned::Certificate(Box::new(own))).collect(), shown.doubt)
     };
     let now = clock::unix_time().as_secs_f64();
     let text: String = pinned.iter().enumerate().map(|(index, key)| line(index, key, now)).collect();
     std::io::stdout()
         .write_all(text.as_bytes())
-        .map_err(|error| Failure::Running(format!("cannot write the pins: {error}")))?;
+        .map_err(|error| CommandFailure::Running(format!("cannot write the pins: {error}")))?;
     match doubt {
         None => Ok(()),
         Some(doubt) => {
             let message =
                 format!("{source}: the chain does not verify, do not pin it unless you know why: {doubt}");
-            Err(Failure::Running(message))
+            Err(CommandFailure::Running(message))
         }
     }
 }

@@ -78,4 +78,4 @@ pub use value::{Mapping, Value, alternatives, digits, is_name, leading_zero, lis
 pub use yaml::parse;
 
 pub(crate) use section::section;
-pub use section::{Key, Section, Written, always, default, nested, required};
+pub use section::{DeclaredKey, Section, Written, always, default, nested, required};

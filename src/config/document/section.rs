@@ -100,7 +100,7 @@ impl<T> Written<T> {
 /// The right-hand side of a key's declaration: a kind, and what holds if the key is not written.
 ///
 /// A [`Kind`] alone makes an optional key, whose field is a [`Written`].
-pub trait Key {
+pub trait DeclaredKey {
     /// The type of the field.
     type Field;
 
@@ -111,7 +111,7 @@ pub trait Key {
     fn spec(&self) -> (Shape, Presence);
 }
 
-impl<K: Kind> Key for K {
+impl<K: Kind> DeclaredKey for K {
     type Field = Written<K::Value>;
 
     fn read_key(&self, key: &'static str, mapping: &Mapping<'_>) -> Result<Self::Field, Reported> {
@@ -132,7 +132,7 @@ pub fn default<K: Kind>(kind: K, default: K::Value) -> WithDefault<K> {
     WithDefault(kind, default)
 }
 
-impl<K: Kind<Value: Clone>> Key for WithDefault<K> {
+impl<K: Kind<Value: Clone>> DeclaredKey for WithDefault<K> {
     type Field = K::Value;
 
     fn read_key(&self, key: &'static str, mapping: &Mapping<'_>) -> Result<Self::Field, Reported> {
@@ -153,7 +153,7 @@ pub fn required<K: Kind>(kind: K, hint: &'static str) -> Required<K> {
     Required(kind, hint)
 }
 
-impl<K: Kind> Key for Required<K> {
+impl<K: Kind> DeclaredKey for Required<K> {
     type Field = Located<K::Value>;
 
     fn read_key(&self, key: &'static str, mapping: &Mapping<'_>) -> Result<Self::Field, Reported> {
@@ -175,7 +175,7 @@ pub fn always<S: Section>() -> Always<S> {
     Always(PhantomData)
 }
 
-impl<S: Section> Key for Always<S> {
+impl<S: Section> DeclaredKey for Always<S> {
     type Field = S;
 
     fn read_key(&self, key: &'static str, mapping: &Mapping<'_>) -> Result<S, Reported> {
@@ -212,7 +212,7 @@ macro_rules! section {
                 mapping: &$crate::config::document::Mapping<'_>,
             ) -> Result<Self, $crate::config::document::Reported> {
                 // Every key first, so that every problem is reported.
-                $( let $field = $crate::config::document::Key::read_key(
+                $( let $field = $crate::config::document::DeclaredKey::read_key(
                     &$declared, section!(@key $field $($key)?), mapping,
                 ); )+
                 Ok(Self { $( $field: $field? ),+ })
@@ -241,7 +241,7 @@ macro_rules! section {
                 let Self { $($field),+, .. } = Self::default();
                 $(
                     let $field = section!(@default $field $($default)?);
-                    let $field = $crate::config::document::Key::read_key(
+                    let $field = $crate::config::document::DeclaredKey::read_key(
                         &$crate::config::document::default($kind, $field),
                         section!(@key $field $($key)?),
                         $mapping,
@@ -270,7 +270,7 @@ macro_rules! section {
     (@default $field:ident) => { $field };
     (@default $field:ident $default:expr) => { $default };
     (@spec $key:expr, [$($doc:literal),+], $declared:expr) => {{
-        let (shape, presence) = $crate::config::document::Key::spec(&$declared);
+        let (shape, presence) = $crate::config::document::DeclaredKey::spec(&$declared);
         $crate::config::document::KeySpec { key: $key, doc: &[$($doc),+], shape, presence }
     }};
 }

@@ -12,12 +12,12 @@ use zeroize::Zeroizing;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
     path: PathBuf,
-    state: State,
+    state: FileState,
 }
 
 /// Device, inode, size, and the times of the last change of content and metadata in seconds and
 /// nanoseconds. For a symbolic link, those of its target. `None` if there is no file.
-type State = Option<(u64, u64, u64, [i64; 4])>;
+type FileState = Option<(u64, u64, u64, [i64; 4])>;
 
 impl SourceFile {
     /// The present state of the file at `path`. To be called before the file is read.
@@ -36,7 +36,7 @@ impl SourceFile {
     }
 }
 
-fn state(path: &Path) -> State {
+fn state(path: &Path) -> FileState {
     let metadata = fs::metadata(path).ok()?;
     let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
     Some((metadata.dev(), metadata.ino(), metadata.size(), times))

@@ -5,19 +5,19 @@ use std::path::Path;
 
 use super::quote::{quoted, suggest};
 use super::report::{Fault, Located, Location, Report, Reported};
-use super::yaml::{Kind, Node};
+use super::yaml::{Node, NodeKind};
 
 /// A value in the file, with the dotted key that leads to it.
 #[derive(Clone)]
 pub struct Value<'t> {
     node: &'t Node,
     at: Location,
-    source: Source<'t>,
+    source: FileContext<'t>,
 }
 
 /// What all values of a file have in common.
 #[derive(Clone, Copy)]
-struct Source<'t> {
+struct FileContext<'t> {
     /// The folder of the file, at which relative paths begin.
     folder: &'t Path,
     report: &'t Report,
@@ -26,7 +26,7 @@ struct Source<'t> {
 impl<'t> Value<'t> {
     /// The value of the whole file. Relative paths in the file begin at `folder`.
     pub fn root(node: &'t Node, folder: &'t Path, at: Location, report: &'t Report) -> Self {
-        Self { node, at, source: Source { folder, report } }
+        Self { node, at, source: FileContext { folder, report } }
     }
 
     /// The folder at which relative paths begin.
@@ -41,22 +41,22 @@ impl<'t> Value<'t> {
 
     /// Whether the value is `[]`.
     pub fn is_empty_list(&self) -> bool {
-        matches!(&self.node.kind, Kind::List(items) if items.is_empty())
+        matches!(&self.node.kind, NodeKind::List(items) if items.is_empty())
     }
 
     /// Whether the value is `word` without quotation marks.
     pub fn is_word(&self, word: &str) -> bool {
-        matches!(&self.node.kind, Kind::Scalar { text, plain: true } if text == word)
+        matches!(&self.node.kind, NodeKind::Scalar { text, plain: true } if text == word)
     }
 
     /// Whether the value is a list.
     pub fn is_list(&self) -> bool {
-        matches!(self.node.kind, Kind::List(_))
+        matches!(self.node.kind, NodeKind::List(_))
     }
 
     /// Whether the value is a mapping.
     pub fn is_mapping(&self) -> bool {
-        matches!(self.node.kind, Kind::Mapping(_))
+        matches!(self.node.kind, NodeKind::Mapping(_))
     }
 
     /// Whether nothing is written after the key.
@@ -97,7 +97,7 @@ impl<'t> Value<'t> {
     /// The entries of a mapping whose keys the operator chooses.
     pub fn entries(&self) -> Result<Vec<(&'t str, Value<'t>)>, Reported> {
         match &self.node.kind {
-            Kind::Mapping(entries) => Ok(entries
+            NodeKind::Mapping(entries) => Ok(entries
                 .iter()
                 .map(|(key, node)| {
                     let at = self.at.child(&shown_key(&key.text), key.line);
@@ -112,7 +112,7 @@ impl<'t> Value<'t> {
     /// The entries of a list. A null value is an error: for some keys it would mean "any".
     pub fn list(&self) -> Result<Vec<Value<'t>>, Reported> {
         match &self.node.kind {
-            Kind::List(items) => {
+            NodeKind::List(items) => {
                 let item = |(index, node): (usize, &'t Node)| {
                     let at = self.at.item(index, node.line);
                     Value { node, at, source: self.source }
@@ -126,10 +126,10 @@ impl<'t> Value<'t> {
     /// Text, with or without quotation marks. Numbers are text; `true`, `false` and null are not.
     pub fn text(&self) -> Result<&'t str, Reported> {
         match &self.node.kind {
-            Kind::Scalar { text, plain: true } if is_boolean(text) => {
+            NodeKind::Scalar { text, plain: true } if is_boolean(text) => {
                 Err(self.wrong_type("text", "put it in quotation marks if it is meant as text"))
             }
-            Kind::Scalar { text, .. } if !self.is_null() => Ok(text),
+            NodeKind::Scalar { text, .. } if !self.is_null() => Ok(text),
             _ => Err(self.wrong_type("text", "write one value behind the colon")),
         }
     }
@@ -142,7 +142,7 @@ impl<'t> Value<'t> {
     /// A number without quotation marks, parsed by `parse`.
     pub fn number<T>(&self, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Result<T, Reported> {
         match &self.node.kind {
-            Kind::Scalar { plain: true, .. } if !self.is_null() => self.parse(parse),
+            NodeKind::Scalar { plain: true, .. } if !self.is_null() => self.parse(parse),
             _ => Err(self.wrong_type("a whole number", "write digits without quotation marks")),
         }
     }
@@ -150,8 +150,8 @@ impl<'t> Value<'t> {
     /// `true` or `false` without quotation marks.
     pub fn boolean(&self) -> Result<bool, Reported> {
         match &self.node.kind {
-            Kind::Scalar { text, plain: true } if text == "true" => Ok(true),
-            Kind::Scalar { text, plain: true } if text == "false" => Ok(false),
+            NodeKind::Scalar { text, plain: true } if text == "true" => Ok(true),
+            NodeKind::Scalar { text, plain: true } if text == "false" => Ok(false),
             _ => Err(self.wrong_type("true or false", "write true or false, without quotation marks")),
         }
     }
@@ -159,11 +159,11 @@ impl<'t> Value<'t> {
     fn wrong_type(&self, wanted: &str, hint: &str) -> Reported {
         let found = match &self.node.kind {
             _ if self.is_null() => "nothing",
-            Kind::Scalar { text, plain: true } if is_boolean(text) => "true or false",
-            Kind::Scalar { text, plain: true } if text.parse::<f64>().is_ok() => "a number",
-            Kind::Scalar { .. } => "text",
-            Kind::List(_) => "a list",
-            Kind::Mapping(_) => "a mapping",
+            NodeKind::Scalar { text, plain: true } if is_boolean(text) => "true or false",
+            NodeKind::Scalar { text, plain: true } if text.parse::<f64>().is_ok() => "a number",
+            NodeKind::Scalar { .. } => "text",
+            NodeKind::List(_) => "a list",
+            NodeKind::Mapping(_) => "a mapping",
         };
         let hint = if found == "nothing" { format!("{hint}, or remove the key") } else { hint.to_owned() };
         self.problem(format!("this must be {wanted}, and it is {found}"), hint)
@@ -176,7 +176,7 @@ pub struct Mapping<'t> {
     /// False if the value was not a mapping. That has been reported.
     is_whole: bool,
     at: Location,
-    source: Source<'t>,
+    source: FileContext<'t>,
 }
 
 impl<'t> Mapping<'t> {
@@ -187,7 +187,7 @@ impl<'t> Mapping<'t> {
 
     /// An empty mapping at `at`, for settings that no file has.
     pub fn empty(at: Location, report: &'t Report) -> Self {
-        let source = Source { folder: Path::new(""), report };
+        let source = FileContext { folder: Path::new(""), report };
         Self { entries: Vec::new(), is_whole: true, at, source }
     }
 

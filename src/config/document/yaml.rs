@@ -18,20 +18,20 @@ const MAX_DEPTH: usize = 16;
 pub struct Node {
     /// Counted from 1.
     pub line: usize,
-    pub kind: Kind,
+    pub kind: NodeKind,
 }
 
-pub enum Kind {
+pub enum NodeKind {
     /// A scalar; `plain` if it stands without quotation marks.
     Scalar { text: String, plain: bool },
     /// A list.
     List(Vec<Node>),
     /// A mapping, in the order of the file; each key once.
-    Mapping(Vec<(Key, Node)>),
+    Mapping(Vec<(MappingKey, Node)>),
 }
 
 /// A key of a mapping.
-pub struct Key {
+pub struct MappingKey {
     /// Counted from 1.
     pub line: usize,
     pub text: String,
@@ -41,7 +41,7 @@ impl Node {
     /// Whether nothing is written, or `~`, or `null` (YAML 1.2.2 §10.3.2).
     pub fn is_null(&self) -> bool {
         match &self.kind {
-            Kind::Scalar { text, plain: true } => {
+            NodeKind::Scalar { text, plain: true } => {
                 matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
             }
             _ => false,
@@ -64,7 +64,7 @@ pub fn parse(text: &str, path: &Arc<Path>, report: &Report) -> Result<Node, Repo
             }
         }
     }
-    Ok(tree.root.unwrap_or(Node { line: 1, kind: Kind::Mapping(Vec::new()) }))
+    Ok(tree.root.unwrap_or(Node { line: 1, kind: NodeKind::Mapping(Vec::new()) }))
 }
 
 /// The tree while it grows.
@@ -72,11 +72,11 @@ struct Tree<'r> {
     path: &'r Arc<Path>,
     report: &'r Report,
     /// The lists and mappings that have begun and not ended, outermost first.
-    open: Vec<Open>,
+    open: Vec<OpenNode>,
     root: Option<Node>,
 }
 
-struct Open {
+struct OpenNode {
     line: usize,
     kind: OpenKind,
 }
@@ -84,7 +84,7 @@ struct Open {
 enum OpenKind {
     List(Vec<Node>),
     /// Entries, and the key whose value comes next: `Some(None)` if that was refused.
-    Mapping(Vec<(Key, Node)>, Option<Option<Key>>),
+    Mapping(Vec<(MappingKey, Node)>, Option<Option<MappingKey>>),
 }
 
 impl Tree<'_> {
@@ -106,7 +106,7 @@ impl Tree<'_> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_extras(line, anchor, tag.is_some());
                 let plain = style == ScalarStyle::Plain;
-                self.close(Node { line, kind: Kind::Scalar { text: text.into_owned(), plain } })?;
+                self.close(Node { line, kind: NodeKind::Scalar { text: text.into_owned(), plain } })?;
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_extras(line, anchor, tag.is_some());
@@ -117,10 +117,10 @@ impl Tree<'_> {
                 self.open(line, OpenKind::Mapping(Vec::new(), None))?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(Open { line, kind }) = self.open.pop() {
+                if let Some(OpenNode { line, kind }) = self.open.pop() {
                     let kind = match kind {
-                        OpenKind::List(items) => Kind::List(items),
-                        OpenKind::Mapping(entries, _) => Kind::Mapping(entries),
+                        OpenKind::List(items) => NodeKind::List(items),
+                        OpenKind::Mapping(entries, _) => NodeKind::Mapping(entries),
                     };
                     self.close(Node { line, kind })?;
                 }
@@ -151,7 +151,7 @@ impl Tree<'_> {
                 "nothing here is that deep; check the brackets",
             ));
         }
-        self.open.push(Open { line, kind });
+        self.open.push(OpenNode { line, kind });
         Ok(())
     }
 
@@ -177,7 +177,7 @@ impl Tree<'_> {
                     let key = key_text(node).map_err(|line| {
                         report.problem(&at(line), "a key must be text", "write `name: value`")
                     });
-                    let first = |key: &Key| entries.iter().find(|(entry, _)| entry.text == key.text);
+                    let first = |key: &MappingKey| entries.iter().find(|(entry, _)| entry.text == key.text);
                     let key = key.and_then(|key| match first(&key) {
                         Some((first, _)) => {
                             let message =
@@ -195,13 +195,13 @@ impl Tree<'_> {
 }
 
 fn null(line: usize) -> Node {
-    Node { line, kind: Kind::Scalar { text: String::new(), plain: true } }
+    Node { line, kind: NodeKind::Scalar { text: String::new(), plain: true } }
 }
 
-fn key_text(node: Node) -> Result<Key, usize> {
+fn key_text(node: Node) -> Result<MappingKey, usize> {
     match node.kind {
-        Kind::Scalar { text, .. } => Ok(Key { line: node.line, text }),
-        Kind::List(_) | Kind::Mapping(_) => Err(node.line),
+        NodeKind::Scalar { text, .. } => Ok(MappingKey { line: node.line, text }),
+        NodeKind::List(_) | NodeKind::Mapping(_) => Err(node.line),
     }
 }
 
@@ -221,11 +221,12 @@ mod tests {
 
     fn show(node: &Node) -> String {
         let inner = match &node.kind {
-            Kind::Scalar { text, plain: true } => text.clone(),
-            Kind::Scalar { text, plain: false } => format!("{text:?}"),
-            Kind::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(" ")),
-            Kind::Mapping(entries) => {
-                let entry = |(key, node): &(Key, Node)| format!("{}@{}={}", key.text, key.line, show(node));
+            NodeKind::Scalar { text, plain: true } => text.clone(),
+            NodeKind::Scalar { text, plain: false } => format!("{text:?}"),
+            NodeKind::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(" ")),
+            NodeKind::Mapping(entries) => {
+                let entry =
+                    |(key, node): &(MappingKey, Node)| format!("{}@{}={}", key.text, key.line, show(node));
                 format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(" "))
             }
         };

@@ -182,13 +182,13 @@ impl OriginApproovSection {
 }
 
 /// Verification as file and environment describe it.
-pub struct Verification {
+pub struct VerificationConfig {
     section: ApproovSection,
     overrides: TokenOverrides,
     binding_headers: Option<Vec<Located<HeaderName>>>,
 }
 
-impl Verification {
+impl VerificationConfig {
     /// What the environment says replaces what the file says.
     pub fn new(mut section: ApproovSection, mut overrides: TokenOverrides) -> Self {
         let of_file = std::mem::take(&mut section.binding.headers).value();

@@ -37,14 +37,14 @@ pub use log::LEVELS;
 pub use server::THREADS;
 
 use admin::AdminSection;
-use approov::{ApproovSection, Verification, usual_keys};
+use approov::{ApproovSection, VerificationConfig, usual_keys};
 use certificate_condition::entries;
 use forward_claims::{ForwardClaims, ForwardedClaim};
 use limits::LimitsSection;
 use listeners::ListenerSection;
 use log::LogSection;
 use origins::{OriginSection, OriginSections};
-use routes::{RouteSection, Surroundings};
+use routes::{RouteContext, RouteSection};
 use routing::RoutingSection;
 use server::ServerSection;
 
@@ -123,7 +123,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
     let names: Vec<&str> = origins.iter().map(|origin| origin.name.as_str()).collect();
     let listeners = listeners::listeners(file.listeners, overrides.listen, report);
     let asks_for_certificates = listeners.iter().any(ListenerSection::asks_for_certificates);
-    let around = Surroundings {
+    let around = RouteContext {
         strategy: strategy.unwrap_or_default(),
         message_signing: file.approov.message_signing.mode,
         origins: &names,
@@ -144,7 +144,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         .map(|own| own.map(|own| own?.value.load(config, report)).transpose())
         .collect();
     let own_rules = own_rules.into_iter().collect::<Result<Vec<_>, _>>();
-    let verification = Verification::new(approov, overrides.token);
+    let verification = VerificationConfig::new(approov, overrides.token);
     verification.check_binding(routes.routes(), report);
     origins::check_authorities(&origins, overrides.authorities.as_ref(), report);
     origins::check_loops(&origins, &addresses, report);
@@ -194,5 +194,5 @@ pub fn approov_only(sources: Sources, report: &Report) -> Result<ApproovSettings
     let Sources { path, whole, mut file, overrides, .. } = sources;
     let keys = std::mem::take(&mut file.approov.keys);
     let keys = usual_keys(keys, overrides.secret, true, path.as_deref(), &whole, report)?;
-    Verification::new(file.approov, overrides.token).resolve(keys, Vec::new(), report)
+    VerificationConfig::new(file.approov, overrides.token).resolve(keys, Vec::new(), report)
 }

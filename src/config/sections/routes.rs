@@ -75,7 +75,7 @@ enum PathMatch {
 }
 
 /// What routes refer to.
-pub struct Surroundings<'s> {
+pub struct RouteContext<'s> {
     /// The strategy of routes without their own.
     pub strategy: Strategy,
     /// The message signing of routes without their own.
@@ -91,7 +91,7 @@ pub struct Surroundings<'s> {
 /// The routes of the file with their limits, both in order; or one route that protects every path.
 pub fn routes(
     sections: Written<Entries<RouteSection>>,
-    around: &Surroundings<'_>,
+    around: &RouteContext<'_>,
     whole: &Location,
     report: &Report,
 ) -> (RouteTable, Vec<RouteLimitSettings>) {
@@ -148,7 +148,7 @@ pub fn routes(
 }
 
 /// The route of a gateway without configured routes: everything is protected.
-fn whole_api(around: &Surroundings<'_>) -> Route {
+fn whole_api(around: &RouteContext<'_>) -> Route {
     Route {
         name: "/".into(),
         path: PathPattern::Prefix("/".into()),
@@ -166,7 +166,7 @@ fn route(
     section: RouteSection,
     name: Box<str>,
     at: &Location,
-    around: &Surroundings<'_>,
+    around: &RouteContext<'_>,
     report: &Report,
 ) -> (Route, RouteLimitSettings) {
     let origin = origin(&section, at, around.origins, report).unwrap_or_default();

@@ -48,16 +48,16 @@ pub struct RouteLimits<'c> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ruling<'l> {
     /// The limit that refuses the request.
-    pub refused: Option<Told<'l>>,
+    pub refused: Option<LimitDecision<'l>>,
     /// The first limit that only observes and would have refused the request.
-    pub observed: Option<Told<'l>>,
+    pub observed: Option<LimitDecision<'l>>,
     /// The limit with the fewest remaining requests, of those that admit the request.
-    pub tightest: Option<Told<'l>>,
+    pub tightest: Option<LimitDecision<'l>>,
 }
 
 /// The answer of one rate limit.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'l> {
+pub struct LimitDecision<'l> {
     /// The limit that was checked.
     pub limit: &'l Limit,
     /// The answer of its bucket.
@@ -147,17 +147,17 @@ fn ask<'l>(rules: &'l [Arc<Rule>], keys: &RequestKeys, now: Moment) -> Ruling<'l
     for rule in rules {
         let Some(decision) = rule.ask(keys, now) else { continue };
         let limit = rule.limit();
-        let told = Some(Told { limit, decision });
+        let answer = Some(LimitDecision { limit, decision });
         match (decision.admitted, limit.observe) {
             (true, true) => {}
             (true, false) => {
                 if ruling.tightest.is_none_or(|tightest| decision.is_tighter(&tightest.decision)) {
-                    ruling.tightest = told;
+                    ruling.tightest = answer;
                 }
             }
-            (false, true) => ruling.observed = ruling.observed.or(told),
+            (false, true) => ruling.observed = ruling.observed.or(answer),
             (false, false) => {
-                ruling.refused = told;
+                ruling.refused = answer;
                 break;
             }
         }

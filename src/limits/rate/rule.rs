@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::key::Key;
+use super::super::key::TableKey;
 use super::super::moment::Moment;
 use super::bucket::{Bucket, Decision, Quota};
 use super::table::Table;
@@ -13,13 +13,13 @@ use super::{By, Limit};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestKeys {
     /// The client's address; `None` if the address is exempt.
-    pub address: Option<Key>,
+    pub address: Option<TableKey>,
     /// The position of the route; `None` if no route matches.
     pub route: Option<usize>,
     /// The verified device. If the token names no device, the key of the token.
-    pub device: Option<Key>,
+    pub device: Option<TableKey>,
     /// The verified token's signed part.
-    pub token: Option<Key>,
+    pub token: Option<TableKey>,
     /// The position of the origin; `None` if the request is not forwarded.
     pub origin: Option<usize>,
 }
@@ -53,7 +53,7 @@ impl Rule {
     }
 
     /// Whether a limit made by [`Rule::by_address`] admits this address. Takes a token if it does.
-    pub fn admits(&self, address: Key, now: Moment) -> bool {
+    pub fn admits(&self, address: TableKey, now: Moment) -> bool {
         let keys = RequestKeys { address: Some(address), ..RequestKeys::default() };
         self.ask(&keys, now).is_none_or(|decision| decision.admitted)
     }
@@ -113,7 +113,7 @@ impl Rule {
         self.ask_table(key?, now)
     }
 
-    fn ask_table(&self, key: Key, now: Moment) -> Option<Decision> {
+    fn ask_table(&self, key: TableKey, now: Moment) -> Option<Decision> {
         match &self.store {
             Store::Many(table) => Some(self.counted(table.ask(key, now))),
             Store::Few(_) => None,

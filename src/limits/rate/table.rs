@@ -24,7 +24,7 @@
 
 use parking_lot::Mutex;
 
-use super::super::key::Key;
+use super::super::key::TableKey;
 use super::super::moment::Moment;
 use super::bucket::{Decision, Quota};
 
@@ -32,9 +32,9 @@ use super::bucket::{Decision, Quota};
 const WAYS: usize = 15;
 
 #[repr(align(64))]
-struct Set(Mutex<Places>);
+struct BucketSet(Mutex<Places>);
 
-const _: () = assert!(size_of::<Set>() == 256);
+const _: () = assert!(size_of::<BucketSet>() == 256);
 
 /// Unused places have the key zero and a bucket that has been full since the start. This is also the
 /// correct state of a real key with the value zero.
@@ -47,7 +47,7 @@ struct Places {
 
 /// The buckets of one limit by address, device or token.
 pub struct Table {
-    sets: Box<[Set]>,
+    sets: Box<[BucketSet]>,
     quota: Quota,
 }
 
@@ -55,11 +55,11 @@ impl Table {
     /// A table with room for `keys` keys.
     pub(super) fn new(quota: Quota, keys: usize) -> Self {
         let sets = keys.div_ceil(WAYS).max(1);
-        Self { sets: std::iter::repeat_with(|| Set(Mutex::default())).take(sets).collect(), quota }
+        Self { sets: std::iter::repeat_with(|| BucketSet(Mutex::default())).take(sets).collect(), quota }
     }
 
     /// Takes a token from the bucket of `key`.
-    pub(super) fn ask(&self, key: Key, now: Moment) -> Decision {
+    pub(super) fn ask(&self, key: TableKey, now: Moment) -> Decision {
         let mut places = self.sets[key.place(self.sets.len())].0.lock();
         let found = places.keys.iter().position(|known| *known == key.0);
         let place = found.unwrap_or_else(|| soonest(&places.full_at));

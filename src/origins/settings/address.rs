@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::closed_set::closed_set;
+
 /// One entry of `addresses`, or the domain itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginAddress {
@@ -39,25 +41,16 @@ impl fmt::Display for Target {
     }
 }
 
-/// How requests are spread over the addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// Every address in turn.
-    RoundRobin,
-    /// Of two random addresses, the one with fewer requests in flight.
-    LeastLoaded,
-    /// A device (claim `did`) keeps its address; without a device, the client's address decides.
-    Device,
-    /// A client address keeps its origin address.
-    Address,
-}
-
-impl Balance {
-    /// Every variant with its word in the configuration.
-    pub const ALL: [(&'static str, Balance); 4] = [
-        ("round_robin", Balance::RoundRobin),
-        ("least_loaded", Balance::LeastLoaded),
-        ("device", Balance::Device),
-        ("address", Balance::Address),
-    ];
+closed_set! {
+    /// How requests are spread over the addresses.
+    pub enum Balance {
+        /// Every address in turn.
+        RoundRobin => "round_robin",
+        /// Of two random addresses, the one with fewer requests in flight.
+        LeastLoaded => "least_loaded",
+        /// A device (claim `did`) keeps its address; without a device, the client's address decides.
+        Device => "device",
+        /// A client address keeps its origin address.
+        Address => "address",
+    }
 }

@@ -27,7 +27,7 @@ mod offer;
 mod take;
 
 pub(super) use offer::{Patience, offer};
-pub(super) use take::{Predecessor, Received, Waiting};
+pub(super) use take::{Predecessor, Received, SuccessorSocket};
 
 /// The most sockets handed over; the kernel's own limit for one message is 253.
 const MAX_SOCKETS: usize = 128;
@@ -112,7 +112,7 @@ mod tests {
     fn the_same_sockets_arrive_and_both_know_it() {
         let folder = Folder::new("arrive");
         let path = folder.socket();
-        let waiting = Waiting::bind(&path, None).expect("binds");
+        let waiting = SuccessorSocket::bind(&path, None).expect("binds");
         let (first, second) = (listener(), listener());
         let addresses = [first.address(), second.address()];
         let tickets = tickets();
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_running_process_that_has_no_keys_or_other_things_hands_over_all_the_same() {
         let folder = Folder::new("other-keys");
-        let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
+        let waiting = SuccessorSocket::bind(&folder.socket(), None).expect("binds");
         for attached in
             [None, Some(OwnedFd::from(std::net::TcpListener::bind("127.0.0.1:0").expect("binds")))]
         {
@@ -184,7 +184,7 @@ mod tests {
     fn a_successor_that_dies_is_an_error_and_not_a_handover() {
         let folder = Folder::new("dies");
         for is_ready in [false, true] {
-            let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
+            let waiting = SuccessorSocket::bind(&folder.socket(), None).expect("binds");
             let running = running(&folder.socket(), Patience::default());
             let mut received = waiting.receive(LONG, || false).expect("arrives");
             if is_ready {
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_successor_that_is_late_hears_that_it_is() {
         let folder = Folder::new("late");
-        let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
+        let waiting = SuccessorSocket::bind(&folder.socket(), None).expect("binds");
         let late = running(&folder.socket(), Patience { ready: SHORT, accepting: LONG });
         let mut received = waiting.receive(LONG, || false).expect("arrives");
         let error = late.join().expect("no panic").expect_err("it did not wait");
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn a_successor_takes_the_place_of_a_running_process_that_dies() {
         let folder = Folder::new("orphan");
-        let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
+        let waiting = SuccessorSocket::bind(&folder.socket(), None).expect("binds");
         let stream = UnixStream::connect(folder.socket()).expect("connects");
         send_listener(&stream, &listener());
         let mut received = waiting.receive(LONG, || false).expect("arrives");
@@ -229,7 +229,7 @@ mod tests {
     fn a_running_process_that_is_asked_to_end_takes_its_offer_back() {
         let folder = Folder::new("takes-back");
         let path = folder.socket();
-        let waiting = Waiting::bind(&path, None).expect("binds");
+        let waiting = SuccessorSocket::bind(&path, None).expect("binds");
         let running = thread::spawn({
             let path = path.clone();
             move || offer(&path, &[&listener()], &tickets(), Patience::default(), || true)
@@ -251,8 +251,8 @@ mod tests {
         assert_eq!(offer().expect_err("no process listens").kind(), ErrorKind::ConnectionRefused);
         assert!(!path.exists());
         drop(UnixListener::bind(&path).expect("binds"));
-        let waiting = Waiting::bind(&path, None).expect("takes the stale one's place");
-        let error = Waiting::bind(&path, None).expect_err("one successor at a time");
+        let waiting = SuccessorSocket::bind(&path, None).expect("takes the stale one's place");
+        let error = SuccessorSocket::bind(&path, None).expect_err("one successor at a time");
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         let error = waiting.receive(Duration::ZERO, || false).expect_err("no process connected");
         assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_waiting_successor_ends_when_asked_to() {
         let folder = Folder::new("asked");
-        let waiting = Waiting::bind(&folder.socket(), None).expect("binds");
+        let waiting = SuccessorSocket::bind(&folder.socket(), None).expect("binds");
         let error = waiting.receive(LONG, || true).expect_err("no process connected");
         assert_eq!(error.kind(), ErrorKind::Interrupted);
     }

@@ -20,7 +20,7 @@ use crate::clock;
 
 /// Waits at its socket for the running process.
 #[derive(Debug)]
-pub(in crate::server) struct Waiting {
+pub(in crate::server) struct SuccessorSocket {
     socket: UnixListener,
     path: PathBuf,
     future_user: Option<Uid>,
@@ -38,7 +38,7 @@ pub(in crate::server) struct Received {
 #[derive(Debug)]
 pub(in crate::server) struct Predecessor(Conversation);
 
-impl Waiting {
+impl SuccessorSocket {
     /// Binds `path`. Only this user may use it, or `future_user` if this process is about to become
     /// that user: the running process already is.
     ///
@@ -103,7 +103,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for SuccessorSocket {
     fn drop(&mut self) {
         // It may be gone already, and a stale one is recognised.
         let _ = fs::remove_file(&self.path);

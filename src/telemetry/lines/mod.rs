@@ -41,7 +41,7 @@ pub(super) enum Trouble {
 
 /// Lines that wait for the thread that writes them.
 pub(super) struct LineQueue<F> {
-    waiting: Mutex<Waiting<F>>,
+    waiting: Mutex<QueuedLines<F>>,
     arrived: Condvar,
     written: Condvar,
     dropped: AtomicU64,
@@ -52,7 +52,7 @@ pub(super) struct LineQueue<F> {
     report: fn(Trouble),
 }
 
-struct Waiting<F> {
+struct QueuedLines<F> {
     bytes: Vec<u8>,
     lines: u64,
     /// What writing a line needs to remember from the line before.
@@ -81,7 +81,7 @@ struct Batch {
 
 impl<F: Default> LineQueue<F> {
     pub fn new(capacity: usize, gather: Duration, report: fn(Trouble)) -> Self {
-        let waiting = Waiting {
+        let waiting = QueuedLines {
             bytes: Vec::new(),
             lines: 0,
             format: F::default(),
@@ -110,7 +110,7 @@ impl<F> LineQueue<F> {
             return;
         }
         let is_first = waiting.bytes.is_empty();
-        let Waiting { bytes, format, .. } = &mut *waiting;
+        let QueuedLines { bytes, format, .. } = &mut *waiting;
         write(format, bytes);
         waiting.lines += 1;
         drop(waiting);
@@ -174,7 +174,7 @@ impl<F> LineQueue<F> {
         }
         if self.gather > Duration::ZERO {
             // Only the first of the waiting lines notifies, so this gathers.
-            let gathers = |waiting: &mut Waiting<F>| !waiting.is_closed && waiting.changes.is_empty();
+            let gathers = |waiting: &mut QueuedLines<F>| !waiting.is_closed && waiting.changes.is_empty();
             self.arrived.wait_while_for(&mut waiting, gathers, self.gather);
         }
         std::mem::swap(bytes, &mut waiting.bytes);
@@ -202,7 +202,7 @@ impl<F> LineQueue<F> {
     }
 }
 
-impl<F> Waiting<F> {
+impl<F> QueuedLines<F> {
     fn is_written(&self) -> bool {
         self.bytes.is_empty() && self.changes.is_empty() && self.in_hand.is_none()
     }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Endpoints, Header, MAX_LENGTH, Malformed};
+use super::{MAX_LENGTH, MalformedProxyHeader, ProxiedConnection, ProxyHeader};
 
 /// The first bytes of every header of version 2.
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -12,18 +12,18 @@ pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const FIXED: usize = 16;
 
 /// Reads a header. `bytes` begin with the signature, or are the beginning of it.
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<ProxyHeader>, MalformedProxyHeader> {
     let rest = bytes.get(SIGNATURE.len()..).unwrap_or_default();
     let [command, rest @ ..] = rest else { return Ok(None) };
     let is_local = match command {
         0x20 => true,
         0x21 => false,
-        _ => return Err(Malformed::Command),
+        _ => return Err(MalformedProxyHeader::Command),
     };
     let [family, rest @ ..] = rest else { return Ok(None) };
     // A LOCAL header can have any family.
     if !is_local && (family >> 4 > 3 || family & 0xf > 2) {
-        return Err(Malformed::Family);
+        return Err(MalformedProxyHeader::Family);
     }
     let [high, low, rest @ ..] = rest else { return Ok(None) };
     let following = usize::from(u16::from_be_bytes([*high, *low]));
@@ -35,7 +35,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
         _ => 0,
     };
     if following < needed || FIXED + following > MAX_LENGTH {
-        return Err(Malformed::Length);
+        return Err(MalformedProxyHeader::Length);
     }
     let Some(block) = rest.get(..following) else { return Ok(None) };
     let endpoints = match family {
@@ -45,16 +45,16 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
         // The proxy accepts no datagrams, and a unix socket has no address of a client.
         _ => None,
     };
-    Ok(Some(Header { length: FIXED + following, endpoints, is_local }))
+    Ok(Some(ProxyHeader { length: FIXED + following, endpoints, is_local }))
 }
 
 /// Reads two addresses of `N` bytes and two ports.
-fn ends<const N: usize>(block: &[u8], address: fn([u8; N]) -> IpAddr) -> Option<Endpoints> {
+fn ends<const N: usize>(block: &[u8], address: fn([u8; N]) -> IpAddr) -> Option<ProxiedConnection> {
     let (source, rest) = block.split_first_chunk::<N>()?;
     let (destination, rest) = rest.split_first_chunk::<N>()?;
     let (source_port, rest) = rest.split_first_chunk()?;
     let (destination_port, _) = rest.split_first_chunk()?;
-    Some(Endpoints {
+    Some(ProxiedConnection {
         source: SocketAddr::new(address(*source), u16::from_be_bytes(*source_port)),
         destination: SocketAddr::new(address(*destination), u16::from_be_bytes(*destination_port)),
     })
@@ -63,7 +63,7 @@ fn ends<const N: usize>(block: &[u8], address: fn([u8; N]) -> IpAddr) -> Option<
 #[cfg(test)]
 mod tests {
     use super::super::tests::{header, told};
-    use super::super::{MAX_LENGTH, Malformed, parse};
+    use super::super::{MAX_LENGTH, MalformedProxyHeader, parse};
     use super::{FIXED, SIGNATURE};
 
     /// A header of version 2 with these bytes after its length.
@@ -116,16 +116,16 @@ mod tests {
     fn rejects_binary_headers_with_unknown_or_short_content() {
         let too_long = vec![0; MAX_LENGTH - FIXED + 1];
         for (command, family, block, malformed) in [
-            (0x11, 0x11, &IPV4[..], Malformed::Command),
-            (0x31, 0x11, &IPV4, Malformed::Command),
-            (0x22, 0x11, &IPV4, Malformed::Command),
-            (0x21, 0x41, &IPV4, Malformed::Family),
-            (0x21, 0x13, &IPV4, Malformed::Family),
-            (0x21, 0x11, &IPV4[..11], Malformed::Length),
-            (0x21, 0x21, &IPV4, Malformed::Length),
-            (0x21, 0x31, &IPV4, Malformed::Length),
-            (0x21, 0x11, &too_long, Malformed::Length),
-            (0x20, 0x00, &too_long, Malformed::Length),
+            (0x11, 0x11, &IPV4[..], MalformedProxyHeader::Command),
+            (0x31, 0x11, &IPV4, MalformedProxyHeader::Command),
+            (0x22, 0x11, &IPV4, MalformedProxyHeader::Command),
+            (0x21, 0x41, &IPV4, MalformedProxyHeader::Family),
+            (0x21, 0x13, &IPV4, MalformedProxyHeader::Family),
+            (0x21, 0x11, &IPV4[..11], MalformedProxyHeader::Length),
+            (0x21, 0x21, &IPV4, MalformedProxyHeader::Length),
+            (0x21, 0x31, &IPV4, MalformedProxyHeader::Length),
+            (0x21, 0x11, &too_long, MalformedProxyHeader::Length),
+            (0x20, 0x00, &too_long, MalformedProxyHeader::Length),
         ] {
             let bytes = binary(command, family, block);
             assert_eq!(parse(&bytes), Err(malformed), "{command:x} {family:x} {}", block.len());

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Endpoints, Header, Malformed};
+use super::{MalformedProxyHeader, ProxiedConnection, ProxyHeader};
 
 /// The first bytes of every line.
 pub(super) const SIGNATURE: &[u8] = b"PROXY ";
@@ -11,18 +11,18 @@ pub(super) const SIGNATURE: &[u8] = b"PROXY ";
 pub(super) const MAX_LINE: usize = 107;
 
 /// Reads a line. `bytes` begin with the signature, or are the beginning of it.
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<ProxyHeader>, MalformedProxyHeader> {
     let window = &bytes[..bytes.len().min(MAX_LINE)];
     let Some(end) = window.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
-        return if window.len() == MAX_LINE { Err(Malformed::Line) } else { Ok(None) };
+        return if window.len() == MAX_LINE { Err(MalformedProxyHeader::Line) } else { Ok(None) };
     };
     let length = end + 2;
     match &window[end..] {
         [b'\r', b'\n', ..] => {}
         [b'\r'] if window.len() < MAX_LINE => return Ok(None),
-        _ => return Err(Malformed::Line),
+        _ => return Err(MalformedProxyHeader::Line),
     }
-    let line = bytes[..end].strip_prefix(SIGNATURE).ok_or(Malformed::Signature)?;
+    let line = bytes[..end].strip_prefix(SIGNATURE).ok_or(MalformedProxyHeader::Signature)?;
     let (protocol, rest) = match line.iter().position(|byte| *byte == b' ') {
         Some(blank) => (&line[..blank], Some(&line[blank + 1..])),
         None => (line, None),
@@ -31,37 +31,39 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
         (b"UNKNOWN", _) => None,
         (b"TCP4", Some(rest)) => Some(endpoints::<Ipv4Addr>(rest)?),
         (b"TCP6", Some(rest)) => Some(endpoints::<Ipv6Addr>(rest)?),
-        _ => return Err(Malformed::Protocol),
+        _ => return Err(MalformedProxyHeader::Protocol),
     };
-    Ok(Some(Header { length, endpoints, is_local: false }))
+    Ok(Some(ProxyHeader { length, endpoints, is_local: false }))
 }
 
 /// Reads two addresses and two ports, separated by single blanks.
-fn endpoints<A: std::str::FromStr + Into<IpAddr>>(text: &[u8]) -> Result<Endpoints, Malformed> {
-    let text = std::str::from_utf8(text).map_err(|_| Malformed::Address)?;
+fn endpoints<A: std::str::FromStr + Into<IpAddr>>(
+    text: &[u8],
+) -> Result<ProxiedConnection, MalformedProxyHeader> {
+    let text = std::str::from_utf8(text).map_err(|_| MalformedProxyHeader::Address)?;
     let mut parts = text.split(' ');
-    let mut next = || parts.next().ok_or(Malformed::Address);
+    let mut next = || parts.next().ok_or(MalformedProxyHeader::Address);
     let (source, destination, source_port, destination_port) = (next()?, next()?, next()?, next()?);
     if parts.next().is_some() {
-        return Err(Malformed::Address);
+        return Err(MalformedProxyHeader::Address);
     }
-    let address = |text: &str| text.parse::<A>().map(Into::into).map_err(|_| Malformed::Address);
-    Ok(Endpoints {
+    let address = |text: &str| text.parse::<A>().map(Into::into).map_err(|_| MalformedProxyHeader::Address);
+    Ok(ProxiedConnection {
         source: SocketAddr::new(address(source)?, port(source_port)?),
         destination: SocketAddr::new(address(destination)?, port(destination_port)?),
     })
 }
 
 /// Reads a decimal number without leading zeros.
-fn port(text: &str) -> Result<u16, Malformed> {
+fn port(text: &str) -> Result<u16, MalformedProxyHeader> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    text.parse().ok().filter(|_| is_plain).ok_or(Malformed::Address)
+    text.parse().ok().filter(|_| is_plain).ok_or(MalformedProxyHeader::Address)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{header, told};
-    use super::super::{Malformed, parse};
+    use super::super::{MalformedProxyHeader, parse};
     use super::MAX_LINE;
 
     #[test]
@@ -91,43 +93,43 @@ mod tests {
     #[test]
     fn rejects_malformed_lines() {
         for (line, malformed) in [
-            ("GET / HTTP/1.1\r\n", Malformed::Signature),
-            ("PROX TCP4", Malformed::Signature),
-            ("proxy ", Malformed::Signature),
-            ("\r\n\r\nGET", Malformed::Signature),
-            ("PROXY TCP4 1.1.1.1 1.1.1.1 1 1\n", Malformed::Line),
-            ("PROXY TCP4 1.1.1.1 1.1.1.1 1 1\r\r\n", Malformed::Line),
-            ("PROXY TCP4 1.1.1.1 1.1.1.1 1 1\rx", Malformed::Line),
-            ("PROXY UNKNOWN a\nb\r\n", Malformed::Line),
-            ("PROXY \r\n", Malformed::Protocol),
-            ("PROXY TCP4\r\n", Malformed::Protocol),
-            ("PROXY TCP5 1.1.1.1 1.1.1.1 1 1\r\n", Malformed::Protocol),
-            ("PROXY tcp4 1.1.1.1 1.1.1.1 1 1\r\n", Malformed::Protocol),
-            ("PROXY  TCP4 1.1.1.1 1.1.1.1 1 1\r\n", Malformed::Protocol),
-            ("PROXY UNKNOWNX\r\n", Malformed::Protocol),
-            ("PROXY TCP4 \r\n", Malformed::Address),
-            ("PROXY TCP4 1.1.1.1 1.1.1.1 1\r\n", Malformed::Address),
-            ("PROXY TCP4 1.1.1.1 1.1.1.1 1 1 \r\n", Malformed::Address),
-            ("PROXY TCP4 1.1.1.1  1.1.1.1 1 1\r\n", Malformed::Address),
-            ("PROXY TCP4 01.1.1.1 1.1.1.1 1 1\r\n", Malformed::Address),
-            ("PROXY TCP4 1.1.1.256 1.1.1.1 1 1\r\n", Malformed::Address),
-            ("PROXY TCP4 ::1 ::1 1 1\r\n", Malformed::Address),
-            ("PROXY TCP6 1.1.1.1 1.1.1.1 1 1\r\n", Malformed::Address),
-            ("PROXY TCP6 fe80::1%eth0 ::1 1 1\r\n", Malformed::Address),
-            ("PROXY TCP4 1.1.1.1 1.1.1.1 01 1\r\n", Malformed::Address),
-            ("PROXY TCP4 1.1.1.1 1.1.1.1 00 1\r\n", Malformed::Address),
-            ("PROXY TCP4 1.1.1.1 1.1.1.1 +1 1\r\n", Malformed::Address),
-            ("PROXY TCP4 1.1.1.1 1.1.1.1 65536 1\r\n", Malformed::Address),
-            ("PROXY TCP4 1.1.1.1 1.1.1.1 -1 1\r\n", Malformed::Address),
-            ("PROXY TCP4 1.1.1.1 1.1.1.1  1\r\n", Malformed::Address),
+            ("GET / HTTP/1.1\r\n", MalformedProxyHeader::Signature),
+            ("PROX TCP4", MalformedProxyHeader::Signature),
+            ("proxy ", MalformedProxyHeader::Signature),
+            ("\r\n\r\nGET", MalformedProxyHeader::Signature),
+            ("PROXY TCP4 1.1.1.1 1.1.1.1 1 1\n", MalformedProxyHeader::Line),
+            ("PROXY TCP4 1.1.1.1 1.1.1.1 1 1\r\r\n", MalformedProxyHeader::Line),
+            ("PROXY TCP4 1.1.1.1 1.1.1.1 1 1\rx", MalformedProxyHeader::Line),
+            ("PROXY UNKNOWN a\nb\r\n", MalformedProxyHeader::Line),
+            ("PROXY \r\n", MalformedProxyHeader::Protocol),
+            ("PROXY TCP4\r\n", MalformedProxyHeader::Protocol),
+            ("PROXY TCP5 1.1.1.1 1.1.1.1 1 1\r\n", MalformedProxyHeader::Protocol),
+            ("PROXY tcp4 1.1.1.1 1.1.1.1 1 1\r\n", MalformedProxyHeader::Protocol),
+            ("PROXY  TCP4 1.1.1.1 1.1.1.1 1 1\r\n", MalformedProxyHeader::Protocol),
+            ("PROXY UNKNOWNX\r\n", MalformedProxyHeader::Protocol),
+            ("PROXY TCP4 \r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 1.1.1.1 1.1.1.1 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 1.1.1.1 1.1.1.1 1 1 \r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 1.1.1.1  1.1.1.1 1 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 01.1.1.1 1.1.1.1 1 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 1.1.1.256 1.1.1.1 1 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 ::1 ::1 1 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP6 1.1.1.1 1.1.1.1 1 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP6 fe80::1%eth0 ::1 1 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 1.1.1.1 1.1.1.1 01 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 1.1.1.1 1.1.1.1 00 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 1.1.1.1 1.1.1.1 +1 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 1.1.1.1 1.1.1.1 65536 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 1.1.1.1 1.1.1.1 -1 1\r\n", MalformedProxyHeader::Address),
+            ("PROXY TCP4 1.1.1.1 1.1.1.1  1\r\n", MalformedProxyHeader::Address),
         ] {
             assert_eq!(parse(line.as_bytes()), Err(malformed), "{line:?}");
         }
         let endless = format!("PROXY UNKNOWN {}", "x".repeat(MAX_LINE));
-        assert_eq!(parse(endless.as_bytes()), Err(Malformed::Line));
+        assert_eq!(parse(endless.as_bytes()), Err(MalformedProxyHeader::Line));
         // The CRLF ends one byte after the greatest length.
         let late = format!("PROXY UNKNOWN {}\r\n", "x".repeat(MAX_LINE - 15));
-        assert_eq!((late.len(), parse(late.as_bytes())), (MAX_LINE + 1, Err(Malformed::Line)));
-        assert_eq!(parse(&late.as_bytes()[..MAX_LINE]), Err(Malformed::Line));
+        assert_eq!((late.len(), parse(late.as_bytes())), (MAX_LINE + 1, Err(MalformedProxyHeader::Line)));
+        assert_eq!(parse(&late.as_bytes()[..MAX_LINE]), Err(MalformedProxyHeader::Line));
     }
 }

@@ -15,19 +15,19 @@ pub const MAX_LENGTH: usize = 4096;
 
 /// A complete header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct ProxyHeader {
     /// The length in bytes. The client's first byte follows.
     pub length: usize,
     /// The addresses of the client's connection to the proxy. `None` if the proxy does not send them; the
     /// addresses of this connection are used then.
-    pub endpoints: Option<Endpoints>,
+    pub endpoints: Option<ProxiedConnection>,
     /// Whether the proxy itself is the client (version 2, LOCAL), as in a health check.
     pub is_local: bool,
 }
 
 /// The two addresses of the client's connection to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Endpoints {
+pub struct ProxiedConnection {
     /// The address of the client.
     pub source: SocketAddr,
     /// The address that the client has connected to.
@@ -36,7 +36,7 @@ pub struct Endpoints {
 
 /// The reason why bytes cannot become a header. The connection has to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Malformed {
+pub enum MalformedProxyHeader {
     /// The first bytes are those of neither version.
     Signature,
     /// The line of version 1 has no CRLF within its greatest length.
@@ -53,33 +53,33 @@ pub enum Malformed {
     Length,
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for MalformedProxyHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Malformed::Signature => "the connection does not begin with a PROXY header",
-            Malformed::Line => "the PROXY line has no end",
-            Malformed::Protocol => "the PROXY line names an unknown protocol",
-            Malformed::Address => "the PROXY line has a malformed address or port",
-            Malformed::Command => "the PROXY header has an unknown version or command",
-            Malformed::Family => "the PROXY header has an unknown address family or protocol",
-            Malformed::Length => "the PROXY header is too short for its addresses, or too long",
+            MalformedProxyHeader::Signature => "the connection does not begin with a PROXY header",
+            MalformedProxyHeader::Line => "the PROXY line has no end",
+            MalformedProxyHeader::Protocol => "the PROXY line names an unknown protocol",
+            MalformedProxyHeader::Address => "the PROXY line has a malformed address or port",
+            MalformedProxyHeader::Command => "the PROXY header has an unknown version or command",
+            MalformedProxyHeader::Family => "the PROXY header has an unknown address family or protocol",
+            MalformedProxyHeader::Length => "the PROXY header is too short for its addresses, or too long",
         })
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for MalformedProxyHeader {}
 
 /// Reads the header at the beginning of `bytes`. Returns `None` while the header is incomplete.
 ///
 /// # Errors
-/// [`Malformed`] if no further bytes can complete a header.
-pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
+/// [`MalformedProxyHeader`] if no further bytes can complete a header.
+pub fn parse(bytes: &[u8]) -> Result<Option<ProxyHeader>, MalformedProxyHeader> {
     if begins_like(bytes, binary::SIGNATURE) {
         binary::parse(bytes)
     } else if begins_like(bytes, line::SIGNATURE) {
         line::parse(bytes)
     } else {
-        Err(Malformed::Signature)
+        Err(MalformedProxyHeader::Signature)
     }
 }
 
@@ -97,17 +97,17 @@ mod tests {
 
     use super::*;
 
-    pub fn told(source: &str, destination: &str) -> Option<Endpoints> {
+    pub fn told(source: &str, destination: &str) -> Option<ProxiedConnection> {
         let end = |text: &str| text.parse().expect(text);
-        Some(Endpoints { source: end(source), destination: end(destination) })
+        Some(ProxiedConnection { source: end(source), destination: end(destination) })
     }
 
     pub fn header(
         length: usize,
-        endpoints: Option<Endpoints>,
+        endpoints: Option<ProxiedConnection>,
         is_local: bool,
-    ) -> Result<Option<Header>, Malformed> {
-        Ok(Some(Header { length, endpoints, is_local }))
+    ) -> Result<Option<ProxyHeader>, MalformedProxyHeader> {
+        Ok(Some(ProxyHeader { length, endpoints, is_local }))
     }
 
     fn anything() -> impl Strategy<Value = Vec<u8>> {

@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use approov_gateway::approov::{Presented, Rejection, Strategy, Verdict};
+use approov_gateway::approov::{Presented, Rejection, Strategy, TokenJudgement};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
@@ -58,7 +58,7 @@ pub fn holds(data: &[u8]) {
     let payload = serde_json::to_vec(&claims).expect("what was read can be written");
     let token = signed(PLAIN_HEADER, &payload);
     for setup in setups() {
-        let Verdict { rejection, device, accepted } = verdict(setup, &token);
+        let TokenJudgement { rejection, device, accepted } = verdict(setup, &token);
         if rejection == Some(Rejection::OversizedToken) {
             continue;
         }
@@ -79,7 +79,7 @@ fn signed(header: &[u8], payload: &[u8]) -> String {
     format!("{signed}.{}", signature.expect("HMAC takes any message"))
 }
 
-fn verdict<'t>(setup: &Setup, token: &'t str) -> Verdict<'t> {
+fn verdict<'t>(setup: &Setup, token: &'t str) -> TokenJudgement<'t> {
     let token = Presented::Once(token.as_bytes());
     setup.verifier.verify(setup.demands.strategy, token, |_| Presented::Once(BOUND), now())
 }

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use approov_gateway::trusted_proxies::proxy_protocol::{Endpoints, Header};
+use approov_gateway::trusted_proxies::proxy_protocol::{ProxiedConnection, ProxyHeader};
 use approov_gateway::trusted_proxies::{ClientAddressSource, TrustedProxies};
 use ipnet::IpNet;
 
@@ -56,12 +56,15 @@ pub fn holds(data: &[u8]) {
     }
 
     let end = SocketAddr::new(stranger, 1);
-    let header =
-        Header { length: 0, endpoints: Some(Endpoints { source: end, destination: end }), is_local: false };
+    let header = ProxyHeader {
+        length: 0,
+        endpoints: Some(ProxiedConnection { source: end, destination: end }),
+        is_local: false,
+    };
     let is_believed = source == ClientAddressSource::ProxyProtocol && is_trusted;
     let of_connection = if is_believed { stranger } else { own };
     assert_eq!(proxies.client_of_connection(peer, &header), of_connection);
-    assert_eq!(proxies.client_of_connection(peer, &Header { endpoints: None, ..header }), own);
+    assert_eq!(proxies.client_of_connection(peer, &ProxyHeader { endpoints: None, ..header }), own);
 }
 
 /// A range that the configuration accepts: no host bits, and IPv4 in IPv4 notation.

@@ -3,7 +3,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use approov_gateway::trusted_proxies::proxy_protocol::{Endpoints, Header, MAX_LENGTH, Malformed, parse};
+use approov_gateway::trusted_proxies::proxy_protocol::{
+    MAX_LENGTH, MalformedProxyHeader, ProxiedConnection, ProxyHeader, parse,
+};
 
 const MAX_LINE: usize = 107;
 const BINARY: &[u8] = b"\x0D\x0A\x0D\x0A\x00\x0D\x0A\x51\x55\x49\x54\x0A";
@@ -37,13 +39,13 @@ pub fn holds(data: &[u8]) {
 }
 
 /// The first verdict while bytes arrive. Later bytes must not change it.
-fn in_pieces(data: &[u8]) -> Result<Option<Header>, Malformed> {
+fn in_pieces(data: &[u8]) -> Result<Option<ProxyHeader>, MalformedProxyHeader> {
     let ends = (0..data.len()).filter(|end| *end < 300 || end % 61 == 0);
     ends.map(|end| parse(&data[..end])).find(|verdict| *verdict != Ok(None)).unwrap_or_else(|| parse(data))
 }
 
 /// Version 1 (section 2.1 of the specification).
-fn line(data: &[u8]) -> Option<Header> {
+fn line(data: &[u8]) -> Option<ProxyHeader> {
     let window = std::str::from_utf8(&data[..data.len().min(MAX_LINE)]);
     let text = window.or_else(|error| std::str::from_utf8(&data[..error.valid_up_to()])).ok()?;
     // Any bytes except line breaks may follow UNKNOWN.
@@ -54,7 +56,7 @@ fn line(data: &[u8]) -> Option<Header> {
     }
     let is_unknown = data.starts_with(b"PROXY UNKNOWN\r") || data.starts_with(b"PROXY UNKNOWN ");
     if is_unknown {
-        return Some(Header { length, endpoints: None, is_local: false });
+        return Some(ProxyHeader { length, endpoints: None, is_local: false });
     }
     let words: Vec<&str> = text.get(..break_at)?.split(' ').collect();
     let ["PROXY", protocol, source, destination, source_port, destination_port] = words[..] else {
@@ -67,11 +69,11 @@ fn line(data: &[u8]) -> Option<Header> {
     let port = |text: &str| (0..=u16::MAX).find(|port| port.to_string() == text);
     let source = SocketAddr::new(address(source)?, port(source_port)?);
     let destination = SocketAddr::new(address(destination)?, port(destination_port)?);
-    Some(Header { length, endpoints: Some(Endpoints { source, destination }), is_local: false })
+    Some(ProxyHeader { length, endpoints: Some(ProxiedConnection { source, destination }), is_local: false })
 }
 
 /// Version 2 (section 2.2 of the specification).
-fn binary(data: &[u8]) -> Option<Header> {
+fn binary(data: &[u8]) -> Option<ProxyHeader> {
     if !data.starts_with(BINARY) || data.len() < 16 {
         return None;
     }
@@ -81,7 +83,7 @@ fn binary(data: &[u8]) -> Option<Header> {
     }
     let (addresses, is_local) = (&data[16..length], data[12] == 0x20);
     if is_local {
-        return Some(Header { length, endpoints: None, is_local });
+        return Some(ProxyHeader { length, endpoints: None, is_local });
     }
     let (size, is_told) = match data[13] {
         0x11 => (4, true),
@@ -106,13 +108,13 @@ fn binary(data: &[u8]) -> Option<Header> {
         };
         SocketAddr::new(ip, u16::from_be_bytes([port[0], port[1]]))
     };
-    let endpoints = is_told.then(|| Endpoints { source: end(0), destination: end(1) });
-    Some(Header { length, endpoints, is_local })
+    let endpoints = is_told.then(|| ProxiedConnection { source: end(0), destination: end(1) });
+    Some(ProxyHeader { length, endpoints, is_local })
 }
 
 /// Headers of both versions, as a proxy writes them.
-fn is_read_as_it_is_written(endpoints: Endpoints) {
-    let Endpoints { source, destination } = endpoints;
+fn is_read_as_it_is_written(endpoints: ProxiedConnection) {
+    let ProxiedConnection { source, destination } = endpoints;
     let (ips, ports) = ([source.ip(), destination.ip()], [source.port(), destination.port()]);
     let (name, family) = if source.is_ipv4() { ("TCP4", 0x11) } else { ("TCP6", 0x21) };
     let line = format!("PROXY {name} {} {} {} {}\r\n", ips[0], ips[1], ports[0], ports[1]).into_bytes();
@@ -127,7 +129,7 @@ fn is_read_as_it_is_written(endpoints: Endpoints) {
     let length = u8::try_from(block.len()).expect("36 at most");
     let binary = [BINARY, &[0x21, family, 0, length], &block].concat();
     for written in [line, binary] {
-        let header = Header { length: written.len(), endpoints: Some(endpoints), is_local: false };
+        let header = ProxyHeader { length: written.len(), endpoints: Some(endpoints), is_local: false };
         assert_eq!(parse(&written), Ok(Some(header)), "{}", written.escape_ascii());
     }
 }

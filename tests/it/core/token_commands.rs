@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use approov_gateway::approov::{BindingRules, Key, Presented, Rejection, Strategy, Verifier};
 use approov_gateway::cli::inspect::{NotAToken, inspect};
-use approov_gateway::cli::token::{self, Kind, Request, mint};
+use approov_gateway::cli::token::{self, MintRequest, TokenKind, mint};
 use approov_gateway::config::Environment;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn clock() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW)
 }
 
-fn minted(request: &Request) -> String {
+fn minted(request: &MintRequest) -> String {
     mint(&secret(SECRET), request, clock()).expect("a token")
 }
 
@@ -24,10 +24,10 @@ fn payload(token: &str) -> Value {
 
 #[test]
 fn minted_tokens_get_the_requested_verdict() {
-    let of = |kind| minted(&Request { kind, ..Request::default() });
-    assert_eq!(judge(&verifier(), of(Kind::Valid)), Ok(()));
-    assert_eq!(judge(&verifier(), of(Kind::Invalid)), Err(Rejection::BadSignature));
-    assert_eq!(judge(&verifier(), of(Kind::Expired)), Err(Rejection::Expired));
+    let of = |kind| minted(&MintRequest { kind, ..MintRequest::default() });
+    assert_eq!(judge(&verifier(), of(TokenKind::Valid)), Ok(()));
+    assert_eq!(judge(&verifier(), of(TokenKind::Invalid)), Err(Rejection::BadSignature));
+    assert_eq!(judge(&verifier(), of(TokenKind::Expired)), Err(Rejection::Expired));
 }
 
 /// HMAC replaces a key of more than 64 bytes by its SHA-256 digest.
@@ -37,16 +37,21 @@ fn invalid_tokens_are_refused_for_secrets_of_every_length() {
         let secret = secret(&(0..=255).take(length).collect::<Vec<u8>>());
         let verifier = Verifier::new(vec![Key::hs256(&secret)]);
         let token = |kind| {
-            mint(&secret, &Request { kind, ..Request::default() }, clock()).expect("the token is minted")
+            mint(&secret, &MintRequest { kind, ..MintRequest::default() }, clock())
+                .expect("the token is minted")
         };
-        assert_eq!(judge(&verifier, token(Kind::Invalid)), Err(Rejection::BadSignature), "{length} bytes");
-        assert_eq!(judge(&verifier, token(Kind::Valid)), Ok(()), "{length} bytes");
+        assert_eq!(
+            judge(&verifier, token(TokenKind::Invalid)),
+            Err(Rejection::BadSignature),
+            "{length} bytes"
+        );
+        assert_eq!(judge(&verifier, token(TokenKind::Valid)), Ok(()), "{length} bytes");
     }
 }
 
 #[test]
 fn minted_tokens_look_like_the_examples_of_approov() {
-    let token = minted(&Request::default());
+    let token = minted(&MintRequest::default());
     let expected = json!({ "exp": NOW + 3600, "ip": "1.2.3.4", "did": "ExampleApproovTokenDID==" });
     assert_eq!(payload(&token), expected);
     assert!(token.starts_with(&encode(r#"{"typ":"JWT","alg":"HS256"}"#)), "{token}");
@@ -55,7 +60,7 @@ fn minted_tokens_look_like_the_examples_of_approov() {
 #[test]
 fn minted_tokens_are_bound_in_header_order() {
     let bind = vec!["Bearer myauth_token".into(), "my-device-id".into()];
-    let token = minted(&Request { bind, ..Request::default() });
+    let token = minted(&MintRequest { bind, ..MintRequest::default() });
     let verifier = verifier().with_binding_rules(BindingRules { headers: 2, ..BindingRules::default() });
     let bound = [Presented::Once(b"Bearer myauth_token"), Presented::Once(b"my-device-id")];
     assert_eq!(judge_bound(&verifier, Strategy::TokenBinding, &token, &bound), Ok(()));
@@ -64,13 +69,13 @@ fn minted_tokens_are_bound_in_header_order() {
 #[derive(clap::Parser)]
 struct Line {
     #[command(flatten)]
-    arguments: token::Arguments,
+    arguments: token::TokenArgs,
 }
 
 #[test]
 fn claims_and_key_id_are_as_requested() {
     let claims = vec![("exp".into(), json!(5)), ("anno".into(), json!(["a"]))];
-    let token = minted(&Request { claims, kid: Some("k\"1".into()), ..Request::default() });
+    let token = minted(&MintRequest { claims, kid: Some("k\"1".into()), ..MintRequest::default() });
     let claims = payload(&token);
     assert_eq!((&claims["exp"], &claims["anno"]), (&json!(5), &json!(["a"])));
     let header = jsonwebtoken::decode_header(&token).expect("a header");
@@ -118,7 +123,7 @@ fn problems_with_a_secret_name_its_place_and_not_its_value() {
 
 #[test]
 fn inspection_shows_everything_but_the_signature() {
-    let token = minted(&Request { kid: Some("k1".into()), ..Request::default() });
+    let token = minted(&MintRequest { kid: Some("k1".into()), ..MintRequest::default() });
     let signature = token.rsplit('.').next().expect("a signature");
     for text in
         [token.clone(), format!("  {token}\n"), format!("Approov-Token: {token}\r\n"), format!("'{token}'")]
@@ -142,7 +147,7 @@ fn inspection_shows_everything_but_the_signature() {
 
 #[test]
 fn inspection_judges_what_the_header_holds() {
-    let token = minted(&Request::default());
+    let token = minted(&MintRequest::default());
     for text in [format!("Approov-Token: Bearer {token}"), format!("'bearer {token}'")] {
         let report = inspect(&text, Some(&verifier()), clock()).expect("a token");
         assert!(report.contains("rejected (malformed_token)"), "{report}");
@@ -153,7 +158,7 @@ fn inspection_judges_what_the_header_holds() {
 
 #[test]
 fn inspection_gives_verdict_and_reason() {
-    let expired = minted(&Request { kind: Kind::Expired, ..Request::default() });
+    let expired = minted(&MintRequest { kind: TokenKind::Expired, ..MintRequest::default() });
     let report = inspect(&expired, Some(&verifier()), clock()).expect("a token");
     assert!(report.contains("verdict    rejected (expired): "), "{report}");
     assert!(report.contains("2033-05-18T02:33:20Z, 1h 0m ago"), "{report}");

@@ -38,7 +38,7 @@ section! {
     pub struct LimitsSection {
         /// The part of an IPv6 address that stands for one client, in bits. A mobile network gives
         /// each phone a /64. A site may have a whole /48: 56 or 48 counts it as one client.
-        ipv6_prefix: Ipv6Prefix = default(Prefix, Ipv6Prefix::default()),
+        ipv6_prefix: Ipv6Prefix = default(Ipv6PrefixKind, Ipv6Prefix::default()),
         /// Rate limits. They are checked in the order address, total, route (before the token is
         /// verified), device, token, origin (after it). Requests above the rate get 429. Default:
         /// 1000/s with a burst of 2000 for each address, and, only observed, 20/s with a burst of
@@ -170,9 +170,9 @@ fn body_size() -> impl Kind<Value = u64> {
 }
 
 /// The kind of the IPv6 prefix.
-struct Prefix;
+struct Ipv6PrefixKind;
 
-impl Kind for Prefix {
+impl Kind for Ipv6PrefixKind {
     type Value = Ipv6Prefix;
 
     fn read(&self, value: &Value<'_>) -> Result<Ipv6Prefix, Reported> {

@@ -21,7 +21,7 @@ use crate::policy::Route;
 
 use hsts::HstsKind;
 use proxies::ProxiesSection;
-use tls::TlsSection;
+use tls::ListenerTlsSection;
 
 const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
 
@@ -36,7 +36,7 @@ section! {
         /// a proxy in front of the gateway; apps and browsers use HTTP/2 over TLS only.
         h2c: Written<bool> = boolean(),
         /// TLS of this listener. Certificates, keys and lists are read again at a reload.
-        tls: Written<TlsSection> = nested::<TlsSection>(),
+        tls: Written<ListenerTlsSection> = nested::<ListenerTlsSection>(),
         /// The proxies in front of this listener, such as a load balancer. Default: none, and the
         /// peer of the connection is the client, whatever it sends.
         trusted_proxies: Written<ProxiesSection> = nested::<ProxiesSection>(),

@@ -16,7 +16,7 @@ use crate::tls::{ClientAuth, Protocol, ServerTls, TicketKey, UnknownName, Versio
 
 section! {
     /// TLS of a listener.
-    pub struct TlsSection {
+    pub struct ListenerTlsSection {
         /// Certificates with their keys. A client gets the certificate for the name that it asks
         /// for. One name may have two certificates with different kinds of keys; put ECDSA before
         /// RSA.
@@ -52,7 +52,7 @@ pub struct LoadedTls {
     pub files: Vec<PathBuf>,
 }
 
-impl TlsSection {
+impl ListenerTlsSection {
     /// Whether clients are asked for certificates. True if the file is wrong about it.
     pub fn asks_for_certificates(&self) -> bool {
         match &self.client_certificates {

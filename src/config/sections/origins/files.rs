@@ -9,7 +9,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::super::identity::{IdentitySection, check_validity, unix_now};
-use super::section::{SecretHeaderSection, TlsSection};
+use super::section::{OriginTlsSection, SecretHeaderSection};
 use crate::config::document::{Located, Location, Report, Reported, Section};
 use crate::config::values::{read_file, read_small_file, warn_if_world_readable};
 use crate::origins::{OriginHttp, OriginTls, SecretHeader};
@@ -23,13 +23,13 @@ const MIN_SECRET: usize = 16;
 
 /// Reads the files of `tls`. `host` is the origin's, `at` the place of the domain.
 pub fn tls(
-    section: Option<TlsSection>,
+    section: Option<OriginTlsSection>,
     host: &str,
     http: OriginHttp,
     at: &Location,
     report: &Report,
 ) -> Result<OriginTls, Reported> {
-    let section = section.map_or_else(|| TlsSection::unwritten(at.clone(), report), Ok)?;
+    let section = section.map_or_else(|| OriginTlsSection::unwritten(at.clone(), report), Ok)?;
     let name = section.server_name.get();
     let server_name = ServerName::try_from(name.map_or(host, |name| &name.value).to_owned()).map_err(|_| {
         let at = name.map_or(at, |name| &name.at);

@@ -35,7 +35,7 @@ section! {
         /// How an address is chosen for a request: `round_robin` takes each in turn, `least_loaded`
         /// the one of two with fewer requests in flight, `device` keeps a device (claim `did`) at
         /// one address, and `address` keeps a client address at one address.
-        pub balance: Balance = default(words(Balance::ALL), Balance::RoundRobin),
+        pub balance: Balance = default(words(Balance::ALL.map(|balance| (balance.label(), balance))), Balance::RoundRobin),
         /// The HTTP version: `h1` is HTTP/1.1 (default), `h2` HTTP/2 over TLS, `h2c` HTTP/2 without
         /// TLS. gRPC needs HTTP/2, WebSocket needs HTTP/1.1.
         pub http: Written<HttpVersion> =
@@ -44,7 +44,7 @@ section! {
         pub http2: Written<Http2Section> = nested::<Http2Section>(),
         /// TLS 1.2 or 1.3 to the origin. The certificate and its name are always verified. A reload
         /// reads the files again; connections and sessions stay if nothing has changed.
-        pub tls: Written<TlsSection> = nested::<TlsSection>(),
+        pub tls: Written<OriginTlsSection> = nested::<OriginTlsSection>(),
         /// A header that proves to the origin that a request came through the gateway. The header is
         /// removed from the requests of clients.
         pub secret_header: Written<SecretHeaderSection> = nested::<SecretHeaderSection>(),
@@ -110,7 +110,7 @@ section! {
 
 section! {
     /// TLS to an origin.
-    pub struct TlsSection {
+    pub struct OriginTlsSection {
         /// The name that the certificate must be for. Default: the host of the domain.
         pub server_name: Written<Box<str>> = text("host name or IP address", server_name),
         /// A PEM file with the trusted authorities. Default: those of the system.

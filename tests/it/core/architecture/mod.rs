@@ -198,6 +198,20 @@ fn only_the_clock_reads_the_time() {
 }
 
 #[test]
+fn every_type_has_a_name_of_its_own() {
+    let sources = Sources::read();
+    let mut defined: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for file in &sources.files {
+        for name in &file.types {
+            defined.entry(name).or_default().push(&file.name);
+        }
+    }
+    assert!(defined.len() > 300, "{}", defined.len());
+    defined.retain(|_, files| files.len() > 1);
+    assert!(defined.is_empty(), "one name, several types: {defined:#?}");
+}
+
+#[test]
 fn the_rules_see_an_item_however_it_is_spelled() {
     let clock = Sources::read().files.into_iter().find(|file| file.name == "clock.rs").expect("the clock");
     // `clock.rs` imports the types and calls functions of the imported names.

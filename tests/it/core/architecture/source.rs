@@ -23,6 +23,8 @@ pub struct SourceFile {
     pub items: BTreeSet<ItemPath>,
     /// The methods that the code calls.
     pub methods: BTreeSet<String>,
+    /// The names of the types and traits that the code defines, without associated types.
+    pub types: Vec<String>,
     /// What the file imports, by the name in the file. Re-exports are imports, too.
     imports: BTreeMap<String, ItemPath>,
 }
@@ -134,7 +136,8 @@ fn parse(root: &Path, path: &Path) -> SourceFile {
     let text = fs::read_to_string(path).unwrap();
     let mut found = Found::default();
     found.code(&tokens(&text));
-    SourceFile { name, module, items: found.items, methods: found.methods, imports: found.imports }
+    let Found { items, methods, types, imports } = found;
+    SourceFile { name, module, items, methods, types, imports }
 }
 
 /// What the code of one file names, as it is spelled there.
@@ -142,14 +145,23 @@ fn parse(root: &Path, path: &Path) -> SourceFile {
 struct Found {
     items: BTreeSet<ItemPath>,
     methods: BTreeSet<String>,
+    types: Vec<String>,
     imports: BTreeMap<String, ItemPath>,
 }
 
 impl Found {
     /// Reads code outside of imports and items for tests.
     fn code(&mut self, tokens: &[Token]) {
-        let mut at = 0;
+        let (mut at, mut depth) = (0, 0);
         while at < tokens.len() {
+            match &tokens[at..] {
+                [Token::Mark('{'), ..] => depth += 1,
+                [Token::Mark('}'), ..] => depth -= 1,
+                [Token::Word(keyword), Token::Word(name), ..] if defines_type(keyword, depth) => {
+                    self.types.push(name.clone());
+                }
+                _ => {}
+            }
             at = match &tokens[at..] {
                 [Token::Mark('#'), rest @ ..] if is_for_tests(rest) => end_of_item(tokens, at + 1),
                 // A precise capture, `use<'a>`.
@@ -237,6 +249,11 @@ impl Found {
             }
         }
     }
+}
+
+/// Whether a name behind this keyword is that of a type. Associated types stand between braces.
+fn defines_type(keyword: &str, depth: usize) -> bool {
+    matches!(keyword, "struct" | "enum" | "trait" | "union") || keyword == "type" && depth == 0
 }
 
 /// The path that the tokens begin with, and its number of tokens.

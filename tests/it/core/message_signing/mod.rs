@@ -5,7 +5,7 @@ mod rules;
 mod structured;
 mod vectors;
 
-use approov_gateway::approov::message_signing::{AccountKey, Judgement, Message, Rules};
+use approov_gateway::approov::message_signing::{AccountKey, Message, Rules, SignatureJudgement};
 use approov_gateway::approov::{Key, Presented, Secret, SigningClaims, Strategy, UnixTime, Verifier};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -162,7 +162,7 @@ impl Request {
         }
     }
 
-    pub fn judge(&self, claims: &SigningClaims) -> Judgement {
+    pub fn judge(&self, claims: &SigningClaims) -> SignatureJudgement {
         rules().verify(&self.message(), claims, at(CREATED + 5))
     }
 

@@ -2,10 +2,10 @@
 //!
 //! Where the two differ on purpose: ours refuses repeated keys and more parts than its limits.
 
-use approov_gateway::http::structured::{Limits, dictionary};
+use approov_gateway::http::structured::{DictionaryLimits, dictionary};
 use proptest::prelude::*;
 
-const LIMITS: Limits = Limits { members: 100, items: 100, parameters: 100 };
+const LIMITS: DictionaryLimits = DictionaryLimits { members: 100, items: 100, parameters: 100 };
 
 fn theirs(field: &str) -> Option<usize> {
     sfv::Parser::parse_dictionary(field.as_bytes()).ok().map(|found| found.len())

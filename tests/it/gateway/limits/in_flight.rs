@@ -4,19 +4,19 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use approov_gateway::limits::{Caps, Full, InFlight, Key, KeyHasher, Permit, Work};
+use approov_gateway::limits::{Caps, Full, InFlight, KeyHasher, Permit, TableKey, Work};
 use proptest::prelude::*;
 
 use super::{cases, hasher};
 
-fn address(number: u8) -> Option<Key> {
+fn address(number: u8) -> Option<TableKey> {
     static HASHER: LazyLock<KeyHasher> = LazyLock::new(hasher);
     Some(HASHER.bytes(&[number]))
 }
 
 /// A limit on the total only.
 fn caps(total: usize) -> Caps {
-    Caps { total, reserve: 0, per_address: total, per_lane: total }
+    Caps { total, reserve: 0, per_address: total, per_listener: total }
 }
 
 #[test]
@@ -39,16 +39,16 @@ fn unverified_work_is_shed_first() {
 
 #[test]
 fn one_address_or_lane_cannot_use_the_whole_limit() {
-    let requests = InFlight::new(Caps { per_address: 2, per_lane: 2, ..caps(10) }, 2, None);
-    let enter = |client, lane| requests.enter(Work::Verified, client, Some(lane));
+    let requests = InFlight::new(Caps { per_address: 2, per_listener: 2, ..caps(10) }, 2, None);
+    let enter = |client, listener| requests.enter(Work::Verified, client, Some(listener));
     let mut held = vec![enter(address(1), 0).expect("room"), enter(address(1), 1).expect("room")];
     assert_eq!(enter(address(1), 0).err(), Some(Full::Address));
     held.push(enter(address(2), 0).expect("a refused request holds no permit"));
-    assert_eq!(enter(address(2), 0).err(), Some(Full::Lane));
+    assert_eq!(enter(address(2), 0).err(), Some(Full::Listener));
     held.push(enter(None, 1).expect("an address that is not limited"));
-    assert_eq!(enter(None, 1).err(), Some(Full::Lane));
+    assert_eq!(enter(None, 1).err(), Some(Full::Listener));
     assert_eq!(requests.count(), 4);
-    assert_eq!([0, 1].map(|lane| requests.count_of_lane(lane)), [2, 2]);
+    assert_eq!([0, 1].map(|listener| requests.count_of_listener(listener)), [2, 2]);
     held.clear();
     assert_eq!(requests.count(), 0);
     let again: Vec<_> = (1..=2).map(|client| enter(address(client), 0)).collect();
@@ -81,7 +81,7 @@ fn changed_limits_count_requests_already_in_progress() {
 
 #[test]
 fn threads_never_exceed_a_limit_and_lose_no_permit() {
-    let requests = InFlight::new(Caps { per_address: 3, per_lane: 4, ..caps(5) }, 1, None);
+    let requests = InFlight::new(Caps { per_address: 3, per_listener: 4, ..caps(5) }, 1, None);
     let (most, entered) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for client in 0..4 {
@@ -113,10 +113,10 @@ proptest! {
     fn a_permit_is_given_exactly_if_all_limits_allow_it(
         steps in prop::collection::vec((any::<bool>(), 0..4_u8, 0..2_usize, any::<bool>(), any::<prop::sample::Index>()), 1..200),
     ) {
-        let (total, reserve, per_address, per_lane) = (8, 2, 3, 5);
-        let requests = InFlight::new(Caps { total, reserve, per_address, per_lane }, 2, None);
+        let (total, reserve, per_address, per_listener) = (8, 2, 3, 5);
+        let requests = InFlight::new(Caps { total, reserve, per_address, per_listener }, 2, None);
         let mut out: Vec<(u8, usize, Permit)> = Vec::new();
-        for (enters, client, lane, verified, index) in steps {
+        for (enters, client, listener, verified, index) in steps {
             if !enters {
                 if !out.is_empty() {
                     out.swap_remove(index.index(out.len()));
@@ -125,19 +125,19 @@ proptest! {
             }
             let cap = if verified { total } else { total - reserve };
             let of_client = out.iter().filter(|(other, _, _)| *other == client).count();
-            let in_lane = out.iter().filter(|(_, other, _)| *other == lane).count();
+            let in_listener = out.iter().filter(|(_, other, _)| *other == listener).count();
             let expected = match () {
                 () if out.len() >= total => Some(Full::Total),
                 () if out.len() >= cap => Some(Full::Reserve),
                 () if of_client >= per_address => Some(Full::Address),
-                () if in_lane >= per_lane => Some(Full::Lane),
+                () if in_listener >= per_listener => Some(Full::Listener),
                 () => None,
             };
             let work = if verified { Work::Verified } else { Work::Unverified };
-            match requests.enter(work, address(client), Some(lane)) {
+            match requests.enter(work, address(client), Some(listener)) {
                 Ok(permit) => {
                     prop_assert_eq!(expected, None);
-                    out.push((client, lane, permit));
+                    out.push((client, listener, permit));
                 }
                 Err(full) => prop_assert_eq!(Some(full), expected),
             }

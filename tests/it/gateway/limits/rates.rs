@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use approov_gateway::limits::{
-    By, Decision, Key, KeyHasher, Limit, Moment, Rate, RateLimits, RequestKeys, RouteLimits, Ruling,
+    By, Decision, KeyHasher, Limit, Moment, Rate, RateLimits, RequestKeys, RouteLimits, Ruling, TableKey,
 };
 use proptest::prelude::*;
 
@@ -259,7 +259,7 @@ fn names<'l>(ruling: &Ruling<'l>) -> [&'l str; 3] {
     [ruling.refused, ruling.observed, ruling.tightest].map(|told| told.map_or("-", |told| &*told.limit.name))
 }
 
-fn key(text: &str) -> Option<Key> {
+fn key(text: &str) -> Option<TableKey> {
     thread_local!(static HASHER: KeyHasher = hasher());
     HASHER.with(|hasher| Some(hasher.bytes(text.as_bytes())))
 }
@@ -285,7 +285,7 @@ fn limits_are_applied_in_order_until_one_refuses() {
     assert_eq!(told("two"), ["-", "route", "address"], "the other limits have one request left");
     assert_eq!(told("three"), ["-", "route", "total"]);
     assert_eq!(told("six"), ["total", "-", "address"]);
-    let device = |device: Option<Key>| {
+    let device = |device: Option<TableKey>| {
         let keys = RequestKeys { route: Some(0), origin: Some(0), device, ..RequestKeys::default() };
         names(&limits.after_verification(&keys, at(1)))
     };
