@@ -38,6 +38,8 @@ closed_set! {
         InFlightReserve => "in_flight_reserve",
         /// The client's address has as many requests in flight as it may.
         InFlightAddress => "in_flight_address",
+        /// The gateway holds back as many bodies as it may until their digest is verified.
+        HeldBodies => "held_bodies",
         /// The head of the request has too many bytes or fields.
         HeaderSize => "header_size",
         /// The request target is too long.

@@ -206,7 +206,7 @@ impl Refused {
         };
         match fault {
             BodyFault::TooLong => refused.by_limit(Refusal::by(Cause::BodySize), metrics),
-            BodyFault::Busy => Self { answer: Answer::Unavailable, ..refused },
+            BodyFault::Busy => refused.by_limit(Refusal::by(Cause::HeldBodies), metrics),
             BodyFault::Rejected(rejection) => {
                 let signature = refused.judgement.signature.map(|signature| SignatureOutcome {
                     result: SignatureResult::Invalid,
@@ -232,12 +232,15 @@ impl Refused {
         self.judgement.device.response_code.as_deref().or_else(unproven)
     }
 
+    /// A request that a limit refuses, whatever verification has found.
     fn by_limit(self, refusal: Refusal, metrics: &Metrics) -> Self {
         metrics.limited(refusal.cause, Outcome::Refused);
+        let judgement = Judgement { verdict: Verdict::Denied, ..self.judgement };
         Self {
             answer: Answer::from(&refusal),
             ends_connection: refusal.is_of_address(),
             limit: Some(refusal),
+            judgement,
             ..self
         }
     }

@@ -16,7 +16,7 @@ use crate::admission::Refusal;
 use crate::approov::{AppStatus, Device, Rejection};
 use crate::downstream::Connection;
 use crate::policy::{Policy, Verdict};
-use crate::telemetry::{CountedRequest, Entry, Exceeded, Source, StatusClass, reason_label};
+use crate::telemetry::{CountedRequest, Entry, Exceeded, Reason, Source, StatusClass};
 
 /// The facts about a request that has ended.
 pub(super) struct Finished<'r> {
@@ -49,6 +49,16 @@ pub(super) struct Finished<'r> {
 const SLOW: Duration = Duration::from_secs(1);
 
 impl Finished<'_> {
+    /// Why the request has its verdict.
+    fn reason(&self) -> Reason {
+        match (self.judgement.verdict, self.judgement.rejection) {
+            (Verdict::Denied, _) if self.limit.is_some_and(|limit| !limit.is_observed) => Reason::Limit,
+            (Verdict::Denied, _) => Reason::PolicyDeny,
+            (_, Some(rejection)) => Reason::Rejected(rejection),
+            (_, None) => Reason::Ok,
+        }
+    }
+
     /// Whether a sample may leave the request out: it was forwarded, and nothing about it is notable.
     fn is_ordinary(&self) -> bool {
         matches!(self.judgement.verdict, Verdict::Accepted | Verdict::Open)
@@ -144,13 +154,14 @@ impl Shared {
     /// Counts and logs a request that has ended.
     pub(super) fn record(&self, snapshot: &Snapshot, request: &Finished<'_>) {
         let Finished { head, connection, transfer, judgement, limit, .. } = request;
+        let reason = request.reason();
         let metrics = match request.route {
             Some(route) => &snapshot.route_metrics[route],
             None => &snapshot.unrouted_metrics,
         };
         metrics.record(CountedRequest {
             verdict: judgement.verdict,
-            rejection: judgement.rejection,
+            reason,
             response: transfer.status.map(|status| (StatusClass::from(status), request.source)),
             duration: request.duration,
             is_tunnel: transfer.status == Some(101),
@@ -198,7 +209,7 @@ impl Shared {
             route: route.map_or(snapshot::UNROUTED, |route| &route.name),
             policy: route.map_or(Policy::Deny, |route| route.policy).label(),
             verdict: judgement.verdict.label(),
-            reason: reason_label(judgement.rejection),
+            reason: reason.log_label(),
             limit: limit.map(|limit| Exceeded {
                 cause: limit.cause.label(),
                 name: limit.name.as_deref(),

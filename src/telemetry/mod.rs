@@ -18,4 +18,4 @@ pub use limits::LimitState;
 pub use metrics::{Metrics, OpenTunnel};
 pub use origins::{OriginMetrics, OriginState};
 pub use response::{Source, StatusClass};
-pub use route_metrics::{CountedRequest, RouteMetrics, reason_label};
+pub use route_metrics::{CountedRequest, Reason, RouteMetrics};

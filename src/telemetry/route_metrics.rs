@@ -27,11 +27,55 @@ const TUNNEL_BUCKETS: [f64; 8] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.
 /// reload that renames routes.
 const KEPT: Duration = Duration::from_secs(15 * 60);
 
-const REASONS: usize = Rejection::ALL.len() + 1;
+const REASONS: usize = Rejection::ALL.len() + 3;
 
-/// The label of a reason: `ok` if verification found nothing wrong or was not asked for.
-pub fn reason_label(rejection: Option<Rejection>) -> &'static str {
-    rejection.map_or("ok", Rejection::label)
+/// Why a request has its verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Verification found nothing wrong, or the route does not ask for it.
+    Ok,
+    /// Verification failed.
+    Rejected(Rejection),
+    /// The request was refused whatever its token: by policy, because no route matches, or because the
+    /// request is malformed.
+    PolicyDeny,
+    /// The request was refused by a limit or a ban.
+    Limit,
+}
+
+impl Reason {
+    /// Every reason, in the order of [`Reason::position`].
+    fn all() -> impl Iterator<Item = Self> {
+        let rejected = Rejection::ALL.into_iter().map(Reason::Rejected);
+        [Reason::Ok, Reason::PolicyDeny, Reason::Limit].into_iter().chain(rejected)
+    }
+
+    fn position(self) -> usize {
+        match self {
+            Reason::Ok => 0,
+            Reason::PolicyDeny => 1,
+            Reason::Limit => 2,
+            Reason::Rejected(rejection) => 3 + rejection as usize,
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Reason::Ok => "ok",
+            Reason::Rejected(rejection) => rejection.label(),
+            Reason::PolicyDeny => "policy_deny",
+            Reason::Limit => "limit",
+        }
+    }
+
+    /// The value of `approov.reason` in the log. Empty for a request that was refused for another reason
+    /// than its token.
+    pub fn log_label(self) -> &'static str {
+        match self {
+            Reason::Ok | Reason::Rejected(_) => self.label(),
+            Reason::PolicyDeny | Reason::Limit => "",
+        }
+    }
 }
 
 /// The label of requests whose token names no key.
@@ -168,8 +212,8 @@ struct Series {
 pub struct CountedRequest {
     /// The verdict.
     pub verdict: Verdict,
-    /// Why verification failed; `None` if it did not.
-    pub rejection: Option<Rejection>,
+    /// Why the request has this verdict.
+    pub reason: Reason,
     /// The response; `None` if the client got none.
     pub response: Option<(StatusClass, Source)>,
     /// From the head to the end.
@@ -181,9 +225,9 @@ pub struct CountedRequest {
 impl RouteMetrics {
     /// Counts a finished request.
     pub fn record(&self, request: CountedRequest) {
-        let CountedRequest { verdict, rejection, response, duration, is_tunnel } = request;
+        let CountedRequest { verdict, reason, response, duration, is_tunnel } = request;
         let series = self.series();
-        self.counter(series, verdict, rejection).inc();
+        self.counter(series, verdict, reason).inc();
         if let Some((class, source)) = response {
             series.responses[class as usize * Source::ALL.len() + source as usize].inc();
         }
@@ -199,21 +243,23 @@ impl RouteMetrics {
     /// them as a change from 0.
     pub fn prepare(&self) {
         let series = self.series();
-        let verdicts: &[Verdict] = match self.policy {
-            Policy::Protect => &[Verdict::Accepted, Verdict::Rejected],
-            Policy::Observe => &[Verdict::Accepted, Verdict::Observed],
-            Policy::Open => &[Verdict::Open],
-            Policy::Deny => &[Verdict::Denied],
+        let (forwarded, failed) = match self.policy {
+            Policy::Protect => (Some(Verdict::Accepted), Some(Verdict::Rejected)),
+            Policy::Observe => (Some(Verdict::Observed), Some(Verdict::Observed)),
+            Policy::Open => (Some(Verdict::Open), None),
+            Policy::Deny => (None, None),
         };
-        for verdict in verdicts {
-            if matches!(verdict, Verdict::Rejected | Verdict::Observed) {
-                for rejection in Rejection::ALL {
-                    self.counter(series, *verdict, Some(rejection));
-                }
-            } else {
-                self.counter(series, *verdict, None);
+        if let Some(verdict) = forwarded {
+            self.counter(series, verdict, Reason::Ok);
+        } else {
+            self.counter(series, Verdict::Denied, Reason::PolicyDeny);
+        }
+        if let Some(verdict) = failed {
+            for rejection in Rejection::ALL {
+                self.counter(series, verdict, Reason::Rejected(rejection));
             }
         }
+        self.counter(series, Verdict::Denied, Reason::Limit);
     }
 
     fn series(&self) -> &Series {
@@ -225,15 +271,9 @@ impl RouteMetrics {
         })
     }
 
-    fn counter<'s>(
-        &self,
-        series: &'s Series,
-        verdict: Verdict,
-        rejection: Option<Rejection>,
-    ) -> &'s IntCounter {
-        let reason = rejection.map_or(0, |rejection| rejection as usize + 1);
-        series.requests[verdict as usize * REASONS + reason]
-            .get_or_init(|| self.families.requests.with_label_values(&self.labels(verdict, rejection)))
+    fn counter<'s>(&self, series: &'s Series, verdict: Verdict, reason: Reason) -> &'s IntCounter {
+        series.requests[verdict as usize * REASONS + reason.position()]
+            .get_or_init(|| self.families.requests.with_label_values(&self.labels(verdict, reason)))
     }
 
     fn response(&self, (class, source): (StatusClass, Source)) -> IntCounter {
@@ -253,8 +293,8 @@ impl RouteMetrics {
         self.families.signatures.with_label_values(&labels).inc();
     }
 
-    fn labels(&self, verdict: Verdict, rejection: Option<Rejection>) -> [&str; 4] {
-        [&self.name, self.policy.label(), verdict.label(), reason_label(rejection)]
+    fn labels(&self, verdict: Verdict, reason: Reason) -> [&str; 4] {
+        [&self.name, self.policy.label(), verdict.label(), reason.label()]
     }
 
     /// Removes its series; of the durations unless another policy's route of the name has them too.
@@ -266,12 +306,12 @@ impl RouteMetrics {
             }
         }
         let Some(series) = self.series.get() else { return };
-        let reasons = || std::iter::once(None).chain(Rejection::ALL.into_iter().map(Some));
-        let all = Verdict::ALL.into_iter().flat_map(|verdict| reasons().map(move |reason| (verdict, reason)));
-        for (cell, (verdict, rejection)) in series.requests.iter().zip(all) {
+        let all =
+            Verdict::ALL.into_iter().flat_map(|verdict| Reason::all().map(move |reason| (verdict, reason)));
+        for (cell, (verdict, reason)) in series.requests.iter().zip(all) {
             if cell.get().is_some() {
                 // Nothing else removes series, so it is there.
-                let _ = self.families.requests.remove_label_values(&self.labels(verdict, rejection));
+                let _ = self.families.requests.remove_label_values(&self.labels(verdict, reason));
             }
         }
         if !keeps_durations {
@@ -296,9 +336,9 @@ mod tests {
 
     use super::*;
 
-    fn counted(verdict: Verdict, rejection: Option<Rejection>) -> CountedRequest {
+    fn counted(verdict: Verdict, reason: Reason) -> CountedRequest {
         let response = Some((StatusClass::Success, Source::Origin));
-        CountedRequest { verdict, rejection, response, duration: Duration::ZERO, is_tunnel: false }
+        CountedRequest { verdict, reason, response, duration: Duration::ZERO, is_tunnel: false }
     }
 
     #[test]
@@ -310,6 +350,7 @@ mod tests {
         for line in [
             "requests_total{policy=\"protect\",reason=\"ok\",route=\"/v1/\",verdict=\"accepted\"} 0\n",
             "requests_total{policy=\"protect\",reason=\"expired\",route=\"/v1/\",verdict=\"rejected\"} 0\n",
+            "requests_total{policy=\"protect\",reason=\"limit\",route=\"/v1/\",verdict=\"denied\"} 0\n",
             "responses_total{route=\"/v1/\",source=\"gateway\",status_class=\"5xx\"} 0\n",
             "responses_total{route=\"/v1/\",source=\"origin\",status_class=\"2xx\"} 0\n",
             "request_duration_seconds_count{route=\"/v1/\"} 0\n",
@@ -319,10 +360,15 @@ mod tests {
     }
 
     #[test]
+    fn positions_follow_the_order_of_all_reasons() {
+        assert!(Reason::all().map(Reason::position).eq(0..REASONS));
+    }
+
+    #[test]
     fn a_tunnel_is_counted_apart_from_requests() {
         let registry = Registry::new();
         let route = Routes::new(&registry).expect("names are unique").find("/", Policy::Open);
-        let tunnel = CountedRequest { is_tunnel: true, ..counted(Verdict::Open, None) };
+        let tunnel = CountedRequest { is_tunnel: true, ..counted(Verdict::Open, Reason::Ok) };
         route.record(CountedRequest { duration: Duration::from_secs(90), ..tunnel });
         let text = text(&registry);
         assert!(text.contains("tunnel_duration_seconds_sum{route=\"/\"} 90\n"), "{text}");
@@ -338,10 +384,10 @@ mod tests {
         let registry = Registry::new();
         let route = Routes::new(&registry).expect("names are unique").find("/v1/", Policy::Protect);
         assert_eq!(text(&registry), "", "nothing before the first request");
-        route.record(counted(Verdict::Accepted, None));
+        route.record(counted(Verdict::Accepted, Reason::Ok));
         for rejection in Rejection::ALL {
             for _ in 0..=rejection as usize {
-                route.record(counted(Verdict::Rejected, Some(rejection)));
+                route.record(counted(Verdict::Rejected, Reason::Rejected(rejection)));
             }
         }
         let text = text(&registry);
@@ -362,7 +408,7 @@ mod tests {
         let start = Instant::now();
         let record = |name, policy, verdict| {
             let route = routes.find(name, policy);
-            route.record(counted(verdict, None));
+            route.record(counted(verdict, Reason::Ok));
             route
         };
         let kept = record("/kept", Policy::Open, Verdict::Open);
@@ -384,7 +430,7 @@ mod tests {
         assert!(!text.contains("/gone"), "{text}");
         assert!(!text.contains("accepted"), "{text}");
         assert!(text.contains("request_duration_seconds_count{route=\"/kept\"} 2\n"), "{text}");
-        kept.record(counted(Verdict::Open, None));
+        kept.record(counted(Verdict::Open, Reason::Ok));
         assert_eq!(routes.known.lock().len(), 1);
     }
 }

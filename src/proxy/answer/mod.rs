@@ -86,7 +86,8 @@ impl From<&Refusal> for Answer {
             | Cause::ConnectionsListener
             | Cause::InFlightTotal
             | Cause::InFlightReserve
-            | Cause::InFlightAddress => Answer::Unavailable,
+            | Cause::InFlightAddress
+            | Cause::HeldBodies => Answer::Unavailable,
             Cause::HeaderSize => Answer::HeaderTooLarge,
             Cause::TargetSize => Answer::UriTooLong,
             Cause::BodySize => Answer::ContentTooLarge,

@@ -112,7 +112,7 @@ fn a_device_over_its_rate_does_not_affect_others_and_forged_tokens_do_not_count(
     assert_flood(|| gateway.ask(&with(&other)), 2, 1);
     assert_eq!((origin.requests().len(), refused(&gateway, "rate_device")), (4, 5.0));
     let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 429);
-    assert_eq!((&entry["approov.verdict"], &entry["approov.did"]), (&"accepted".into(), &"one".into()));
+    assert_eq!((&entry["approov.verdict"], &entry["approov.did"]), (&"denied".into(), &"one".into()));
 }
 
 #[test]

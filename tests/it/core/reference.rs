@@ -51,6 +51,7 @@ fn set<'l>(labels: impl IntoIterator<Item = &'l str>) -> BTreeSet<String> {
 fn the_page_of_reasons_has_every_reason_and_no_other() {
     let name = "reference/reasons.md";
     assert_eq!(first_column(&section(name, "Verification")), set(Rejection::ALL.map(Rejection::label)));
+    assert_eq!(first_column(&section(name, "Denials")), set(["policy_deny", "limit"]));
     assert_eq!(first_column(&section(name, "Limits")), set(Cause::ALL.map(Cause::label)));
     let kinds = set(UpstreamErrorKind::ALL.map(UpstreamErrorKind::label));
     assert_eq!(first_column(&section(name, "Failures of the origin")), kinds);

@@ -3,6 +3,7 @@
 mod admin;
 mod alerts;
 mod clients;
+mod denied;
 mod explained_failures;
 mod http2;
 mod large_bodies;
