@@ -1,84 +1,25 @@
-//! The documents: links lead somewhere, named tests exist, commands are real, sentences are short.
+//! The documents: links lead somewhere, named tests exist, examples work, sentences are short.
+
+mod configurations;
+mod page;
+mod sessions;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use approov_gateway::cli::Arguments;
 use clap::Parser;
 
-/// One Markdown file, split into prose and fenced code blocks.
-struct Page {
-    path: PathBuf,
-    prose: String,
-    /// Language and text of each fenced block.
-    blocks: Vec<(String, String)>,
-}
-
-impl Page {
-    fn read(path: PathBuf) -> Self {
-        let (mut prose, mut blocks) = (String::new(), Vec::new());
-        let mut block: Option<(String, String)> = None;
-        for line in fs::read_to_string(&path).unwrap().lines() {
-            match (line.trim_start().strip_prefix("```"), &mut block) {
-                (Some(language), None) => block = Some((language.to_owned(), String::new())),
-                (Some(_), Some(_)) => blocks.extend(block.take()),
-                (None, Some((_, text))) => *text += &format!("{line}\n"),
-                (None, None) => prose += &format!("{line}\n"),
-            }
-        }
-        assert!(block.is_none(), "{}: a code block is not closed", path.display());
-        Self { path, prose, blocks }
-    }
-
-    fn headings(&self) -> HashSet<String> {
-        let headings = self.prose.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
-        headings.map(anchor).collect()
-    }
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Every Markdown file of the project.
-fn pages() -> Vec<Page> {
-    fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            let name = entry.file_name().unwrap().to_string_lossy().into_owned();
-            if entry.is_dir() && name != "target" && name != ".git" && name != "corpus" {
-                collect(&entry, found);
-            } else if name.ends_with(".md") {
-                found.push(entry);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    collect(root(), &mut found);
-    found.sort();
-    found.into_iter().map(Page::read).collect()
-}
-
-/// The anchor that forges give a heading: lower case, no punctuation, hyphens for blanks.
-fn anchor(heading: &str) -> String {
-    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
-    heading.trim().to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
-}
-
-/// The targets of `[text](target)`.
-fn links(prose: &str) -> Vec<&str> {
-    let after = prose.split("](").skip(1);
-    after.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target).collect()
-}
+use page::{Page, root};
 
 #[test]
 fn every_link_leads_to_a_file_and_every_anchor_to_a_heading() {
-    let pages = pages();
+    let pages = Page::all();
     let headings: HashMap<_, _> =
         pages.iter().map(|page| (page.path.canonicalize().unwrap(), page.headings())).collect();
     let mut broken = Vec::new();
     for page in &pages {
-        for link in links(&page.prose).into_iter().filter(|link| !link.contains(':')) {
+        for link in page.links().into_iter().filter(|link| !link.contains(':')) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = match file {
                 "" => page.path.clone(),
@@ -100,12 +41,12 @@ fn every_link_leads_to_a_file_and_every_anchor_to_a_heading() {
 
 #[test]
 fn every_document_is_linked_from_the_index_of_the_documents() {
-    let pages = pages();
-    let index = pages.iter().find(|page| page.path.ends_with("docs/README.md")).unwrap();
+    let pages = Page::all();
+    let index = pages.iter().find(|page| page.path == root().join("docs/README.md")).unwrap();
     let decisions = pages.iter().find(|page| page.path.ends_with("decisions/README.md")).unwrap();
     let linked: HashSet<_> = [index, decisions]
         .into_iter()
-        .flat_map(|page| links(&page.prose).into_iter().map(|link| page.path.parent().unwrap().join(link)))
+        .flat_map(|page| page.links().into_iter().map(|link| page.path.parent().unwrap().join(link)))
         .filter_map(|path| path.canonicalize().ok())
         .collect();
     for page in pages.iter().filter(|page| page.path.starts_with(root().join("docs"))) {
@@ -143,14 +84,14 @@ fn every_test_that_a_promise_names_exists() {
 #[test]
 fn every_command_line_that_is_shown_is_one_that_the_program_takes() {
     let mut shown = 0;
-    for page in pages() {
-        let scripts = page.blocks.iter().filter(|(language, _)| language == "sh");
-        for (_, script) in scripts {
-            for command in commands(&script.replace("\\\n", " ")) {
+    for page in Page::all() {
+        let scripts = page.blocks.iter().filter(|block| matches!(block.language.as_str(), "sh" | "console"));
+        for block in scripts {
+            for command in commands(&block.text.replace("\\\n", " ")) {
                 let parsed = Arguments::try_parse_from(&command);
                 let is_fine = parsed.as_ref().map_or_else(|error| error.exit_code() == 0, |_| true);
                 let error = parsed.err().map(|error| error.to_string());
-                assert!(is_fine, "{}: {command:?}: {}", page.path.display(), error.unwrap_or_default());
+                assert!(is_fine, "{}: {command:?}: {}", page.place(block), error.unwrap_or_default());
                 shown += 1;
             }
         }
@@ -164,6 +105,7 @@ fn commands(script: &str) -> Vec<Vec<String>> {
         line.match_indices("approov-gateway ").filter_map(move |(start, _)| {
             let before = line[..start].trim_end();
             let begins = before.is_empty()
+                || before == "$"
                 || before.ends_with("$(")
                 || before.ends_with("&&")
                 || before.ends_with('|')
@@ -201,7 +143,7 @@ fn readme_fits_on_a_screen_and_a_half() {
 #[test]
 fn sentences_are_short() {
     // The lists of labels on this generated page are no sentences.
-    for page in pages().into_iter().filter(|page| !page.path.ends_with("reference/configuration.md")) {
+    for page in Page::all().into_iter().filter(|page| !page.path.ends_with("reference/configuration.md")) {
         let mut lengths = Vec::new();
         for sentence in sentences(&page.prose) {
             let length =
