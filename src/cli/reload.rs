@@ -21,8 +21,8 @@ use crate::config::Environment;
 pub struct ReloadArgs {
     #[command(flatten)]
     which: Which,
-    /// Replace the running gateway by this binary instead, as `upgrade` does, if it runs another
-    /// one: after the installation of a new version
+    /// If the running gateway runs another binary than this one, as after the installation of a new
+    /// version: let it start its successor from the file that it was started from, and hand over
     #[arg(long)]
     or_upgrade: bool,
 }
@@ -47,7 +47,7 @@ pub fn run(args: &ReloadArgs, environment: &Environment) -> Result<(), CommandFa
     if args.or_upgrade {
         let executable = before.as_ref().ok().and_then(|version| version["executable"].as_str());
         if running.has_another_binary(executable)? {
-            return upgrade::run(&upgrade::UpgradeArgs::to_this_binary(&args.which), environment);
+            return upgrade::by_running_gateway(running, &settings);
         }
     }
     let before = before?;

@@ -1,9 +1,11 @@
 //! `run`: serve.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::CommandFailure;
+use super::{CommandFailure, successor, upgrade};
 use crate::config::{self, Environment};
 use crate::server::{LoadError, Server, Start};
 use crate::telemetry;
@@ -12,7 +14,8 @@ use crate::telemetry;
 ///
 /// Validates the whole configuration first and starts nothing if there is a problem. Access log on
 /// standard output, diagnostics on standard error. SIGHUP reloads the configuration, SIGTERM drains
-/// and ends, SIGINT ends at once, SIGQUIT hands the sockets to a waiting successor.
+/// and ends, SIGINT ends at once, SIGQUIT hands the sockets to a waiting successor. SIGUSR1 opens log
+/// files again; `reload --or-upgrade` sends SIGUSR2.
 #[derive(clap::Args, Debug)]
 pub struct RunArgs {
     /// The configuration file; the environment overrides it. Without it GATEWAY_CONFIG names the
@@ -42,7 +45,17 @@ pub fn run(args: &RunArgs, environment: Environment) -> Result<(), CommandFailur
         settings,
         reload: Arc::new(move || load().map_err(LoadError::from)),
         take_over: args.upgrade,
+        successor: successor_of_this(args.config.as_deref()).unwrap_or_default(),
     };
     Server::start(start)?.run();
     Ok(())
+}
+
+/// The command line that starts a successor of this process from the same file, whichever binary is there
+/// then.
+fn successor_of_this(config: Option<&Path>) -> io::Result<Vec<OsString>> {
+    let binary = upgrade::this_binary()?.into_os_string();
+    let mut command = vec![binary.clone()];
+    command.extend(successor::arguments(&binary, config));
+    Ok(command)
 }

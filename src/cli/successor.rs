@@ -1,9 +1,9 @@
 //! The new process of an upgrade, and the messages that it sends.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
@@ -18,7 +18,10 @@ use super::CommandFailure;
 use super::running::RunningGateway;
 use crate::clock;
 use crate::config::{User, show_duration};
-use crate::server::{UPGRADE_VARIABLE, notify};
+use crate::server::{UPGRADE_VARIABLE, notify, progress_socket};
+
+/// How long the running process may take to start a successor.
+const LAUNCH: Duration = Duration::from_secs(10);
 
 /// How long the new process may take to each of its two messages: it waits, it serves.
 const START: Duration = Duration::from_secs(30);
@@ -32,7 +35,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// The message of `launch`, before the id of the process that it has started.
 const LAUNCHED: &str = "LAUNCHED=";
 
-/// Start a program, tell `upgrade` its process id, and end.
+/// Start a program, tell the waiting `upgrade` or `reload` its process id, and end.
 ///
 /// The program becomes an orphan, and so a child of the service manager. A service manager accepts
 /// only its own child as the main process of a service.
@@ -48,8 +51,8 @@ pub struct Launch {
 /// [`CommandFailure::Running`] when the program cannot be started.
 pub fn launch(args: &Launch) -> Result<(), CommandFailure> {
     let failed = |error: io::Error| CommandFailure::Running(error.to_string());
-    let socket =
-        env::var_os(UPGRADE_VARIABLE).ok_or(CommandFailure::Usage("only `upgrade` launches".into()))?;
+    let socket = env::var_os(UPGRADE_VARIABLE)
+        .ok_or(CommandFailure::Usage("only `upgrade` and `reload` launch".into()))?;
     let (program, arguments) =
         args.command.split_first().ok_or(CommandFailure::Usage("nothing to launch".into()))?;
     let child = Command::new(program).args(arguments).process_group(0).spawn().map_err(failed)?;
@@ -72,10 +75,10 @@ impl Successor {
         old: RunningGateway,
         user: Option<&User>,
     ) -> io::Result<Self> {
-        let notify_socket = NotifySocket::bind(user)?;
+        let name = format!("approov-gateway-upgrade-{}.sock", std::process::id());
+        let notify_socket = NotifySocket::bind(env::temp_dir().join(name), user)?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg("launch").arg(binary);
-        command.args(["run", "--upgrade"]).args(config.map(|_| "-c")).args(config);
+        command.args(arguments(binary.as_os_str(), config));
         command.env(UPGRADE_VARIABLE, &notify_socket.path).stdin(Stdio::null());
         // Only root may open these. Otherwise it logs here until `old` hands its streams over.
         for (number, set) in
@@ -87,15 +90,38 @@ impl Successor {
             }
         }
         let status = command.status()?;
-        // The launcher sends its message before it ends.
+        // The launcher has sent its message before it ended.
+        Self::launched(notify_socket, || true)
+            .ok_or_else(|| io::Error::other(format!("launching ended with {status}; see its log")))
+    }
+
+    /// Orders one from `old`, which starts it from the file that it was started from itself. The successor
+    /// then can read what `old` can read, which may be more than this command can.
+    pub fn order(old: RunningGateway, upgrade_sock: &Path, user: Option<&User>) -> Result<Self, String> {
+        let socket = progress_socket(upgrade_sock);
+        let notify_socket = NotifySocket::bind(socket.clone(), user)
+            .map_err(|error| format!("cannot wait at {}: {error}", socket.display()))?;
+        old.signal(Signal::USR2).map_err(|failure| failure.to_string())?;
+        let deadline = clock::now() + LAUNCH;
+        Self::launched(notify_socket, || clock::now() >= deadline || !old.is_alive())
+            .ok_or_else(|| format!("process {} started no successor; see its log", old.id()))
+    }
+
+    /// Reads messages up to the launcher's. `None` if it has not come when `is_over`.
+    fn launched(notify_socket: NotifySocket, is_over: impl Fn() -> bool) -> Option<Self> {
         let mut early = Vec::new();
-        while let Some(message) = notify_socket.next() {
-            match message.strip_prefix(LAUNCHED).and_then(|pid| RunningGateway::from_id(pid.parse().ok()?)) {
-                Some(process) => return Ok(Self { process, notify_socket, early }),
-                None => early.push(message),
+        loop {
+            // In this order: a message that was sent before the end is read.
+            let is_last = is_over();
+            match notify_socket.next() {
+                Some(message) => match process_in(&message) {
+                    Some(process) => return Some(Self { process, notify_socket, early }),
+                    None => early.push(message),
+                },
+                None if is_last => return None,
+                None => {}
             }
         }
-        Err(io::Error::other(format!("launching ended with {status}; see its log")))
     }
 
     /// Its process id.
@@ -139,6 +165,20 @@ impl Successor {
     }
 }
 
+/// The arguments that make a gateway binary launch `binary` as a successor.
+pub(super) fn arguments(binary: &OsStr, config: Option<&Path>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["launch".into(), binary.into(), "run".into(), "--upgrade".into()];
+    if let Some(config) = config {
+        arguments.extend(["-c".into(), config.into()]);
+    }
+    arguments
+}
+
+/// The process that the launcher's message names.
+fn process_in(message: &str) -> Option<RunningGateway> {
+    RunningGateway::from_id(message.strip_prefix(LAUNCHED)?.parse().ok()?)
+}
+
 /// A socket that receives messages of systemd's notification protocol.
 struct NotifySocket {
     socket: UnixDatagram,
@@ -147,8 +187,11 @@ struct NotifySocket {
 
 impl NotifySocket {
     /// A socket for messages of this user, or of `user` if the new process will be that user's.
-    fn bind(user: Option<&User>) -> io::Result<Self> {
-        let path = env::temp_dir().join(format!("approov-gateway-upgrade-{}.sock", std::process::id()));
+    fn bind(path: PathBuf, user: Option<&User>) -> io::Result<Self> {
+        // A command that was killed leaves its socket behind, and no process receives there.
+        if notify(path.as_os_str(), "").is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+            fs::remove_file(&path)?;
+        }
         let notify_socket = Self { socket: UnixDatagram::bind(&path)?, path };
         fs::set_permissions(&notify_socket.path, fs::Permissions::from_mode(0o600))?;
         if let (Some(user), true) = (user, geteuid().is_root()) {

@@ -34,13 +34,6 @@ pub struct UpgradeArgs {
     dry_run: bool,
 }
 
-impl UpgradeArgs {
-    /// An upgrade of that gateway to this binary.
-    pub(super) fn to_this_binary(which: &Which) -> Self {
-        Self { which: which.clone(), binary: None, dry_run: false }
-    }
-}
-
 /// How often it is checked whether a process has ended.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -57,11 +50,41 @@ pub fn run(args: &UpgradeArgs, environment: &Environment) -> Result<(), CommandF
         None => this_binary()
             .map_err(|error| CommandFailure::Running(format!("cannot find this binary: {error}")))?,
     };
-    if settings.server.upgrade_sock.is_none() {
-        return Err(CommandFailure::Running(
-            "server.upgrade_sock is not configured, so nothing can be handed over".into(),
-        ));
+    upgrade_socket(old, &settings)?;
+    check_with(&binary, args.which.config.as_deref())?;
+    if args.dry_run {
+        println!("{} could replace process {}", binary.display(), old.id());
+        return Ok(());
     }
+    let new = Successor::start(&binary, args.which.config.as_deref(), old, settings.server.user.as_ref())
+        .map_err(|error| {
+            let binary = binary.display();
+            CommandFailure::Running(format!("cannot start {binary}: {error}; nothing was changed"))
+        })?;
+    replace(new, old, &settings)
+}
+
+/// Replaces the running gateway by the file that it was started from. The running gateway starts the new
+/// process, so that this command needs no right to read the secrets. The new process validates the
+/// configuration.
+///
+/// # Errors
+/// [`CommandFailure::Running`] with what went wrong and which process serves now.
+pub(super) fn by_running_gateway(
+    old: RunningGateway,
+    settings: &ProcessSettings,
+) -> Result<(), CommandFailure> {
+    let socket = upgrade_socket(old, settings)?;
+    let new = Successor::order(old, socket, settings.server.user.as_ref())
+        .map_err(|problem| CommandFailure::Running(format!("{problem}; nothing was changed")))?;
+    replace(new, old, settings)
+}
+
+/// Where `old` hands its sockets over.
+///
+/// # Errors
+/// If it cannot be replaced.
+fn upgrade_socket(old: RunningGateway, settings: &ProcessSettings) -> Result<&Path, CommandFailure> {
     if old.id() == 1 {
         return Err(CommandFailure::Running(
             "process 1 cannot be replaced, since its container ends with it; start a container of the new \
@@ -69,18 +92,18 @@ pub fn run(args: &UpgradeArgs, environment: &Environment) -> Result<(), CommandF
                 .into(),
         ));
     }
-    check_with(&binary, args.which.config.as_deref())?;
-    if args.dry_run {
-        println!("{} could replace process {}", binary.display(), old.id());
-        return Ok(());
-    }
-    let mut new = Successor::start(&binary, args.which.config.as_deref(), old, settings.server.user.as_ref())
-        .map_err(|error| {
-            let binary = binary.display();
-            CommandFailure::Running(format!("cannot start {binary}: {error}; nothing was changed"))
-        })?;
-    let outcome = hand_over(&mut new, old);
-    if let Err(failure) = outcome {
+    settings.server.upgrade_sock.as_deref().ok_or_else(|| {
+        CommandFailure::Running("server.upgrade_sock is not configured, so nothing can be handed over".into())
+    })
+}
+
+/// Waits until `new` serves and `old` has ended.
+fn replace(
+    mut new: Successor,
+    old: RunningGateway,
+    settings: &ProcessSettings,
+) -> Result<(), CommandFailure> {
+    if let Err(failure) = hand_over(&mut new, old) {
         new.stop();
         let consequence = if old.is_alive() {
             format!("process {} serves on", old.id())
@@ -90,7 +113,7 @@ pub fn run(args: &UpgradeArgs, environment: &Environment) -> Result<(), CommandF
         return Err(CommandFailure::Running(format!("{failure}; {consequence}")));
     }
     println!("process {} serves; process {} finishes its requests", new.id(), old.id());
-    watch_leaving(old, &settings)
+    watch_leaving(old, settings)
 }
 
 /// Checks that the new binary accepts the configuration.
@@ -111,7 +134,7 @@ fn check_with(binary: &Path, config: Option<&Path>) -> Result<(), CommandFailure
 }
 
 /// The path of this binary, even if another file has replaced it.
-fn this_binary() -> io::Result<PathBuf> {
+pub(super) fn this_binary() -> io::Result<PathBuf> {
     let path = env::current_exe()?;
     let shown = path.to_string_lossy();
     Ok(shown.strip_suffix(" (deleted)").map_or_else(|| path.clone(), PathBuf::from))

@@ -89,7 +89,8 @@ impl Server {
                         }
                         Signal::Hangup => reloading.order("SIGHUP"),
                         Signal::User1 => reopen(access_log),
-                        Signal::Quit => {}
+                        // One successor at a time.
+                        Signal::Quit | Signal::User2 => {}
                     },
                 }
             }
@@ -145,7 +146,7 @@ impl Server {
                 match signals.next().await {
                     Signal::Terminate | Signal::Interrupt => return,
                     Signal::User1 => reopen(access_log),
-                    Signal::Hangup | Signal::Quit => {}
+                    Signal::Hangup | Signal::Quit | Signal::User2 => {}
                 }
             }
         };
@@ -183,7 +184,7 @@ impl Server {
                             return true;
                         }
                         Signal::User1 => reopen(access_log),
-                        Signal::Hangup | Signal::Quit => {}
+                        Signal::Hangup | Signal::Quit | Signal::User2 => {}
                     },
                 }
             }

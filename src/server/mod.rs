@@ -7,6 +7,7 @@
 //!
 //! - `start`: prepares everything, then binds the sockets, then starts the workers.
 //! - `reload`: validates another configuration on a thread of its own and swaps it in as a whole.
+//! - `launch`: starts a successor.
 //! - `handover`: gives the sockets to a successor that is ready.
 //! - `drain`: finishes the requests in flight and ends.
 
@@ -15,6 +16,7 @@ mod descriptors;
 mod drain;
 mod file_thread;
 mod handover;
+mod launch;
 mod listener;
 mod local;
 mod notify;
@@ -29,6 +31,7 @@ mod start;
 mod watched;
 mod worker;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,6 +45,7 @@ use crate::config::Settings;
 use crate::telemetry::{AccessLogSink, AccessLogWriter};
 use crate::tls::Tickets;
 
+pub use launch::progress_socket;
 pub use local::LocalService;
 pub use notify::{READY, UPGRADE_VARIABLE, WAITING, notify};
 pub use pid_file::{OpenPidFile, is_proc_ours};
@@ -102,6 +106,8 @@ pub struct Start {
     pub reload: Load,
     /// Whether to wait for the sockets of the running process.
     pub take_over: bool,
+    /// The command line that starts a successor of this process; empty if there is none.
+    pub successor: Vec<OsString>,
 }
 
 /// A gateway that has bound its sockets and serves.
@@ -121,6 +127,8 @@ pub struct Server {
     /// Ends accepting on the admin listener.
     stop_admin: watch::Sender<bool>,
     upgrade_sock: Option<PathBuf>,
+    /// [`Start::successor`].
+    successor: Vec<OsString>,
     pid_file: Option<PidFile>,
     access_log: AccessLogSink,
     access_log_writer: AccessLogWriter,
@@ -143,6 +151,7 @@ impl Server {
             match self.runtime.block_on(self.signals.next()) {
                 Signal::Hangup => self.reloading.order("SIGHUP"),
                 Signal::User1 => reopen(&self.access_log),
+                Signal::User2 => launch::launch(&self.successor, self.upgrade_sock.as_deref()),
                 Signal::Interrupt => return self.stop_at_once(),
                 Signal::Terminate => return self.terminate(),
                 Signal::Quit => match self.offer_sockets() {

@@ -22,25 +22,38 @@ pub const READY: &str = "READY=1";
 
 /// The names of the sockets to send messages to.
 #[derive(Clone, Debug)]
-pub(super) struct Notifier(Vec<OsString>);
+pub(super) struct Notifier {
+    manager: Option<OsString>,
+    /// Of the command that has started this process for an upgrade.
+    upgrade: Option<OsString>,
+}
 
 impl Notifier {
     /// The sockets that the environment names.
     pub fn from_environment() -> Self {
-        let sockets = [MANAGER, UPGRADE_VARIABLE].into_iter().filter_map(env::var_os);
-        Self(sockets.filter(|name| !name.is_empty()).collect())
+        let named = |variable| env::var_os(variable).filter(|name| !name.is_empty());
+        Self { manager: named(MANAGER), upgrade: named(UPGRADE_VARIABLE) }
     }
 
-    /// Sends one message. A socket that is gone, such as that of a finished `upgrade`, is no error.
+    /// Tells the service manager.
     pub fn tell(&self, message: &str) {
-        for name in &self.0 {
-            match notify(name, message) {
-                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-                    log::warn!("cannot notify at {}: {error}", name.display());
-                }
-                _ => {}
-            }
+        self.manager.iter().for_each(|name| send(name, message));
+    }
+
+    /// Tells the service manager, and the command that waits for this process to take over.
+    pub fn report(&self, message: &str) {
+        self.tell(message);
+        self.upgrade.iter().for_each(|name| send(name, message));
+    }
+}
+
+/// Sends one message. A socket that is gone, such as that of a finished `upgrade`, is no error.
+fn send(name: &OsStr, message: &str) {
+    match notify(name, message) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            log::warn!("cannot notify at {}: {error}", name.display());
         }
+        _ => {}
     }
 }
 

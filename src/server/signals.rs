@@ -13,6 +13,7 @@ pub(super) enum Signal {
     Quit,
     Terminate,
     User1,
+    User2,
 }
 
 /// The signals that the server handles. None of them has its default effect.
@@ -22,6 +23,7 @@ pub(super) struct Signals {
     quit: unix::Signal,
     terminate: unix::Signal,
     user1: unix::Signal,
+    user2: unix::Signal,
     /// `Some` in process 1 only, which becomes the parent of every orphan in its container.
     child: Option<unix::Signal>,
 }
@@ -40,6 +42,7 @@ impl Signals {
             quit: unix::signal(SignalKind::quit())?,
             terminate: unix::signal(SignalKind::terminate())?,
             user1: unix::signal(SignalKind::user_defined1())?,
+            user2: unix::signal(SignalKind::user_defined2())?,
             child: is_first_process().then(|| unix::signal(SignalKind::child())).transpose()?,
         })
     }
@@ -53,6 +56,7 @@ impl Signals {
                 _ = self.quit.recv() => Signal::Quit,
                 _ = self.hangup.recv() => Signal::Hangup,
                 _ = self.user1.recv() => Signal::User1,
+                _ = self.user2.recv() => Signal::User2,
                 () = orphan(&mut self.child) => {
                     // Reaps children that have ended; no other process does.
                     while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}

@@ -165,7 +165,7 @@ pub(super) fn take_over(
         |error: io::Error| ServerError::new(format!("cannot take over at {}", path.display()), error);
     let waiting = SuccessorSocket::bind(path, future_user).map_err(failed)?;
     log::info!("waiting for the sockets of the running process at {}; send it SIGQUIT", path.display());
-    notifier.tell(WAITING);
+    notifier.report(WAITING);
     let Received { mut sockets, predecessor } = waiting.receive(PATIENCE, asked_to_end).map_err(failed)?;
     let handed_over: Vec<SocketAddr> = sockets.iter().map(|(address, _)| *address).collect();
     sockets.extend(passed.into_iter().filter(|(address, _)| !handed_over.contains(address)));

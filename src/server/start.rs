@@ -41,7 +41,7 @@ impl Server {
     /// [`ServerError`] if a socket cannot be bound, a file cannot be written, or a thread cannot be
     /// started. A running predecessor then serves on.
     pub fn start(start: Start) -> Result<Self, ServerError> {
-        let Start { mut settings, reload, take_over } = start;
+        let Start { mut settings, reload, take_over, successor } = start;
         let passed = sockets::passed_by_service_manager()?;
         tls::install_provider();
         let runtime = event_loop()?;
@@ -185,6 +185,7 @@ impl Server {
             stop,
             stop_admin,
             upgrade_sock: server.upgrade_sock,
+            successor,
             pid_file: None,
             access_log,
             access_log_writer: writer,
@@ -231,7 +232,7 @@ impl Server {
         if let Some(health) = &self.sockets.health {
             log::info!("health on http://{}", health.address());
         }
-        self.notifier.tell(&format!("{READY}\nMAINPID={}\nSTATUS=serving", std::process::id()));
+        self.notifier.report(&format!("{READY}\nMAINPID={}\nSTATUS=serving", std::process::id()));
     }
 }
 

@@ -63,6 +63,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandFailure> {
             Err(LoadError { problems, files: Vec::new() })
         }),
         take_over: false,
+        successor: Vec::new(),
     };
     let server = Server::start(start).map_err(|error| failed(&error))?;
     let public = server.listeners().first().copied().unwrap_or(args.listen);

@@ -2,7 +2,7 @@
 
 use super::gated;
 use crate::harness::{
-    Exit, Gate, Gateway, Origin, eventually, gateway_before, gateway_command, get, run, tokens,
+    Exit, Folder, Gate, Gateway, Origin, Setup, eventually, gateway_before, gateway_command, get, run, tokens,
 };
 
 fn health(arguments: &[&str], variables: &[(&str, &str)]) -> Exit {
@@ -47,7 +47,32 @@ fn health_finds_the_admin_listener_by_the_configuration() {
         ("APPROOV_SECRET_BASE64", tokens::SECRET_BASE64),
     ];
     assert_eq!(health(&[], &variables).status.code(), Some(0));
+    // The command needs neither the secret nor the API.
+    assert_eq!(health(&[], &variables[..1]).status.code(), Some(0));
     // The public listener does not answer health checks.
     let public = gateway.address().to_string();
     assert_eq!(health(&["--address", &public], &[]).status.code(), Some(1));
+}
+
+#[test]
+fn health_asks_a_unix_socket_and_reads_no_secret() {
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let socket = folder.path("admin.sock");
+    let config = folder.write(
+        "gateway.yaml",
+        format!(
+            "admin: {{ address: \"unix:{}\" }}\norigins: {{ api: {{ domain: \"{}\" }} }}\n",
+            socket.display(),
+            origin.url()
+        ),
+    );
+    let config = config.to_str().unwrap();
+    assert_eq!(health(&["-c", config], &[]).status.code(), Some(1));
+    let _gateway = Setup::bare()
+        .without("GATEWAY_ADMIN_LISTEN")
+        .env("APPROOV_SECRET_BASE64", tokens::SECRET_BASE64)
+        .arguments(&["run", "-c", config])
+        .launch();
+    let ready = || (health(&["-c", config], &[]).status.code() == Some(0)).then_some(());
+    eventually("the health of the gateway", ready);
 }

@@ -8,6 +8,7 @@ mod fifo;
 mod handover;
 mod health;
 mod logs;
+mod or_upgrade;
 mod pid_file;
 pub mod reload;
 mod sessions;
