@@ -1,33 +1,43 @@
 # Daily commands. `just` alone lists them.
 
+# List the commands
 default:
-    @just --list
+    @{{just_executable()}} --list
 
-# Format, lints, documentation, tests and samples, as CI runs them
+# The whole check, as CI runs it
 ci:
     .ci/run
 
-# Check that it compiles, quickly
+# Compile everything and lint it, quickly
 check:
-    cargo check --all-targets
+    cargo clippy --all-targets --locked
 
 # Run all tests, or those whose names contain FILTER
 test FILTER='':
     cargo test {{FILTER}}
 
-# Format and lint
+# Format the code
+format:
+    cargo fmt
+
+# Check format, lints and spelling (pip install codespell)
 lint:
     cargo fmt --check
-    cargo clippy --all-targets --locked -- -D warnings
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    codespell
 
-# Open the API documentation
+# Build the API documentation
 doc:
-    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --open
+    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
 
 # Run the demo
 demo:
     cargo run --release -- demo
 
-# Rewrite the generated reference pages
+# Rewrite the generated reference pages and the schema
 reference:
     UPDATE_REFERENCE=1 cargo test --test it reference
+
+# Count the instructions of a request; needs valgrind
+instructions:
+    cargo bench --bench instructions

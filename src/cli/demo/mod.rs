@@ -128,6 +128,9 @@ fn welcome(public: SocketAddr, admin: AdminAddress, tokens: &Tokens) -> String {
          # what the API received: the token is not among it\n\
          curl -i http://{public}/echo -H 'Approov-Token: {valid}'\n\
          \n\
+         # load for ten seconds, with oha (https://github.com/hatoo/oha): every answer is 200\n\
+         oha -z 10s -c 64 -H 'Approov-Token: {valid}' http://{public}/posts/1\n\
+         \n\
          # what was counted, and why requests were refused\n\
          curl -s http://{admin}/metrics | grep requests_total\n\
          \n\

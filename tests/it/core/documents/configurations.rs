@@ -1,6 +1,7 @@
 //! Every configuration that a page shows is one that the gateway loads.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use approov_gateway::config::{Environment, load};
 use base64::Engine as _;
@@ -8,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_yaml::{Mapping, Value};
 use sha2::{Digest, Sha512};
 
-use super::page::{Block, Page};
+use super::page::{Block, Page, root};
 use crate::harness::tls::{Authority, Identity};
 use crate::harness::{Folder, tokens};
 
@@ -120,4 +121,22 @@ fn every_file_for_another_program_is_well_formed() {
             assert!(error.is_none(), "{}: {}", page.place(block), error.unwrap_or_default());
         }
     }
+}
+
+#[test]
+fn issue_forms_are_well_formed() {
+    let mut forms = 0;
+    for entry in fs::read_dir(root().join(".github/ISSUE_TEMPLATE")).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.ends_with("config.yml") && path.extension().is_some_and(|extension| extension == "yml") {
+            let form: Value = serde_yaml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            let is_text = |key: &str| form[key].as_str().is_some_and(|text| !text.is_empty());
+            let asks =
+                |field: &Value| field["type"] == "textarea" && field["attributes"]["label"].is_string();
+            assert!(is_text("name") && is_text("description"), "{}", path.display());
+            assert!(form["body"].as_sequence().unwrap().iter().any(asks), "{} asks nothing", path.display());
+            forms += 1;
+        }
+    }
+    assert!(forms > 0, "there are no forms");
 }
