@@ -15,7 +15,7 @@
 //!    takes the configuration in force ([`proxy::Snapshot`]) once, so that a reload never splits a
 //!    request: `proxy/arrival.rs`.
 //! 3. `proxy/admit.rs` finds the route ([`policy`]), asks the limits ([`admission`]) and verifies the
-//!    token ([`approov`]). A refused request is answered by `proxy/answer` and never reaches the origin.
+//!    token ([`approov`], with keys that [`key_sets`] keeps fresh). A refused request is answered by `proxy/answer` and never reaches the origin.
 //! 4. `proxy/exchange.rs` chooses an address of the origin ([`upstream`], [`origins`]) and decides what
 //!    a failure means. `proxy/forward.rs` edits the fields for the origin: the token is removed, and
 //!    forwarding fields, `Host` and the origin's secret are set. Bodies stream in both directions.
@@ -26,14 +26,15 @@
 //!
 //! ```text
 //! main       → cli, server
-//! cli        → admin, approov, clock, config, downstream, limits, origins, policy, proxy, server, telemetry, tls, upstream
-//! server     → admin, clock, config, downstream, limits, origins, proxy, telemetry, tls, upstream
+//! cli        → admin, approov, clock, config, downstream, key_sets, limits, origins, policy, proxy, server, telemetry, tls, upstream
+//! server     → admin, clock, config, downstream, key_sets, limits, origins, proxy, telemetry, tls, upstream
 //! admin      → clock, proxy, telemetry
 //! proxy      → admission, approov, clock, downstream, http, limits, origins, policy, telemetry, tls, upstream
 //! downstream → admission, clock, http, limits, tls, trusted_proxies
 //! upstream   → clock, http, origins, telemetry, tls
 //! admission  → approov, clock, http, limits
-//! config     → admin, approov, clock, downstream, http, limits, origins, policy, proxy, tls, trusted_proxies
+//! key_sets   → approov, clock, origins, telemetry, upstream
+//! config     → admin, approov, clock, downstream, http, key_sets, limits, origins, policy, proxy, tls, trusted_proxies
 //! telemetry  → approov, clock, limits, origins, policy, tls
 //! limits     → approov
 //! policy     → approov
@@ -83,6 +84,7 @@ pub mod closed_set;
 pub mod config;
 pub mod downstream;
 pub mod http;
+pub mod key_sets;
 pub mod limits;
 pub mod origins;
 pub mod policy;

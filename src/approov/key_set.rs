@@ -2,9 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
-use arc_swap::{ArcSwapOption, Guard};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
@@ -240,23 +238,6 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
         header.extend_from_slice(digits);
     }
     [&header[..], content].concat()
-}
-
-/// A key set that is replaced while requests are verified with it. Empty until the first set has
-/// been loaded.
-#[derive(Debug, Default)]
-pub struct SharedKeySet(ArcSwapOption<KeySet>);
-
-impl SharedKeySet {
-    /// Puts a new set in force.
-    pub fn store(&self, set: Arc<KeySet>) {
-        self.0.store(Some(set));
-    }
-
-    /// The set in force.
-    pub fn load(&self) -> Guard<Option<Arc<KeySet>>> {
-        self.0.load()
-    }
 }
 
 #[cfg(test)]

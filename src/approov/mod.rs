@@ -28,6 +28,7 @@ mod payload;
 mod rejection;
 mod secret;
 mod settings;
+mod shared_key_set;
 mod status;
 mod token;
 mod unverified;
@@ -39,14 +40,13 @@ pub use algorithm::{Algorithm, KeyType};
 pub use binding::{BindingRules, MissingClaim, binding_hash};
 pub use claims::{ClaimRules, RESERVED_CLAIMS};
 pub use content_digest::{BodyVerifier, ContentDigest, MalformedDigest};
-pub use key_set::{
-    KeySet, KeySetError, KeySetSource, MAX_KEY_SET, MAX_KEYS, SharedKeySet, SkipReason, SkippedKey,
-};
+pub use key_set::{KeySet, KeySetError, KeySetSource, MAX_KEY_SET, MAX_KEYS, SkipReason, SkippedKey};
 pub use keys::{Key, KeyError, Role};
 pub use payload::{ClaimCondition, Demand, Payload, SigningClaims};
 pub use rejection::{Rejection, Rejections};
 pub use secret::{MIN_SECRET_BYTES, Secret, SecretError};
 pub use settings::ApproovSettings;
+pub use shared_key_set::SharedKeySet;
 pub use status::AppStatus;
 pub use unverified::Unverified;
 
@@ -313,6 +313,9 @@ impl Verifier {
         let kid = header.key_id.as_deref();
         // A key without an id serves any kid, unless another key has exactly that id.
         let is_named = kid.is_some_and(|kid| keys.clone().any(|key| key.id() == Some(kid)));
+        if kid.is_some() && !is_named && is_complete {
+            self.key_sets.iter().for_each(|set| set.note_missing_key());
+        }
         let serves = |key: &&Key| match kid {
             None => true,
             Some(kid) if is_named => key.id() == Some(kid),

@@ -74,7 +74,7 @@ fn parse_label(text: &str) -> Result<Label, String> {
 pub fn run(arguments: &SignArgs, environment: &Environment) -> Result<(), CommandFailure> {
     let (file, resolved) = arguments.keys.resolve(environment);
     let problems = |problems: config::Problems| CommandFailure::Configuration(problems.to_string());
-    let token_header = config::load_approov(file, &resolved).map_err(problems)?.token_header;
+    let token_header = config::load_approov(file, &resolved).map_err(problems)?.0.token_header;
     let mut request = Request::for_url(&arguments.method, &arguments.url).map_err(CommandFailure::Usage)?;
     for line in &arguments.headers {
         request.add_field(line).map_err(CommandFailure::Usage)?;

@@ -104,7 +104,7 @@ pub(super) fn mint_with(
     let (file, environment) = keys.resolve(environment);
     let problems = |problems: Problems| CommandFailure::Configuration(problems.to_string());
     let binding_claim =
-        config::load_approov(file, &environment).map_err(problems)?.verifier.binding_claim().to_owned();
+        config::load_approov(file, &environment).map_err(problems)?.0.verifier.binding_claim().to_owned();
     let secrets = config::load_secrets(file, &environment).map_err(problems)?;
     let kid = request.kid.as_deref();
     let wanted = |secret: &&NamedSecret| kid.is_none() || secret.id.as_deref() == kid;

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::approov::{Algorithm, ApproovSettings, Secret};
+use crate::key_sets::KeySetSettings;
 
 pub use document::{Place, Problem, Problems, SourceFile};
 pub use environment::{Environment, VARIABLES, Variable};
@@ -63,11 +64,15 @@ pub fn load_text(text: &str, name: &Path, environment: &Environment) -> Result<S
     Ok(Settings { warnings, files, ..settings })
 }
 
-/// Like [`load`], for commands that verify tokens and need no origin.
+/// Like [`load`], for commands that verify tokens and need no origin. The keys of key sets are not
+/// fetched.
 ///
 /// # Errors
 /// Every problem of the file's and the environment's values.
-pub fn load_approov(file: Option<&Path>, environment: &Environment) -> Result<ApproovSettings, Problems> {
+pub fn load_approov(
+    file: Option<&Path>,
+    environment: &Environment,
+) -> Result<(ApproovSettings, Vec<KeySetSettings>), Problems> {
     let report = Report::default();
     let approov = sources(file, environment, &report).and_then(|read| sections::approov_only(read, &report));
     Ok(report.finish(approov)?.0)

@@ -11,6 +11,7 @@ use super::document::{Problem, SourceFile};
 use crate::admin::AdminSettings;
 use crate::approov::ApproovSettings;
 use crate::downstream::ListenerSettings;
+use crate::key_sets::KeySetSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
 use crate::policy::{RouteTable, Share};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// Verification of tokens.
     pub approov: ApproovSettings,
+    /// The key sets that are fetched. The verifiers of `approov` read their keys.
+    pub key_sets: Vec<KeySetSettings>,
     /// The answer to refused requests.
     pub rejection: RejectionAnswer,
     /// The protected APIs. Never empty. Routes name them by position.

@@ -24,6 +24,7 @@ use super::watched::{self, WatchedFiles};
 use crate::admin::{Access, ConfigStatus, LogLevel};
 use crate::config::{AccessLog, Problems, ServerSettings, Settings, SourceFile};
 use crate::downstream::ListenerSettings;
+use crate::key_sets::KeySets;
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::Metrics;
 use crate::tls::{ServerTls, Tickets};
@@ -105,6 +106,7 @@ pub(super) struct Reloader {
     pub metrics: Arc<Metrics>,
     pub status: Arc<ConfigStatus>,
     pub origins: Origins,
+    pub key_sets: KeySets,
     pub listeners: Listeners,
     pub tickets: Tickets,
     pub fixed: FixedSettings,
@@ -204,6 +206,8 @@ impl Reloader {
         let level = settings.log.level;
         let upstreams = self.runtime.block_on(self.origins.adopt(&settings.origins));
         let upstreams = upstreams.map_err(|error| error.to_string())?;
+        let key_sets = self.runtime.block_on(self.key_sets.prepare(&settings.key_sets));
+        let key_sets = key_sets.map_err(|error| error.to_string())?;
         let previous = self.shared.snapshot.load_full();
         let snapshot = Snapshot::new(
             settings.into_snapshot_settings(),
@@ -219,6 +223,7 @@ impl Reloader {
         listeners.adopt();
         self.metrics.certificates(certificates);
         self.origins.keep(&upstreams);
+        self.key_sets.adopt(key_sets, &self.runtime);
         *self.ending.lock() = ending;
         self.access.store(Arc::new(access));
         self.log_level.configure(level);

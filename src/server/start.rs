@@ -29,6 +29,7 @@ use super::{Server, ServerError, Start, become_user};
 use crate::admin::{Access, Admin, AdminAddress, ConfigStatus, Health, LogLevel, Readiness};
 use crate::clock;
 use crate::config::{ServerSettings, User};
+use crate::key_sets::KeySets;
 use crate::proxy::{HeldBodies, Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics};
 use crate::tls::{self, Tickets};
@@ -70,6 +71,10 @@ impl Server {
         let upstreams = runtime
             .block_on(origins.adopt(&settings.origins))
             .map_err(|error| ServerError::new("cannot prepare TLS towards an origin", error))?;
+        let key_sets = KeySets::new(metrics.clone());
+        let fetched_sets = runtime
+            .block_on(key_sets.prepare(&settings.key_sets))
+            .map_err(|error| ServerError::new("cannot prepare TLS towards a key server", error))?;
         let tickets = Tickets::new(clock::unix_time().as_secs())
             .map_err(|error| ServerError::new("cannot make keys for TLS session tickets", error))?;
 
@@ -109,6 +114,7 @@ impl Server {
             adopt_ticket_keys(&tickets, keys.as_deref().map(Vec::as_slice));
         }
 
+        key_sets.adopt(fetched_sets, runtime.handle());
         let status = Arc::new(ConfigStatus::default());
         metrics.config_loaded(&hash);
         status.taken();
@@ -126,6 +132,7 @@ impl Server {
             metrics: metrics.clone(),
             status: status.clone(),
             origins,
+            key_sets,
             listeners: sockets.listeners(),
             tickets: tickets.clone(),
             fixed,

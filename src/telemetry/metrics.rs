@@ -10,6 +10,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use super::key_sets::{KeySetFamilies, KeySetMetrics};
 use super::limits::{LimitFamilies, LimitState};
 use super::origins::{OriginFamilies, OriginMetrics, OriginState};
 use super::process::Process;
@@ -29,6 +30,7 @@ pub struct Metrics {
     registry: Registry,
     routes: Routes,
     origins: OriginFamilies,
+    key_sets: KeySetFamilies,
     limits: LimitFamilies,
     config_reloads: IntCounterVec,
     config_last_reload_success: IntGauge,
@@ -54,6 +56,7 @@ impl Metrics {
         let metrics = Self {
             routes: Routes::new(&registry)?,
             origins: OriginFamilies::register(&registry)?,
+            key_sets: KeySetFamilies::register(&registry)?,
             limits: LimitFamilies::register(&registry)?,
             registry,
             config_reloads: IntCounterVec::new(
@@ -142,6 +145,16 @@ impl Metrics {
     /// Shows the state of an origin for as long as it lives.
     pub fn watch_origin(&self, origin: &Arc<dyn OriginState>) {
         self.origins.watch(origin);
+    }
+
+    /// The series of a key set that is fetched.
+    pub fn key_set(&self, name: &str) -> KeySetMetrics {
+        self.key_sets.key_set(name)
+    }
+
+    /// Removes the series of a key set that is no longer configured.
+    pub fn forget_key_set(&self, name: &str) {
+        self.key_sets.forget(name);
     }
 
     /// A token of Approov's failover service was accepted.

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod diagnostics;
+mod key_sets;
 mod limits;
 mod lines;
 mod metrics;
@@ -14,6 +15,7 @@ mod route_metrics;
 pub(crate) use access_log::write_address;
 pub use access_log::{AccessLogSink, AccessLogWriter, Entry, Exceeded, Sample};
 pub use diagnostics::{init as init_diagnostics, set_level as set_diagnostics_level};
+pub use key_sets::KeySetMetrics;
 pub use limits::LimitState;
 pub use metrics::{Metrics, OpenTunnel};
 pub use origins::{OriginMetrics, OriginState};

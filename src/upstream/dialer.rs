@@ -69,14 +69,23 @@ impl Drop for Registered {
     }
 }
 
+/// TLS with verification of this name.
+type Tls = (TlsConnector, ServerName<'static>);
+
 /// How to connect to an origin.
 pub(super) struct Dialer {
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Tls>,
     limits: ExchangeLimits,
-    metrics: Arc<OriginMetrics>,
+    /// `None` if the server is not an origin.
+    metrics: Option<Arc<OriginMetrics>>,
 }
 
 impl Dialer {
+    /// A dialer for a server that is not an origin, without time limits.
+    pub fn detached(server: &Origin) -> Result<Self, rustls::Error> {
+        Ok(Self { tls: tls_of(server)?, limits: ExchangeLimits::default(), metrics: None })
+    }
+
     /// Registers the dialer of `origin`; `None` if Pingora's connector is used.
     pub fn register(
         origin: &Origin,
@@ -85,17 +94,13 @@ impl Dialer {
     ) -> Result<Option<Registered>, rustls::Error> {
         let OriginTimeouts { first_byte, total, .. } = origin.timeouts;
         let tls = match (&origin.tls, origin.http) {
-            (Some(tls), OriginHttp::H1) => {
-                let connector = TlsConnector::from(Arc::new(tls::client_config(tls)?));
-                Some((connector, tls.server_name.clone()))
-            }
+            (_, OriginHttp::H1) => tls_of(origin)?,
             // Registered for its key only: connections with another authority or certificate must not be shared.
             (Some(_), OriginHttp::H2 { .. }) => None,
-            (None, OriginHttp::H1) => None,
             (None, OriginHttp::H2 { .. }) => return Ok(None),
         };
         let limits = ExchangeLimits { first_byte, total };
-        Ok(Some(dialers.register(Dialer { tls, limits, metrics: metrics.clone() })))
+        Ok(Some(dialers.register(Dialer { tls, limits, metrics: Some(metrics.clone()) })))
     }
 
     /// Registers a dialer without time limits, for tunnels; `None` if the usual one has no limits.
@@ -108,12 +113,8 @@ impl Dialer {
         if origin.http != OriginHttp::H1 || (first_byte.is_none() && total.is_none()) {
             return Ok(None);
         }
-        let tls = origin.tls.as_ref().map(|tls| -> Result<_, rustls::Error> {
-            let connector = TlsConnector::from(Arc::new(tls::client_config(tls)?));
-            Ok((connector, tls.server_name.clone()))
-        });
-        let (tls, limits) = (tls.transpose()?, ExchangeLimits::default());
-        Ok(Some(dialers.register(Dialer { tls, limits, metrics: metrics.clone() })))
+        let (tls, limits) = (tls_of(origin)?, ExchangeLimits::default());
+        Ok(Some(dialers.register(Dialer { tls, limits, metrics: Some(metrics.clone()) })))
     }
 
     /// Connects within the connection timeout of the peer.
@@ -164,6 +165,13 @@ impl Dialer {
         let stream = connector.connect(name.clone(), socket).await.map_err(tls_error)?;
         OriginStream::new(Box::new(stream), descriptor, self.limits, self.metrics.clone())
     }
+}
+
+/// TLS as the settings of a server ask for it.
+fn tls_of(server: &Origin) -> Result<Option<Tls>, rustls::Error> {
+    let Some(tls) = &server.tls else { return Ok(None) };
+    let connector = TlsConnector::from(Arc::new(tls::client_config(tls)?));
+    Ok(Some((connector, tls.server_name.clone())))
 }
 
 /// The current step of connecting.

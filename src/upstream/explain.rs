@@ -62,27 +62,75 @@ pub(crate) struct Explanation {
     pub message: String,
 }
 
-/// The origin that was asked, as far as explanations need it.
+/// The server that was asked, as far as explanations need it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AskedOrigin<'a> {
+pub(crate) struct AskedServer<'a> {
     /// The address, or the host name if it has none.
     pub address: &'a str,
-    /// Host and port of the API.
+    /// Host and port of the server.
     pub domain: &'a str,
-    /// The name in the configuration.
-    pub origin: &'a str,
+    /// What the server is to the gateway.
+    pub server: ServerKind<'a>,
     /// Whether TLS is configured.
     pub is_tls: bool,
     /// How long connecting may take.
     pub connect_timeout: Option<Duration>,
 }
 
+/// What a server is to the gateway. It decides which setting helps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ServerKind<'a> {
+    /// The origin of this name.
+    Origin(&'a str),
+    /// A server of key sets, which has a URL and no other setting.
+    KeySets,
+}
+
+impl ServerKind<'_> {
+    /// What runs there.
+    fn what(self) -> &'static str {
+        match self {
+            ServerKind::Origin(_) => "the API",
+            ServerKind::KeySets => "the key server",
+        }
+    }
+
+    /// How to trust a private authority.
+    fn how_to_trust(self, what: &str) -> String {
+        match self {
+            ServerKind::Origin(name) => format!("name {what} in tls.ca_file of origin {name}"),
+            ServerKind::KeySets => {
+                format!("add {what} to the certificates of the system, or set SSL_CERT_FILE")
+            }
+        }
+    }
+
+    /// How to get the certificate for another name verified.
+    fn how_to_name(self) -> String {
+        match self {
+            ServerKind::Origin(name) => {
+                format!("correct the domain, or set tls.server_name of origin {name}")
+            }
+            ServerKind::KeySets => "correct the URL".to_owned(),
+        }
+    }
+
+    /// How to wait for longer.
+    fn how_to_wait(self) -> &'static str {
+        match self {
+            ServerKind::Origin(_) => ", or raise read_timeout and first_byte_timeout",
+            ServerKind::KeySets => "",
+        }
+    }
+}
+
 /// The most characters of names in a certificate that are repeated.
 const MAX_NAMES: usize = 120;
 
 /// Explains `error`.
-pub(crate) fn explain(error: &Error, asked: AskedOrigin<'_>) -> Explanation {
-    let AskedOrigin { address, domain, origin, is_tls, connect_timeout } = asked;
+pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
+    let AskedServer { address, domain, server, is_tls, connect_timeout } = asked;
+    let what = server.what();
     if let Some(tls) = tls_error(error) {
         return explain_tls(tls, asked);
     }
@@ -91,7 +139,7 @@ pub(crate) fn explain(error: &Error, asked: AskedOrigin<'_>) -> Explanation {
     let (cause, message) = match error.etype() {
         ErrorType::ConnectRefused => (
             FailureCause::Refused,
-            format!("{address} refuses connections; check that the API runs and listens there"),
+            format!("{address} refuses connections; check that {what} runs and listens there"),
         ),
         ErrorType::ConnectTimedout => (
             FailureCause::ConnectTimeout,
@@ -129,14 +177,19 @@ pub(crate) fn explain(error: &Error, asked: AskedOrigin<'_>) -> Explanation {
         _ if cause::<BadAnswer>(error).is_some() => not_http(address),
         ErrorType::H2Error | ErrorType::InvalidH2 => (
             FailureCause::NotHttp,
-            format!("{address} does not speak HTTP/2; remove `http: h2` from origin {origin}"),
+            match server {
+                ServerKind::Origin(name) => {
+                    format!("{address} does not speak HTTP/2; remove `http: h2` from origin {name}")
+                }
+                ServerKind::KeySets => format!("{address} does not speak HTTP/2"),
+            },
         ),
-        ErrorType::ReadTimedout => silent(address),
-        ErrorType::ReadError if io == Some(ErrorKind::TimedOut) => silent(address),
+        ErrorType::ReadTimedout => silent(asked),
+        ErrorType::ReadError if io == Some(ErrorKind::TimedOut) => silent(asked),
         ErrorType::WriteTimedout => (
             FailureCause::NotReading,
             format!(
-                "{address} does not read the request in time; check the load of the API, or raise write_timeout"
+                "{address} does not read the request in time; check the load of {what}, or raise write_timeout"
             ),
         ),
         ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
@@ -145,7 +198,7 @@ pub(crate) fn explain(error: &Error, asked: AskedOrigin<'_>) -> Explanation {
             (
                 FailureCause::Closed,
                 format!(
-                    "{address} {how} the connection before its response is complete;{hint} check the log of the API"
+                    "{address} {how} the connection before its response is complete;{hint} check the log of {what}"
                 ),
             )
         }
@@ -159,15 +212,15 @@ fn not_http(address: &str) -> (FailureCause, String) {
     (FailureCause::NotHttp, message)
 }
 
-fn silent(address: &str) -> (FailureCause, String) {
-    let message = format!(
-        "{address} does not respond in time; check the load of the API, or raise read_timeout and first_byte_timeout"
-    );
+fn silent(asked: AskedServer<'_>) -> (FailureCause, String) {
+    let AskedServer { address, server, .. } = asked;
+    let (what, hint) = (server.what(), server.how_to_wait());
+    let message = format!("{address} does not respond in time; check the load of {what}{hint}");
     (FailureCause::Silent, message)
 }
 
-fn explain_tls(error: &rustls::Error, asked: AskedOrigin<'_>) -> Explanation {
-    let AskedOrigin { address, domain, origin, .. } = asked;
+fn explain_tls(error: &rustls::Error, asked: AskedServer<'_>) -> Explanation {
+    let AskedServer { address, domain, server, .. } = asked;
     let (cause, message) = match error {
         rustls::Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
@@ -175,13 +228,18 @@ fn explain_tls(error: &rustls::Error, asked: AskedOrigin<'_>) -> Explanation {
         rustls::Error::InvalidCertificate(error) => explain_certificate(error, asked),
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => (
             FailureCause::HandshakeRefused,
-            format!("{address} asks for a client certificate; set tls.client_certificate of origin {origin}"),
+            match server {
+                ServerKind::Origin(name) => format!(
+                    "{address} asks for a client certificate; set tls.client_certificate of origin {name}"
+                ),
+                ServerKind::KeySets => {
+                    format!("{address} asks for a client certificate, which a key server must not")
+                }
+            },
         ),
         rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => (
             FailureCause::HandshakeRefused,
-            format!(
-                "{address} does not know the name that it is asked for; set tls.server_name of origin {origin}"
-            ),
+            format!("{address} does not know the name that it is asked for; {}", server.how_to_name()),
         ),
         rustls::Error::AlertReceived(alert) => (
             FailureCause::HandshakeRefused,
@@ -201,21 +259,22 @@ fn explain_tls(error: &rustls::Error, asked: AskedOrigin<'_>) -> Explanation {
     Explanation { cause, message }
 }
 
-fn explain_certificate(error: &CertificateError, asked: AskedOrigin<'_>) -> (FailureCause, String) {
-    let AskedOrigin { address, origin, .. } = asked;
+fn explain_certificate(error: &CertificateError, asked: AskedServer<'_>) -> (FailureCause, String) {
+    let AskedServer { address, server, .. } = asked;
     match error {
         CertificateError::Other(other) if other.0.is::<SelfSigned>() => (
             FailureCause::SelfSigned,
             format!(
-                "the certificate of {address} is self-signed; name that certificate in tls.ca_file of origin \
-                 {origin}, or install one of an authority"
+                "the certificate of {address} is self-signed; {}, or install one of an authority",
+                server.how_to_trust("that certificate")
             ),
         ),
         CertificateError::UnknownIssuer => (
             FailureCause::UnknownAuthority,
             format!(
                 "the certificate of {address} is of an authority that is not trusted, or its chain is \
-                 incomplete; name the authority in tls.ca_file of origin {origin}"
+                 incomplete; {}",
+                server.how_to_trust("the authority")
             ),
         ),
         CertificateError::NotValidForNameContext { expected, presented } => {
@@ -223,19 +282,16 @@ fn explain_certificate(error: &CertificateError, asked: AskedOrigin<'_>) -> (Fai
             (
                 FailureCause::WrongName,
                 format!(
-                    "the certificate of {address} is for {}, not for {}; correct the domain, or set \
-                     tls.server_name of origin {origin}",
+                    "the certificate of {address} is for {}, not for {}; {}",
                     if names.is_empty() { "no name" } else { &names },
-                    expected.to_str()
+                    expected.to_str(),
+                    server.how_to_name()
                 ),
             )
         }
         CertificateError::NotValidForName => (
             FailureCause::WrongName,
-            format!(
-                "the certificate of {address} is for another name; correct the domain, or set tls.server_name of \
-                 origin {origin}"
-            ),
+            format!("the certificate of {address} is for another name; {}", server.how_to_name()),
         ),
         CertificateError::ExpiredContext { not_after, .. } => (
             FailureCause::Expired,
@@ -286,10 +342,10 @@ mod tests {
 
     use super::*;
 
-    const ASKED: AskedOrigin<'_> = AskedOrigin {
+    const ASKED: AskedServer<'_> = AskedServer {
         address: "192.0.2.1:443",
         domain: "api.example.com",
-        origin: "api",
+        server: ServerKind::Origin("api"),
         is_tls: true,
         connect_timeout: Some(Duration::from_secs(5)),
     };

@@ -17,6 +17,7 @@ mod connector;
 mod dialer;
 mod endpoints;
 mod explain;
+mod fetch;
 mod hash;
 mod health;
 mod lease;
@@ -45,6 +46,7 @@ pub use address::{Resolver, SystemResolver};
 pub use connector::OriginConnector;
 pub use dialer::Dialers;
 pub use endpoints::ClientIdentity;
+pub use fetch::{Document, Fetcher};
 pub use health::ExchangeFailure;
 pub use lease::Lease;
 pub use next_request::NextRequest;
@@ -58,7 +60,7 @@ use admission::Admission;
 use budget::RetryBudget;
 use dialer::{Dialer, Registered};
 use endpoints::{Endpoint, Endpoints};
-use explain::{AskedOrigin, explain};
+use explain::{AskedServer, ServerKind, explain};
 use peers::PeerTemplate;
 use warnings::{Turn, Warnings};
 
@@ -201,11 +203,11 @@ impl Upstream {
         explain(error, self.asked(address)).message
     }
 
-    fn asked<'a>(&'a self, address: &'a str) -> AskedOrigin<'a> {
-        AskedOrigin {
+    fn asked<'a>(&'a self, address: &'a str) -> AskedServer<'a> {
+        AskedServer {
             address,
             domain: self.origin.authority.to_str().unwrap_or(&self.origin.host),
-            origin: &self.origin.name,
+            server: ServerKind::Origin(&self.origin.name),
             is_tls: self.origin.tls.is_some(),
             connect_timeout: Some(self.origin.timeouts.connect),
         }

@@ -42,7 +42,8 @@ pub struct OriginStream {
     digest: Arc<ProxyDigest>,
     next: Arc<NextRequest>,
     answers: AnswerTracker,
-    metrics: Arc<OriginMetrics>,
+    /// `None` if the server is not an origin.
+    metrics: Option<Arc<OriginMetrics>>,
     /// Unsolicited bytes have been counted.
     is_reported: bool,
     limits: ExchangeLimits,
@@ -91,7 +92,7 @@ impl OriginStream {
         transport: Box<dyn OriginTransport>,
         descriptor: RawFd,
         limits: ExchangeLimits,
-        metrics: Arc<OriginMetrics>,
+        metrics: Option<Arc<OriginMetrics>>,
     ) -> pingora_core::Result<Self> {
         let next = Arc::new(NextRequest::default());
         Ok(Self {
@@ -137,7 +138,9 @@ impl OriginStream {
         buffer.set_filled(start + count);
         if fault == Some(AnswerFault::Unsolicited) && !self.is_reported {
             self.is_reported = true;
-            self.metrics.failed(UpstreamErrorKind::Unsolicited);
+            if let Some(metrics) = &self.metrics {
+                metrics.failed(UpstreamErrorKind::Unsolicited);
+            }
         }
         match fault {
             Some(_) if count == 0 => Err(io::Error::new(io::ErrorKind::InvalidData, BadAnswer)),

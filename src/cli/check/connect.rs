@@ -1,19 +1,21 @@
-//! `check --connect`: whether the origins can be asked.
+//! `check --connect`: whether the origins and the servers of key sets can be asked.
 
 use std::sync::Arc;
 
 use crate::cli::CommandFailure;
 use crate::cli::show::printable;
-use crate::origins::Origin;
+use crate::config::Settings;
+use crate::key_sets;
 use crate::telemetry::Metrics;
 use crate::tls;
 use crate::upstream::{Dialers, SystemResolver, Upstream, UpstreamContext};
 
-/// Resolves, connects and asks every origin once. Prints a line for each address.
+/// Resolves, connects and asks every origin once, and fetches every key set. Prints a line for each
+/// address and each set.
 ///
 /// # Errors
 /// [`CommandFailure::Configuration`] with everything that failed.
-pub(super) fn run(origins: &[Origin]) -> Result<(), CommandFailure> {
+pub(super) fn run(settings: &Settings) -> Result<(), CommandFailure> {
     let failed = |error: &dyn std::fmt::Display| CommandFailure::Running(error.to_string());
     tls::install_provider();
     let runtime =
@@ -24,7 +26,7 @@ pub(super) fn run(origins: &[Origin]) -> Result<(), CommandFailure> {
         resolver: Arc::new(SystemResolver),
     };
     let mut problems = Vec::new();
-    for origin in origins {
+    for origin in &settings.origins {
         let name = origin.name.clone();
         let upstream = Upstream::new(origin.clone(), &surroundings).map_err(|error| failed(&error))?;
         let found = runtime.block_on(async {
@@ -36,6 +38,13 @@ pub(super) fn run(origins: &[Origin]) -> Result<(), CommandFailure> {
                 Ok(status) => println!("origin {name}: {address} answers {status}"),
                 Err(message) => problems.push(format!("origin {name}: {}", printable(&message))),
             }
+        }
+    }
+    let fetched = runtime.block_on(key_sets::fetch_once(&settings.key_sets, &surroundings.metrics));
+    for (name, result) in fetched.map_err(|error| failed(&error))? {
+        match result {
+            Ok(keys) => println!("key set {name}: {keys} keys"),
+            Err(message) => problems.push(format!("key set {name}: {}", printable(&message))),
         }
     }
     // A name may still be being resolved.

@@ -47,7 +47,8 @@ pub struct CheckArgs {
 
     /// Also ask every origin once: resolve its name, connect, shake hands and send `GET /`
     ///
-    /// Prints the status of each address, or what failed and how to fix it, with exit status 78.
+    /// Fetches every key set, too. Prints the status of each address and the number of keys of each set,
+    /// or what failed and how to fix it, with exit status 78.
     #[arg(long)]
     pub connect: bool,
 
@@ -97,7 +98,7 @@ pub fn run(args: &CheckArgs, environment: &Environment) -> Result<(), CommandFai
     std::io::stdout()
         .write_all(text.as_bytes())
         .map_err(|error| CommandFailure::Running(format!("standard output cannot be written: {error}")))?;
-    if args.connect { connect::run(&settings.origins) } else { Ok(()) }
+    if args.connect { connect::run(&settings) } else { Ok(()) }
 }
 
 /// A reload reads every file again, and that as the user that the process has become by then. Only
@@ -144,6 +145,12 @@ pub fn summary(settings: &Settings) -> String {
     for key in approov.verifier.keys() {
         let id = key.id().unwrap_or("(without id)");
         out.line(format_args!("key            {id} {}", key.algorithm().label()));
+    }
+    for set in &settings.key_sets {
+        let refresh = show_duration(set.refresh);
+        let cache =
+            set.cache_file.as_ref().map_or(String::new(), |file| format!(", kept in {}", file.display()));
+        out.line(format_args!("key set        {} every {refresh}{cache}", set.name));
     }
     for (position, found) in settings.origins.iter().enumerate() {
         out.line(format_args!("origin         {} {}", found.name, origin::url(found)));

@@ -175,6 +175,7 @@ fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
             message_signing: MessageSigningSettings::default(),
             forward_claims: Vec::new(),
         },
+        key_sets: Vec::new(),
         rejection: RejectionAnswer {
             status: StatusCode::UNAUTHORIZED,
             content_type: HeaderValue::from_static("application/json"),

@@ -11,8 +11,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::request::Request;
 use super::{CommandFailure, KeySource};
 use crate::approov::{ApproovSettings, Presented, Strategy, UnixTime};
+use crate::cli::show::printable;
 use crate::clock;
 use crate::config::{self, Environment};
+use crate::key_sets::{self, KeySetSettings};
+use crate::telemetry::Metrics;
+use crate::tls;
 
 pub use token::{NotAToken, inspect};
 
@@ -54,8 +58,9 @@ pub struct InspectArgs {
 pub fn run(arguments: InspectArgs, environment: &Environment) -> Result<(), CommandFailure> {
     let (file, environment) = arguments.keys.resolve(environment);
     let settings = if file.is_some() || environment.names_keys() {
-        let approov = config::load_approov(file, &environment)
+        let (approov, key_sets) = config::load_approov(file, &environment)
             .map_err(|problems| CommandFailure::Configuration(problems.to_string()))?;
+        fetch(&key_sets)?;
         Some(approov)
     } else {
         None
@@ -104,6 +109,27 @@ fn report(
     }
     let token = token_report(token::header_value(&text), settings, &request, moment)?;
     Ok(Inspection { token, signature: None })
+}
+
+/// Fetches the key sets that the verifier reads. A set that cannot be had is reported, and its tokens are
+/// not judged.
+fn fetch(sets: &[KeySetSettings]) -> Result<(), CommandFailure> {
+    if sets.is_empty() {
+        return Ok(());
+    }
+    let failed = |error: &dyn std::fmt::Display| CommandFailure::Running(error.to_string());
+    tls::install_provider();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed(&error))?;
+    let metrics = Metrics::new().map_err(|error| failed(&error))?;
+    let fetched = runtime.block_on(key_sets::fetch_once(sets, &metrics));
+    for (name, result) in fetched.map_err(|error| failed(&error))? {
+        if let Err(why) = result {
+            eprintln!("key set {name}: {}", printable(&why));
+        }
+    }
+    runtime.shutdown_background();
+    Ok(())
 }
 
 fn read_input() -> std::io::Result<Vec<u8>> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::keys::{CheckedKey, KeyKind, LoadedKey, load_keys};
+use super::key_sets::KeySetList;
+use super::keys::{CheckedKey, KeyKind, LoadedKey, LoadedKeys, load_keys};
 use super::message_signing::MessageSigningSection;
 use crate::approov::{
     ApproovSettings, BindingRules, ClaimRules, DEFAULT_MAX_TOKEN_LENGTH, MissingClaim, RESERVED_CLAIMS,
@@ -17,6 +18,7 @@ use crate::config::document::{
 };
 use crate::config::overrides::TokenOverrides;
 use crate::config::values::{MINUTE, duration, header_name, printable};
+use crate::key_sets::KeySetSettings;
 use crate::policy::{Policy, Route};
 
 const DEFAULT_TOKEN_HEADER: HeaderName = HeaderName::from_static("approov-token");
@@ -148,13 +150,13 @@ pub fn usual_keys(
     config: Option<&Path>,
     whole: &Location,
     report: &Report,
-) -> Result<Vec<LoadedKey>, Reported> {
+) -> Result<LoadedKeys, Reported> {
     if let Some(secret) = variable {
-        return Ok(vec![LoadedKey::of_account(secret?)]);
+        return Ok(LoadedKeys::of_account(secret?));
     }
     match keys.checked()? {
         Some(keys) if !keys.value.is_empty() => load_keys(keys.value, config, report),
-        _ if !is_needed => Ok(Vec::new()),
+        _ if !is_needed => Ok(LoadedKeys::default()),
         _ => {
             let hint =
                 "set APPROOV_SECRET_BASE64 or APPROOV_SECRET_BASE64_FILE, or write approov.keys in a file";
@@ -165,7 +167,7 @@ pub fn usual_keys(
 
 /// Keys and claims of one origin, instead of those of `approov`.
 pub struct OwnRules {
-    keys: Vec<LoadedKey>,
+    keys: LoadedKeys,
     issuers: Option<Vec<String>>,
     audiences: Option<Vec<String>>,
 }
@@ -225,16 +227,16 @@ impl VerificationConfig {
         headers
     }
 
-    /// The settings, with these keys.
+    /// The settings with these keys, and the key sets that are fetched.
     ///
     /// # Errors
     /// If a message-signing key cannot be used.
     pub fn resolve(
         self,
-        keys: Vec<LoadedKey>,
+        keys: LoadedKeys,
         of_origins: Vec<Option<OwnRules>>,
         report: &Report,
-    ) -> Result<ApproovSettings, Reported> {
+    ) -> Result<(ApproovSettings, Vec<KeySetSettings>), Reported> {
         let (token_header, binding_headers) = (self.token_header_name(), self.binding_header_names());
         let defaults = BindingRules::default();
         let binding = BindingRules {
@@ -251,8 +253,11 @@ impl VerificationConfig {
             issuers: names(section.issuers),
             audiences: names(section.audiences),
         };
-        let verifier = |keys: Vec<LoadedKey>, claims: ClaimRules| {
-            let verifier = Verifier::new(keys.into_iter().map(LoadedKey::into_key).collect());
+        let mut sets = KeySetList::default();
+        let mut verifier = |keys: LoadedKeys, claims: ClaimRules| {
+            let key_sets = keys.sets.into_iter().map(|set| sets.add(set, report)).collect();
+            let verifier = Verifier::new(keys.keys.into_iter().map(LoadedKey::into_key).collect());
+            let verifier = verifier.with_key_sets(key_sets);
             let accepts_failover = section.failover == Failover::Accept;
             let verifier = if accepts_failover { verifier.with_failover() } else { verifier };
             verifier
@@ -261,7 +266,8 @@ impl VerificationConfig {
                 .with_claim_rules(claims)
                 .with_binding_rules(binding.clone())
         };
-        let of_origin = |own: OwnRules| {
+        let usual = verifier(keys, claims.clone());
+        let mut of_origin = |own: OwnRules| {
             let claims = ClaimRules {
                 leeway: claims.leeway,
                 issuers: own.issuers.unwrap_or_else(|| claims.issuers.clone()),
@@ -269,18 +275,18 @@ impl VerificationConfig {
             };
             verifier(own.keys, claims)
         };
+        let origin_verifiers = of_origins.into_iter().map(|own| own.map(&mut of_origin)).collect();
         let message_signing = section.message_signing.resolve(&token_header, report)?;
-        let origin_verifiers = of_origins.into_iter().map(|own| own.map(of_origin)).collect();
-        let verifier = verifier(keys, claims.clone());
-        Ok(ApproovSettings {
+        let settings = ApproovSettings {
             message_signing,
             forward_claims: Vec::new(),
             origin_verifiers,
-            verifier,
+            verifier: usual,
             token_header,
             forward_token: section.forward_token,
             binding_headers,
-        })
+        };
+        Ok((settings, sets.into_settings()))
     }
 
     /// Checks that headers are not both token and binding, and that a route uses the binding.

@@ -1,13 +1,18 @@
 //! Keys that verify tokens: from a secret or a PEM text, in the configuration or in a file.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::approov::{Algorithm, Key, KeySet, KeySetSource, KeyType, MAX_KEY_SET, Role, Secret};
+use super::key_sets;
+use crate::approov::{Algorithm, Key, KeyType, Role, Secret};
 use crate::config::document::{
     Entries, Fault, Kind, Located, Location, Report, Reported, Section, Shape, Value, Written, default,
     nested, quoted, section, text, words,
 };
-use crate::config::values::{file, printable, read_file, read_small_file, warn_if_world_readable};
+use crate::config::values::{
+    KeySetUrl, duration, file, key_set_url, printable, read_small_file, warn_if_world_readable,
+};
+use crate::key_sets::KeySetSettings;
 
 /// The hint for a secret that cannot be used.
 pub const SECRET_HINT: &str = "copy it again from the output of `approov secret -plain -get base64`";
@@ -36,6 +41,15 @@ section! {
         public_key_file: Written<PathBuf> = file(),
         /// A file with a JWK set, whose keys have their own ids and algorithms.
         jwks_file: Written<PathBuf> = file(),
+        /// The URL of a JWK set, with `https`, or `http` on this machine. It is fetched at the start and
+        /// every `refresh`. The last set stays in force while the server cannot be asked. Secrets (`oct`
+        /// keys) in it are not used.
+        jwks_uri: Written<KeySetUrl> = text("URL", key_set_url),
+        /// With `jwks_uri`: the time from a fetch to the next. Default: `10m`.
+        refresh: Written<Duration> = duration(KeySetSettings::REFRESH_RANGE),
+        /// With `jwks_uri`: a file for the last set, so that the gateway can start without the server. The
+        /// gateway writes it. Default: none.
+        cache_file: Written<PathBuf> = file(),
     }
 }
 
@@ -57,7 +71,7 @@ pub enum LoadedMaterial {
 
 impl LoadedKey {
     /// The key of the account secret, without an id.
-    pub fn of_account(secret: Secret) -> Self {
+    fn of_account(secret: Secret) -> Self {
         let key = Box::new(Key::hs256(&secret));
         Self { id: None, material: LoadedMaterial::Secret(secret, key) }
     }
@@ -74,12 +88,33 @@ impl LoadedKey {
     }
 }
 
+/// All keys of a list.
+#[derive(Default)]
+pub struct LoadedKeys {
+    /// The keys that are known now.
+    pub keys: Vec<LoadedKey>,
+    /// The sets that are fetched.
+    pub sets: Vec<Located<KeySetSettings>>,
+}
+
+impl LoadedKeys {
+    /// One key.
+    fn one(key: LoadedKey) -> Self {
+        Self { keys: vec![key], sets: Vec::new() }
+    }
+
+    /// The account secret alone.
+    pub fn of_account(secret: Secret) -> Self {
+        Self::one(LoadedKey::of_account(secret))
+    }
+}
+
 /// Reads the files of all keys. `config` is the configuration file, which may hold secrets.
 pub fn load_keys(
     keys: Entries<CheckedKey>,
     config: Option<&Path>,
     report: &Report,
-) -> Result<Vec<LoadedKey>, Reported> {
+) -> Result<LoadedKeys, Reported> {
     let mut ids: Vec<String> = Vec::new();
     // Every key first, so that every problem is reported.
     let load = |key: Result<Located<CheckedKey>, Reported>| {
@@ -97,8 +132,13 @@ pub fn load_keys(
         key.load(algorithm, &at, report)
     };
     let loaded: Vec<_> = keys.into_iter().map(load).collect();
-    let loaded: Vec<Vec<LoadedKey>> = loaded.into_iter().collect::<Result<_, _>>()?;
-    Ok(loaded.into_iter().flatten().collect())
+    let mut all = LoadedKeys::default();
+    for loaded in loaded {
+        let LoadedKeys { keys, sets } = loaded?;
+        all.keys.extend(keys);
+        all.sets.extend(sets);
+    }
+    Ok(all)
 }
 
 /// A key with exactly one material, which fits its algorithm.
@@ -126,10 +166,15 @@ impl Kind for KeyKind {
             ("public_key", key.public_key.is_written()),
             ("public_key_file", key.public_key_file.is_written()),
             ("jwks_file", key.jwks_file.is_written()),
+            ("jwks_uri", key.jwks_uri.is_written()),
         ];
         let given: Vec<_> = sources.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
-        if let ["jwks_file"] = given[..] {
-            return key.checked_set(value).map(|key| CheckedKey { key, algorithm });
+        if given != ["jwks_uri"] && (key.refresh.is_written() || key.cache_file.is_written()) {
+            let message = "refresh and cache_file go with jwks_uri only";
+            return Err(value.problem(message, "remove them, or write jwks_uri"));
+        }
+        if let [source @ ("jwks_file" | "jwks_uri")] = given[..] {
+            return key.checked_set(source, value).map(|key| CheckedKey { key, algorithm });
         }
         let (name, is_symmetric) = (algorithm.label(), algorithm.key_type() == KeyType::Secret);
         let (fitting, file) = if is_symmetric {
@@ -166,19 +211,25 @@ impl Kind for KeyKind {
 
 impl KeySection {
     /// A key set, without what belongs to single keys.
-    fn checked_set(self, value: &Value<'_>) -> Result<Self, Reported> {
+    fn checked_set(self, source: &str, value: &Value<'_>) -> Result<Self, Reported> {
         let (has_id, has_algorithm) = (self.id.is_written(), self.algorithm.is_written());
         if has_id || has_algorithm || self.role != Role::Attested {
-            let message = "id, algorithm and role do not go with jwks_file";
+            let message = format!("id, algorithm and role do not go with {source}");
             return Err(value.problem(message, "remove them; the keys of a set have their own"));
         }
         Ok(self)
     }
 
     /// Reads the file of the material. `at` is the place of the whole entry.
-    fn load(self, algorithm: Algorithm, at: &Location, report: &Report) -> Result<Vec<LoadedKey>, Reported> {
+    fn load(self, algorithm: Algorithm, at: &Location, report: &Report) -> Result<LoadedKeys, Reported> {
         if let Some(file) = self.jwks_file.checked()? {
-            return load_set(&file, report);
+            return Ok(LoadedKeys { keys: key_sets::load_file(&file, report)?, sets: Vec::new() });
+        }
+        if let Some(url) = self.jwks_uri.checked()? {
+            let refresh = self.refresh.checked()?.map(|refresh| refresh.value);
+            let cache_file = self.cache_file.checked()?.map(|file| file.value);
+            let set = key_sets::remote(url, refresh, cache_file, report)?;
+            return Ok(LoadedKeys { keys: Vec::new(), sets: vec![set] });
         }
         let role = self.role;
         let secret_key = |secret: Secret| {
@@ -205,27 +256,8 @@ impl KeySection {
         } else {
             Err(Reported)
         };
-        Ok(vec![LoadedKey { id: self.id.value().map(Into::into), material: material? }])
+        Ok(LoadedKeys::one(LoadedKey { id: self.id.value().map(Into::into), material: material? }))
     }
-}
-
-/// The keys of a JWK set in a file.
-fn load_set(file: &Located<PathBuf>, report: &Report) -> Result<Vec<LoadedKey>, Reported> {
-    let Located { value: path, at } = file;
-    let text = read_file(file, MAX_KEY_SET as u64, report)?;
-    let set = KeySet::parse(&text, KeySetSource::File).map_err(|error| {
-        let message = format!("{}: {error}", path.display());
-        report.problem(at, message, "store the set as `approov keyset` or the JWKS address gives it")
-    })?;
-    for skipped in set.skipped() {
-        let message = format!("key {} of {} {}", skipped.position, path.display(), skipped.reason);
-        report.warning(at, message, "it is not used; remove it if that is right");
-    }
-    if set.keys().iter().any(|key| key.algorithm().key_type() == KeyType::Secret) {
-        warn_if_world_readable(path, at, report);
-    }
-    let loaded = |key| LoadedKey { id: None, material: LoadedMaterial::Public(Box::new(key)) };
-    Ok(set.into_keys().into_iter().map(loaded).collect())
 }
 
 fn secret(text: &str) -> Result<Secret, Fault> {

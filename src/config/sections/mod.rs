@@ -5,6 +5,7 @@ mod approov;
 mod certificate_condition;
 mod forward_claims;
 mod identity;
+mod key_sets;
 mod keys;
 mod limits;
 mod listeners;
@@ -30,6 +31,7 @@ use super::overrides::Overrides;
 use super::settings::{ProcessSettings, RejectionAnswer, Settings};
 use super::values::forwarded_header;
 use crate::approov::{ApproovSettings, Strategy};
+use crate::key_sets::KeySetSettings;
 
 pub use approov::{STRATEGIES, binding_claim, strategy_name};
 pub use keys::{LoadedKey, LoadedMaterial, SECRET_HINT, read_secret_file};
@@ -152,6 +154,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
     let forward_claims = file.forward_claims.value().unwrap_or_default();
     forward_claims::check(&forward_claims, &verification.verified_headers(), report);
     let listeners = listeners::load(listeners, routes.routes(), report);
+    let (approov, key_sets) = verification.resolve(keys?, own_rules?, report)?;
     Ok(Settings {
         file: path,
         hash,
@@ -160,8 +163,9 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         admin: admin?,
         approov: ApproovSettings {
             forward_claims: forward_claims.into_iter().map(|field| field.value).collect(),
-            ..verification.resolve(keys?, own_rules?, report)?
+            ..approov
         },
+        key_sets,
         rejection: file.rejection,
         origins: origins.into_iter().map(|named| Ok(named.origin?.value)).collect::<Result<_, _>>()?,
         routes,
@@ -183,14 +187,18 @@ pub fn process_only(sources: Sources, report: &Report) -> Result<ProcessSettings
     Ok(ProcessSettings { server: server?, admin: admin? })
 }
 
-/// The keys for origins without their own.
+/// The keys for origins without their own, as far as they are not fetched.
 pub fn keys_only(sources: Sources, report: &Report) -> Result<Vec<LoadedKey>, Reported> {
     let Sources { path, whole, file, overrides, .. } = sources;
-    usual_keys(file.approov.keys, overrides.secret, true, path.as_deref(), &whole, report)
+    let keys = usual_keys(file.approov.keys, overrides.secret, true, path.as_deref(), &whole, report)?;
+    Ok(keys.keys)
 }
 
-/// The settings that concern tokens.
-pub fn approov_only(sources: Sources, report: &Report) -> Result<ApproovSettings, Reported> {
+/// The settings that concern tokens, and the key sets that are fetched.
+pub fn approov_only(
+    sources: Sources,
+    report: &Report,
+) -> Result<(ApproovSettings, Vec<KeySetSettings>), Reported> {
     let Sources { path, whole, mut file, overrides, .. } = sources;
     let keys = std::mem::take(&mut file.approov.keys);
     let keys = usual_keys(keys, overrides.secret, true, path.as_deref(), &whole, report)?;

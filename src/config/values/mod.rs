@@ -8,6 +8,7 @@ mod http;
 mod rate;
 mod size;
 mod text;
+mod url;
 
 pub use address::{
     address_range, admin_address, is_large, listen_address, parse_admin_address, parse_listen_address,
@@ -20,3 +21,4 @@ pub use http::{check_path, forwarded_header, header_name, media_type, method, ro
 pub use rate::{rate, show_rate};
 pub use size::{KIB, MIB, show_size, size};
 pub use text::printable;
+pub use url::{KeySetUrl, key_set_url};

@@ -483,7 +483,7 @@ fn warns_about_secrets_that_other_users_can_read() {
 fn commands_that_need_no_origin_do_not_require_one() {
     let secret = environment(&[WITH_SECRET]);
     assert_eq!(load_secrets(None, &secret).expect("a secret").len(), 1);
-    assert_eq!(load_approov(None, &secret).expect("a verifier").verifier.keys().len(), 1);
+    assert_eq!(load_approov(None, &secret).expect("a verifier").0.verifier.keys().len(), 1);
     assert!(load_secrets(None, &environment(&[])).is_err());
 }
 
