@@ -35,7 +35,7 @@
 //! admission  → approov, clock, http, limits
 //! key_sets   → approov, clock, origins, telemetry, upstream
 //! config     → admin, approov, clock, downstream, http, key_sets, limits, origins, policy, proxy, tls, trusted_proxies
-//! telemetry  → approov, clock, limits, origins, policy, tls
+//! telemetry  → approov, clock, http, limits, origins, policy, tls
 //! limits     → approov
 //! policy     → approov
 //! origins    → tls

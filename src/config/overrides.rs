@@ -10,6 +10,7 @@ use super::document::{Located, Reported};
 use super::values::Domain;
 use crate::admin::AdminAddress;
 use crate::approov::{Secret, Strategy};
+use crate::proxy::Tracing;
 
 /// The settings of the environment. `Some(Err(Reported))` is a variable whose value cannot be used.
 pub struct Overrides {
@@ -22,6 +23,8 @@ pub struct Overrides {
     pub threads: Option<usize>,
     pub runtime_folder: Option<PathBuf>,
     pub log_level: Option<LevelFilter>,
+    /// How the gateway takes part in traces.
+    pub tracing: Option<Tracing>,
     /// The file with the certificates of trusted authorities, in place of those of the system.
     pub authorities: Option<Located<PathBuf>>,
 }

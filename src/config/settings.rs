@@ -15,7 +15,7 @@ use crate::key_sets::KeySetSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
 use crate::policy::{RouteTable, Share};
-use crate::proxy::SnapshotSettings;
+use crate::proxy::{CorrelationSettings, SnapshotSettings};
 
 pub use crate::proxy::{RejectionAnswer, RejectionDetail};
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub routes: RouteTable,
     /// Identity headers and method overrides that reach the origin.
     pub forward_headers: Vec<HeaderName>,
+    /// Which ids requests get.
+    pub correlation: CorrelationSettings,
     /// Limits of connections and requests.
     pub limits: LimitSettings,
     /// The access log.
@@ -63,6 +65,7 @@ impl Settings {
             origins: self.origins,
             routes: self.routes,
             forward_headers: self.forward_headers,
+            correlation: self.correlation,
             limits: self.limits,
             listeners: self.listeners.len(),
             is_logged: self.log.access == AccessLog::Json,

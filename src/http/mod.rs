@@ -9,6 +9,7 @@
 //! - [`AnswerReader`] does for the head of an answer what `HeadReader` does for that of a request.
 //! - [`RequestLine`] takes a request line apart.
 //! - [`structured`] parses dictionaries of structured field values.
+//! - [`TraceParent`] reads and writes W3C trace contexts.
 //! - `grammar`, `host`, `target` and `framing` hold the rules for single elements.
 
 mod body;
@@ -24,6 +25,7 @@ mod request_line;
 mod response;
 pub mod structured;
 mod target;
+mod trace_context;
 mod websocket;
 
 pub use body::BodyReader;
@@ -37,4 +39,5 @@ pub use hpack::{Fragment, PathScan};
 pub use request_line::RequestLine;
 pub use response::{AnswerBody, AnswerHead, AnswerReader, BadAnswer};
 pub use target::{is_origin_form, is_target_byte};
+pub use trace_context::{TraceParent, trace_state, write_hex};
 pub use websocket::{has_option, is_websocket_key, websocket_accept};

@@ -3,8 +3,8 @@
 use http::HeaderName;
 
 /// Fields that name the client, the host or the target in place of the connection, the `Host` field or
-/// the request line. Origins, their proxies and their frameworks believe them. Sorted.
-const IDENTITY: [&str; 44] = [
+/// the request line, and fields that make a client part of the origin's traces. Origins, their proxies and their frameworks believe them. Sorted.
+const IDENTITY: [&str; 46] = [
     "cf-connecting-ip",
     "cf-connecting-ipv6",
     "cf-ew-via",
@@ -22,6 +22,8 @@ const IDENTITY: [&str; 44] = [
     "proxy",
     "proxy-client-ip",
     "remote-addr",
+    "traceparent",
+    "tracestate",
     "true-client-ip",
     "wl-proxy-client-ip",
     "x-appengine-user-ip",

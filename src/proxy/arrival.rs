@@ -6,6 +6,7 @@ use std::time::Instant;
 use http::HeaderValue;
 
 use super::client::Client;
+use super::correlation::Correlation;
 use super::head::RequestHead;
 use super::snapshot::Snapshot;
 use crate::admission::ClientKey;
@@ -21,6 +22,8 @@ pub(super) struct Arrival {
     pub connection: Arc<Connection>,
     /// The client that sent the request.
     pub client: Client,
+    /// The ids of the request.
+    pub correlation: Correlation,
 }
 
 impl Arrival {
@@ -32,7 +35,8 @@ impl Arrival {
         head: &impl RequestHead,
     ) -> Self {
         let client = Client::of(&connection, head);
-        Self { snapshot, started, connection, client }
+        let correlation = Correlation::of(&snapshot.correlation, &client, head);
+        Self { snapshot, started, connection, client, correlation }
     }
 
     /// The client, as limits count it.

@@ -19,6 +19,8 @@ pub(super) struct Client {
     pub address: IpAddr,
     /// The client's port; `None` if a proxy connected in place of the client.
     pub port: Option<u16>,
+    /// Whether a trusted proxy that writes fields has sent the request. Its other fields count as well.
+    pub is_told_by_proxy: bool,
     /// Whether the client used TLS.
     pub is_secure: bool,
     /// The host that the client asked a trusted proxy for, if the proxy tells it.
@@ -31,6 +33,7 @@ impl Client {
         let direct = Self {
             address: connection.client.to_canonical(),
             port: (connection.client == connection.peer.ip()).then(|| connection.peer.port()),
+            is_told_by_proxy: false,
             is_secure: connection.tls.is_some(),
             host: None,
         };
@@ -47,6 +50,7 @@ impl Client {
             address: proxies
                 .client_of_request(connection.peer.ip(), head.values(&HeaderName::from_static(field))),
             port: None,
+            is_told_by_proxy: true,
             is_secure: match head.presented(&X_FORWARDED_PROTO) {
                 Presented::Once(scheme) => scheme.eq_ignore_ascii_case(b"https"),
                 Presented::Missing | Presented::Repeated => direct.is_secure,

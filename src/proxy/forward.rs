@@ -7,8 +7,10 @@ use pingora_core::Result;
 use pingora_http::RequestHeader;
 
 use super::client::Client;
+use super::correlation::Correlation;
 use super::head::RequestHead;
-use crate::approov::{ApproovSettings, Payload, Rejection};
+use super::settings::SnapshotSettings;
+use crate::approov::{Payload, Rejection};
 use crate::origins::{Origin, SecretHeader};
 use crate::policy::RemovedFields;
 use crate::telemetry::write_address;
@@ -49,6 +51,7 @@ pub(super) struct OwnFields<'a> {
     forwarded_host: Option<HeaderValue>,
     forwarded_for: Option<HeaderValue>,
     forwarded_proto: &'static str,
+    correlation: &'a Correlation,
     facts: &'a [Fact],
     origin: &'a Origin,
 }
@@ -68,13 +71,15 @@ pub(super) fn verdict_fact(rejection: Option<Rejection>) -> Fact {
 
 impl Forwarding {
     /// The rules of this configuration.
-    pub fn new(approov: &ApproovSettings, origins: &[Origin], forward_headers: &[HeaderName]) -> Self {
+    pub fn new(settings: &SnapshotSettings) -> Self {
+        let SnapshotSettings { approov, origins, forward_headers, correlation, .. } = settings;
         let framing = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
         let verified = approov.binding_headers.iter().chain([&approov.token_header]).cloned();
         let secrets = origins.iter().filter_map(|origin| origin.secret_header.as_ref());
         let secrets = secrets.flat_map(SecretHeader::fields).map(|(name, _)| name.clone());
         let claims = approov.forward_claims.iter().map(|(name, _)| name.clone());
-        let own: Vec<HeaderName> = secrets.chain(claims).chain([VERDICT]).collect();
+        let own: Vec<HeaderName> =
+            secrets.chain(claims).chain(correlation.request_id.clone()).chain([VERDICT]).collect();
         Self {
             guarded: verified.chain(framing).chain(own.iter().cloned()).collect(),
             own,
@@ -115,6 +120,7 @@ impl Forwarding {
         &self,
         request: &mut RequestHeader,
         client: &Client,
+        correlation: &Correlation,
         facts: &[Fact],
         origin: &Origin,
     ) -> Result<()> {
@@ -123,7 +129,7 @@ impl Forwarding {
         for name in &removed {
             request.remove_header(name);
         }
-        OwnFields::new(request, client, facts, origin).each(|name, value| match name {
+        OwnFields::new(request, client, correlation, facts, origin).each(|name, value| match name {
             FieldName::Usual(name) => request.insert_header(name, value),
             FieldName::Configured(name) => request.insert_header(name.clone(), value),
         })
@@ -132,7 +138,13 @@ impl Forwarding {
 
 impl<'a> OwnFields<'a> {
     /// The fields for a request with this head.
-    pub fn new(head: &impl RequestHead, client: &Client, facts: &'a [Fact], origin: &'a Origin) -> Self {
+    pub fn new(
+        head: &impl RequestHead,
+        client: &Client,
+        correlation: &'a Correlation,
+        facts: &'a [Fact],
+        origin: &'a Origin,
+    ) -> Self {
         let mut address = Vec::with_capacity(39);
         write_address(client.address, &mut address);
         let host = Some(head.host()).filter(|host| !host.is_empty());
@@ -142,6 +154,7 @@ impl<'a> OwnFields<'a> {
             // The text of an address is always a valid field value.
             forwarded_for: HeaderValue::try_from(address).ok(),
             forwarded_proto: client.scheme(),
+            correlation,
             facts,
             origin,
         }
@@ -162,6 +175,7 @@ impl<'a> OwnFields<'a> {
             set(FieldName::Usual("X-Forwarded-For"), address)?;
         }
         set(FieldName::Usual("X-Forwarded-Proto"), HeaderValue::from_static(self.forwarded_proto))?;
+        self.correlation.each(|name, value| set(FieldName::Configured(name), value))?;
         for (name, value) in self.facts {
             set(FieldName::Configured(name), value.clone())?;
         }

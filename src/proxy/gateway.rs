@@ -138,8 +138,9 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         let exchange = ctx.exchange()?;
-        let Arrival { snapshot, client, .. } = &exchange.arrival;
-        snapshot.forwarding.apply(request, client, &exchange.facts, exchange.upstream().origin())
+        let Arrival { snapshot, client, correlation, .. } = &exchange.arrival;
+        let origin = exchange.upstream().origin();
+        snapshot.forwarding.apply(request, client, correlation, &exchange.facts, origin)
     }
 
     /// Limits the size of the request body and the origin's total time.

@@ -116,12 +116,14 @@ impl Life {
         match self {
             Life::Begun(..) | Life::Done => Notes::default(),
             Life::Refused(arrival, refused) => Notes {
+                request_id: arrival.correlation.request_id.as_ref(),
                 response_code: refused.response_code().filter(|_| arrival.snapshot.tells_response_code),
                 ..Notes::new(arrival.hsts(), refused.limit.as_ref(), None)
             },
-            Life::Exchange(exchange) => {
-                Notes::new(exchange.arrival.hsts(), exchange.limit.as_ref(), exchange.retry_after)
-            }
+            Life::Exchange(exchange) => Notes {
+                request_id: exchange.arrival.correlation.request_id.as_ref(),
+                ..Notes::new(exchange.arrival.hsts(), exchange.limit.as_ref(), exchange.retry_after)
+            },
         }
     }
 
@@ -168,6 +170,7 @@ impl Life {
             head,
             connection: &arrival.connection,
             client: (arrival.client.address, arrival.client.port),
+            correlation: &arrival.correlation,
             route,
             judgement,
             limit,

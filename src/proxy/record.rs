@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Uri, Version};
 use pingora_http::RequestHeader;
 
 use super::admit::Judgement;
+use super::correlation::Correlation;
 use super::head::RequestHead;
 use super::shared::Shared;
 use super::snapshot::{self, Snapshot};
@@ -24,6 +25,7 @@ pub(super) struct Finished<'r> {
     pub connection: &'r Connection,
     /// Address and port of the client; no port if a proxy connected in place of the client.
     pub client: (IpAddr, Option<u16>),
+    pub correlation: &'r Correlation,
     /// The position of the route; `None` if no route matched.
     pub route: Option<usize>,
     pub judgement: &'r Judgement,
@@ -190,6 +192,7 @@ impl Shared {
         let unverified = self_report.map(|report| &report.claims);
         let route = request.route.map(|route| &snapshot.routes.routes()[route]);
         let tls = connection.tls.as_ref();
+        let Correlation { request_id, trace } = request.correlation;
         self.access_log.log(&Entry {
             method: head.method,
             path: head.path,
@@ -203,6 +206,8 @@ impl Shared {
             request_bytes: transfer.request_bytes,
             response_bytes: transfer.response_bytes,
             duration: request.duration,
+            request_id: request_id.as_ref().map(|(_, id)| id.as_bytes()),
+            trace: trace.as_ref().map(|trace| (trace.trace_id, trace.span_id)),
             error: request.error,
             error_message: request.error_message,
             peer: request.peer,

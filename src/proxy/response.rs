@@ -23,6 +23,7 @@ pub(super) struct ResponseEdits<'a> {
     location: Option<HeaderValue>,
     hsts: Option<&'a HeaderValue>,
     rate: Option<&'a RateFields>,
+    request_id: Option<&'a (HeaderName, HeaderValue)>,
 }
 
 impl<'a> ResponseEdits<'a> {
@@ -34,8 +35,10 @@ impl<'a> ResponseEdits<'a> {
         client_version: Version,
         hsts: Option<&'a HeaderValue>,
         rate: Option<&'a RateFields>,
+        request_id: Option<&'a (HeaderName, HeaderValue)>,
     ) -> Self {
         let status = head.status();
+        let is_interim = status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS;
         let location = head.values(&LOCATION).next();
         let location = location.and_then(|location| within_origin(location, authority));
         Self {
@@ -48,6 +51,7 @@ impl<'a> ResponseEdits<'a> {
             location: location.and_then(|location| HeaderValue::try_from(location).ok()),
             hsts,
             rate,
+            request_id: request_id.filter(|_| !is_interim),
         }
     }
 
@@ -72,6 +76,9 @@ impl<'a> ResponseEdits<'a> {
         }
         if let Some(rate) = self.rate {
             insert_rate(response, rate)?;
+        }
+        if let Some((name, value)) = self.request_id {
+            response.insert_header(name.clone(), value.clone())?;
         }
         if let Some(location) = self.location {
             response.insert_header(LOCATION, location)?;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::correlation::CorrelationSettings;
 use crate::approov::ApproovSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
@@ -21,6 +22,8 @@ pub struct SnapshotSettings {
     pub routes: RouteTable,
     /// Identity headers and method overrides that reach the origin.
     pub forward_headers: Vec<HeaderName>,
+    /// Which ids requests get.
+    pub correlation: CorrelationSettings,
     /// Limits of connections and requests.
     pub limits: LimitSettings,
     /// The number of public listeners.

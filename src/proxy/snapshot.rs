@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::answer::Answers;
+use super::correlation::CorrelationSettings;
 use super::forward::Forwarding;
 use super::settings::{RejectionDetail, SnapshotSettings};
 use super::signing::Signing;
@@ -36,6 +37,7 @@ pub struct Snapshot {
     /// Whether an answer tells the app the attestation response code.
     pub(super) tells_response_code: bool,
     pub(super) forwarding: Forwarding,
+    pub(super) correlation: CorrelationSettings,
     pub(super) upstreams: Vec<Arc<Upstream>>,
     /// The limits.
     pub limits: Limits,
@@ -70,7 +72,7 @@ impl Snapshot {
         let routes: Vec<_> = settings.routes.routes().iter().map(|route| &*route.name).collect();
         let origins: Vec<_> = settings.origins.iter().map(|origin| &*origin.name).collect();
         let subjects = Subjects { routes: &routes, origins: &origins, listeners: settings.listeners };
-        let forwarding = Forwarding::new(&settings.approov, &settings.origins, &settings.forward_headers);
+        let forwarding = Forwarding::new(&settings);
         Ok(Self {
             limits: Limits::new(&settings.limits, subjects, previous.map(|previous| &previous.limits)),
             route_metrics,
@@ -82,6 +84,7 @@ impl Snapshot {
             answers: Answers::new(&settings.rejection)?,
             tells_response_code: settings.rejection.details.contains(&RejectionDetail::ResponseCode),
             forwarding,
+            correlation: settings.correlation,
             routes: settings.routes,
             verifier: settings.approov.verifier,
             origin_verifiers: settings.approov.origin_verifiers,

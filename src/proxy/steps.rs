@@ -103,7 +103,8 @@ impl RequestContext {
         let Life::Exchange(exchange) = &self.life else { return Err(failure::wrong_state()) };
         let authority = exchange.upstream().origin().authority.as_bytes();
         let (hsts, rate) = (exchange.arrival.hsts(), exchange.rate.as_deref());
-        Ok(ResponseEdits::new(head, authority, client_version, hsts, rate))
+        let request_id = exchange.arrival.correlation.request_id.as_ref();
+        Ok(ResponseEdits::new(head, authority, client_version, hsts, rate, request_id))
     }
 
     /// The exchange with the origin, or with the client, broke. Returns whether to send the request

@@ -6,6 +6,7 @@ use pingora_core::Result;
 
 use super::admit::Judgement;
 use super::answer::{Answer, Notes};
+use super::correlation::Correlation;
 use super::failure::ClientFault;
 use super::record::{Finished, HeadFacts, Transfer};
 use super::shared::Shared;
@@ -41,11 +42,13 @@ impl Shared {
         let line = RequestLine::of(request.head);
         let method = line.and_then(|line| std::str::from_utf8(line.method).ok()).unwrap_or_default();
         let path = line.and_then(|line| line.target.split(|byte| *byte == b'?').next());
+        let correlation = Correlation::of_unparsed(&snapshot.correlation);
         let is_direct = connection.client == connection.peer.ip();
         let finished = Finished {
             head: HeadFacts { method, path: path.unwrap_or_default(), ..HeadFacts::default() },
             connection,
             client: (connection.client, is_direct.then(|| connection.peer.port())),
+            correlation: &correlation,
             route: None,
             judgement: &Judgement::denied(),
             limit: limit.as_ref(),
@@ -62,7 +65,9 @@ impl Shared {
             resends: 0,
         };
         self.record(&snapshot, &finished);
-        snapshot.answers.bytes(answer, method == "HEAD", &Notes::new(None, limit.as_ref(), None))
+        let notes =
+            Notes { request_id: correlation.request_id.as_ref(), ..Notes::new(None, limit.as_ref(), None) };
+        snapshot.answers.bytes(answer, method == "HEAD", &notes)
     }
 }
 

@@ -24,6 +24,7 @@ use crate::downstream::ListenerSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
 use crate::policy::{PathPattern, Policy, Route, RouteOptions, RouteTable, Share};
+use crate::proxy::CorrelationSettings;
 use crate::server::{LoadError, LocalService, Server, Start};
 use crate::telemetry;
 
@@ -185,6 +186,7 @@ fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
         origins: vec![Origin::plain("example", api, HeaderValue::from_static("api.example.com"))],
         routes: RouteTable::new(vec![route("/me", Strategy::TokenBinding), route("/", Strategy::Token)]),
         forward_headers: Vec::new(),
+        correlation: CorrelationSettings::default(),
         limits: LimitSettings::default(),
         log: Log { level: log::LevelFilter::Info, access: AccessLog::Json, sample: Share::ALL, file: None },
         warnings: Vec::new(),

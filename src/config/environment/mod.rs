@@ -1,5 +1,6 @@
 //! The environment: read in one place, and passed on as a value.
 
+mod otel;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use super::values::{domain, header_name, parse_admin_address, parse_listen_addre
 
 pub use variables::{VARIABLES, Variable, reference};
 
+use otel::Otel;
 use variables::{
     ADMIN_LISTEN, BINDING_CLAIM, BINDING_HEADERS, BINDING_SWITCH, CONFIG, DOMAIN, LISTEN, LOG_LEVEL,
     RUNTIME_DIRECTORY, SECRET, SECRET_FILE, SSL_CERT_FILE, STRATEGY, THREADS, TOKEN_HEADER, Unknown,
@@ -136,6 +138,7 @@ impl Environment {
             admin: self.read(ADMIN_LISTEN, report, parse_admin_address),
             runtime_folder: self.runtime_folder(),
             authorities: self.authorities(),
+            tracing: Otel { environment: self, report }.tracing(),
             log_level: self
                 .read(LOG_LEVEL, report, |text| word(text, &LEVELS))
                 .and_then(Result::ok)

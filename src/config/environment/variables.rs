@@ -31,16 +31,25 @@ pub const ADMIN_LISTEN: &str = "GATEWAY_ADMIN_LISTEN";
 pub const THREADS: &str = "GATEWAY_THREADS";
 pub const LOG_LEVEL: &str = "GATEWAY_LOG_LEVEL";
 
+/// OpenTelemetry's standard names.
+pub const OTEL_PROPAGATORS: &str = "OTEL_PROPAGATORS";
+pub const OTEL_TRACES_SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+pub const OTEL_TRACES_SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
+pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
+
 /// Set by service managers and systems for every program.
 pub const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 
+/// The prefix of OpenTelemetry's names.
+const OTEL: &str = "OTEL_";
+
 /// Set by `upgrade` for the new process.
 const UPGRADE_NOTIFY: &str = "GATEWAY_UPGRADE_NOTIFY";
 
 /// The variables that the gateway reads.
-pub const VARIABLES: [Variable; 13] = [
+pub const VARIABLES: [Variable; 17] = [
     variable(
         SECRET,
         "The account secret in base64 or base64url.",
@@ -78,11 +87,23 @@ pub const VARIABLES: [Variable; 13] = [
         "The level of the diagnostics: `error`, `warn`, `info`, `debug` or `trace`.",
         "`info`",
     ),
+    variable(
+        OTEL_PROPAGATORS,
+        "`tracecontext`: `traceparent` is continued from trusted proxies or begun, and sent to origins.",
+        "none",
+    ),
+    variable(
+        OTEL_TRACES_SAMPLER,
+        "Which traces are sampled: `always_on`, `always_off` or `traceidratio`, with `parentbased_` before it to follow a trusted proxy's decision.",
+        "`parentbased_always_on`",
+    ),
+    variable(OTEL_TRACES_SAMPLER_ARG, "The share for `traceidratio`, from 0 to 1.", "1"),
+    variable(OTEL_SDK_DISABLED, "`true` switches traces off.", "`false`"),
 ];
 
 /// Whether the gateway looks at a variable of this name at all.
 pub fn is_relevant(name: &[u8]) -> bool {
-    [&b"APPROOV_"[..], b"GATEWAY_", b"API_"].iter().any(|prefix| name.starts_with(prefix))
+    [&b"APPROOV_"[..], b"GATEWAY_", b"API_", OTEL.as_bytes()].iter().any(|prefix| name.starts_with(prefix))
         || [RUNTIME_DIRECTORY, XDG_RUNTIME_DIR, SSL_CERT_FILE].iter().any(|whole| whole.as_bytes() == name)
 }
 
@@ -96,8 +117,10 @@ pub enum Unknown {
 
 /// Judges a name; `None` if it is known, or belongs to another program.
 pub fn unknown(name: &str) -> Option<Unknown> {
-    let names = || VARIABLES.iter().map(|variable| variable.name);
-    if names().any(|known| known == name) || name == UPGRADE_NOTIFY || is_of_kubernetes(name) {
+    // Other programs read more of OpenTelemetry's variables.
+    let names = || VARIABLES.iter().map(|variable| variable.name).filter(|name| !name.starts_with(OTEL));
+    let is_known = names().any(|known| known == name) || name == UPGRADE_NOTIFY;
+    if is_known || name.starts_with(OTEL) || is_of_kubernetes(name) {
         return None;
     }
     if name.starts_with("APPROOV_") || name.starts_with("GATEWAY_") {

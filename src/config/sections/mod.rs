@@ -13,6 +13,7 @@ mod log;
 mod message_signing;
 mod origins;
 mod rejection;
+mod request_id;
 mod route_options;
 mod routes;
 mod routing;
@@ -32,6 +33,7 @@ use super::settings::{ProcessSettings, RejectionAnswer, Settings};
 use super::values::forwarded_header;
 use crate::approov::{ApproovSettings, Strategy};
 use crate::key_sets::KeySetSettings;
+use crate::proxy::CorrelationSettings;
 
 pub use approov::{STRATEGIES, binding_claim, strategy_name};
 pub use keys::{LoadedKey, LoadedMaterial, SECRET_HINT, read_secret_file};
@@ -46,6 +48,7 @@ use limits::LimitsSection;
 use listeners::ListenerSection;
 use log::LogSection;
 use origins::{OriginSection, OriginSections};
+use request_id::RequestIdSection;
 use routes::{RouteContext, RouteSection};
 use routing::RoutingSection;
 use server::ServerSection;
@@ -66,6 +69,8 @@ section! {
         /// Fields that tell the origin claims of a verified token, such as `X-Approov-Device: did`.
         /// What a client sends under such a name, in any spelling, is removed. Default: none.
         forward_claims: Written<Vec<ForwardedClaim>> = ForwardClaims,
+        /// The id of each request.
+        request_id: RequestIdSection = always::<RequestIdSection>(),
         /// The answer to refused requests. It is the same for every reason, so it tells an attacker
         /// nothing.
         rejection: RejectionAnswer = always::<RejectionAnswer>(),
@@ -153,6 +158,9 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
     origins::check_secret_headers(&origins, &verification.verified_headers(), report);
     let forward_claims = file.forward_claims.value().unwrap_or_default();
     forward_claims::check(&forward_claims, &verification.verified_headers(), report);
+    let claims = forward_claims.iter().map(|field| &field.value.0);
+    let taken: Vec<_> = verification.verified_headers().iter().chain(claims).cloned().collect();
+    let request_id = file.request_id.resolve(&taken, report);
     let listeners = listeners::load(listeners, routes.routes(), report);
     let (approov, key_sets) = verification.resolve(keys?, own_rules?, report)?;
     Ok(Settings {
@@ -170,6 +178,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         origins: origins.into_iter().map(|named| Ok(named.origin?.value)).collect::<Result<_, _>>()?,
         routes,
         forward_headers: entries(file.forward_headers),
+        correlation: CorrelationSettings { request_id, tracing: overrides.tracing },
         limits: limits?,
         log,
         warnings: Vec::new(),

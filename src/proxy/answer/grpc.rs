@@ -8,24 +8,27 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::Answer;
+use super::{Answer, Notes};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Sends the answer as one frame that ends the stream. Pingora's session would end the stream by a data
 /// frame behind the header, which gRPC clients report as an internal error.
-pub(super) fn send(session: &mut Session, answer: Answer) -> Result<()> {
+pub(super) fn send(session: &mut Session, answer: Answer, notes: &Notes<'_>) -> Result<()> {
     match session.as_downstream_mut() {
-        HttpSession::H2(stream) => stream.write_response_header(Box::new(header(answer)?), true),
+        HttpSession::H2(stream) => stream.write_response_header(Box::new(header(answer, notes)?), true),
         _ => Error::e_explain(ErrorType::InternalError, "a gRPC call outside of HTTP/2"),
     }
 }
 
 /// The answer as a gRPC status.
-fn header(answer: Answer) -> Result<ResponseHeader> {
-    let mut header = ResponseHeader::build_no_case(StatusCode::OK, Some(2))?;
+fn header(answer: Answer, notes: &Notes<'_>) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build_no_case(StatusCode::OK, Some(3))?;
     header.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))?;
     header.insert_header(GRPC_STATUS, HeaderValue::from_static(status(answer)))?;
+    if let Some((name, value)) = notes.request_id {
+        header.insert_header(name.clone(), value.clone())?;
+    }
     Ok(header)
 }
 

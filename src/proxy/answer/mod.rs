@@ -109,6 +109,8 @@ pub(super) struct Notes<'a> {
     pub rate: Option<&'a RateFields>,
     /// The attestation response code of a refused token, if the app is told.
     pub response_code: Option<&'a str>,
+    /// The field with the id of the request.
+    pub request_id: Option<&'a (HeaderName, HeaderValue)>,
 }
 
 impl<'a> Notes<'a> {
@@ -121,6 +123,7 @@ impl<'a> Notes<'a> {
             retry_after: retry_after.or(limit.and_then(|limit| limit.retry_after)),
             rate: limit.and_then(|limit| limit.rate.as_deref()),
             response_code: None,
+            request_id: None,
         }
     }
 }
@@ -185,6 +188,9 @@ impl Answers {
         }
         if let Some(rate) = notes.rate {
             insert_rate(&mut header, rate)?;
+        }
+        if let Some((name, value)) = notes.request_id {
+            header.insert_header(name.clone(), value.clone())?;
         }
         if let Some(Ok(code)) = notes.response_code.map(HeaderValue::from_str) {
             header.insert_header(RESPONSE_CODE, code)?;

@@ -37,7 +37,7 @@ impl Answers {
     /// If the client cannot be written to.
     pub async fn send(&self, session: &mut Session, answer: Answer, notes: &Notes<'_>) -> Result<()> {
         if session.req_header().is_grpc() {
-            return grpc::send(session, answer);
+            return grpc::send(session, answer, notes);
         }
         let is_http1 = session.req_header().version != Version::HTTP_2;
         if answer == Answer::BadRequest {

@@ -32,6 +32,10 @@ pub struct Entry<'a> {
     pub response_bytes: usize,
     /// `http.server.request.duration`, written in seconds
     pub duration: Duration,
+    /// `request.id`
+    pub request_id: Option<&'a [u8]>,
+    /// `trace_id` and `span_id`
+    pub trace: Option<([u8; 16], [u8; 8])>,
     /// `error.type`: what went wrong at the origin or with the client's connection
     pub error: Option<&'static str>,
     /// `error.message`: why the exchange with the origin failed, and how to fix it

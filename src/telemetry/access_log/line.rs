@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Entry;
 use crate::clock;
+use crate::http::write_hex;
 use crate::telemetry::redact;
 
 /// The time as text, formatted once a second.
@@ -62,6 +63,11 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
     number("http.server.request.duration", entry.duration.as_secs(), line);
     line.push(b'.');
     digits(u64::from(entry.duration.subsec_micros()), 6, line);
+    text("request.id", entry.request_id.unwrap_or_default(), line);
+    if let Some((trace_id, span_id)) = entry.trace {
+        hex("trace_id", trace_id, line);
+        hex("span_id", span_id, line);
+    }
     if entry.resends > 0 {
         number("http.request.resend_count", entry.resends as u64, line);
     }
@@ -128,6 +134,16 @@ fn label(key: &'static str, word: &'static str, line: &mut Vec<u8>) {
         line.extend_from_slice(word.as_bytes());
         line.push(b'"');
     }
+}
+
+/// Appends an attribute with an id in lower-case hex.
+fn hex<const N: usize>(key: &'static str, id: [u8; N], line: &mut Vec<u8>) {
+    name(key, line);
+    line.push(b'"');
+    let start = line.len();
+    line.resize(start + 2 * N, 0);
+    write_hex(&id, &mut line[start..]);
+    line.push(b'"');
 }
 
 fn number(key: &'static str, value: u64, line: &mut Vec<u8>) {

@@ -142,6 +142,8 @@ mod tests {
             request_bytes: 0,
             response_bytes: 2,
             duration: Duration::from_micros(1500),
+            request_id: Some(b"4bf92f3577b34da6a3ce929d0e0e4736"),
+            trace: Some(([0xab; 16], [0x0c; 8])),
             error: None,
             error_message: None,
             peer: None,
@@ -178,6 +180,8 @@ mod tests {
         assert_eq!(line["url.path"], "/a\"\\u{a}");
         assert_eq!(line["client.address"], "192.0.2.1");
         assert_eq!(line["http.server.request.duration"], 0.0015);
+        assert_eq!(line["request.id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!((&line["trace_id"], &line["span_id"]), (&"ab".repeat(16).into(), &"0c".repeat(8).into()));
         assert_eq!(line.get("user_agent.original"), None);
         assert_eq!(sink.dropped(), 0);
     }

@@ -24,7 +24,7 @@ const MAX_LINE: usize = 8 * 1024;
 pub fn holds(data: &[u8]) {
     let mut values = separate(data).into_iter().map(with_token);
     let mut next = || values.next().unwrap_or_default();
-    let (path, host, user_agent) = (next(), next(), next());
+    let (path, host, user_agent, request_id) = (next(), next(), next(), next());
     let mut text = || String::from_utf8_lossy(&next()).into_owned();
     let (method, device_id, response_code, subject) = (text(), text(), text(), text());
     let entry = Entry {
@@ -40,6 +40,8 @@ pub fn holds(data: &[u8]) {
         request_bytes: 0,
         response_bytes: 2,
         duration: Duration::from_micros(1500),
+        request_id: Some(&request_id),
+        trace: Some(([0xab; 16], [0x0c; 8])),
         error: None,
         error_message: None,
         peer: None,

@@ -129,6 +129,8 @@ fn every_key_reaches_the_settings() {
     let identity = settings.server.user.as_ref().expect("a user");
     assert_eq!((&identity.name, identity.uid, identity.gid), (&None, 10001, 10002));
     assert!(settings.server.watch);
+    let request_id = settings.correlation.request_id.as_ref();
+    assert_eq!(request_id.map(|name| name.as_str()), Some("x-correlation"));
     assert_eq!(settings.log.access, AccessLog::Json);
     assert_eq!(settings.log.file.as_deref(), Some(Path::new("tests/config/good/access.log")));
     assert_limits(&settings.limits);
@@ -548,6 +550,7 @@ fn the_sample_files_are_yaml_for_another_parser() {
             "listeners",
             "admin",
             "approov",
+            "request_id",
             "rejection",
             "origins",
             "routes",

@@ -140,11 +140,14 @@ impl Response {
         latin1(&self.body)
     }
 
-    /// Head and body without the `Date` field, which changes with time.
+    /// Head and body without the fields in which equal answers differ: `Date` and `X-Request-Id`.
     pub fn undated(&self) -> String {
         let head = latin1(&self.head);
-        let lines =
-            head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("date:"));
+        let differs = |line: &&str| {
+            let line = line.to_ascii_lowercase();
+            line.starts_with("date:") || line.starts_with("x-request-id:")
+        };
+        let lines = head.split_inclusive("\r\n").filter(|line| !differs(line));
         lines.collect::<String>() + &self.text()
     }
 }
