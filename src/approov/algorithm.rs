@@ -39,19 +39,19 @@ closed_set! {
     }
 }
 
-/// The type of key that an algorithm takes.
+/// The type of the key that an algorithm needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyType {
-    /// A secret.
+    /// A secret that both sides share.
     Secret,
-    /// An RSA public key.
+    /// A public key for RSA.
     Rsa,
     /// A public key on an elliptic curve.
     Ec,
 }
 
 impl Algorithm {
-    /// The type of key.
+    /// The type of key that this algorithm needs.
     pub fn key_type(self) -> KeyType {
         match self {
             Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => KeyType::Secret,

@@ -1,32 +1,33 @@
-//! Token binding: a token that is good only together with certain header values.
+//! Token binding: a bound token is valid only together with certain header values.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
+use super::Rejection;
 use super::json::Scalar;
+use super::presented::{Presented, trim};
 use super::status;
-use super::{Presented, Rejection, trim};
 
 /// What to do with a token that has no binding claim although binding is required.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingClaim {
-    /// Reject it.
+    /// The token is rejected.
     #[default]
     Reject,
-    /// Accept it: tokens of Approov's failover service may lack the claim.
+    /// The token is accepted: tokens of Approov's failover service may lack the claim.
     Accept,
 }
 
-/// How tokens are bound.
+/// The rules for token binding.
 #[derive(Clone, Debug)]
 pub struct BindingRules {
     /// The claim with the hash. The default is `pay`.
     pub claim: String,
     /// How many headers are bound: at least one.
     pub headers: usize,
-    /// What happens to a token without the claim.
+    /// What happens to a token without the binding claim.
     pub missing_claim: MissingClaim,
 }
 

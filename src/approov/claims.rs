@@ -72,7 +72,7 @@ pub struct ClaimRules {
 }
 
 impl ClaimRules {
-    /// Judges the claims at the moment `now`.
+    /// Checks the claims at the time `now`.
     pub(super) fn check(&self, claims: &Claims<'_>, now: UnixTime) -> Result<(), Rejection> {
         let now = now.as_secs();
         match claims.expiry {

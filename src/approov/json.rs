@@ -16,7 +16,7 @@ pub(super) enum Scalar<'a> {
     /// An array of strings only; empty for an empty array.
     Texts(Vec<Cow<'a, str>>),
     Null,
-    /// Booleans, objects, other arrays.
+    /// A boolean, an object, or an array that is not [`Scalar::Texts`].
     Other,
 }
 

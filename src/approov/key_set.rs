@@ -42,22 +42,22 @@ pub struct KeySet {
 pub struct SkippedKey {
     /// The position in the set, from 0.
     pub position: usize,
-    /// The reason.
+    /// Why the key is not used.
     pub reason: SkipReason,
 }
 
 /// Why a key of a set is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkipReason {
-    /// It is for something else than signatures.
+    /// The key is not for signatures.
     OtherUse,
-    /// Its type, curve or algorithm is not supported.
+    /// The type, curve or algorithm of the key is not supported.
     Unsupported,
-    /// Its algorithm does not go with its type, or a member is malformed.
+    /// The algorithm does not fit the type of the key, or a member is malformed.
     Malformed,
-    /// It is a private key.
+    /// The key is a private key.
     Private,
-    /// It is a secret, and the set comes from a URL.
+    /// The key is a secret, but the set comes from a URL.
     PublicSecret,
 }
 
@@ -76,13 +76,13 @@ impl fmt::Display for SkipReason {
 /// Why a text is not a usable key set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySetError {
-    /// Longer than [`MAX_KEY_SET`].
+    /// The text is longer than [`MAX_KEY_SET`].
     TooLong,
-    /// Not a JSON object with a list `keys`.
+    /// The text is not a JSON object with a list `keys`.
     NotAKeySet,
-    /// More than [`MAX_KEYS`] keys.
+    /// The set has more than [`MAX_KEYS`] keys.
     TooManyKeys,
-    /// No key can be used.
+    /// No key of the set can be used.
     NoUsableKey,
 }
 
@@ -125,12 +125,12 @@ impl KeySet {
         if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(Self { keys, skipped }) }
     }
 
-    /// The usable keys.
+    /// The keys that can be used, in the order of the set.
     pub fn keys(&self) -> &[Key] {
         &self.keys
     }
 
-    /// The usable keys, to keep.
+    /// Takes the usable keys out of the set.
     pub fn into_keys(self) -> Vec<Key> {
         self.keys
     }

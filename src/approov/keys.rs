@@ -17,7 +17,7 @@ use super::secret::Secret;
 /// What a token that a key verifies proves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// The app is genuine.
+    /// The app passed attestation.
     #[default]
     Attested,
     /// The app failed attestation: the token explains a refusal and is never accepted.
@@ -32,7 +32,7 @@ pub struct Key {
     material: Material,
 }
 
-/// An HMAC state has already taken in the key, so that a token costs only its own blocks.
+/// The prepared key. An HMAC state has already hashed the key, so that a token costs only its own blocks.
 enum Material {
     Hs256(Hmac<Sha256>),
     Hs384(Hmac<Sha384>),
@@ -92,13 +92,13 @@ impl Key {
         Self { id: None, algorithm, role: Role::Attested, material }
     }
 
-    /// The same key, for tokens with this `kid` and for tokens without one.
+    /// Gives the key an id. Then it verifies tokens with this `kid`, and tokens without one.
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// The same key in another role.
+    /// Gives the key another role.
     pub fn with_role(mut self, role: Role) -> Self {
         self.role = role;
         self
@@ -114,7 +114,7 @@ impl Key {
         self.algorithm
     }
 
-    /// What a token of this key proves.
+    /// What a token that this key verifies proves about its app.
     pub fn role(&self) -> Role {
         self.role
     }
@@ -144,7 +144,7 @@ fn verifies<M: Mac + Clone>(state: &M, message: &[u8], signature: &[u8]) -> bool
     mac.verify_slice(signature).is_ok()
 }
 
-/// The state of an HMAC that has taken in the key.
+/// An HMAC state that has already hashed the key.
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104 §2)")]
 pub(super) fn hmac_state<M: KeyInit>(secret: &Secret) -> M {
     M::new_from_slice(secret.as_bytes()).expect("a key of any length")
@@ -165,11 +165,11 @@ impl fmt::Debug for Key {
 pub enum KeyError {
     /// There is no `-----BEGIN PUBLIC KEY-----` block.
     NotPem,
-    /// A private key. The gateway only verifies.
+    /// The text is a private key. The gateway only verifies.
     Private,
-    /// A key of another type than this algorithm takes.
+    /// The type of the key is not the one that this algorithm needs.
     WrongType(Algorithm),
-    /// A secret that is shorter than the algorithm's hash.
+    /// The secret is shorter than the hash of the algorithm.
     ShortSecret(Algorithm),
 }
 

@@ -11,7 +11,7 @@ pub struct Payload(String);
 /// A condition on one claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimCondition {
-    /// The claim.
+    /// The name of the claim.
     pub claim: Box<str>,
     /// What must hold for the claim.
     pub demand: Demand,
@@ -39,7 +39,7 @@ impl Demand {
     }
 }
 
-/// The claims that tell who must sign a request.
+/// The claims that determine which key must have signed a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SigningClaims {
     install_key: Option<Option<Box<str>>>,
@@ -48,7 +48,7 @@ pub struct SigningClaims {
 }
 
 impl SigningClaims {
-    /// The label that must verify. `None` if the token names no key.
+    /// The label of the signature that must be verified. `None` if the token names no key.
     pub(super) fn label(&self) -> Option<Label> {
         match (&self.install_key, &self.account_key_id) {
             (Some(_), _) => Some(Label::Install),
@@ -57,17 +57,17 @@ impl SigningClaims {
         }
     }
 
-    /// `ipk`, if it is text.
+    /// The claim `ipk`, if it is text.
     pub(super) fn install_key(&self) -> Option<&str> {
         self.install_key.as_ref()?.as_deref()
     }
 
-    /// `mskid`, if it is text.
+    /// The claim `mskid`, if it is text.
     pub(super) fn account_key_id(&self) -> Option<&str> {
         self.account_key_id.as_ref()?.as_deref()
     }
 
-    /// `did`, if it is text.
+    /// The claim `did`, if it is text.
     pub(super) fn device(&self) -> Option<&str> {
         self.device.as_deref()
     }
@@ -81,7 +81,7 @@ impl Payload {
     /// Checks the conditions of a route.
     ///
     /// # Errors
-    /// `claim_not_allowed`
+    /// [`Rejection::ClaimNotAllowed`] if a condition does not hold.
     pub fn check(&self, conditions: &[ClaimCondition]) -> Result<(), Rejection> {
         let mut held = vec![None; conditions.len()];
         self.each(|name, value| {
@@ -116,7 +116,7 @@ impl Payload {
         claims
     }
 
-    /// A claim, if it is text.
+    /// The value of a claim, if it is text.
     pub fn text(&self, claim: &str) -> Option<String> {
         let mut found = None;
         self.each(|name, value| {

@@ -23,7 +23,7 @@ closed_set! {
         MalformedToken => "malformed_token",
         /// The `alg` is absent, unknown, or not that of the key.
         UnsupportedAlgorithm => "unsupported_algorithm",
-        /// No configured key answers to the `kid`.
+        /// No configured key has the `kid` of the token.
         UnknownKey => "unknown_key",
         /// A configured key set has not been loaded yet: a failure of the gateway, not of the client.
         KeysUnavailable => "keys_unavailable",
@@ -33,9 +33,9 @@ closed_set! {
         FailedAttestation => "failed_attestation",
         /// `exp` is absent or not a number.
         MissingExpiry => "missing_expiry",
-        /// `exp` has been reached.
+        /// The time in `exp` has passed.
         Expired => "expired",
-        /// `nbf` lies ahead, or is not a number.
+        /// `nbf` is in the future or is not a number.
         NotYetValid => "not_yet_valid",
         /// `iss` is not in the configured list.
         WrongIssuer => "wrong_issuer",
@@ -69,7 +69,7 @@ closed_set! {
         BadMessageSignature => "bad_message_signature",
         /// The body has no digest of a known algorithm, and one is required.
         MissingContentDigest => "missing_content_digest",
-        /// The body is not the one that the digest was made of.
+        /// The body does not have the hash in the digest.
         ContentDigestMismatch => "content_digest_mismatch",
         /// The signature was accepted before.
         ReplayedSignature => "replayed_signature",
@@ -139,7 +139,7 @@ impl Rejection {
     }
 }
 
-/// A set of reasons.
+/// A set of rejection reasons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rejections(u64);
 

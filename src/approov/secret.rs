@@ -24,11 +24,11 @@ const PLACEHOLDERS: [&str; 6] =
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Decodes a secret from base64 or base64url, padded or not. White space around the text is
-    /// ignored; any byte value may be inside.
+    /// Decodes a secret from base64 or base64url, with or without padding. White space around the text is
+    /// ignored. The decoded bytes may have any values.
     ///
     /// # Errors
-    /// [`SecretError`] names what is wrong without repeating any of the text.
+    /// [`SecretError`] says what is wrong and repeats nothing of the text.
     pub fn from_base64(text: &str) -> Result<Self, SecretError> {
         let text = text.trim();
         if text.is_empty() {
@@ -50,7 +50,7 @@ impl Secret {
         Self::from_bytes(&bytes)
     }
 
-    /// A secret from its raw bytes, all of which count.
+    /// A secret from its raw bytes, all of which are used.
     ///
     /// # Errors
     /// [`SecretError`] if the secret is too short or one byte repeated.
@@ -90,17 +90,17 @@ fn is_placeholder(text: &str) -> bool {
 /// Why a text is not a usable secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretError {
-    /// There is no text but white space.
+    /// The text is empty or white space only.
     Empty,
-    /// A sample text or one byte repeated.
+    /// The text is from a sample file, or one byte repeated.
     Placeholder,
     /// The text has characters outside of base64, or mixes both alphabets.
     NotBase64,
-    /// White space inside the encoded text.
+    /// There is white space inside the encoded text.
     WhiteSpaceInside,
-    /// A PEM text: a key of another kind.
+    /// The text is PEM: a key of another kind.
     Pem,
-    /// The secret has fewer than [`MIN_SECRET_BYTES`] bytes: this many.
+    /// The secret has only this many bytes, fewer than [`MIN_SECRET_BYTES`].
     TooShort(usize),
 }
 

@@ -1,4 +1,4 @@
-//! The settings of verification.
+//! The settings of token verification.
 
 use http::HeaderName;
 

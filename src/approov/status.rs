@@ -1,15 +1,15 @@
-//! The words by which an SDK tells why it has no token.
+//! The words with which an SDK says why it has no token.
 
 use crate::closed_set::closed_set;
 
-use super::{Presented, trim};
+use super::presented::{Presented, trim};
 
 closed_set! {
     /// The value of `Approov-Status`, as a closed set for logs and metrics.
     pub enum AppStatus {
         /// The SDK got a token.
         Success => "success",
-        /// No network.
+        /// The device has no network.
         NoNetwork => "no_network",
         /// The network is too slow or fails.
         PoorNetwork => "poor_network",
@@ -19,7 +19,7 @@ closed_set! {
         NoApproovService => "no_approov_service",
         /// Approov refuses the app.
         Rejected => "rejected",
-        /// The SDK failed.
+        /// The SDK failed internally.
         InternalError => "internal_error",
         /// The URL is not one that the SDK protects.
         BadUrl => "bad_url",
@@ -48,8 +48,8 @@ impl AppStatus {
     }
 }
 
-/// Whether a header that carries a secret holds the status of a failure instead, with or without a
-/// scheme word in front: `Bearer rejected`.
+/// Whether a header that should carry a secret contains the status of a failed SDK call instead, with or
+/// without a scheme word: `Bearer rejected`.
 pub(super) fn stands_for_secret(value: &[u8]) -> bool {
     let word = value.rsplit(|byte| matches!(byte, b' ' | b'\t')).next().unwrap_or_default();
     AppStatus::of_word(word).is_some_and(|status| status != AppStatus::Success)

@@ -1,14 +1,14 @@
-//! What a token says that no key has verified: a client's words, for logs only.
+//! Claims of a token that no key has verified. The client may have invented them, so they are for logs and
+//! support only.
 
-use super::Presented;
 use super::json::{self, Scalar};
+use super::presented::{Presented, trim};
 use super::token;
-use super::trim;
 
-/// Longer payloads are not looked at.
+/// Longer payloads are not read, in bytes of base64url.
 const MAX_PAYLOAD: usize = 4096;
 
-/// Claims without proof. Approov advises to log them with a refusal.
+/// Unverified claims. Approov recommends to log them with a refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unverified {
     /// The claim `arc`, if it looks like an attestation response code.
@@ -18,8 +18,8 @@ pub struct Unverified {
 }
 
 impl Unverified {
-    /// Reads the claims of a refused token. Nothing that a log could not hold gets out: both values
-    /// have a fixed alphabet and at most 24 characters.
+    /// Reads the claims of a refused token. The values are safe to log: each has a fixed alphabet and at
+    /// most 24 characters.
     pub fn of_token(token: Presented<'_>) -> Self {
         let mut found = Self::default();
         let Presented::Once(value) = token else { return found };
@@ -43,12 +43,13 @@ impl Unverified {
     }
 }
 
-/// 10 to 16 characters of base32.
+/// Whether the text is 10 to 16 characters of base32.
 fn is_response_code(text: &str) -> bool {
     (10..=16).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'2'..=b'7'))
 }
 
-/// Base64 of 16 bytes. Example ids have stray bits at the end.
+/// Whether the text is the base64 of 16 bytes. The last digit of Approov's example ids has bits that must be
+/// zero, so the text is not decoded.
 fn is_device_id(text: &str) -> bool {
     let digits = text.strip_suffix("==").unwrap_or_default();
     digits.len() == 22 && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))

@@ -2,10 +2,9 @@
 
 use std::io::{self, Write};
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Arguments, CommandFailure};
+use super::CommandFailure;
 
 /// Print the completion script of a shell.
 ///
@@ -17,12 +16,12 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Runs the command.
+/// Prints the script for `program`.
 ///
 /// # Errors
 /// [`CommandFailure::Running`] if standard output is closed.
-pub fn run(args: &CompletionsArgs) -> Result<(), CommandFailure> {
+pub fn run(args: &CompletionsArgs, mut program: clap::Command) -> Result<(), CommandFailure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Arguments::command(), "approov-gateway", &mut script);
+    clap_complete::generate(args.shell, &mut program, "approov-gateway", &mut script);
     io::stdout().write_all(&script).map_err(|error| CommandFailure::Running(error.to_string()))
 }

@@ -1,14 +1,13 @@
-//! `man`: the manual pages.
+//! `man`: write the manual pages.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
-use super::{Arguments, CommandFailure};
+use super::CommandFailure;
 
 /// The configuration file with every key explained.
 const CONFIGURATION: &str = include_str!("../../conf/gateway.yaml");
@@ -24,19 +23,19 @@ pub struct ManArgs {
     folder: PathBuf,
 }
 
-/// Runs the command.
+/// Writes the pages of `program`.
 ///
 /// # Errors
 /// [`CommandFailure::Running`] if a page cannot be written.
-pub fn run(args: &ManArgs) -> Result<(), CommandFailure> {
-    write(&args.folder).map_err(|error| {
+pub fn run(args: &ManArgs, program: clap::Command) -> Result<(), CommandFailure> {
+    write(program, &args.folder).map_err(|error| {
         CommandFailure::Running(format!("cannot write to {}: {error}", args.folder.display()))
     })
 }
 
-fn write(folder: &Path) -> io::Result<()> {
+fn write(program: clap::Command, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let mut program = Arguments::command().disable_help_subcommand(true);
+    let mut program = program.disable_help_subcommand(true);
     program.build();
     page(&program, "approov-gateway", folder)?;
     for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {

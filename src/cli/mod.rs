@@ -1,11 +1,13 @@
-//! The commands.
+//! The commands, one file each.
 
 mod admin_client;
 pub mod check;
 mod completions;
 pub mod demo;
+mod failure;
 mod health;
 pub mod inspect;
+mod key_source;
 mod limits;
 mod listeners;
 mod man;
@@ -22,14 +24,11 @@ pub mod token;
 mod upgrade;
 mod version;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Environment;
-use crate::server::ServerError;
+
+pub use failure::CommandFailure;
 
 /// Lets only genuine mobile apps, attested by Approov, reach an API.
 ///
@@ -92,75 +91,9 @@ pub fn run(arguments: Arguments) -> Result<(), CommandFailure> {
         Some(Command::Reload(args)) => reload::run(&args, &environment),
         Some(Command::Upgrade(args)) => upgrade::run(&args, &environment),
         Some(Command::Health(args)) => health::run(&args, &environment),
-        Some(Command::Completions(args)) => completions::run(&args),
-        Some(Command::Man(args)) => man::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args, Arguments::command()),
+        Some(Command::Man(args)) => man::run(&args, Arguments::command()),
         Some(Command::Schema(args)) => schema::run(&args),
         Some(Command::Launch(args)) => successor::launch(&args),
-    }
-}
-
-/// Where a command that reads tokens finds the keys.
-#[derive(Clone, Debug, clap::Args)]
-pub struct KeySource {
-    /// The configuration file; without it GATEWAY_CONFIG, or the environment alone
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The file with the account secret, in base64 or base64url; it replaces all configured keys
-    #[arg(long, value_name = "FILE")]
-    secret_base64_file: Option<PathBuf>,
-}
-
-impl KeySource {
-    /// The configuration file and the environment to load from.
-    fn resolve(&self, environment: &Environment) -> (Option<&Path>, Environment) {
-        let environment = environment.clone();
-        let environment = match &self.secret_base64_file {
-            Some(file) => environment.with_secret_file(file),
-            None => environment,
-        };
-        (self.config.as_deref(), environment)
-    }
-}
-
-/// Why a command failed. Each kind has its exit status.
-#[derive(Debug)]
-pub enum CommandFailure {
-    /// The configuration cannot be used: status 78 (`EX_CONFIG`). The text lists every problem.
-    Configuration(String),
-    /// The command line cannot be used: status 2.
-    Usage(String),
-    /// Something went wrong while running: status 1.
-    Running(String),
-}
-
-impl CommandFailure {
-    /// The exit status of the process.
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            CommandFailure::Configuration(_) => ExitCode::from(78),
-            CommandFailure::Usage(_) => ExitCode::from(2),
-            CommandFailure::Running(_) => ExitCode::FAILURE,
-        }
-    }
-}
-
-impl fmt::Display for CommandFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CommandFailure::Configuration(text)
-            | CommandFailure::Usage(text)
-            | CommandFailure::Running(text) => f.write_str(text),
-        }
-    }
-}
-
-impl std::error::Error for CommandFailure {}
-
-impl From<ServerError> for CommandFailure {
-    fn from(error: ServerError) -> Self {
-        match error {
-            ServerError::Configuration(text) => CommandFailure::Configuration(text),
-            ServerError::Running(text) => CommandFailure::Running(text),
-        }
     }
 }

@@ -3,20 +3,18 @@
 use crate::approov::Presented;
 use crate::approov::message_signing::{Fields, Message};
 
-/// A request.
+/// A request that is inspected or signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// The method.
     pub method: String,
     /// Whether the scheme is `https`.
     pub is_secure: bool,
     /// The host and its port.
     pub authority: String,
-    /// Path and query.
+    /// The request target: path and query.
     pub target: String,
     /// The header fields in their order.
     pub fields: Vec<(String, Vec<u8>)>,
-    /// The body.
     pub body: Vec<u8>,
 }
 
@@ -76,7 +74,7 @@ impl Request {
         Ok(request)
     }
 
-    /// Adds `Name: value`.
+    /// Adds a field from a line `Name: value`.
     pub fn add_field(&mut self, line: &str) -> Result<(), String> {
         self.fields.push(field(line.as_bytes())?);
         Ok(())

@@ -1,4 +1,4 @@
-//! `run`: serve.
+//! `run`: serve until a signal ends the process.
 
 use std::ffi::OsString;
 use std::io;

@@ -30,7 +30,7 @@ impl Which {
     }
 }
 
-/// A gateway process.
+/// The gateway process that a command talks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunningGateway {
     pid: Pid,
@@ -110,7 +110,7 @@ impl RunningGateway {
             .map_err(|error| CommandFailure::Running(format!("cannot signal process {id}: {error}")))
     }
 
-    /// Its process id.
+    /// The process id, for messages.
     pub fn id(self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }
@@ -121,7 +121,7 @@ fn identity_of(path: &Path) -> io::Result<String> {
     fs::metadata(path).map(|file| format!("{}:{}", file.dev(), file.ino()))
 }
 
-/// What `/proc/PID/stat` says.
+/// The used fields of `/proc/PID/stat`.
 struct GatewayStat {
     state: char,
     started: u64,

@@ -12,7 +12,7 @@ pub(super) fn moment(seconds: f64, now: f64) -> String {
     if seconds > now { format!("{date}, in {distance}") } else { format!("{date}, {distance} ago") }
 }
 
-/// The two largest units.
+/// A time in its two largest units: `2h 5m`.
 fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match (days, hours, minutes) {

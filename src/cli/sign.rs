@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::key_source::KeySource;
 use super::request::Request;
-use super::{CommandFailure, KeySource, token};
+use super::{CommandFailure, token};
 use crate::approov::message_signing::{Label, base_to_sign};
 use crate::approov::{Presented, Secret, SecretError};
 use crate::clock;
@@ -207,7 +208,7 @@ fn account_secret(bytes: &[u8], is_raw: bool) -> Result<Secret, SecretError> {
     std::str::from_utf8(bytes).map_err(|_| SecretError::NotBase64).and_then(Secret::from_base64)
 }
 
-/// `approov-token` as `Approov-Token`.
+/// Writes `approov-token` as `Approov-Token`.
 fn canonical(name: &str) -> String {
     let word = |word: &str| {
         let (first, rest) = word.split_at(word.len().min(1));

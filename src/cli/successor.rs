@@ -124,7 +124,7 @@ impl Successor {
         }
     }
 
-    /// Its process id.
+    /// The process id of the successor.
     pub fn id(&self) -> i32 {
         self.process.id()
     }

@@ -8,7 +8,8 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{CommandFailure, KeySource};
+use super::CommandFailure;
+use super::key_source::KeySource;
 use crate::approov::{Secret, binding_hash};
 use crate::clock;
 use crate::config::{self, Environment, NamedSecret, Problems};
@@ -41,16 +42,16 @@ pub struct TokenArgs {
 /// Which verdict a minted token shall meet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum TokenKind {
-    /// Accepted.
+    /// The gateway accepts the token.
     #[default]
     Valid,
     /// Signed with another key, as the token of an app that failed attestation.
     Invalid,
-    /// Past its `exp`.
+    /// The `exp` of the token has passed.
     Expired,
 }
 
-/// What to mint.
+/// The content of a token to mint.
 #[derive(Clone, Debug)]
 pub struct MintRequest {
     /// Which verdict it shall meet.

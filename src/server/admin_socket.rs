@@ -74,7 +74,7 @@ pub(super) fn listen(listener: &BoundListener) -> io::Result<AdminListener> {
 pub(super) struct UnixSocket {
     socket: UnixListener,
     path: PathBuf,
-    /// Where it is now.
+    /// The current path: a temporary one until the socket is renamed to `path`.
     present: Mutex<PathBuf>,
     inode: u64,
 }

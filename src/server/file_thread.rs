@@ -21,7 +21,7 @@ pub(super) struct FileThread {
 pub(super) struct TookTooLong;
 
 impl FileThread {
-    /// Starts the thread.
+    /// Starts the thread that reads files.
     pub fn start() -> io::Result<Self> {
         let (jobs, received) = mpsc::channel::<Job>();
         thread::Builder::new().name("files".into()).spawn(move || {

@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// of `net.core.somaxconn`, which is an upper limit for it.
 const BACKLOG: i32 = 4096;
 
-/// A socket that listens.
+/// A listening socket with its address.
 #[derive(Debug)]
 pub(super) struct BoundListener {
     socket: TcpListener,

@@ -40,7 +40,7 @@ impl LocalService {
         Ok(Self { address: listener.address(), _stop: stop, _runtime: runtime })
     }
 
-    /// Where it listens.
+    /// The address with the port that was chosen.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

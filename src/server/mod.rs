@@ -14,11 +14,13 @@
 mod admin_socket;
 mod descriptors;
 mod drain;
+mod error;
 mod file_thread;
 mod handover;
 mod launch;
 mod listener;
 mod local;
+mod machine;
 mod notify;
 mod origins;
 mod pid_file;
@@ -32,7 +34,6 @@ mod watched;
 mod worker;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use crate::config::Settings;
 use crate::telemetry::{AccessLogSink, AccessLogWriter};
 use crate::tls::Tickets;
 
+pub use error::ServerError;
 pub use launch::progress_socket;
 pub use local::LocalService;
 pub use notify::{READY, UPGRADE_VARIABLE, WAITING, notify};
@@ -61,46 +63,9 @@ use signals::{Signal, Signals};
 use sockets::Sockets;
 use worker::WorkerThread;
 
-/// Why the process could not start.
-#[derive(Debug)]
-pub enum ServerError {
-    /// The configuration cannot be used. The text lists every problem.
-    Configuration(String),
-    /// Anything else.
-    Running(String),
-}
-
-impl ServerError {
-    fn new(what: impl fmt::Display, cause: impl fmt::Display) -> Self {
-        Self::Running(format!("{what}: {cause}"))
-    }
-}
-
-impl From<String> for ServerError {
-    fn from(text: String) -> Self {
-        Self::Running(text)
-    }
-}
-
-impl From<&str> for ServerError {
-    fn from(text: &str) -> Self {
-        Self::Running(text.to_owned())
-    }
-}
-
-impl fmt::Display for ServerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Configuration(text) | Self::Running(text) => f.write_str(text),
-        }
-    }
-}
-
-impl std::error::Error for ServerError {}
-
-/// The arguments of [`Server::start`].
+/// What [`Server::start`] needs.
 pub struct Start {
-    /// The configuration.
+    /// The settings, complete and checked.
     pub settings: Settings,
     /// Reads the configuration again.
     pub reload: Load,
@@ -165,7 +130,7 @@ impl Server {
     }
 }
 
-/// SIGUSR1.
+/// Opens the log files again after SIGUSR1, because they were renamed.
 fn reopen(access_log: &AccessLogSink) {
     match access_log.reopen() {
         Ok(Some(path)) => log::info!("SIGUSR1: reopened {}", path.display()),

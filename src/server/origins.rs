@@ -15,7 +15,7 @@ const RESOLUTION: Duration = Duration::from_secs(5);
 /// Every origin in use. One that a reload does not change keeps its addresses and what is known of
 /// their health, and the workers keep their connections to it.
 pub(super) struct Origins {
-    surroundings: UpstreamContext,
+    context: UpstreamContext,
     running: Vec<RunningOrigin>,
 }
 
@@ -25,9 +25,9 @@ struct RunningOrigin {
 }
 
 impl Origins {
-    /// None yet.
-    pub fn new(surroundings: UpstreamContext) -> Self {
-        Self { surroundings, running: Vec::new() }
+    /// An empty set of origins.
+    pub fn new(context: UpstreamContext) -> Self {
+        Self { context, running: Vec::new() }
     }
 
     /// The origins `wanted`, in that order: those in use as they are, new ones resolved first.
@@ -42,7 +42,7 @@ impl Origins {
             adopted.push(match self.find(origin) {
                 Some(upstream) => upstream,
                 None => {
-                    let upstream = Upstream::new(origin.clone(), &self.surroundings)?;
+                    let upstream = Upstream::new(origin.clone(), &self.context)?;
                     fresh.push(upstream.clone());
                     upstream
                 }
@@ -60,7 +60,7 @@ impl Origins {
         Ok(adopted)
     }
 
-    /// Forgets all but `used`.
+    /// Stops the tasks of all origins except for `used`.
     pub fn keep(&mut self, used: &[Arc<Upstream>]) {
         self.running.retain(|running| {
             let kept = used.iter().any(|upstream| Arc::ptr_eq(upstream, &running.upstream));

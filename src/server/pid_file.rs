@@ -19,7 +19,7 @@ const MAX_CONTENT: u64 = 32;
 #[derive(Debug)]
 pub(super) struct PidFile {
     path: PathBuf,
-    /// Holds the lock.
+    /// The open file, which holds the lock.
     file: File,
     is_left: bool,
 }

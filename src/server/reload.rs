@@ -16,10 +16,10 @@ use tokio::runtime::Handle;
 
 use super::descriptors::Descriptors;
 use super::file_thread::{FileThread, TookTooLong};
+use super::machine::machine_name;
 use super::notify::{self, Notifier, READY};
 use super::origins::Origins;
 use super::sockets::Listeners;
-use super::start::machine_name;
 use super::watched::{self, WatchedFiles};
 use crate::admin::{Access, ConfigStatus, LogLevel};
 use crate::config::{AccessLog, Problems, ServerSettings, Settings, SourceFile};
@@ -29,7 +29,7 @@ use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::Metrics;
 use crate::tls::{ServerTls, Tickets};
 
-/// Reads the configuration again.
+/// Loads the configuration from the same sources as at the start.
 pub type Load = Arc<dyn Fn() -> Result<Settings, LoadError> + Send + Sync>;
 
 /// Why the configuration cannot be used.
@@ -75,7 +75,7 @@ impl Ending {
 }
 
 impl Reloading {
-    /// Starts the thread.
+    /// Starts the thread that reloads.
     pub fn start(reloader: Reloader) -> io::Result<Self> {
         let (orders, received) = mpsc::channel();
         let ending = reloader.ending.clone();

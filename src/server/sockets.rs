@@ -25,9 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sockets that another process has bound, each with its address.
 pub(super) type Inherited = Vec<(SocketAddr, TcpListener)>;
-/// A listener for clients.
+/// A listener for clients with its settings.
 pub(super) struct PublicListener {
-    /// Its socket.
     pub socket: BoundListener,
     /// The address in the configuration of the start. Its port is 0 if any free port was asked for.
     configured: SocketAddr,
@@ -39,7 +38,6 @@ pub(super) struct PublicListener {
 pub(super) struct Sockets {
     /// The public listeners, in the order of the configuration.
     pub public: Vec<PublicListener>,
-    /// The admin listener.
     pub admin: Arc<AdminSocket>,
     /// The listener for probes, if there is one.
     pub health: Option<BoundListener>,

@@ -1,10 +1,8 @@
 //! The start of a process: everything that can fail or take time first, then the sockets.
 
 use std::env;
-use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,6 +16,7 @@ use tokio::sync::watch;
 use super::admin_socket;
 use super::descriptors::Descriptors;
 use super::file_thread::FileThread;
+use super::machine::{machine_name, own_executable};
 use super::notify::{Notifier, READY, UPGRADE_VARIABLE};
 use super::origins::Origins;
 use super::pid_file::{self, PidFile};
@@ -241,17 +240,6 @@ impl Server {
         }
         self.notifier.report(&format!("{READY}\nMAINPID={}\nSTATUS=serving", std::process::id()));
     }
-}
-
-/// As `hostname` prints it; empty if it cannot be read.
-pub(super) fn machine_name() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
-}
-
-/// Device and inode of the binary that this process runs.
-fn own_executable() -> Option<String> {
-    let file = fs::metadata("/proc/self/exe").ok()?;
-    Some(format!("{}:{}", file.dev(), file.ino()))
 }
 
 async fn report_slow_log(access_log: AccessLogSink) {

@@ -22,7 +22,7 @@ impl Admission {
         Self { slots, rules, waiting: AtomicUsize::new(0) }
     }
 
-    /// Number of waiting requests.
+    /// The number of requests in the queue.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
     }

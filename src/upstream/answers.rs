@@ -20,7 +20,7 @@ pub(super) struct AnswerTracker(Expected);
 
 #[derive(Debug)]
 enum Expected {
-    /// No answer is expected.
+    /// No request was sent, so no answer may arrive.
     Quiet,
     /// A head is expected. `seen` holds the bytes of a head that arrives in parts.
     Head {

@@ -20,7 +20,7 @@ pub(super) struct Endpoint {
     /// The peer for Pingora. Each request clones it.
     pub peer: HttpPeer,
     pub health: EndpointHealth,
-    /// Requests in flight.
+    /// The number of requests in flight.
     pub load: AtomicUsize,
     /// The seed for consistent hashing. It is the same in every process.
     pub seed: u64,
@@ -43,7 +43,7 @@ impl Endpoint {
 pub struct ClientIdentity<'r> {
     /// The claim `did` of a verified token.
     pub device: Option<&'r str>,
-    /// The client's address.
+    /// The address of the client, not of a trusted proxy.
     pub address: Option<IpAddr>,
 }
 

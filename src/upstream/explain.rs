@@ -52,10 +52,10 @@ pub(crate) enum FailureCause {
     Other,
 }
 
-/// A failed exchange, explained.
+/// The explanation of a failed exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Explanation {
-    /// What is wrong.
+    /// The cause, by which warnings are counted.
     pub cause: FailureCause,
     /// One sentence: what is wrong; how to fix it. Its length is limited, and it may hold a text from
     /// the origin's certificate.
@@ -127,7 +127,7 @@ impl ServerKind<'_> {
 /// The most characters of names in a certificate that are repeated.
 const MAX_NAMES: usize = 120;
 
-/// Explains `error`.
+/// Explains Pingora's error in words.
 pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
     let AskedServer { address, domain, server, is_tls, connect_timeout } = asked;
     let what = server.what();

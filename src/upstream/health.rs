@@ -11,12 +11,12 @@ use crate::origins::{Ejection, HealthCheck};
 /// The state of one address.
 #[derive(Debug, Default)]
 pub(super) struct EndpointHealth {
-    /// Health checks have failed.
+    /// Whether health checks have failed.
     is_down: AtomicBool,
     is_checked: AtomicBool,
     /// Consecutive checks that contradict `is_unhealthy`.
     contrary: AtomicUsize,
-    /// Consecutive failed connections.
+    /// The number of failed connections in a row.
     connect_failures: AtomicUsize,
     /// Consecutive requests without an answer in time.
     timeouts: AtomicUsize,
@@ -24,14 +24,14 @@ pub(super) struct EndpointHealth {
     errors: AtomicUsize,
     /// The end of the ejection; 0 if the address is not ejected.
     returns_at: AtomicU64,
-    /// Consecutive ejections.
+    /// The number of ejections in a row.
     ejections: AtomicU32,
 }
 
 /// Permission to send a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leave {
-    /// Nothing is wrong.
+    /// Nothing is wrong with the address.
     Usual,
     /// This request tests whether the address has recovered. No other request is sent meanwhile.
     Trial,

@@ -10,8 +10,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::endpoints::Endpoint;
 use super::health::{ExchangeFailure, Leave};
-use super::{ClientIdentity, RetryReason, Unavailable, Upstream};
-use crate::origins::Retries;
+use super::{ClientIdentity, Unavailable, Upstream};
+use crate::origins::{Retries, RetryReason};
 use crate::telemetry::OriginState;
 
 /// What a request holds of an origin. [`Upstream::release`] gives it back.
@@ -161,7 +161,7 @@ impl Upstream {
         self.origin.retries.as_ref().is_some_and(|rules| rules.statuses.contains(&status.as_u16()))
     }
 
-    /// The request has ended.
+    /// Gives back everything that the request holds.
     pub fn release(&self, mut lease: Lease) {
         self.leave_endpoint(&mut lease);
         if lease.has_entered {

@@ -1,4 +1,4 @@
-//! TLS towards origins.
+//! The TLS configuration towards origins.
 
 use std::fmt;
 use std::sync::Arc;

@@ -14,17 +14,17 @@ const EVERY: Duration = Duration::from_secs(60);
 /// Addresses and causes that are remembered. Beyond them there are no further warnings.
 const MAX_ENTRIES: usize = 256;
 
-/// What was warned about.
+/// The warnings of one origin, so that each is given once in a while.
 #[derive(Default)]
 pub(super) struct Warnings(Mutex<HashMap<(String, FailureCause), Warned>>);
 
 struct Warned {
     last: Instant,
-    /// Failures since then.
+    /// The number of failures since the last warning.
     silent: u64,
 }
 
-/// Whether to warn now.
+/// Whether a failure causes a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     No,

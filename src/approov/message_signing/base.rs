@@ -63,24 +63,24 @@ pub fn base_to_sign(
 pub struct ShownBase {
     /// The lines as the RFC says, the one of the parameters included.
     pub lines: Vec<BaseLine>,
-    /// The texts that a signature is verified over: that of the RFC, then those of clients that
-    /// deviate from it. Empty if a covered field is absent.
+    /// The texts over which the signature is tried: the one of the RFC, then those of clients that deviate
+    /// from it. Empty if a covered field is absent.
     pub texts: Vec<Vec<u8>>,
 }
 
 /// One line of a signature base.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseLine {
-    /// The component identifier as received, quotes included.
+    /// The component identifier as received, with its quotes.
     pub component: String,
     /// The value in this request. `None` if the request has none.
     pub value: Option<Vec<u8>>,
 }
 
-/// The base of the signature with this label in a request.
+/// The base for the signature with this label.
 ///
 /// # Errors
-/// The reason why the signature fields cannot be read.
+/// Why the signature fields cannot be read.
 pub fn shown_base(message: &Message<'_>, label: Label) -> Result<ShownBase, Rejection> {
     let (Some(input), Some(signature)) = (message.field("signature-input"), message.field("signature"))
     else {

@@ -7,7 +7,7 @@ use super::deviations::{self, Deviation, Deviations};
 use super::message::split_port;
 use super::query_param;
 
-/// One covered component.
+/// One component that a signature covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Component<'a> {
     Method,
@@ -17,9 +17,9 @@ pub(super) enum Component<'a> {
     RequestTarget,
     Path,
     Query,
-    /// The query parameter of this name, percent-encoded.
+    /// The query parameter with this percent-encoded name.
     QueryParam(&'a str),
-    /// The header field of this name, in lower case.
+    /// The header field with this name, in lower case.
     Field(&'a str),
 }
 

@@ -1,13 +1,13 @@
-//! Where shipped clients compute a component otherwise than RFC 9421 says.
+//! The cases in which shipped clients compute a component differently from RFC 9421.
 //!
-//! The list is closed. A request is verified as the RFC says first, and then as each family of
-//! clients would have signed it, if that differs: at most [`MAX_VERIFICATIONS`] times in all.
+//! The list is closed. A request is verified in the way of the RFC first, and then in the way of each
+//! family of clients, if that differs: at most [`MAX_VERIFICATIONS`] times in all.
 
 use super::component::Component;
 use super::query_param::hex_pair;
 use super::{Message, message::split_port};
 
-/// How often one signature is verified at most.
+/// The most verifications of one signature.
 pub(super) const MAX_VERIFICATIONS: usize = 4;
 
 /// One way to compute a component.
@@ -26,12 +26,12 @@ pub(super) enum Deviation {
     DecodedPath = 16,
 }
 
-/// A set of deviations.
+/// A set of deviations that one family of clients has in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Deviations(u8);
 
 impl Deviations {
-    /// What the RFC says.
+    /// No deviation: the way of the RFC.
     pub const NONE: Self = Self(0);
 
     const fn of(deviations: &[Deviation]) -> Self {

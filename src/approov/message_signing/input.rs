@@ -11,30 +11,30 @@ pub(super) const MAX_FIELD: usize = 4096;
 
 const LIMITS: DictionaryLimits = DictionaryLimits { members: 8, items: 32, parameters: 8 };
 
-/// What one label says: the covered components, the parameters and the signature.
+/// One signature of a request: the covered components, the parameters and the signature itself.
 #[derive(Debug)]
 pub(super) struct Input<'a> {
     /// The components, each with its identifier as received.
     pub components: Vec<(Component<'a>, &'a str)>,
     /// Components and parameters as received: the value of `@signature-params`.
     pub bytes: &'a str,
-    /// The signature in base64.
+    /// The signature itself, in base64.
     pub signature: &'a str,
-    /// Seconds since 1970.
+    /// The time of creation, in seconds since 1970.
     pub created: i64,
-    /// Seconds since 1970.
+    /// The time of expiry, in seconds since 1970.
     pub expires: Option<i64>,
     /// The text between the quotes, as received.
     pub nonce: Option<&'a str>,
 }
 
 impl<'a> Input<'a> {
-    /// Reads what `label` says in the two fields.
+    /// Reads the signature with this label from the two fields.
     ///
     /// # Errors
-    /// `missing_message_signature` if neither field has the label. `malformed_message_signature` if
-    /// a label is in one of the fields only, or if anything about this label is malformed, repeated,
-    /// unknown or contradicts the label.
+    /// `missing_message_signature` if neither field has the label. `malformed_message_signature` if only one
+    /// field has it, or if anything about this label is malformed, repeated, unknown or contradicts the
+    /// label.
     pub fn read(label: Label, input: &'a [u8], signature: &'a [u8]) -> Result<Self, Rejection> {
         let inputs = dictionary(input)?;
         let signatures = dictionary(signature)?;

@@ -21,7 +21,7 @@ const SPKI_PREFIX: [u8; 27] = [
 /// The longest `ipk` that can be good: 91 bytes in base64, with padding.
 const MAX_ENCODED: usize = 124;
 
-/// The coordinates of an installation's public key. Whether they are on the curve is not known yet.
+/// The coordinates of an installation's public key. They may still be off the curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InstallKey([u8; 64]);
 
@@ -56,21 +56,21 @@ impl PreparedInstallKey {
     }
 }
 
-/// An account's message-signing key.
+/// A secret key of the account, which apps obtain from Approov.
 #[derive(Clone)]
 pub struct AccountKey {
     id: Box<str>,
-    /// The HMAC state after the key has been taken in.
+    /// An HMAC state that has already hashed the key.
     state: Hmac<Sha256>,
 }
 
 impl AccountKey {
-    /// A key that tokens name by `id` in their claim `mskid`.
+    /// A key with this `id`. The claim `mskid` of a token names it.
     pub fn new(id: impl Into<Box<str>>, secret: &Secret) -> Self {
         Self { id: id.into(), state: crate::approov::keys::hmac_state(secret) }
     }
 
-    /// The id.
+    /// The id that tokens name in `mskid`.
     pub fn id(&self) -> &str {
         &self.id
     }

@@ -1,11 +1,11 @@
-//! A request as its client sent it.
+//! A request in the form in which its client sent it.
 
 use http::HeaderMap;
 
 /// The parts of a request that a signature can cover, before the gateway changes any of them.
 #[derive(Clone, Copy)]
 pub struct Message<'r> {
-    /// The method.
+    /// The method, as received.
     pub method: &'r [u8],
     /// Whether the client used `https`.
     pub is_secure: bool,
@@ -13,13 +13,13 @@ pub struct Message<'r> {
     pub authority: &'r [u8],
     /// Path and query as received.
     pub target: &'r [u8],
-    /// The header fields.
+    /// The header fields, as received.
     pub fields: &'r dyn Fields,
     /// Whether a body follows the head.
     pub has_body: bool,
 }
 
-/// Header fields by name.
+/// Access to header fields by name.
 pub trait Fields {
     /// Calls `each` with every value of a field, in order of arrival. `name` is in lower case.
     fn each_value<'f>(&'f self, name: &str, each: &mut dyn FnMut(&'f [u8]));
@@ -31,7 +31,7 @@ impl Fields for HeaderMap {
     }
 }
 
-/// Names and values in a plain list, as a command reads them from a file.
+/// A list of names and values, as a command reads them from a file.
 impl Fields for Vec<(String, Vec<u8>)> {
     fn each_value<'f>(&'f self, name: &str, each: &mut dyn FnMut(&'f [u8])) {
         for (_, value) in self.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::closed_set::closed_set;
 
-/// What identifies a signature: a part of a SHA-256.
+/// Identifies a signature: 16 bytes of a SHA-256.
 pub type SignatureId = [u8; 16];
 
 closed_set! {
@@ -22,11 +22,11 @@ closed_set! {
 /// What the store says about a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// The first time. It is remembered now.
+    /// The signature is new. The store remembers it now.
     First,
-    /// It was accepted before.
+    /// The store has seen the signature before.
     Before,
-    /// The first time, but there is no room to remember it.
+    /// The signature is new, but the store has no room for it.
     Full,
 }
 
@@ -52,7 +52,7 @@ impl ReplayStore {
         self.most = most;
     }
 
-    /// Asks about a signature that is good until the second `until`, and remembers it.
+    /// Looks a signature up and remembers it. The signature is good until the Unix time `until`, in seconds.
     pub fn see(&mut self, id: SignatureId, until: u64, now: u64) -> Seen {
         self.forget(now);
         if self.until.contains_key(&id) {
@@ -85,7 +85,7 @@ impl ReplayStore {
         entries.flat_map(|(until, id)| id.iter().copied().chain(until.to_be_bytes())).collect()
     }
 
-    /// Adds exported entries that are still of use, as far as there is room.
+    /// Adds exported entries that have not expired, as long as there is room.
     pub fn import(&mut self, bytes: &[u8], now: u64) {
         for entry in bytes.chunks_exact(ENTRY) {
             let (id, until) = entry.split_at(16);

@@ -54,13 +54,13 @@ impl Default for ReplaySettings {
 }
 
 closed_set! {
-    /// What a replay store does.
+    /// What the gateway does with replays.
     #[derive(Default)]
     pub enum ReplayMode {
-        /// It remembers nothing.
+        /// Signatures are not remembered.
         #[default]
         Off => "off",
-        /// It counts replays.
+        /// Replays are counted and let through.
         Observe => "observe",
         /// Replays are refused.
         Enforce => "enforce",

@@ -1,4 +1,4 @@
-//! The bytes of a signature: decoding, DER, and the one of two equivalent spellings.
+//! The bytes of a signature: base64, DER, and the normal one of two equivalent forms.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

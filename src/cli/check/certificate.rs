@@ -1,4 +1,4 @@
-//! What `check` says of routes that look at the client's certificate.
+//! `check` and routes that ask for client certificates.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,10 +8,10 @@ use crate::cli::CommandFailure;
 use crate::policy::CertificateCondition;
 use crate::tls::{Certificate, CertificateChain, Digest};
 
-/// More than any chain takes.
+/// More than any chain needs.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// The first certificate of a file, as a client would show it.
+/// The first certificate of a file, which stands for the certificate of a client.
 pub(super) fn read(path: &Path) -> Result<Certificate, CommandFailure> {
     let failed =
         |why: String| CommandFailure::Usage(format!("--client-certificate: {}: {why}", path.display()));
@@ -23,7 +23,7 @@ pub(super) fn read(path: &Path) -> Result<Certificate, CommandFailure> {
     chain.certificates().first().cloned().ok_or_else(|| failed("it has no certificate".into()))
 }
 
-/// A route's condition.
+/// A route's condition on the client certificate, in words.
 pub(super) fn show(condition: &CertificateCondition) -> String {
     let CertificateCondition { subjects, dns_names, uris, emails, fingerprints } = condition;
     let fingerprints: Vec<Box<str>> =

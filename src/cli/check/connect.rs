@@ -1,4 +1,4 @@
-//! `check --connect`: whether the origins and the servers of key sets can be asked.
+//! `check --connect`: whether the origins and the servers of key sets can be reached.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::telemetry::Metrics;
 use crate::tls;
 use crate::upstream::{Dialers, SystemResolver, Upstream, UpstreamContext};
 
-/// Resolves, connects and asks every origin once, and fetches every key set. Prints a line for each
+/// Resolves, connects to and asks every origin once, and fetches every key set. Prints a line for each
 /// address and each set.
 ///
 /// # Errors
@@ -20,7 +20,7 @@ pub(super) fn run(settings: &Settings) -> Result<(), CommandFailure> {
     tls::install_provider();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
-    let surroundings = UpstreamContext {
+    let context = UpstreamContext {
         metrics: Arc::new(Metrics::new().map_err(|error| failed(&error))?),
         dialers: Dialers::default(),
         resolver: Arc::new(SystemResolver),
@@ -28,7 +28,7 @@ pub(super) fn run(settings: &Settings) -> Result<(), CommandFailure> {
     let mut problems = Vec::new();
     for origin in &settings.origins {
         let name = origin.name.clone();
-        let upstream = Upstream::new(origin.clone(), &surroundings).map_err(|error| failed(&error))?;
+        let upstream = Upstream::new(origin.clone(), &context).map_err(|error| failed(&error))?;
         let found = runtime.block_on(async {
             upstream.resolve().await;
             upstream.probe().await
@@ -40,14 +40,14 @@ pub(super) fn run(settings: &Settings) -> Result<(), CommandFailure> {
             }
         }
     }
-    let fetched = runtime.block_on(key_sets::fetch_once(&settings.key_sets, &surroundings.metrics));
+    let fetched = runtime.block_on(key_sets::fetch_once(&settings.key_sets, &context.metrics));
     for (name, result) in fetched.map_err(|error| failed(&error))? {
         match result {
             Ok(keys) => println!("key set {name}: {keys} keys"),
             Err(message) => problems.push(format!("key set {name}: {}", printable(&message))),
         }
     }
-    // A name may still be being resolved.
+    // Does not wait for a name that is still being resolved.
     runtime.shutdown_background();
     if problems.is_empty() { Ok(()) } else { Err(CommandFailure::Configuration(problems.join("\n"))) }
 }

@@ -1,4 +1,4 @@
-//! `check`: load and validate everything that `run` would, and say what would happen.
+//! `check`: load and validate all that `run` would load, and show what requests would meet.
 
 mod certificate;
 mod connect;
@@ -45,7 +45,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE", requires = "explain")]
     pub client_certificate: Option<PathBuf>,
 
-    /// Also ask every origin once: resolve its name, connect, shake hands and send `GET /`
+    /// Also ask every origin once: resolve its name, connect, make the TLS handshake and send `GET /`
     ///
     /// Fetches every key set, too. Prints the status of each address and the number of keys of each set,
     /// or what failed and how to fix it, with exit status 78.
@@ -64,9 +64,9 @@ pub struct CheckArgs {
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// Text for people.
+    /// Plain text for people.
     Text,
-    /// JSON for programs.
+    /// One JSON object for programs.
     Json,
 }
 
@@ -101,13 +101,13 @@ pub fn run(args: &CheckArgs, environment: &Environment) -> Result<(), CommandFai
     if args.connect { connect::run(&settings) } else { Ok(()) }
 }
 
-/// A reload reads every file again, and that as the user that the process has become by then. Only
-/// root can try.
+/// Loads the configuration again as the user that the gateway would become, because a reload reads every
+/// file as that user. Only root can try this.
 fn check_as(user: &User, args: &CheckArgs, environment: &Environment) -> Result<(), CommandFailure> {
     if !geteuid().is_root() {
         return Ok(());
     }
-    // For good; this process has nothing else to do.
+    // The change of user is final, but this process has nothing else to do.
     become_user(user)
         .map_err(|error| CommandFailure::Running(format!("server.user: cannot become {user}: {error}")))?;
     load(args.config.as_deref(), environment).map(drop).map_err(|problems| {
@@ -115,7 +115,7 @@ fn check_as(user: &User, args: &CheckArgs, environment: &Environment) -> Result<
     })
 }
 
-/// The configuration in a few lines.
+/// A summary of the configuration, a few lines long.
 pub fn summary(settings: &Settings) -> String {
     let mut out = Lines::default();
     let file =
@@ -174,8 +174,8 @@ pub fn summary(settings: &Settings) -> String {
     out.0
 }
 
-/// What a request with this method and URL would meet, from a client with this certificate or with
-/// none.
+/// Explains what a request with this method and URL would meet. `certificate` is the certificate of its
+/// client.
 ///
 /// # Errors
 /// [`CommandFailure::Usage`] if `url` is neither a path nor an `http` or `https` URL.
@@ -240,7 +240,7 @@ pub fn explain(
     Ok(out.0)
 }
 
-/// Host, if there is one, and path without the query.
+/// The host of a URL, if it has one, and the path without the query.
 fn host_and_path(url: &str) -> Result<(Option<&str>, &str), CommandFailure> {
     let scheme = |name: &str| {
         let (scheme, rest) = url.split_once("://")?;
@@ -292,7 +292,7 @@ impl Lines {
         }
     }
 
-    /// Routes look at the host or the client's certificate, and none was given.
+    /// Says that the answer may depend on a host or a client certificate that was not given.
     fn hint_at_more(&mut self, settings: &Settings, host: Option<&str>, certificate: Option<&Certificate>) {
         let routes = settings.routes.routes();
         if host.is_none() && routes.iter().any(|route| !route.hosts.is_empty()) {

@@ -1,17 +1,17 @@
-//! What there is to say about an origin.
+//! The description of an origin in the output of `check`.
 
 use crate::approov::Verifier;
 use crate::config::{Settings, show_duration};
 use crate::origins::{Balance, Capacity, CheckKind, Origin, OriginHttp, OriginTls, Target};
 
-/// Scheme, host and port.
+/// Scheme, host and port of the origin.
 pub(super) fn url(origin: &Origin) -> String {
     let scheme = if origin.tls.is_some() { "https" } else { "http" };
     let host = if origin.host.contains(':') { format!("[{}]", origin.host) } else { origin.host.to_string() };
     format!("{scheme}://{host}:{}", origin.port)
 }
 
-/// What is not as it would be by default, a line each.
+/// Every setting that differs from its default, one line each.
 pub(super) fn peculiarities(settings: &Settings, position: usize) -> Vec<String> {
     let Some(origin) = settings.origins.get(position) else { return Vec::new() };
     let own = settings.approov.origin_verifiers.get(position).and_then(Option::as_ref);
@@ -23,7 +23,7 @@ pub(super) fn peculiarities(settings: &Settings, position: usize) -> Vec<String>
     lines.chain(health_check(origin)).chain(retries(origin)).chain(origin.capacity.map(capacity)).collect()
 }
 
-/// How long a request may take.
+/// The time limits of a request, in words.
 pub(super) fn time_limits(origin: &Origin) -> String {
     let limits = &origin.timeouts;
     let optional = |name, limit: Option<_>| {

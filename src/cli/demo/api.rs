@@ -1,4 +1,4 @@
-//! The example API behind the demo: a small store of posts, in memory.
+//! The example API of the demo: a small store of posts in memory.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 use serde_json::{Map, Value, json};
 
-/// The largest body taken, in bytes.
+/// The largest request body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// The most posts kept; it is a demo.
+/// The largest number of posts that are stored.
 const MAX_POSTS: usize = 1000;
 
-/// The API: `/posts`, `/posts/1` …, `/me`, and `/echo`, which shows what the origin received.
+/// Serves `/posts`, `/posts/1` …, `/me`, and `/echo`, which shows what the origin received.
 pub struct ExampleApi {
     posts: Mutex<BTreeMap<u64, Value>>,
 }
 
 impl ExampleApi {
-    /// An API with a few posts.
+    /// An API that has a few posts already.
     pub fn new() -> Self {
         let titles = ["Only genuine apps get here", "The token stays at the gateway", "Edit me with PUT"];
         let posts = (1..).zip(titles).map(|(id, title)| (id, json!({ "id": id, "title": title })));
@@ -102,7 +102,7 @@ impl ServeHttp for ExampleApi {
     }
 }
 
-/// What arrived, so that one can see that the token did not.
+/// Shows the request fields that arrived, among which the token is not.
 fn echo(method: &Method, headers: &HeaderMap) -> Value {
     let headers: Map<String, Value> = headers
         .iter()

@@ -1,4 +1,4 @@
-//! `demo`: gateway, example API and tokens in one process, nothing configured.
+//! `demo`: gateway, example API and tokens in one process, without configuration.
 
 mod api;
 
@@ -30,7 +30,7 @@ use crate::telemetry;
 
 use api::ExampleApi;
 
-/// What the bound token of the demo is bound to.
+/// The value of `Authorization` to which the demo's bound token is bound.
 const AUTHORIZATION_VALUE: &str = "Bearer demo-user";
 
 /// Serve with nothing configured: an example API, a throw-away secret, tokens to try.
@@ -50,7 +50,7 @@ pub struct DemoArgs {
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// [`CommandFailure::Running`] when an address is taken, for one.
+/// [`CommandFailure::Running`] if the server cannot start, for example because an address is in use.
 pub fn run(args: &DemoArgs) -> Result<(), CommandFailure> {
     telemetry::init_diagnostics().map_err(|error| CommandFailure::Running(error.to_string()))?;
     let failed = |error: &dyn std::fmt::Display| CommandFailure::Running(error.to_string());

@@ -8,8 +8,9 @@ use std::io::{Read, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::CommandFailure;
+use super::key_source::KeySource;
 use super::request::Request;
-use super::{CommandFailure, KeySource};
 use crate::approov::{ApproovSettings, Presented, Strategy, UnixTime};
 use crate::cli::show::printable;
 use crate::clock;

@@ -1,4 +1,4 @@
-//! The whole report.
+//! The report of `inspect` as text and as JSON.
 
 use std::time::SystemTime;
 
@@ -15,13 +15,13 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Lines for people.
+    /// The report as text for people.
     pub fn to_text(&self, now: SystemTime) -> String {
         let signature = self.signature.as_ref().map_or(String::new(), SignatureReport::to_text);
         self.token.to_text(now) + &signature
     }
 
-    /// One JSON object.
+    /// The report as one JSON object.
     pub fn to_json(&self) -> Value {
         let mut report = self.token.to_json();
         if let Some(signature) = &self.signature {

@@ -123,7 +123,7 @@ impl SignatureReport {
         }
     }
 
-    /// A JSON object.
+    /// The report as a JSON object.
     pub fn to_json(&self) -> Value {
         let base = self.base.as_ref().and_then(|base| base.as_ref().ok());
         let components: Vec<Value> = base.map_or(Vec::new(), |base| {

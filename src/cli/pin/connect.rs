@@ -1,4 +1,4 @@
-//! The chain that a server shows.
+//! Reads the certificate chain of a server.
 
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -14,18 +14,18 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::tls::{Certificate, provider};
 
-/// How long connecting, and then each read and write of the handshake, may take.
+/// The time limit for connecting, and then for each read and write of the handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a server has shown.
+/// The certificates that a server sent.
 pub(super) struct Shown {
-    /// Its own certificate first; at least one.
+    /// The server's own certificate first. Never empty.
     pub certificates: Vec<Certificate>,
-    /// Why it is not to be trusted.
+    /// Why the chain cannot be trusted. `None` if it was verified.
     pub doubt: Option<String>,
 }
 
-/// `host:port` or `[address]:port`.
+/// Splits `host:port` or `[address]:port`. `None` if the text has another form.
 pub(super) fn host_and_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let host = match host.strip_prefix('[') {
@@ -37,7 +37,7 @@ pub(super) fn host_and_port(text: &str) -> Option<(&str, u16)> {
     (!host.is_empty()).then_some((host, port))
 }
 
-/// Connects, and reads the chain of the handshake.
+/// Connects to a server and reads the chain of its handshake.
 pub(super) fn chain(host: &str, port: u16) -> Result<Shown, String> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("{host} is no host name"))?;
     let verifier = Arc::new(Doubtful::new());
@@ -47,7 +47,7 @@ pub(super) fn chain(host: &str, port: u16) -> Result<Shown, String> {
         .dangerous()
         .with_custom_certificate_verifier(verifier.clone())
         .with_no_client_auth();
-    // A resumed session shows no chain.
+    // A resumed handshake has no chain.
     config.resumption = Resumption::disabled();
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())?;
     let mut stream = connect(host, port).map_err(|error| format!("cannot connect: {error}"))?;
@@ -78,11 +78,11 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     Err(failure)
 }
 
-/// Lets every chain pass, and remembers what was wrong with it. That the server has the key of its
-/// certificate is verified all the same.
+/// Accepts every chain, and records why it cannot be trusted. The handshake still proves that the server has
+/// the private key of its certificate.
 #[derive(Debug)]
 struct Doubtful {
-    /// None where the system has no authorities.
+    /// `None` if the system has no trusted authorities.
     verifier: Option<Arc<WebPkiServerVerifier>>,
     signatures: WebPkiSupportedAlgorithms,
     doubt: Mutex<Option<String>>,

@@ -1,45 +1,38 @@
-//! `approov-gateway pin`: what apps pin of a server's keys.
+//! `pin`: print the values that apps use to pin the keys of a server.
 
 mod connect;
 mod read;
 
 use std::io::Write as _;
 
+use read::Pinned;
+
 use super::CommandFailure;
 use super::show::{moment, printable};
 use crate::clock;
-use crate::tls::{Certificate, Pin};
 
 /// Print the pins of the public keys in a certificate chain, the server's own first.
 ///
-/// A pin is the base64 of SHA-256 over a key's SubjectPublicKeyInfo, as Approov's dynamic pinning
-/// (type public-key-sha256) and RFC 7469 have it. Each line begins with one; then come the
-/// certificate's place in the chain, its subject and the end of its validity.
+/// A pin is the base64 of SHA-256 over a key's SubjectPublicKeyInfo, the form of Approov's dynamic pinning
+/// (type public-key-sha256) and of RFC 7469. Each line has the pin, the place of the certificate in the
+/// chain, its subject and the end of its validity.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PinArgs {
-    /// A file with certificates, public keys or a private key in PEM, or one certificate in DER; or
-    /// the server to ask, as host and port
+    /// A file with certificates, public keys or a private key in PEM, or one certificate in DER; or a server
+    /// as host and port
     ///
-    /// A key without a certificate is good for the pin of a backup key. A server's chain is verified
-    /// with the system's authorities (or SSL_CERT_FILE); if that fails, the pins are printed all the
-    /// same, with the reason on standard error and exit status 1.
+    /// A key without a certificate is useful for the pin of a backup key. A server's chain is verified
+    /// with the system's authorities (or SSL_CERT_FILE). If that fails, the pins are printed all the same,
+    /// with the reason on standard error and exit status 1.
     #[arg(value_name = "FILE|HOST:PORT")]
     source: String,
-}
-
-/// One key and what is known of it.
-enum Pinned {
-    /// A key with its certificate.
-    Certificate(Box<Certificate>),
-    /// A key alone.
-    Key(Pin),
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// [`CommandFailure::Usage`] when the source is neither a file nor a server; [`CommandFailure::Running`] when it
-/// cannot be read, or when a server's chain is not to be trusted.
+/// [`CommandFailure::Usage`] if the source is neither a file nor a server; [`CommandFailure::Running`] if it
+/// cannot be read, or if a server's chain cannot be trusted.
 pub fn run(args: &PinArgs) -> Result<(), CommandFailure> {
     let source = &args.source;
     let (pinned, doubt) = if std::path::Path::new(source).exists() {
@@ -84,7 +77,7 @@ fn line(index: usize, pinned: &Pinned, now: f64) -> String {
                 subject => subject.to_owned(),
             };
             let expiry = moment(certificate.not_after as f64, now);
-            // A line for each: a server must not be able to add one.
+            // A line break in the subject would let a server add a line with a pin of its own.
             let subject = printable(&subject).replace('\n', "\\n");
             format!("{} {place:<12} {subject}  expires {expiry}\n", certificate.pin)
         }

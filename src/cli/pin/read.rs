@@ -1,4 +1,4 @@
-//! Keys and certificates out of a file.
+//! Reads keys and certificates from a file.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,14 +8,24 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use zeroize::Zeroizing;
 
-use super::Pinned;
 use crate::tls::{Certificate, Pin, PrivateKey, PrivateKeyError};
 
-/// More than any chain takes.
+/// More than any chain needs.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// Certificates in the order of the file; or else public keys; or else the public half of a private
-/// key. At least one of them.
+/// A public key from a file or a server.
+pub(super) enum Pinned {
+    /// A key inside its certificate.
+    Certificate(Box<Certificate>),
+    /// A key without a certificate.
+    Key(Pin),
+}
+
+/// The certificates of a file in their order. If there are none, the public keys; if there are none either,
+/// the public half of a private key. Never empty.
+///
+/// # Errors
+/// Why the file cannot be used, in words.
 pub(super) fn file(path: &Path) -> Result<Vec<Pinned>, String> {
     let mut bytes = Zeroizing::new(Vec::new());
     File::open(path)
@@ -25,7 +35,7 @@ pub(super) fn file(path: &Path) -> Result<Vec<Pinned>, String> {
         return Err("it is larger than 1 MiB; name a file with certificates or keys".into());
     }
     let certificate = |der: &[u8]| Certificate::from_der(der).map(|own| Pinned::Certificate(Box::new(own)));
-    // DER begins with the tag of a sequence, PEM with text.
+    // DER begins with the tag of a sequence. PEM is text.
     if bytes.first() == Some(&0x30) {
         return Ok(vec![certificate(&bytes).map_err(|error| error.to_string())?]);
     }

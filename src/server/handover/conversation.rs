@@ -24,7 +24,7 @@ pub(super) const POLL: Duration = Duration::from_millis(20);
 /// The most descriptors that come with a word.
 const MAX_ATTACHED: usize = 2;
 
-/// Longer than any word.
+/// Longer than any word of the protocol, in bytes.
 const MAX_WORD: usize = 32;
 
 /// A connection between both processes.

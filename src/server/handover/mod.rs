@@ -97,7 +97,7 @@ mod tests {
         thread::spawn(move || offer(&path, &[&listener()], &tickets(), patience, || false))
     }
 
-    /// As [`offer`] begins.
+    /// Sends a listener, which is the first message of [`offer`].
     fn send_listener(stream: &UnixStream, listener: &BoundListener) {
         let descriptors = [listener.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -29,12 +29,12 @@ pub(in crate::server) struct SuccessorSocket {
 /// The sockets of the running process, which waits to hear that they are in use.
 #[derive(Debug)]
 pub(in crate::server) struct Received {
-    /// Each with its address.
+    /// The sockets, each with its address.
     pub sockets: Vec<(SocketAddr, TcpListener)>,
     pub predecessor: Predecessor,
 }
 
-/// The running process.
+/// The process whose sockets were taken.
 #[derive(Debug)]
 pub(in crate::server) struct Predecessor(Conversation);
 

@@ -119,7 +119,8 @@ impl SourceFile {
     }
 }
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+/// The files of Rust code in a folder and below.
+pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
@@ -164,6 +165,10 @@ impl Found {
             }
             at = match &tokens[at..] {
                 [Token::Mark('#'), rest @ ..] if is_for_tests(rest) => end_of_item(tokens, at + 1),
+                // A visibility such as `pub(super)` names no item.
+                [Token::Word(word), Token::Mark('('), ..] if word == "pub" => {
+                    at + position(&tokens[at..], ')')
+                }
                 // A precise capture, `use<'a>`.
                 [Token::Word(word), Token::Mark('<'), ..] if word == "use" => at + 1,
                 [Token::Word(word), ..] if word == "use" => {
