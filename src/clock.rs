@@ -27,7 +27,7 @@ pub fn unix_time() -> Duration {
     unix_time_of(SystemTime::now())
 }
 
-/// The wall clock.
+/// The wall clock, which an operator can set.
 pub fn system_time() -> SystemTime {
     SystemTime::now()
 }

@@ -2,7 +2,7 @@
 
 /// Declares an enum, its labels, the list of its values and its parser in one place:
 ///
-/// ```ignore
+/// ```text
 /// closed_set! {
 ///     /// How an origin failed.
 ///     pub enum OriginError {

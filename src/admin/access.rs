@@ -65,10 +65,10 @@ impl AccessRefusal {
     }
 }
 
-/// Which requests are taken.
+/// Which requests the admin listener answers, by their Host, Origin and peer.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// Names of this machine.
+    /// Names of this machine, which a request may have as its Host.
     names: Vec<Box<str>>,
     token: Option<AdminToken>,
 }

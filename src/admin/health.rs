@@ -11,7 +11,7 @@ use super::response::{not_allowed, text};
 use super::serve::{self, AdminListener, Pages};
 use super::status::Readiness;
 
-/// The listener at `admin.health_address`.
+/// Serves the health pages at `admin.health_address`.
 pub struct Health(Arc<Readiness>);
 
 impl Health {
@@ -41,7 +41,7 @@ impl Pages for Health {
     }
 }
 
-/// `/livez`, `/readyz` and `/healthz`.
+/// The pages `/livez`, `/readyz` and `/healthz`.
 pub(super) fn page(readiness: &Readiness, path: &str) -> Response<Vec<u8>> {
     match (path, readiness.label()) {
         ("/livez", _) | ("/readyz" | "/healthz", "ready") => text(StatusCode::OK, "ok\n"),

@@ -20,17 +20,17 @@ use crate::proxy::Shared;
 
 /// What the admin listener shows.
 pub struct Admin {
-    /// Which requests are taken.
+    /// Which requests are answered. A reload replaces the rules.
     pub access: Arc<ArcSwap<Access>>,
     /// Whether the public listeners take requests.
     pub readiness: Arc<Readiness>,
-    /// Counters and bans.
+    /// The state of the proxy: counters, limits and bans.
     pub shared: Arc<Shared>,
     /// Which configuration is in force.
     pub status: Arc<ConfigStatus>,
-    /// The level of diagnostics.
+    /// The level of diagnostics, which a page can change.
     pub log_level: LogLevel,
-    /// When the process started.
+    /// The start of the process.
     pub started: Timestamp,
     /// Device and inode of the binary: `reload --or-upgrade` compares them with its own.
     pub executable: Option<String>,

@@ -141,7 +141,6 @@ async fn send(mut session: ServerSession, response: Response<Vec<u8>>) -> Option
     pipelined.is_none_or(|bytes| bytes.is_empty()).then_some(stream)
 }
 
-/// The open connections.
 #[derive(Default)]
 struct Connections {
     open: AtomicUsize,
@@ -165,12 +164,11 @@ impl Connections {
     }
 }
 
-/// An open connection.
 struct OpenConnection {
     connections: Arc<Connections>,
     /// Notified if another connection needs the room.
     close: Arc<Notify>,
-    /// Its key in [`Connections::waiting`].
+    /// The key of this connection in [`Connections::waiting`].
     number: u64,
 }
 

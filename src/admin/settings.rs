@@ -8,10 +8,10 @@ use std::str::FromStr;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 
-/// The admin listener.
+/// The settings of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
-    /// Where it listens.
+    /// The address or unix socket of the listener.
     pub address: AdminAddress,
     /// What changes must show; without it, only this machine may change anything over TCP.
     pub token: Option<AdminToken>,

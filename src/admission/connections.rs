@@ -1,4 +1,4 @@
-//! The admission of connections.
+//! Admission of a connection: denied and banned addresses, caps, the rate of new connections.
 
 use std::net::IpAddr;
 

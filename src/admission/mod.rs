@@ -37,7 +37,7 @@ pub use requests::{Verified, WithinLimits};
 pub struct Limits {
     /// The limits that a client meets on its connection.
     pub protocol: ProtocolLimits,
-    /// The zero of [`Moment`]s.
+    /// The start of the clock that [`Moment`]s count from.
     start: Instant,
     hasher: KeyHasher,
     prefix: Ipv6Prefix,

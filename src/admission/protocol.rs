@@ -17,7 +17,7 @@ pub struct ProtocolLimits {
     pub age: Duration,
     /// The lowest rate of a request body, in bytes a second; 0 for any rate.
     pub body_rate: u64,
-    /// Time limits.
+    /// The time limits of a connection and of its requests.
     pub time: TimeLimits,
 }
 

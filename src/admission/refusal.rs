@@ -7,7 +7,7 @@ use crate::limits::{Cause, Full, LimitDecision};
 /// A connection or a request exceeds a limit.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The limit.
+    /// The limit that refuses.
     pub cause: Cause,
     /// The name of the rate limit, if the limit is a rate limit.
     pub name: Option<Box<str>>,
@@ -22,7 +22,7 @@ pub struct Refusal {
 /// The values of `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10).
 #[derive(Debug)]
 pub struct RateFields {
-    /// The value of `RateLimit-Policy`.
+    /// The value of the field `RateLimit-Policy`.
     pub policy: HeaderValue,
     /// The value of `RateLimit`: what is left now.
     pub standing: HeaderValue,

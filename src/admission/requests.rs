@@ -1,4 +1,4 @@
-//! The admission of requests.
+//! Admission of a request: before its token is verified, and before it is forwarded.
 
 use super::{ClientKey, Limits, Refusal};
 use crate::limits::{By, Cause, Full, LimitDecision, Moment, Permit, RequestKeys, Ruling, Work};

@@ -127,7 +127,7 @@ pub fn environment_reference() -> String {
 pub struct NamedSecret {
     /// The key's `kid`; `None` if the key has none.
     pub id: Option<Box<str>>,
-    /// The shared secret.
+    /// The secret that signs tokens.
     pub secret: Secret,
 }
 

@@ -19,20 +19,20 @@ use crate::proxy::{CorrelationSettings, SnapshotSettings};
 
 pub use crate::proxy::{RejectionAnswer, RejectionDetail};
 
-/// Everything that `run` needs.
+/// The settings of a gateway, complete and checked.
 #[derive(Debug)]
 pub struct Settings {
     /// The configuration file; `None` if there is none.
     pub file: Option<PathBuf>,
     /// The first 16 digits of the file's SHA-256; empty if there is no file.
     pub hash: String,
-    /// The process.
+    /// The settings of the process: threads, files, times of the end.
     pub server: ServerSettings,
     /// The public listeners. Never empty.
     pub listeners: Vec<ListenerSettings>,
-    /// The admin listener.
+    /// The settings of the admin listener.
     pub admin: AdminSettings,
-    /// Verification of tokens.
+    /// How tokens are verified.
     pub approov: ApproovSettings,
     /// The key sets that are fetched. The verifiers of `approov` read their keys.
     pub key_sets: Vec<KeySetSettings>,
@@ -48,9 +48,9 @@ pub struct Settings {
     pub correlation: CorrelationSettings,
     /// Limits of connections and requests.
     pub limits: LimitSettings,
-    /// The access log.
+    /// The settings of diagnostics and the access log.
     pub log: Log,
-    /// Legal but suspicious settings.
+    /// Settings that are legal but probably a mistake.
     pub warnings: Vec<Problem>,
     /// The files that the settings were read from.
     pub files: Vec<SourceFile>,
@@ -77,16 +77,16 @@ impl Settings {
 /// Where the running gateway is found: what `reload`, `upgrade` and `health` need.
 #[derive(Clone, Debug)]
 pub struct ProcessSettings {
-    /// Its process.
+    /// The settings of the process.
     pub server: ServerSettings,
-    /// Its admin listener.
+    /// The settings of the admin listener.
     pub admin: AdminSettings,
 }
 
 /// The process: `server` in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Worker threads.
+    /// The number of worker threads.
     pub threads: usize,
     /// How long requests in flight may take to finish after SIGTERM.
     pub grace_period: Duration,
@@ -111,7 +111,7 @@ pub struct User {
     pub name: Option<String>,
     /// The user's number; never root's.
     pub uid: u32,
-    /// The group's number.
+    /// The numeric id of the group.
     pub gid: u32,
 }
 
@@ -127,9 +127,9 @@ impl fmt::Display for User {
 /// The logs: `log` in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// The level of diagnostics.
+    /// The lowest level of diagnostics that is logged.
     pub level: LevelFilter,
-    /// The format.
+    /// The format of the access log.
     pub access: AccessLog,
     /// The share of the accepted requests that are logged.
     pub sample: Share,
@@ -142,6 +142,6 @@ pub struct Log {
 pub enum AccessLog {
     /// One JSON object a line.
     Json,
-    /// Nothing is logged.
+    /// There is no access log.
     Off,
 }

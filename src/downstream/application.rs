@@ -85,6 +85,6 @@ pub struct UnparsedRequest<'a> {
     pub head: &'a [u8],
     /// The connection on which the bytes arrived.
     pub connection: &'a Connection,
-    /// What is wrong.
+    /// Why the bytes are not a request.
     pub why: Unparsed,
 }

@@ -24,7 +24,7 @@ pub struct BodyWatch {
 /// How a watched task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyEnd {
-    /// The task has completed.
+    /// The request's task has completed.
     Served,
     /// The body was too slow, and the task was cancelled.
     TooSlow,

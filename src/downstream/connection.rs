@@ -32,7 +32,7 @@ pub struct Connection {
 pub struct TlsSession {
     /// The version of TLS, such as `1.3`.
     pub version: &'static str,
-    /// The client's certificate, verified.
+    /// The client's certificate, which was verified in the handshake.
     pub client_certificate: Option<Certificate>,
 }
 

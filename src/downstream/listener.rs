@@ -22,7 +22,7 @@ pub struct Listener {
     pub trusted_proxies: Option<TrustedProxies>,
     /// Whether requests without TLS are redirected to `https://`.
     pub redirect_to_https: bool,
-    /// The value of `Strict-Transport-Security`.
+    /// The value of the field `Strict-Transport-Security`.
     pub hsts: Option<HeaderValue>,
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// For the next body.
+    /// The pace of a body that begins now.
     pub fn new(limits: &ProtocolLimits) -> Self {
         Self { grace: limits.time.body, rate: limits.body_rate, ..Self::default() }
     }

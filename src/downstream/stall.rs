@@ -10,7 +10,7 @@ use super::deadline::Deadline;
 /// only, not the time of heads and of the flush at the end.
 #[derive(Default)]
 pub(super) struct Stall {
-    /// Made at the first write that has to wait.
+    /// Created by the first write that has to wait.
     deadline: Option<Deadline>,
     is_waiting: bool,
 }

@@ -10,13 +10,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// A TCP connection, and the bytes that were read from it behind the PROXY header.
+/// A TCP connection with the bytes that were read from it together with the PROXY header.
 pub(super) struct Socket {
     pub tcp: TcpStream,
     pub ahead: BytesMut,
 }
 
-/// The transport of one connection.
+/// The transport of one connection, which TLS may encrypt.
 pub(super) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<Socket>>),

@@ -7,7 +7,7 @@ use crate::limits::Permit;
 
 /// The connections of one worker.
 pub struct Worker<A> {
-    /// Serves the requests.
+    /// Serves the requests of the connections.
     pub application: A,
     open: AtomicUsize,
 }

@@ -34,7 +34,7 @@ impl std::error::Error for BadChunk {}
 pub enum Part {
     /// Sizes, extensions, trailers and line ends.
     Framing(usize),
-    /// Data of a chunk.
+    /// This many bytes of a chunk's data.
     Data(usize),
     /// The last bytes of framing. The body is complete.
     End(usize),
@@ -49,7 +49,7 @@ impl Part {
     }
 }
 
-/// Reads one chunked body.
+/// Finds the end of one chunked body.
 #[derive(Clone, Debug)]
 pub struct ChunkedReader {
     state: ChunkState,

@@ -27,7 +27,7 @@ pub struct Frames {
     length: usize,
     /// Bytes of the payload that are still to come.
     payload: usize,
-    /// Frames that have begun.
+    /// The number of frames that have begun.
     count: u64,
     /// The number of the `HEADERS` frame of a head whose frame with `END_HEADERS` has not ended.
     head: Option<u64>,

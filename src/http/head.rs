@@ -12,7 +12,7 @@ use super::request_line::RequestLine;
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadFault {
-    /// Malformed or ambiguous.
+    /// The head is malformed or ambiguous.
     Malformed,
     /// The target is longer than allowed.
     TargetTooLong,
@@ -25,9 +25,9 @@ pub enum HeadFault {
 pub struct HeadLimits {
     /// Bytes of the whole head, line ends included.
     pub bytes: usize,
-    /// Number of field lines.
+    /// The most field lines.
     pub fields: usize,
-    /// Bytes of the target.
+    /// The longest request target, in bytes.
     pub target: usize,
 }
 

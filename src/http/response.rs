@@ -32,7 +32,7 @@ impl std::error::Error for BadAnswer {}
 pub enum AnswerBody {
     /// No body, whatever the fields say: 1xx, 204, 304 and every answer to `HEAD`.
     Empty,
-    /// This many bytes.
+    /// The body has this many bytes.
     Length(u64),
     /// Chunks, up to the last one.
     Chunked,

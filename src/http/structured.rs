@@ -12,7 +12,7 @@ pub struct MalformedDictionary;
 /// How many parts a dictionary may have.
 #[derive(Clone, Copy, Debug)]
 pub struct DictionaryLimits {
-    /// Members of the dictionary.
+    /// The most members of a dictionary.
     pub members: usize,
     /// Items of one inner list.
     pub items: usize,
@@ -23,7 +23,7 @@ pub struct DictionaryLimits {
 /// One member of a dictionary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// The key.
+    /// The key of the member.
     pub key: &'a str,
     /// The value without its parameters.
     pub value: MemberValue<'a>,
@@ -33,10 +33,10 @@ pub struct Member<'a> {
     pub bytes: &'a str,
 }
 
-/// A member's value.
+/// The value of a dictionary's member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemberValue<'a> {
-    /// A single item.
+    /// A single item: `a=1`.
     Bare(Bare<'a>),
     /// An inner list: `("a" "b";x)`.
     List(Vec<Item<'a>>),
@@ -45,9 +45,9 @@ pub enum MemberValue<'a> {
 /// An item of an inner list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item<'a> {
-    /// The value.
+    /// The value without its parameters.
     pub value: Bare<'a>,
-    /// The parameters.
+    /// The parameters behind the value.
     pub parameters: Parameters<'a>,
     /// The value and its parameters as received.
     pub bytes: &'a str,
@@ -56,16 +56,16 @@ pub struct Item<'a> {
 /// Parameters in their order, each name once.
 pub type Parameters<'a> = Vec<(&'a str, Bare<'a>)>;
 
-/// A value without parts.
+/// A bare item (RFC 8941 §3.3): a value without parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bare<'a> {
-    /// At most 15 digits.
+    /// An integer of at most 15 digits.
     Integer(i64),
-    /// The digits as received.
+    /// A decimal number, its digits as received.
     Decimal(&'a str),
     /// The text between the quotes. A backslash escape stays as received.
     Text(&'a str),
-    /// A token.
+    /// A token: a word without quotes.
     Token(&'a str),
     /// The base64 text between the colons. Only its alphabet is checked.
     Bytes(&'a str),

@@ -1,4 +1,4 @@
-//! Client addresses as keys.
+//! Client addresses in the form in which limits count them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -57,7 +57,7 @@ impl Ipv6Prefix {
         Self::LENGTHS.contains(&length).then_some(Self(length))
     }
 
-    /// The length in bits.
+    /// The length of the prefix in bits.
     pub fn length(self) -> u8 {
         self.0
     }

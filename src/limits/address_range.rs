@@ -36,7 +36,7 @@ impl AddressRange {
         }
     }
 
-    /// The first address.
+    /// The first address of the range.
     pub fn network(self) -> IpAddr {
         self.network
     }

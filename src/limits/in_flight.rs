@@ -67,7 +67,7 @@ impl Hasher for Unhashed {
     }
 }
 
-/// The limits on permits.
+/// The largest numbers of permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
     /// The number of all permits.

@@ -26,7 +26,7 @@ use super::{AddressKey, AddressRange, AddressSet, Ipv6Prefix, KeyHasher, Moment}
 const WAYS: usize = 7;
 const SLICES: usize = 8;
 
-/// The rules for bans.
+/// When an address is banned, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OffenderRules {
     /// The number of failed verifications that leads to a ban.

@@ -1,4 +1,4 @@
-//! How an origin fails.
+//! The kinds of failures of an origin.
 
 use crate::closed_set::closed_set;
 
@@ -29,7 +29,7 @@ closed_set! {
         InvalidResponse => "invalid_response",
         /// The origin sent something that no request asked for. The connection was closed.
         Unsolicited => "unsolicited",
-        /// Any other failure.
+        /// The failure is of no other kind.
         Other => "other",
     }
 }

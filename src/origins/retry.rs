@@ -10,7 +10,7 @@ closed_set! {
         /// The origin has not begun with the request: it closed a kept connection, or refused an
         /// HTTP/2 stream.
         Closed => "closed",
-        /// The connection broke.
+        /// The connection broke before there was a response.
         Error => "error",
         /// The origin did not answer in time.
         Timeout => "timeout",

@@ -7,9 +7,9 @@ pub struct ClientCertificate<'c> {
     pub subject: &'c str,
     /// The DNS names, in lower case.
     pub dns_names: &'c [Box<str>],
-    /// The URIs.
+    /// The URIs in the certificate.
     pub uris: &'c [Box<str>],
-    /// The e-mail addresses.
+    /// The e-mail addresses in the certificate.
     pub emails: &'c [Box<str>],
     /// SHA-256 of the whole certificate.
     pub fingerprint: &'c [u8; 32],
@@ -23,9 +23,9 @@ pub struct CertificateCondition {
     pub subjects: Vec<Box<str>>,
     /// DNS names, in lower case. A `*` in a certificate's name stands for itself.
     pub dns_names: Vec<Box<str>>,
-    /// URIs.
+    /// URIs, of which the certificate needs one.
     pub uris: Vec<Box<str>>,
-    /// E-mail addresses.
+    /// E-mail addresses, of which the certificate needs one.
     pub emails: Vec<Box<str>>,
     /// SHA-256 digests of whole certificates.
     pub fingerprints: Vec<[u8; 32]>,

@@ -91,7 +91,7 @@ pub fn is_identity_field(name: &str) -> bool {
     is_listed(name)
 }
 
-/// Every listed name.
+/// The names of all identity headers.
 pub fn identity_fields() -> impl Iterator<Item = &'static str> {
     IDENTITY.into_iter().chain(METHOD_OVERRIDES)
 }

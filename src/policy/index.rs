@@ -139,7 +139,7 @@ impl<T: Fn(usize) -> bool> Search<T> {
     }
 }
 
-/// Routes by their path.
+/// An index of routes by their paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Paths {
     exact: HashMap<Box<[u8]>, Positions>,

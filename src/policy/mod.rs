@@ -27,7 +27,7 @@ closed_set! {
         Protect => "protect",
         /// Verify and count, and forward whatever the verdict.
         Observe => "observe",
-        /// Forward without verification.
+        /// Forward every request, without verification.
         Open => "open",
         /// Refuse every request.
         Deny => "deny",
@@ -39,7 +39,7 @@ closed_set! {
 pub enum PathPattern {
     /// Paths that begin with this text.
     Prefix(Box<str>),
-    /// Only this path.
+    /// The request has exactly this path.
     Exact(Box<str>),
 }
 

@@ -26,9 +26,9 @@ closed_set! {
         /// It needs a token, like any other request.
         #[default]
         Verify => "verify",
-        /// The origin answers it.
+        /// The origin answers the preflight, without a token.
         Forward => "forward",
-        /// The gateway answers it.
+        /// The gateway answers the preflight itself.
         Answer => "answer",
     }
 }
@@ -44,7 +44,7 @@ impl Default for Share {
 }
 
 impl Share {
-    /// Every client.
+    /// The share of all clients.
     pub const ALL: Self = Self(10_000);
 
     /// So many hundredths of a percent. `None` above 100 %.

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum PathFault {
     /// Not in origin-form: it does not begin with `/` (RFC 9112 §3.2.1).
     NotOriginForm,
-    /// `//`.
+    /// The path has `//`.
     EmptySegment,
     /// A segment `.` or `..`, in any spelling.
     DotSegment,

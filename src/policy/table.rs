@@ -114,7 +114,7 @@ impl RouteTable {
         (!is_meant).then_some(next)
     }
 
-    /// The routes, in order.
+    /// The routes in the order of the configuration.
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }

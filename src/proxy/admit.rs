@@ -26,7 +26,7 @@ const APPROOV_STATUS: HeaderName = HeaderName::from_static("approov-status");
 /// The judgement of a request.
 #[derive(Debug)]
 pub(super) struct Judgement {
-    /// The verdict.
+    /// Whether the request was forwarded, and why.
     pub verdict: Verdict,
     /// Why verification failed, if it failed.
     pub rejection: Option<Rejection>,
@@ -43,7 +43,7 @@ pub(super) struct Judgement {
 /// What a client says without proof.
 #[derive(Debug, Default)]
 pub(super) struct SelfReport {
-    /// `Approov-Status`.
+    /// The status that the app sent in `Approov-Status`.
     pub status: Option<AppStatus>,
     /// Claims of a token that no key verifies.
     pub claims: Unverified,

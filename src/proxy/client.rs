@@ -15,7 +15,6 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// The client of one request.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    /// The client's address.
     pub address: IpAddr,
     /// The client's port; `None` if a proxy connected in place of the client.
     pub port: Option<u16>,
@@ -59,7 +58,7 @@ impl Client {
         }
     }
 
-    /// `http` or `https`.
+    /// The scheme of the client's URL: `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         if self.is_secure { "https" } else { "http" }
     }

@@ -10,7 +10,7 @@ use crate::limits::Cause;
 use crate::origins::UpstreamErrorKind;
 use crate::upstream::{NotSent, SpeaksTls, Unavailable};
 
-/// Why an exchange failed.
+/// Who is at fault when an exchange fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The origin is at fault.
@@ -21,7 +21,7 @@ pub(super) enum Failure {
     Gateway,
 }
 
-/// How a client failed.
+/// What the client did wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientFault {
     /// The client sent its request too slowly.
@@ -32,7 +32,7 @@ pub(super) enum ClientFault {
     Closed,
     /// The request is larger than a limit allows.
     TooLarge,
-    /// The request is malformed.
+    /// The request is malformed or ambiguous.
     Malformed,
 }
 
@@ -176,7 +176,7 @@ impl From<&Error> for Failure {
     }
 }
 
-/// How the origin failed.
+/// The kind of failure that Pingora's error stands for.
 pub(super) fn kind(error: &Error) -> UpstreamErrorKind {
     match error.etype() {
         etype if *etype == NO_ADDRESS => UpstreamErrorKind::Resolve,

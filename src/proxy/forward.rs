@@ -41,7 +41,7 @@ pub(super) struct Forwarding {
 pub(super) enum FieldName<'a> {
     /// A name in its usual letter case.
     Usual(&'static str),
-    /// A configured name.
+    /// A name from the configuration.
     Configured(&'a HeaderName),
 }
 

@@ -21,7 +21,7 @@ pub(super) trait RequestHead {
     /// The version of HTTP that the client speaks.
     fn version(&self) -> Version;
 
-    /// `:scheme` of HTTP/2.
+    /// The pseudo-header field `:scheme` of HTTP/2.
     fn scheme(&self) -> Option<&str>;
 
     /// The value of `Host`, or `:authority` of HTTP/2. Empty if the request has neither.

@@ -56,7 +56,7 @@ pub(super) enum Life {
     Begun(Arc<Snapshot>, Instant),
     /// The request is not forwarded.
     Refused(Arrival, Refused),
-    /// The request is forwarded.
+    /// The request is being forwarded, or has been.
     Exchange(Exchange),
     /// The request has ended and is recorded.
     Done,

@@ -79,7 +79,7 @@ pub(super) struct HeadFacts<'r> {
     pub method: &'r str,
     /// The path without the query.
     pub path: &'r [u8],
-    /// The version of HTTP.
+    /// The version of HTTP: `1.0`, `1.1` or `2`.
     pub protocol: &'static str,
     pub host: &'r [u8],
     pub user_agent: &'r [u8],
@@ -109,7 +109,7 @@ impl<'r> HeadFacts<'r> {
     }
 }
 
-/// The value of `network.protocol.version`.
+/// The version as `network.protocol.version` has it.
 fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "1.0",

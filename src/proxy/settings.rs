@@ -12,7 +12,7 @@ use crate::policy::{RouteTable, Share};
 /// The part of a configuration that requests run under.
 #[derive(Debug)]
 pub struct SnapshotSettings {
-    /// Verification of tokens.
+    /// How tokens are verified.
     pub approov: ApproovSettings,
     /// The answer to refused requests.
     pub rejection: RejectionAnswer,
@@ -41,7 +41,7 @@ pub struct RejectionAnswer {
     pub status: StatusCode,
     /// The media type of the body.
     pub content_type: HeaderValue,
-    /// The body.
+    /// The body of every answer.
     pub body: Bytes,
     /// What the answer tells the app about a refused token.
     pub details: Vec<RejectionDetail>,

@@ -13,9 +13,9 @@ use crate::telemetry::{AccessLogSink, LimitState, Metrics};
 pub struct Shared {
     /// The configuration in force. A request takes it once, at its start.
     pub snapshot: ArcSwap<Snapshot>,
-    /// The access log.
+    /// Takes one line for each request that is logged.
     pub access_log: AccessLogSink,
-    /// The metrics.
+    /// Counts every request, whatever became of it.
     pub metrics: Arc<Metrics>,
     /// The labels of the listeners in metrics, by position.
     pub listeners: Vec<Box<str>>,

@@ -39,7 +39,7 @@ pub struct Snapshot {
     pub(super) forwarding: Forwarding,
     pub(super) correlation: CorrelationSettings,
     pub(super) upstreams: Vec<Arc<Upstream>>,
-    /// The limits.
+    /// The limits on connections and requests, with their counts.
     pub limits: Limits,
     /// Whether requests are written to the access log.
     pub(super) is_logged: bool,

@@ -1,5 +1,4 @@
-//! Metrics of limits: counters of what they keep out, and gauges that are read off at the moment
-//! they are asked for.
+//! Metrics of limits: counters of what exceeded them, and gauges that are read when metrics are scraped.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -9,14 +8,17 @@ use prometheus::{Error, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, 
 
 use crate::limits::{Cause, Outcome, Rule, Table};
 
-/// The metric families of limits.
+/// The metric families about limits.
 pub(super) struct LimitFamilies {
     limited: [[IntCounter; Outcome::ALL.len()]; Cause::ALL.len()],
     watched: LimitGauges,
 }
 
 impl LimitFamilies {
-    /// Registers them.
+    /// Registers the families.
+    ///
+    /// # Errors
+    /// If the registry has a family with one of the names.
     pub fn register(registry: &Registry) -> Result<Self, Error> {
         let limited = IntCounterVec::new(
             Opts::new(
@@ -34,31 +36,31 @@ impl LimitFamilies {
         Ok(Self { limited, watched })
     }
 
-    /// Counts what exceeded a limit.
+    /// Counts a connection or request that exceeded a limit.
     pub fn limited(&self, cause: Cause, outcome: Outcome) {
         self.limited[cause as usize][outcome as usize].inc();
     }
 
-    /// Shows the gauges of these limits for as long as they live.
+    /// Shows the gauges of these limits until they are dropped.
     pub fn watch(&self, limits: Weak<dyn LimitState>) {
-        // There is one process, which has one.
+        // A second call fails. A process has one set of limits, so nothing is lost.
         let _ = self.watched.limits.set(limits);
     }
 }
 
-/// What can be seen of the limits at any moment.
+/// The present state of the limits, read when metrics are scraped.
 pub trait LimitState: Send + Sync {
-    /// Open connections, by listener.
+    /// The number of open connections of each listener.
     fn connections(&self) -> Vec<(Box<str>, usize)>;
-    /// Requests on their way to an origin.
+    /// The number of requests that are being forwarded.
     fn requests(&self) -> usize;
-    /// Addresses that are banned now.
+    /// The number of banned addresses.
     fn banned(&self) -> usize;
-    /// The rate limits in force.
+    /// The rate limits of the current configuration.
     fn rates(&self) -> Vec<Arc<Rule>>;
 }
 
-/// The limits in force, read off whenever metrics are asked for.
+/// The gauges of the limits, set when metrics are scraped.
 #[derive(Clone)]
 struct LimitGauges {
     limits: Arc<OnceLock<Weak<dyn LimitState>>>,
@@ -114,7 +116,7 @@ impl Collector for LimitGauges {
             }
             self.requests.set(gauge(limits.requests()));
             self.banned.set(gauge(limits.banned()));
-            // Read off anew: a rule that a reload has replaced is told of no more.
+            // Removes the series of rules that a reload has replaced.
             self.exceeded.reset();
             self.displaced.reset();
             for rule in limits.rates() {

@@ -1,5 +1,5 @@
-//! Metrics in Prometheus' text format. All labels come from closed sets: routes and origins of
-//! the configuration, policies, verdicts, reasons, kinds of failure.
+//! Metrics in the text format of Prometheus. All labels come from closed sets: the configured routes and
+//! origins, policies, verdicts, reasons, kinds of failure.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -21,11 +21,11 @@ use crate::limits::{Cause, Outcome};
 use crate::policy::Policy;
 use crate::tls::Handshake;
 
-/// Seconds; from a refusal to a queue in front of an origin.
+/// Bucket bounds in seconds, from a refusal to a wait in the queue of an origin.
 const OVERHEAD_BUCKETS: [f64; 12] =
     [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
 
-/// Every metric family of the process.
+/// Every metric family of this process.
 pub struct Metrics {
     registry: Registry,
     routes: Routes,
@@ -50,7 +50,7 @@ impl Metrics {
     /// Registers the families.
     ///
     /// # Errors
-    /// When two families have one name: a fault of this file.
+    /// If two families have the same name, which is a bug in this file.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("approov_gateway".into()), None)?;
         let metrics = Self {
@@ -132,17 +132,17 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The counters of one route. They go on where the configuration before had the route as well.
+    /// The counters of one route. A route that the previous configuration had keeps its counts.
     pub fn route(&self, name: &str, policy: Policy) -> Arc<RouteMetrics> {
         self.routes.find(name, policy)
     }
 
-    /// The counters of one origin.
+    /// The counters of the origin with this name.
     pub fn origin(&self, name: &str) -> OriginMetrics {
         self.origins.origin(name)
     }
 
-    /// Shows the state of an origin for as long as it lives.
+    /// Shows the state of an origin until it is dropped.
     pub fn watch_origin(&self, origin: &Arc<dyn OriginState>) {
         self.origins.watch(origin);
     }
@@ -162,7 +162,7 @@ impl Metrics {
         self.failover_tokens.inc();
     }
 
-    /// An app has sent a status with its request.
+    /// Counts a request whose app sent a status.
     pub fn app_status(&self, status: AppStatus) {
         self.app_statuses.with_label_values(&[status.label()]).inc();
     }
@@ -172,18 +172,19 @@ impl Metrics {
         self.limits.limited(cause, outcome);
     }
 
-    /// Shows the state of the limits for as long as they live.
+    /// Shows the state of the limits until they are dropped.
     pub fn watch_limits(&self, limits: Weak<dyn LimitState>) {
         self.limits.watch(limits);
     }
 
-    /// A TLS handshake with a client of this listener has ended.
+    /// Counts a finished TLS handshake of this listener.
     pub fn handshake(&self, listener: &str, result: Handshake) {
         self.handshakes.with_label_values(&[listener, result.label()]).inc();
     }
 
-    /// The certificates in use, each with its listener, its name and its expiry in Unix time; of
-    /// several with one name the first to expire counts. Those told before are forgotten.
+    /// Shows the certificates in use, each with its listener, its name and its expiry in Unix time. Of
+    /// several certificates with one name, the earliest expiry is shown. Replaces the certificates of the
+    /// previous call.
     pub fn certificates(&self, certificates: impl IntoIterator<Item = (String, String, i64)>) {
         let mut first = BTreeMap::new();
         for (listener, name, expiry) in certificates {
@@ -196,18 +197,18 @@ impl Metrics {
         }
     }
 
-    /// The gateway has spent this time on a request before it asked the origin or refused.
+    /// Records the time that the gateway needed for a request before it asked the origin or refused.
     pub fn overhead(&self, time: Duration) {
         self.overhead.observe(time.as_secs_f64());
     }
 
-    /// A tunnel is open until the return value is dropped.
+    /// Counts an open tunnel until the returned value is dropped.
     pub fn open_tunnel(&self) -> OpenTunnel {
         self.tunnels.inc();
         OpenTunnel(self.tunnels.clone())
     }
 
-    /// A configuration was taken. `hash` is that of its file.
+    /// Records that a configuration has taken effect. `hash` is the hash of its file.
     pub fn config_loaded(&self, hash: &str) {
         self.config_info.reset();
         self.config_info.with_label_values(&[hash]).set(1);
@@ -218,16 +219,17 @@ impl Metrics {
         self.routes.forget_unused(clock::now());
     }
 
-    /// A configuration was refused.
+    /// Counts a configuration that was refused.
     pub fn config_refused(&self) {
         self.config_reloads.with_label_values(&["failure"]).inc();
         self.config_last_reload_success.set(0);
     }
 
-    /// Everything in Prometheus' text format 0.0.4. `dropped` is the access log's count.
+    /// All metrics in version 0.0.4 of the text format. `dropped` is the number of lost lines of the access
+    /// log.
     ///
     /// # Errors
-    /// When the text cannot be encoded.
+    /// If the text cannot be encoded.
     pub fn encode(&self, dropped: u64) -> Result<String, prometheus::Error> {
         self.routes.forget_unused(clock::now());
         self.access_log_dropped.inc_by(dropped.saturating_sub(self.access_log_dropped.get()));
@@ -237,7 +239,7 @@ impl Metrics {
     }
 }
 
-/// An open tunnel.
+/// Counts as an open tunnel until it is dropped.
 pub struct OpenTunnel(IntGauge);
 
 impl Drop for OpenTunnel {

@@ -1,4 +1,4 @@
-//! Metrics of origins: counters, and gauges that are read off at the moment they are asked for.
+//! Metrics of origins: counters, and gauges that are read when metrics are scraped.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -14,11 +14,11 @@ use prometheus::{
 use super::response::StatusClass;
 use crate::origins::{RetryReason, UpstreamErrorKind};
 
-/// Seconds; from an origin next door to a slow one.
+/// Bucket bounds in seconds, from an origin in the same network to a slow one.
 const BUCKETS: [f64; 16] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0];
 
-/// The metric families of origins.
+/// The metric families about origins.
 pub(super) struct OriginFamilies {
     durations: HistogramVec,
     errors: IntCounterVec,
@@ -29,7 +29,10 @@ pub(super) struct OriginFamilies {
 }
 
 impl OriginFamilies {
-    /// Registers them.
+    /// Registers the families.
+    ///
+    /// # Errors
+    /// If the registry has a family with one of the names.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let counters =
             |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
@@ -71,7 +74,7 @@ impl OriginFamilies {
         Ok(families)
     }
 
-    /// The counters of one origin.
+    /// The counters of the origin with this name.
     pub fn origin(&self, name: &str) -> OriginMetrics {
         OriginMetrics {
             durations: StatusClass::ALL.map(|class| self.durations.with_label_values(&[name, class.label()])),
@@ -82,7 +85,7 @@ impl OriginFamilies {
         }
     }
 
-    /// Shows the gauges of an origin for as long as it lives.
+    /// Shows the gauges of an origin until it is dropped.
     pub fn watch(&self, origin: &Arc<dyn OriginState>) {
         let mut origins = self.watched.origins.lock();
         origins.retain(|origin| origin.strong_count() > 0);
@@ -100,45 +103,46 @@ pub struct OriginMetrics {
 }
 
 impl OriginMetrics {
-    /// Counts a failure.
+    /// Counts a failed exchange.
     pub fn failed(&self, kind: UpstreamErrorKind) {
         self.errors[kind as usize].inc();
     }
 
-    /// An answer has begun, so long after its request was sent.
+    /// Records a response by its status class. `after` is the time from the end of the request to the head
+    /// of the response.
     pub fn answered(&self, class: StatusClass, after: Duration) {
         self.durations[class as usize].observe(after.as_secs_f64());
     }
 
-    /// Counts another attempt.
+    /// Counts a further attempt to send a request.
     pub fn retried(&self, reason: RetryReason) {
         self.retries[reason as usize].inc();
     }
 
-    /// Counts an attempt that the budget forbade.
+    /// Counts a retry that the budget did not allow.
     pub fn budget_exhausted(&self) {
         self.retries_refused.inc();
     }
 
-    /// Counts an address that was kept from requests.
+    /// Counts an address that was ejected: it gets no requests for a while.
     pub fn ejected(&self) {
         self.ejections.inc();
     }
 }
 
-/// What can be seen of an origin at any moment.
+/// The present state of an origin, read when metrics are scraped.
 pub trait OriginState: Send + Sync {
-    /// Its name.
+    /// The name in the configuration.
     fn name(&self) -> &str;
-    /// Requests that have entered and not left.
+    /// The number of requests that the origin is serving.
     fn in_flight(&self) -> usize;
-    /// Requests that wait to enter.
+    /// The number of requests that wait in the queue of the origin.
     fn queued(&self) -> usize;
-    /// Addresses, and how many of them get requests.
+    /// The number of addresses, and how many of them may get requests.
     fn addresses(&self) -> (usize, usize);
 }
 
-/// The origins in use, read off whenever metrics are asked for.
+/// The gauges of the origins, set when metrics are scraped.
 #[derive(Clone)]
 struct OriginGauges {
     origins: Arc<Mutex<Vec<Weak<dyn OriginState>>>>,
@@ -150,7 +154,7 @@ struct OriginGauges {
 
 impl OriginGauges {
     fn new() -> Result<Self, prometheus::Error> {
-        // The registry puts its prefix before what a collector of our own returns.
+        // The registry adds its prefix to what a collector returns.
         let gauges = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["origin"]);
         Ok(Self {
             origins: Arc::default(),
@@ -173,8 +177,8 @@ impl Collector for OriginGauges {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let origins: Vec<_> = self.origins.lock().iter().filter_map(Weak::upgrade).collect();
-        // After a reload an origin may still serve earlier requests beside its successor: their
-        // requests add up, and the addresses are those of the later one.
+        // After a reload, the old and the new configuration may serve requests of one origin at the same
+        // time. The numbers of requests are added; the addresses are those of the new configuration.
         let mut values: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
         for origin in &origins {
             let [in_flight, queued, addresses, healthy] = values.entry(origin.name()).or_default();

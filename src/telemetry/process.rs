@@ -72,14 +72,14 @@ impl Process {
     }
 }
 
-/// Fields of proc_pid_stat(5).
+/// The used fields of proc_pid_stat(5).
 struct ProcessStat {
-    /// In seconds.
+    /// Processor time in seconds, of user and system.
     cpu: f64,
     threads: i64,
     /// In seconds after the machine's start.
     start: f64,
-    /// In bytes.
+    /// Virtual memory in bytes.
     virtual_memory: i64,
 }
 

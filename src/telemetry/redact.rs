@@ -1,12 +1,12 @@
-//! Keeps credentials, line breaks and escape codes out of everything that is logged.
+//! Keeps credentials, line breaks and escape sequences out of logs.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The most characters of one value of a client's that are logged.
+/// The most characters of a client's value that are logged.
 const MAX_VALUE: usize = 256;
 
-/// A client's value as it may be logged: no JWT, no control characters, of bounded length.
+/// A client's value as it may be logged: without JWTs and control characters, and cut to a maximum length.
 pub(super) fn client_value(bytes: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_VALUE)]);
     if text.len() <= MAX_VALUE && !text.contains(is_unprintable) && !holds_jwt(&text) {
@@ -28,12 +28,12 @@ pub(super) fn client_value(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(short)
 }
 
-/// Whether a value may be logged as it is, and inside JSON quotation marks too: short, visible
-/// ASCII without quotation mark and backslash, no JWT.
+/// Whether a value can be logged unchanged, also between JSON quotation marks: short, visible ASCII without
+/// quotation mark and backslash, no JWT.
 pub(super) fn is_plain(value: &[u8]) -> bool {
     value.len() <= MAX_VALUE
         && value.iter().fold(true, |is_plain, byte| {
-            // Without a way out in the middle, many bytes are looked at at a time.
+            // Without an early exit, the compiler checks many bytes at once.
             is_plain & (matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
         })
         && (memchr::memchr(b'J', value).is_none() || memchr::memmem::find(value, b"eyJ").is_none())
@@ -56,7 +56,7 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Whether a message of another crate might quote a request: such messages are withheld.
+/// Whether a message of another crate may quote a request. Such a message is not logged.
 pub(super) fn may_hold_credential(message: &str) -> bool {
     const MARKS: [&str; 6] = ["eyj", "authorization", "bearer", "buf:", "token", "header"];
     let lower = message.to_ascii_lowercase();
@@ -69,7 +69,7 @@ fn is_unprintable(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Every JWT begins so: base64url of `{"`.
+/// Whether the text may contain a JWT: every JWT begins with the base64url of `{"`.
 fn holds_jwt(text: &str) -> bool {
     text.contains("eyJ")
 }

@@ -1,4 +1,4 @@
-//! Labels of responses.
+//! Labels of responses: status class and sender.
 
 use crate::closed_set::closed_set;
 
@@ -7,9 +7,9 @@ closed_set! {
     pub enum StatusClass {
         /// Switching protocols: a tunnel.
         Informational => "1xx",
-        /// Success.
+        /// The request succeeded.
         Success => "2xx",
-        /// Redirection, or not modified.
+        /// A redirection, or the answer that nothing was modified.
         Redirection => "3xx",
         /// A fault of the client.
         ClientError => "4xx",

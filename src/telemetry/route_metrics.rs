@@ -1,5 +1,5 @@
-//! The series of the routes: there from a route's first request on, and for a while after a
-//! reload has removed it.
+//! The metric series of the routes. A series exists from the first request of its route until some time
+//! after a reload has removed the route.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -13,18 +13,17 @@ use crate::approov::Rejection;
 use crate::approov::message_signing::{Label, SignatureResult};
 use crate::policy::{Policy, Verdict};
 
-/// Seconds; from a refusal to a slow origin.
+/// Bucket bounds in seconds, from a refusal to a slow origin.
 const DURATION_BUCKETS: [f64; 18] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
     7.5, 10.0,
 ];
 
-/// Seconds; from a short conversation to a working day.
+/// Bucket bounds in seconds, from a short conversation to a working day.
 const TUNNEL_BUCKETS: [f64; 8] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 28_800.0];
 
-/// How long the series of a removed route stay: for every Prometheus to read the last values, and
-/// for a route that comes back to go on counting. Without an end, they would grow with every
-/// reload that renames routes.
+/// How long the series of a removed route are kept, so that Prometheus reads the last values and a route
+/// that comes back continues to count. Without a limit, every reload that renames routes would add series.
 const KEPT: Duration = Duration::from_secs(15 * 60);
 
 const REASONS: usize = Rejection::ALL.len() + 3;
@@ -78,10 +77,10 @@ impl Reason {
     }
 }
 
-/// The label of requests whose token names no key.
+/// The signature label of a token that names no key.
 const NO_LABEL: &str = "none";
 
-/// Every pair of label and result that can occur.
+/// Every pair of signature label and result that can occur.
 fn signature_labels() -> impl Iterator<Item = (&'static str, &'static str)> {
     let pairs = Label::ALL.into_iter().flat_map(|label| {
         let results = SignatureResult::ALL.into_iter().filter(|result| *result != SignatureResult::NoKey);
@@ -90,7 +89,7 @@ fn signature_labels() -> impl Iterator<Item = (&'static str, &'static str)> {
     pairs.chain([(NO_LABEL, SignatureResult::NoKey.label())])
 }
 
-/// The families with a label for the route.
+/// The metric families with a label for the route.
 #[derive(Clone)]
 struct Families {
     requests: IntCounterVec,
@@ -100,7 +99,7 @@ struct Families {
     signatures: IntCounterVec,
 }
 
-/// The counters of all routes, also across reloads: a route that stays goes on counting.
+/// The counters of all routes. A route that stays after a reload continues to count.
 pub(super) struct Routes {
     families: Families,
     known: Mutex<HashMap<(Box<str>, Policy), Known>>,
@@ -108,12 +107,15 @@ pub(super) struct Routes {
 
 struct Known {
     metrics: Arc<RouteMetrics>,
-    /// Since when no configuration in use has it.
+    /// The time since which no configuration in use has the route.
     unused_since: Option<Instant>,
 }
 
 impl Routes {
     /// Registers the families.
+    ///
+    /// # Errors
+    /// If the registry has a family with one of the names.
     pub fn new(registry: &Registry) -> Result<Self, Error> {
         let families = Families {
             requests: IntCounterVec::new(
@@ -153,7 +155,7 @@ impl Routes {
         Ok(Self { families, known: Mutex::default() })
     }
 
-    /// The counters of one route.
+    /// The counters of the route with this name and policy.
     pub fn find(&self, name: &str, policy: Policy) -> Arc<RouteMetrics> {
         let mut known = self.known.lock();
         let entry = known.entry((name.into(), policy)).or_insert_with(|| {
@@ -164,12 +166,12 @@ impl Routes {
         entry.metrics.clone()
     }
 
-    /// Removes the series that have not been used for long. `now` is the present time.
+    /// Removes the series of routes that have been unused for [`KEPT`].
     pub fn forget_unused(&self, now: Instant) {
         let mut known = self.known.lock();
         let mut gone = Vec::new();
         known.retain(|_, known| {
-            // A snapshot that counts here holds a handle of its own. The lock keeps new ones away.
+            // A snapshot that counts here holds a reference. The lock prevents new ones.
             if Arc::strong_count(&known.metrics) > 1 {
                 known.unused_since = None;
                 return true;
@@ -188,35 +190,35 @@ impl Routes {
     }
 }
 
-/// The counters of one route, found once and then incremented without a lookup.
+/// The counters of one route, looked up once and then incremented without a lookup.
 pub struct RouteMetrics {
     name: Box<str>,
     policy: Policy,
     families: Families,
-    /// Made by the first request: most of very many routes never see one.
+    /// Created by the first request, because most of a large number of routes never get one.
     series: OnceLock<Series>,
 }
 
 struct Series {
-    /// One for each verdict and reason, looked up at its first use.
+    /// One counter for each verdict and reason, looked up when it is first used.
     requests: Box<[OnceLock<IntCounter>]>,
     durations: Histogram,
-    /// One for each status class and sender.
+    /// One counter for each status class and sender.
     responses: Box<[IntCounter]>,
-    /// Made by the first tunnel.
+    /// Created by the first tunnel.
     tunnel_durations: OnceLock<Histogram>,
 }
 
-/// A request that has ended, as it is counted.
+/// A finished request, as metrics count it.
 #[derive(Clone, Copy, Debug)]
 pub struct CountedRequest {
-    /// The verdict.
+    /// Whether the request was accepted, and if not, why.
     pub verdict: Verdict,
     /// Why the request has this verdict.
     pub reason: Reason,
-    /// The response; `None` if the client got none.
+    /// The response. `None` if the client got none.
     pub response: Option<(StatusClass, Source)>,
-    /// From the head to the end.
+    /// From the arrival of the head to the end of the response.
     pub duration: Duration,
     /// Whether the request became a tunnel.
     pub is_tunnel: bool,
@@ -239,8 +241,8 @@ impl RouteMetrics {
         }
     }
 
-    /// Makes every series that requests of this policy can have, so that an alert sees the first of
-    /// them as a change from 0.
+    /// Creates every series that requests under this policy can have, so that an alert sees the first
+    /// request as a change from 0.
     pub fn prepare(&self) {
         let series = self.series();
         let (forwarded, failed) = match self.policy {
@@ -280,14 +282,14 @@ impl RouteMetrics {
         self.families.responses.with_label_values(&[&*self.name, class.label(), source.label()])
     }
 
-    /// Shows every series of message signatures from the start.
+    /// Creates every series of message signatures, so that they start at 0.
     pub fn expect_signatures(&self) {
         for (label, result) in signature_labels() {
             self.families.signatures.with_label_values(&[&*self.name, label, result]);
         }
     }
 
-    /// Counts the result of a message signature. `None` for a token that names no key.
+    /// Counts the result of a message signature. `label` is `None` if the token names no key.
     pub fn record_signature(&self, label: Option<Label>, result: SignatureResult) {
         let labels = [&*self.name, label.map_or(NO_LABEL, Label::label), result.label()];
         self.families.signatures.with_label_values(&labels).inc();
@@ -297,11 +299,12 @@ impl RouteMetrics {
         [&self.name, self.policy.label(), verdict.label(), reason.label()]
     }
 
-    /// Removes its series; of the durations unless another policy's route of the name has them too.
+    /// Removes the series of this route. `keeps_durations` is set if another route with the same name but
+    /// another policy still uses the durations.
     fn remove(&self, keeps_durations: bool) {
         if !keeps_durations {
             for (label, result) in signature_labels() {
-                // A series that was never made cannot be removed.
+                // Removing fails if the series was never created.
                 let _ = self.families.signatures.remove_label_values(&[&*self.name, label, result]);
             }
         }
@@ -310,7 +313,7 @@ impl RouteMetrics {
             Verdict::ALL.into_iter().flat_map(|verdict| Reason::all().map(move |reason| (verdict, reason)));
         for (cell, (verdict, reason)) in series.requests.iter().zip(all) {
             if cell.get().is_some() {
-                // Nothing else removes series, so it is there.
+                // The series exists, because nothing else removes it.
                 let _ = self.families.requests.remove_label_values(&self.labels(verdict, reason));
             }
         }
@@ -325,7 +328,7 @@ impl RouteMetrics {
     }
 }
 
-/// Every status class with every sender, in the order of the counters.
+/// Every pair of status class and sender, in the order of the counters.
 fn responses() -> impl Iterator<Item = (StatusClass, Source)> {
     StatusClass::ALL.into_iter().flat_map(|class| Source::ALL.map(|source| (class, source)))
 }

@@ -1,4 +1,4 @@
-//! What a certificate says (RFC 5280).
+//! The fields of a certificate (RFC 5280).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,33 +15,34 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::distinguished_name;
 
-/// The facts of one certificate. Nothing of it is trusted because it stands here: who needs it
-/// verified, verifies it.
+/// The facts in one certificate, unverified. Code that needs to trust the certificate verifies its chain
+/// first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// Whom it is about, as RFC 4514 writes it: `CN=api.example.com,O=Example`. May be empty.
+    /// The subject in the form of RFC 4514: `CN=api.example.com,O=Example`. May be empty.
     pub subject: Box<str>,
-    /// The subject's common name.
+    /// The common name in the subject. `None` if there is none, or if it is not text.
     pub common_name: Option<Box<str>>,
-    /// Its DNS names, in lower case and in order; wildcards as `*.example.com`.
+    /// The DNS names in the order of the certificate, in lower case; wildcards as `*.example.com`.
     pub dns_names: Vec<Box<str>>,
-    /// Its IP addresses.
+    /// The IP addresses of the subject alternative name.
     pub addresses: Vec<IpAddr>,
-    /// Its URIs, such as SPIFFE's.
+    /// The URIs of the subject alternative name, for example a SPIFFE id.
     pub uris: Vec<Box<str>>,
-    /// Its e-mail addresses.
+    /// The e-mail addresses of the subject alternative name.
     pub emails: Vec<Box<str>>,
-    /// The first second in which it is valid, in Unix time.
+    /// The first second of the validity, in Unix time.
     pub not_before: i64,
-    /// The last second in which it is valid, in Unix time.
+    /// The last second of the validity, in Unix time.
     pub not_after: i64,
-    /// Kind and size of its key: `ECDSA P-256`, `RSA 2048`.
+    /// Kind and size of the public key: `ECDSA P-256`, `RSA 2048`.
     pub key: Box<str>,
-    /// SHA-256 over the whole certificate: its fingerprint.
+    /// SHA-256 over the whole certificate: the fingerprint.
     pub fingerprint: Digest,
-    /// SHA-256 over its SubjectPublicKeyInfo: what apps pin.
+    /// SHA-256 over the SubjectPublicKeyInfo, which apps pin.
     pub pin: Pin,
-    /// Whether it names a place to fetch its issuer from, as those of public authorities do.
+    /// Whether the certificate has the address of its issuer's certificate. Certificates of public
+    /// authorities have it.
     pub names_its_issuer: bool,
     subject_der: Box<[u8]>,
     issuer_der: Box<[u8]>,
@@ -49,7 +50,7 @@ pub struct Certificate {
     authority_key_id: Option<Box<[u8]>>,
 }
 
-/// The bytes are no X.509 certificate.
+/// The bytes are not an X.509 certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedCertificate;
 
@@ -65,7 +66,7 @@ impl Certificate {
     /// Reads a certificate in DER.
     ///
     /// # Errors
-    /// [`MalformedCertificate`] when it is none, or one followed by other bytes.
+    /// [`MalformedCertificate`] if the bytes are not exactly one certificate.
     pub fn from_der(der: &[u8]) -> Result<Self, MalformedCertificate> {
         let (rest, parsed) = X509Certificate::from_der(der).map_err(|_| MalformedCertificate)?;
         if !rest.is_empty() {
@@ -125,7 +126,7 @@ impl Certificate {
         }
     }
 
-    /// A short name: the first DNS name or IP address, or else the common name or the subject.
+    /// A short name: the first DNS name or IP address. Without one, the common name or the subject.
     pub fn name(&self) -> String {
         let dns_name = self.dns_names.first().map(ToString::to_string);
         let address = || self.addresses.first().map(ToString::to_string);
@@ -133,19 +134,19 @@ impl Certificate {
         dns_name.or_else(address).unwrap_or_else(other)
     }
 
-    /// Every DNS name and IP address, as a client may ask for them.
+    /// Every DNS name and IP address that a client may connect to.
     pub fn names(&self) -> Vec<String> {
         let names = self.dns_names.iter().map(ToString::to_string);
         names.chain(self.addresses.iter().map(ToString::to_string)).collect()
     }
 
-    /// Whether it is valid at this moment, in Unix time, as far as its own dates go.
+    /// Whether the certificate's own dates include `now`, in Unix time.
     pub fn is_valid_at(&self, now: i64) -> bool {
         (self.not_before..=self.not_after).contains(&now)
     }
 
-    /// Whether it says that `issuer` has issued it: by name and, where both tell it, by key. The
-    /// signature is not looked at.
+    /// Whether `issuer` may have issued this certificate: the names match, and so do the key ids if both
+    /// certificates have one. The signature is not verified.
     pub fn is_issued_by(&self, issuer: &Certificate) -> bool {
         let keys_agree = match (&self.authority_key_id, &issuer.subject_key_id) {
             (Some(wanted), Some(found)) => wanted == found,
@@ -154,14 +155,14 @@ impl Certificate {
         self.issuer_der == issuer.subject_der && keys_agree
     }
 
-    /// Whether subject and issuer are the same: an end of every chain.
+    /// Whether subject and issuer are the same, as in a root certificate.
     pub fn is_self_issued(&self) -> bool {
         self.issuer_der == self.subject_der
     }
 }
 
-/// A configured subject in the form of [`Certificate::subject`], so that the two can be compared. `None`
-/// if `name` is not a name in the form of RFC 4514.
+/// Brings a configured subject into the form of [`Certificate::subject`], so that the two can be compared.
+/// `None` if `name` is not a name in the form of RFC 4514.
 pub fn canonical_subject(name: &str) -> Option<String> {
     distinguished_name::canonical(name)
 }

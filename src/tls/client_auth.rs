@@ -1,4 +1,4 @@
-//! Client certificates: whose are taken, and what a verified one says.
+//! Client certificates: the accepted authorities, and the facts of a verified certificate.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::{Certificate, MalformedCertificate, provider};
 
-/// What a listener asks of its clients.
+/// Whether a listener asks for client certificates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuthMode {
-    /// No certificate.
+    /// The listener asks for no certificate.
     #[default]
     Off,
-    /// A certificate if there is one; a bad one ends the handshake.
+    /// The client may send a certificate. An invalid one ends the handshake.
     Optional,
-    /// A certificate.
+    /// A client without a valid certificate gets no connection.
     Required,
 }
 
 impl ClientAuthMode {
-    /// Every mode.
+    /// Every mode, in the order of this enum.
     pub const ALL: [ClientAuthMode; 3] =
         [ClientAuthMode::Off, ClientAuthMode::Optional, ClientAuthMode::Required];
 
@@ -39,37 +39,37 @@ impl ClientAuthMode {
     }
 }
 
-/// Whose certificates a listener takes.
+/// The client certificates that a listener accepts.
 #[derive(Clone, Debug)]
 pub struct ClientAuth {
     mode: ClientAuthMode,
     verifier: Arc<dyn ClientCertVerifier>,
     authorities: Vec<Certificate>,
-    /// What a resumed session is spared: authorities and revocations.
+    /// The authorities and revocation lists in DER. A resumed session is not checked against them again.
     covered: Vec<Vec<u8>>,
-    /// When the first revocation list is outdated, in Unix time.
+    /// The Unix time at which the first revocation list expires.
     lists_expire: Option<i64>,
 }
 
-/// Why texts are no authorities and revocation lists.
+/// Why the authorities or the revocation lists cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorityError {
     /// Authorities: a part of the text is not PEM.
     Pem(String),
-    /// Authorities: there is none.
+    /// Authorities: the text has no certificate.
     Empty,
-    /// Authorities: the one of this number, counted from 1, cannot be read.
+    /// Authorities: the certificate with this number, counted from 1, cannot be read.
     Malformed(usize),
     /// Revocation lists: a part of the text is not PEM.
     ListPem(String),
-    /// Revocation lists: there is none.
+    /// Revocation lists: the text has none.
     NoList,
-    /// Revocation lists: one cannot be read.
+    /// Revocation lists: one of them cannot be read.
     MalformedList(String),
 }
 
 impl AuthorityError {
-    /// Whether the revocation lists are at fault, and not the authorities.
+    /// Whether the revocation lists are wrong, not the authorities.
     pub fn concerns_lists(&self) -> bool {
         match self {
             AuthorityError::Pem(_) | AuthorityError::Empty | AuthorityError::Malformed(_) => false,
@@ -95,7 +95,7 @@ impl fmt::Display for AuthorityError {
 impl std::error::Error for AuthorityError {}
 
 impl ClientAuth {
-    /// Asks for no certificates.
+    /// Settings of a listener that asks for no certificates.
     pub fn off() -> Self {
         Self {
             mode: ClientAuthMode::Off,
@@ -106,11 +106,11 @@ impl ClientAuth {
         }
     }
 
-    /// Takes certificates from the authorities of a PEM text. With revocation lists, every
-    /// certificate below an authority has to be on a list that covers it, fresh and not revoked.
+    /// Accepts certificates from the authorities in a PEM text. With revocation lists, every certificate
+    /// below an authority must be covered by a list that has not expired and does not revoke it.
     ///
     /// # Errors
-    /// [`AuthorityError`] when one of the texts cannot be used.
+    /// [`AuthorityError`] if one of the texts cannot be used.
     pub fn from_pem(
         mode: ClientAuthMode,
         authorities: &[u8],
@@ -147,18 +147,18 @@ impl ClientAuth {
         })
     }
 
-    /// What is asked for.
+    /// Whether certificates are asked for or required.
     pub fn mode(&self) -> ClientAuthMode {
         self.mode
     }
 
-    /// The authorities.
+    /// The certificates of the accepted authorities.
     pub fn authorities(&self) -> &[Certificate] {
         &self.authorities
     }
 
-    /// The Unix time at which the first revocation list is outdated. From then on, certificates of its
-    /// authority are refused.
+    /// The Unix time at which the first revocation list expires. From then on, certificates that the list
+    /// covers are refused.
     pub fn lists_expire(&self) -> Option<i64> {
         self.lists_expire
     }
@@ -186,13 +186,13 @@ fn next_update(list: &[u8]) -> Option<i64> {
     list.next_update().map(|time| time.timestamp())
 }
 
-/// The client's certificate out of the chain that rustls has verified
-/// ([`peer_certificates`](rustls::CommonState::peer_certificates)); none where the client has shown
-/// none. A resumed session brings back the chain of its first handshake. It was verified then, so ask
-/// [`is_valid_at`](Certificate::is_valid_at) whether its time has passed meanwhile.
+/// The client's certificate from the chain that rustls has verified
+/// ([`peer_certificates`](rustls::CommonState::peer_certificates)). `None` if the client sent no
+/// certificate. A resumed session has the chain of its first handshake, which was verified then. Ask
+/// [`is_valid_at`](Certificate::is_valid_at) whether the certificate has expired since.
 ///
 /// # Errors
-/// [`MalformedCertificate`] when it cannot be read after all: then the connection is to be closed.
+/// [`MalformedCertificate`] if the certificate cannot be read. The connection must then be closed.
 pub fn client_certificate(
     verified: Option<&[CertificateDer<'_>]>,
 ) -> Result<Option<Certificate>, MalformedCertificate> {

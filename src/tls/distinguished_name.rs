@@ -1,5 +1,5 @@
-//! Distinguished names as text (RFC 4514). Names have the same text only if they have the same parts
-//! in the same order, so that conditions may compare it.
+//! Distinguished names as text (RFC 4514). Two names have the same text only if they have the same parts in
+//! the same order, so a condition can compare the texts.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use x509_parser::der_parser::asn1_rs::{Tag, ToDer};
 use x509_parser::oid_registry::{self as oids, Oid};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-/// The short names of RFC 4514 §3, and of RFC 2985 for e-mail addresses.
+/// The short names of RFC 4514 §3, and `emailAddress` of RFC 2985.
 const SHORT_NAMES: [(Oid<'static>, &str); 10] = [
     (oids::OID_X509_COMMON_NAME, "CN"),
     (oids::OID_X509_LOCALITY_NAME, "L"),
@@ -21,7 +21,7 @@ const SHORT_NAMES: [(Oid<'static>, &str); 10] = [
     (oids::OID_PKCS9_EMAIL_ADDRESS, "emailAddress"),
 ];
 
-/// The name, its last part first.
+/// The text of a name. The last part comes first, as RFC 4514 asks for.
 pub(super) fn text(name: &X509Name<'_>) -> String {
     let parts: Vec<_> = name.iter_rdn().collect();
     let mut text = String::new();
@@ -38,8 +38,8 @@ pub(super) fn text(name: &X509Name<'_>) -> String {
     text
 }
 
-/// The common name, if there is one and it is text; the last of several, which is the most
-/// specific one.
+/// The common name. Of several, the last one, which is the most specific. `None` if there is none, or if it
+/// is not text.
 pub(super) fn common_name<'n>(name: &'n X509Name<'_>) -> Option<&'n str> {
     name.iter_common_name().last()?.as_str().ok()
 }
@@ -50,7 +50,7 @@ fn write_attribute(attribute: &AttributeTypeAndValue<'_>, text: &mut String) {
     let value = attribute.attr_value();
     let is_text =
         matches!(value.tag(), Tag::NumericString | Tag::PrintableString | Tag::Utf8String | Tag::Ia5String);
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     match (short_name, std::str::from_utf8(value.data)) {
         (Some(name), Ok(value)) if is_text => {
             let _ = write!(text, "{name}=");
@@ -68,7 +68,7 @@ fn write_attribute(attribute: &AttributeTypeAndValue<'_>, text: &mut String) {
     }
 }
 
-/// Section 2.4. What could steer a terminal or break a line is written in hexadecimal.
+/// Escapes a value (RFC 4514 §2.4). Bytes that could break a line or control a terminal become hexadecimal.
 fn write_escaped(value: &str, text: &mut String) {
     let last = value.chars().count().saturating_sub(1);
     for (index, c) in value.chars().enumerate() {
@@ -86,8 +86,9 @@ fn write_escaped(value: &str, text: &mut String) {
     }
 }
 
-/// A name that others have written (RFC 4514 §3), as [`text`] writes it; none if it is no name. Types
-/// have the short names above or are numbers, and there are no blanks around `=`, `,` and `+`.
+/// Rewrites a name of another program (RFC 4514 §3) in the form of [`text`]. `None` if the text is not a
+/// name. Types must have one of the short names above or be numbers, and no blanks may surround `=`, `,` and
+/// `+`.
 pub(super) fn canonical(name: &str) -> Option<String> {
     let mut written = String::new();
     let mut rest = name;
@@ -101,7 +102,7 @@ pub(super) fn canonical(name: &str) -> Option<String> {
     }
 }
 
-/// A value, and what ends it.
+/// Splits a value from the separator behind it. `None` as the separator is the end of the text.
 fn split_value(text: &str) -> (&str, Option<char>) {
     let mut is_escaped = false;
     for (index, c) in text.char_indices() {
@@ -128,7 +129,7 @@ fn canonical_attribute(kind: &str, value: &str) -> Option<String> {
     Some(attribute)
 }
 
-/// Section 3: `\,` and the like, and `\c3\bc`.
+/// Removes escapes (RFC 4514 §3): `\,` and the like, and `\c3\bc`. `None` if an escape is malformed.
 fn unescaped(value: &str) -> Option<String> {
     if value.starts_with(' ') || value.ends_with(' ') && !value.ends_with("\\ ") {
         return None;

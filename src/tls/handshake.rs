@@ -1,17 +1,17 @@
-//! The result of a TLS handshake.
+//! The result of a TLS handshake, as a label.
 
 use crate::closed_set::closed_set;
 
 closed_set! {
     /// How a TLS handshake with a client ended.
     pub enum Handshake {
-        /// It succeeded and made a new session.
+        /// The handshake succeeded with a new session.
         Full => "full",
-        /// It succeeded and resumed an earlier session.
+        /// The handshake succeeded and resumed an earlier session.
         Resumed => "resumed",
-        /// It failed.
+        /// The handshake failed, or the connection broke.
         Failed => "failed",
-        /// It was not complete in time.
+        /// The handshake was not complete in time.
         TimedOut => "timed_out",
     }
 }

@@ -13,25 +13,25 @@ use zeroize::Zeroize;
 
 use super::Certificate;
 
-/// A chain of certificates: the server's own first, then each one's issuer. The root may be left
-/// out.
+/// A certificate chain: the server's own certificate first, then the issuer of each. The root may be
+/// missing.
 #[derive(Clone, Debug)]
 pub struct CertificateChain {
     der: Vec<CertificateDer<'static>>,
-    /// As many; at least one.
+    /// The same certificates, parsed. Never empty.
     certificates: Vec<Certificate>,
 }
 
-/// Why a text is no certificate chain.
+/// Why a text cannot be used as a certificate chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChainError {
-    /// A part of it is not PEM.
+    /// A part of the text is not PEM.
     Pem(String),
-    /// It has no certificate.
+    /// The text has no certificate.
     Empty,
-    /// The certificate of this number, counted from 1, cannot be read.
+    /// The certificate with this number, counted from 1, cannot be read.
     Malformed(usize),
-    /// The certificate of this number, counted from 1, was not issued by the one behind it.
+    /// The certificate with this number, counted from 1, was not issued by the next one.
     Unlinked(usize),
 }
 
@@ -51,10 +51,10 @@ impl fmt::Display for ChainError {
 impl std::error::Error for ChainError {}
 
 impl CertificateChain {
-    /// Reads the certificates of a PEM text; other parts of it do not count.
+    /// Reads the certificates of a PEM text. Other parts of the text are ignored.
     ///
     /// # Errors
-    /// [`ChainError`] when there is none, or when they are no chain in its order.
+    /// [`ChainError`] if there is no certificate, or if a certificate is not followed by its issuer.
     pub fn from_pem(pem: &[u8]) -> Result<Self, ChainError> {
         let der: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
         Self::from_der(der.map_err(|error| ChainError::Pem(error.to_string()))?)
@@ -75,24 +75,24 @@ impl CertificateChain {
         }
     }
 
-    /// The certificates in DER.
+    /// The certificates in DER, the server's own first.
     pub fn der(&self) -> &[CertificateDer<'static>] {
         &self.der
     }
 
-    /// The certificates, the server's own first; at least one.
+    /// The certificates, the server's own first. Never empty.
     pub fn certificates(&self) -> &[Certificate] {
         &self.certificates
     }
 
-    /// Whether it has the server's certificate alone, though that names an authority to fetch an
-    /// intermediate certificate from. Android, for one, fetches none.
+    /// Whether an intermediate certificate seems to be missing: the chain has one certificate, which
+    /// contains the address of its issuer's. Some clients, Android among them, do not fetch it.
     pub fn lacks_issuer(&self) -> bool {
         matches!(&self.certificates[..], [own] if own.names_its_issuer && !own.is_self_issued())
     }
 }
 
-/// A private key that signs. It does not show itself.
+/// A private key that signs. `Debug` does not print it.
 #[derive(Clone)]
 pub struct PrivateKey(Arc<dyn SigningKey>);
 
@@ -102,18 +102,18 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// Why a text is no private key. Nothing of the text is repeated.
+/// Why a text cannot be used as a private key. The error repeats nothing of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrivateKeyError {
-    /// It is not PEM.
+    /// The text is not PEM.
     Pem,
-    /// It has no private key.
+    /// The text has no private key.
     Missing,
-    /// It has several.
+    /// The text has several private keys.
     Several,
-    /// It is encrypted with a pass phrase.
+    /// The key is encrypted with a passphrase.
     Encrypted,
-    /// It is of a kind or size that is not supported, or damaged.
+    /// The key is damaged, or its kind or size is not supported.
     Unusable,
 }
 
@@ -132,11 +132,11 @@ impl fmt::Display for PrivateKeyError {
 impl std::error::Error for PrivateKeyError {}
 
 impl PrivateKey {
-    /// Reads the one private key of a PEM text, in PKCS#8, PKCS#1 or SEC1: ECDSA with P-256, P-384 or
-    /// P-521, RSA from 2048 bits, Ed25519. Other parts of the text do not count.
+    /// Reads the one private key of a PEM text, in PKCS#8, PKCS#1 or SEC1: ECDSA with P-256, P-384 or P-521,
+    /// RSA from 2048 bits, Ed25519. Other parts of the text are ignored.
     ///
     /// # Errors
-    /// [`PrivateKeyError`] when there is no such key, or more than one.
+    /// [`PrivateKeyError`] if there is no such key, or more than one.
     pub fn from_pem(pem: &[u8]) -> Result<Self, PrivateKeyError> {
         let mut key = Self::der_from_pem(pem)?;
         let signing = any_supported_type(&key);
@@ -144,12 +144,12 @@ impl PrivateKey {
         signing.map(Self).map_err(|_| PrivateKeyError::Unusable)
     }
 
-    /// The one private key of a PEM text as bytes, for those who cannot do with less.
+    /// The one private key of a PEM text in DER, for libraries that do not take a [`PrivateKey`].
     ///
     /// # Errors
-    /// [`PrivateKeyError`] when there is none, or more than one.
+    /// [`PrivateKeyError`] if there is no key, or more than one.
     pub fn der_from_pem(pem: &[u8]) -> Result<PrivateKeyDer<'static>, PrivateKeyError> {
-        // Both the old form and that of PKCS#8 say so in their heads.
+        // PKCS#8 and the older format both contain this word if the key is encrypted.
         let is_encrypted = pem.windows(9).any(|window| window == b"ENCRYPTED");
         let mut keys = PrivateKeyDer::pem_slice_iter(pem);
         let key = match keys.next() {
@@ -170,31 +170,31 @@ impl PrivateKey {
         Err(error)
     }
 
-    /// The SubjectPublicKeyInfo of its public key in DER.
+    /// The SubjectPublicKeyInfo of the public key, in DER.
     pub fn public_key_info(&self) -> Option<Vec<u8>> {
         self.0.public_key().map(|info| info.to_vec())
     }
 }
 
-/// A chain and its key: what a server proves itself with.
+/// A chain and its private key, with which a server or a client proves its identity.
 #[derive(Clone, Debug)]
 pub struct Identity {
     chain: CertificateChain,
     key: Arc<CertifiedKey>,
 }
 
-/// Why a chain and a key are no identity.
+/// Why a chain and a key do not form an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityError {
-    /// The key belongs to none of the certificates.
+    /// The key does not belong to any of the certificates.
     KeyMismatch,
-    /// The key belongs to the certificate of this number, counted from 1: an issuer.
+    /// The key belongs to an issuer: the certificate with this number, counted from 1.
     KeyOfIssuer(usize),
-    /// The certificate is of a kind that no TLS library takes.
+    /// rustls does not support the certificate.
     Unusable(String),
 }
 
-/// The same certificate has the same key.
+/// Identities are equal if their chains are equal: a public key has only one private key.
 impl PartialEq for Identity {
     fn eq(&self, other: &Self) -> bool {
         self.chain.der == other.chain.der
@@ -218,10 +218,10 @@ impl fmt::Display for IdentityError {
 impl std::error::Error for IdentityError {}
 
 impl Identity {
-    /// Puts both together.
+    /// Combines a chain with its key.
     ///
     /// # Errors
-    /// [`IdentityError`] when the key is not that of the first certificate.
+    /// [`IdentityError`] if the key does not belong to the first certificate.
     pub fn new(chain: CertificateChain, key: PrivateKey) -> Result<Self, IdentityError> {
         let certified = CertifiedKey::new(chain.der.clone(), key.0.clone());
         match certified.keys_match() {
@@ -235,17 +235,17 @@ impl Identity {
         }
     }
 
-    /// The server's own certificate.
+    /// The server's own certificate, the first of the chain.
     pub fn certificate(&self) -> &Certificate {
         &self.chain.certificates[0]
     }
 
-    /// The chain.
+    /// The certificates of this identity.
     pub fn chain(&self) -> &CertificateChain {
         &self.chain
     }
 
-    /// For a client, which shows it to every server that asks.
+    /// The identity as a client certificate, sent to every server that asks for one.
     pub fn for_clients(&self) -> Arc<dyn ResolvesClientCert> {
         Arc::new(SingleCertAndKey::from((*self.key).clone()))
     }

@@ -1,14 +1,14 @@
 //! TLS towards clients: certificates, resumption, client certificates, pins.
 //!
-//! Bytes and values in, [`ServerTls`] out: the configuration reads the files and tells what is wrong
-//! with them. [`ServerTls::server_config`] makes of it what rustls serves with, as often as the
-//! configuration is loaded; [`Tickets`] stays, so that sessions outlive a reload.
+//! The configuration reads the files, builds a [`ServerTls`] and reports what is wrong with it.
+//! [`ServerTls::server_config`] turns it into the configuration of rustls, again at every reload.
+//! [`Tickets`] live as long as the process, so that sessions survive a reload.
 //!
-//! - `certificate`, `distinguished_name`: what a certificate says;
-//! - `identity`: a chain and the key that belongs to it;
-//! - `names`, `resolver`: which of them answers to a server name;
-//! - `tickets`: sessions resumed on any thread and, with shared keys, by any process;
-//! - `client_auth`: whose certificates are asked for, and what was verified.
+//! - `certificate`, `distinguished_name`: the fields of a certificate;
+//! - `identity`: a chain and its private key;
+//! - `names`, `resolver`: the identity for a server name;
+//! - `tickets`: sessions that any thread can resume, and any process with the same ticket keys;
+//! - `client_auth`: the accepted authorities, and the facts of a verified client certificate.
 
 mod certificate;
 mod client_auth;
@@ -32,17 +32,17 @@ use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-/// AWS-LC with the defaults of rustls: AEAD suites with ephemeral keys only, and X25519MLKEM768
-/// first among the groups.
+/// AWS-LC with the defaults of rustls: AEAD suites with ephemeral keys only, and X25519MLKEM768 as the first
+/// group.
 pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> =
         LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
     PROVIDER.clone()
 }
 
-/// Makes it what everything in this process uses that does not choose by itself. To be called
-/// before Pingora makes its own choice.
+/// Makes AWS-LC the default of this process, for code that does not choose a provider itself. Must be called
+/// before Pingora chooses its own default.
 pub fn install_provider() {
-    // It fails where there is one already: this one, by an earlier call.
+    // It fails if a default exists already, and then this function was called before.
     let _ = provider().as_ref().clone().install_default();
 }

@@ -1,13 +1,13 @@
-//! Server names: exact ones, and wildcards that stand for one label.
+//! Server names: exact names, and wildcards that stand for one label.
 
 use std::collections::HashMap;
 
-/// Values under the names of certificates (RFC 9525 §6.3): a name itself goes before a wildcard,
-/// and `*.example.com` takes `a.example.com`, but neither `example.com` nor `a.b.example.com`.
+/// Values by the DNS names of certificates (RFC 9525 §6.3). An exact name takes precedence over a wildcard.
+/// `*.example.com` matches `a.example.com`, but neither `example.com` nor `a.b.example.com`.
 #[derive(Clone, Debug)]
 pub(super) struct Names<T> {
     exact: HashMap<Box<str>, Vec<T>>,
-    /// Under the domain below the wildcard.
+    /// By the domain behind `*.`.
     wildcards: HashMap<Box<str>, Vec<T>>,
 }
 
@@ -16,8 +16,8 @@ impl<T> Names<T> {
         Self { exact: HashMap::new(), wildcards: HashMap::new() }
     }
 
-    /// Adds a value under a name of a certificate, in lower case. A wildcard anywhere but in place
-    /// of the whole first label means nothing, and is left out.
+    /// Adds a value under a name of a certificate, which is in lower case. A wildcard that does not replace
+    /// the whole first label matches nothing and is ignored.
     pub fn add(&mut self, name: &str, value: T) {
         let (names, key) = match name.strip_prefix("*.") {
             Some(domain) => (&mut self.wildcards, domain),
@@ -28,8 +28,8 @@ impl<T> Names<T> {
         }
     }
 
-    /// The values under what a client asks for, in the order in which they were added; at least
-    /// one, or none at all. Letter case and a dot at the end do not count.
+    /// The values for the server name of a client, in the order in which they were added. Never empty.
+    /// Letter case and a final dot are ignored.
     pub fn find(&self, server_name: &str) -> Option<&[T]> {
         let name = server_name.strip_suffix('.').unwrap_or(server_name).to_ascii_lowercase();
         let wildcard = || self.wildcards.get(name.split_once('.')?.1);

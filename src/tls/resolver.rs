@@ -1,4 +1,4 @@
-//! Which identity answers to a server name.
+//! Chooses the identity for a server name.
 
 use std::sync::Arc;
 
@@ -9,27 +9,27 @@ use rustls::sign::CertifiedKey;
 use super::Identity;
 use super::names::Names;
 
-/// What a client gets that asks for a name that no certificate has, or for none at all.
+/// What a client gets if no certificate has the server name, or if the client sends none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownName {
-    /// The first certificate.
+    /// The client gets the first certificate.
     #[default]
     Default,
-    /// No handshake.
+    /// The handshake is refused.
     Reject,
 }
 
-/// Chooses by server name and, where a name has several certificates, takes the first whose kind
-/// of key the client knows.
+/// Chooses by server name. If several certificates have the name, the client gets the first one with a kind
+/// of key that it supports.
 #[derive(Debug)]
 pub(super) struct CertificateResolver {
     names: Names<Arc<CertifiedKey>>,
-    /// For unknown names, in order; empty where these are rejected.
+    /// The identities for unknown names, in order. Empty if unknown names are rejected.
     default: Vec<Arc<CertifiedKey>>,
 }
 
 impl CertificateResolver {
-    /// Answers with `identities`, of which the first is the default.
+    /// Chooses among `identities`, of which the first is the default.
     pub fn new(identities: &[Identity], unknown_name: UnknownName) -> Self {
         let mut names = Names::new();
         for identity in identities {
@@ -40,7 +40,7 @@ impl CertificateResolver {
         let default = match unknown_name {
             UnknownName::Reject => Vec::new(),
             UnknownName::Default => {
-                // Those with the same names, too: one for each kind of key.
+                // Also identities with the same names: one for each kind of key.
                 let same = |identity: &&Identity| {
                     identity.certificate().dns_names == identities[0].certificate().dns_names
                 };

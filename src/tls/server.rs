@@ -1,4 +1,4 @@
-//! What a listener needs to speak TLS, and what rustls makes of it.
+//! The TLS settings of a listener, and the configuration of rustls.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::resolver::CertificateResolver;
 use super::tickets::Ticketer;
 use super::{Certificate, ClientAuth, Digest, Identity, TicketKey, Tickets, UnknownName, provider};
 
-/// A version of TLS.
+/// A version of TLS that a listener can require as the oldest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// TLS 1.2 (RFC 5246).
@@ -23,11 +23,11 @@ pub enum Version {
 }
 
 impl Version {
-    /// Every version, with its name in the configuration.
+    /// Every version with its name in the configuration.
     pub const ALL: [(&'static str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
 }
 
-/// An application protocol that ALPN negotiates (RFC 7301).
+/// An application protocol that is negotiated by ALPN (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/2.
@@ -37,10 +37,10 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// Every protocol.
+    /// Every protocol, in the order of preference.
     pub const ALL: [Protocol; 2] = [Protocol::Http2, Protocol::Http11];
 
-    /// The protocol's identification, on the wire and in the configuration.
+    /// The ALPN identifier, which is also the name in the configuration.
     pub fn id(self) -> &'static str {
         match self {
             Protocol::Http2 => "h2",
@@ -49,35 +49,37 @@ impl Protocol {
     }
 }
 
-/// The TLS of a listener, loaded and checked.
+/// The TLS settings of a listener, loaded and checked.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
-    /// Certificates and their keys; at least one. The first answers where no name decides.
+    /// Certificates with their keys. Never empty. The first is the default.
     pub identities: Vec<Identity>,
-    /// What an unknown server name gets.
+    /// What a client with an unknown server name gets.
     pub unknown_name: UnknownName,
-    /// The oldest version that is spoken.
+    /// The oldest version that clients may use.
     pub min_version: Version,
-    /// Application protocols, most wanted first.
+    /// Application protocols in the order of preference.
     pub protocols: Vec<Protocol>,
-    /// What is asked of clients.
+    /// Whether clients must have certificates, and from which authorities.
     pub client_auth: ClientAuth,
-    /// Shared ticket keys: the first encrypts, all decrypt. Without any, the process's own.
+    /// Ticket keys from files: the first encrypts, all decrypt. If there are none, the keys of the process
+    /// are used.
     pub ticket_keys: Vec<Arc<TicketKey>>,
 }
 
-/// Tickets of TLS 1.3 after a handshake. A ticket serves once: with two of them a client that opens
-/// two connections at a time resumes both. Each costs less than it saves: see docs/how-to/tls.md.
+/// The number of TLS 1.3 tickets after a handshake. A ticket is used once: with two of them, a client that
+/// opens two connections at the same time resumes both. A ticket costs less than it saves: see
+/// docs/how-to/tls.md.
 const TICKETS: usize = 2;
 
-/// As many as a client may ask for (RFC 9149), or as few as it likes.
+/// The most tickets that a client gets if it asks for a number (RFC 9149).
 const MAX_TICKETS: usize = 4;
 
 impl ServerTls {
-    /// The configuration for rustls. `tickets` are those of the process, the same at every reload.
+    /// The configuration of rustls. `tickets` are those of the process and stay the same at every reload.
     ///
     /// # Errors
-    /// That of rustls when the versions and suites do not go together, for which there is no reason.
+    /// If rustls has no cipher suite for the versions, which its own provider excludes.
     pub fn server_config(&self, tickets: &Tickets) -> Result<Arc<ServerConfig>, rustls::Error> {
         self.server_config_at(tickets, Arc::new(DefaultTimeProvider))
     }
@@ -96,7 +98,7 @@ impl ServerTls {
             .with_client_cert_verifier(self.client_auth.verifier())
             .with_cert_resolver(Arc::new(CertificateResolver::new(&self.identities, self.unknown_name)));
         config.alpn_protocols = self.protocols.iter().map(|protocol| protocol.id().into()).collect();
-        // Tickets alone: they work on every thread, and cost no memory.
+        // Only tickets: they work on every thread and need no memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let lists_expire = self.client_auth.lists_expire().map(|time| u64::try_from(time).unwrap_or(0));
         let ticketer = Ticketer::new(&self.ticket_keys, tickets, self.context(), time).until(lists_expire);
@@ -106,14 +108,14 @@ impl ServerTls {
         Ok(Arc::new(config))
     }
 
-    /// The server's own certificates, the default first: what `certificate_expiry_timestamp_seconds`
-    /// is about.
+    /// The server's own certificates, the default first. The metric `certificate_expiry_timestamp_seconds`
+    /// is about them.
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         self.identities.iter().map(Identity::certificate)
     }
 
-    /// A digest of what a resumed session is spared. A renewed certificate with the same names
-    /// leaves it as it is.
+    /// A digest of everything that is not checked again when a session is resumed. A renewed certificate
+    /// with the same names does not change it.
     fn context(&self) -> Digest {
         let mut names: Vec<&str> =
             self.certificates().flat_map(|certificate| &certificate.dns_names).map(|name| &**name).collect();

@@ -27,7 +27,7 @@ pub trait Kind {
     }
 }
 
-/// `true` or `false`.
+/// The kind of `true` or `false`.
 pub struct Boolean;
 
 pub fn boolean() -> Boolean {

@@ -14,7 +14,7 @@
 //! A key is one entry of a [`section!`] in `config/sections`. The entry gives the struct field, the
 //! known key, the reading, the default, the JSON Schema and the reference page:
 //!
-//! ```ignore
+//! ```text
 //! section! {
 //!     /// The process.
 //!     pub struct ServerSection {

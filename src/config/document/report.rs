@@ -14,7 +14,7 @@ pub enum Place {
     File(Arc<Path>, Option<usize>),
     /// In an environment variable.
     Variable(&'static str),
-    /// Nowhere: something is missing.
+    /// Nowhere, because something is missing.
     Nowhere,
 }
 
@@ -36,9 +36,9 @@ pub struct Problem {
     pub place: Place,
     /// The dotted key in the file, such as `approov.keys[0].algorithm`.
     pub key: Option<String>,
-    /// What is wrong.
+    /// What is wrong, for an operator.
     pub message: String,
-    /// How to fix it.
+    /// How to fix it, for an operator.
     pub hint: String,
 }
 
@@ -65,7 +65,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// The problems, in order.
+    /// The problems in the order of their lines.
     pub fn as_slice(&self) -> &[Problem] {
         &self.problems
     }

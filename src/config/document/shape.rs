@@ -3,7 +3,7 @@
 /// The shape of a value.
 #[derive(Clone, Debug)]
 pub enum Shape {
-    /// `true` or `false`.
+    /// The words `true` and `false`.
     Boolean,
     /// A whole number without quotation marks, from the first to the last.
     Number(u64, u64),
@@ -14,9 +14,9 @@ pub enum Shape {
         /// A regular expression for the whole text, if one is simple enough to help an editor.
         pattern: Option<&'static str>,
     },
-    /// One of these words.
+    /// One of these words, unquoted.
     Words(Vec<&'static str>),
-    /// A list of values.
+    /// A list of values of one shape.
     List {
         /// The shape of each entry.
         of: Box<Shape>,
@@ -27,12 +27,12 @@ pub enum Shape {
     Section(Vec<KeySpec>),
     /// A mapping whose keys the operator chooses.
     Named(Box<Shape>),
-    /// Any of these.
+    /// A value of any of these shapes.
     Either(Vec<Shape>),
 }
 
 impl Shape {
-    /// Text without a pattern.
+    /// Text that need not match a pattern.
     pub fn text(what: &str) -> Self {
         Shape::Text { what: what.to_owned(), pattern: None }
     }
@@ -60,7 +60,7 @@ pub struct KeySpec {
     pub key: &'static str,
     /// The doc comment of the declaration, a line each.
     pub doc: &'static [&'static str],
-    /// What can be written.
+    /// What can be written as the value.
     pub shape: Shape,
     /// Whether the key must be written.
     pub presence: Presence,

@@ -196,7 +196,7 @@ impl<'t> Mapping<'t> {
         self.entries.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
-    /// Whether `key` is written.
+    /// Whether the mapping has `key`.
     pub fn has(&self, key: &str) -> bool {
         self.find(key).is_some()
     }
@@ -264,7 +264,7 @@ pub fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Fault
     })
 }
 
-/// `a, b or c`.
+/// Joins names for a message: `a, b or c`.
 pub fn alternatives<S: AsRef<str>>(names: &[S]) -> String {
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     match names.split_last() {

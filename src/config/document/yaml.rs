@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 16;
 
 /// A value in the file. There is no `Debug`, because a value may be a secret.
 pub struct Node {
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: usize,
     pub kind: NodeKind,
 }
@@ -24,7 +24,7 @@ pub struct Node {
 pub enum NodeKind {
     /// A scalar; `plain` if it stands without quotation marks.
     Scalar { text: String, plain: bool },
-    /// A list.
+    /// A list of nodes, in order.
     List(Vec<Node>),
     /// A mapping, in the order of the file; each key once.
     Mapping(Vec<(MappingKey, Node)>),
@@ -32,7 +32,7 @@ pub enum NodeKind {
 
 /// A key of a mapping.
 pub struct MappingKey {
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: usize,
     pub text: String,
 }

@@ -114,7 +114,7 @@ impl Environment {
         Some(Located { value, at: Location::variable(SSL_CERT_FILE) })
     }
 
-    /// The configuration file.
+    /// The path of the configuration file in `GATEWAY_CONFIG`.
     pub fn file(&self, report: &Report) -> Option<Result<PathBuf, Reported>> {
         Some(self.get(CONFIG, report)?.map(PathBuf::from))
     }

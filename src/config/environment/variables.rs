@@ -5,9 +5,9 @@ use crate::config::document::nearest;
 /// An environment variable that the gateway reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
-    /// The name.
+    /// The name of the variable.
     pub name: &'static str,
-    /// What the variable sets.
+    /// What the variable sets, for the reference.
     pub meaning: &'static str,
     /// What holds without the variable.
     pub default: &'static str,

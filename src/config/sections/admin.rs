@@ -34,7 +34,7 @@ section! {
     }
 }
 
-/// The admin listener.
+/// Resolves the settings of the admin listener.
 pub fn admin(
     section: AdminSection,
     variable: Option<Result<Located<AdminAddress>, Reported>>,

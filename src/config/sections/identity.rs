@@ -1,4 +1,4 @@
-//! A certificate chain of the gateway with its key, towards clients or origins.
+//! A certificate chain of the gateway with its private key, shown to clients or to an origin.
 
 use std::path::PathBuf;
 
@@ -12,12 +12,13 @@ use crate::tls::{
     Certificate, CertificateChain, ChainError, Identity, IdentityError, PrivateKey, PrivateKeyError,
 };
 
-/// More than any chain or key takes.
+/// More than any chain or key needs.
 const MAX_FILE: u64 = 256 * 1024;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Time before its end at which a certificate gets a warning. Automatic renewal comes earlier.
+/// The remaining validity, in seconds, at which a certificate causes a warning. Automatic renewal happens
+/// earlier.
 const SOON: i64 = 21 * DAY;
 
 section! {
@@ -33,12 +34,12 @@ section! {
 }
 
 impl IdentitySection {
-    /// Both files.
+    /// The paths of both files.
     pub fn files(&self) -> [PathBuf; 2] {
         [self.certificate_file.value.clone(), self.private_key_file.value.clone()]
     }
 
-    /// Reads both files.
+    /// Reads and checks both files.
     pub fn load(&self, report: &Report) -> Result<Identity, Reported> {
         let chain = self.chain(report);
         let key = self.key(report);
@@ -55,7 +56,7 @@ impl IdentitySection {
         })
     }
 
-    /// Reads both files, and the key as bytes as well.
+    /// Reads and checks both files. Also returns the key in DER.
     pub fn load_with_key(&self, report: &Report) -> Result<(Identity, PrivateKeyDer<'static>), Reported> {
         let identity = self.load(report)?;
         let Located { value: path, at } = &self.private_key_file;
@@ -105,7 +106,7 @@ impl IdentitySection {
     }
 }
 
-/// Reports a certificate that is not valid now, or not for long.
+/// Warns of a certificate that is not valid now, or expires soon.
 pub fn check_validity(file: &Located<PathBuf>, identity: &Identity, now: i64, report: &Report) {
     let Located { value: path, at } = file;
     let path = path.display();
@@ -133,13 +134,13 @@ pub fn check_validity(file: &Located<PathBuf>, identity: &Identity, now: i64, re
     }
 }
 
-/// Unix time in seconds.
+/// The present Unix time in seconds.
 pub fn unix_now() -> i64 {
     let now = clock::unix_time();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Unix time as messages show it.
+/// A Unix time as it appears in messages.
 pub fn show(time: i64) -> String {
     Timestamp::from_second(time).map_or_else(|_| format!("second {time}"), |time| time.to_string())
 }

@@ -13,7 +13,7 @@ use crate::config::settings::{AccessLog, Log};
 use crate::config::values::{file, shown};
 use crate::policy::Share;
 
-/// The levels of diagnostics.
+/// The levels of diagnostics, from the fewest messages to the most.
 pub const LEVELS: [(&str, LevelFilter); 5] = [
     ("error", LevelFilter::Error),
     ("warn", LevelFilter::Warn),

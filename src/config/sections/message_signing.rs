@@ -80,7 +80,7 @@ section! {
     }
 }
 
-/// A list of methods.
+/// The kind of a list of methods.
 struct Methods;
 
 impl Kind for Methods {
@@ -108,7 +108,7 @@ enum BodyDigest {
 }
 
 impl MessageSigningSection {
-    /// Reads the key files.
+    /// Reads the key files and resolves the settings.
     pub fn resolve(
         self,
         token_header: &HeaderName,

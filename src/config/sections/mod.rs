@@ -112,7 +112,7 @@ impl File {
     }
 }
 
-/// All settings.
+/// Resolves all settings from file and environment.
 pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported> {
     let Sources { path, hash, whole, file, overrides } = sources;
     let config = path.as_deref();

@@ -30,7 +30,7 @@ fn body_text(body: &Bytes) -> String {
     format!("{:?}", String::from_utf8_lossy(body))
 }
 
-/// A list of details.
+/// The kind of a list of details.
 struct Details;
 
 const DETAILS: [(&str, RejectionDetail); 1] = [("arc", RejectionDetail::ResponseCode)];

@@ -74,7 +74,7 @@ enum PathMatch {
     Prefix,
 }
 
-/// What routes refer to.
+/// The names and defaults that routes refer to.
 pub struct RouteContext<'s> {
     /// The strategy of routes without their own.
     pub strategy: Strategy,

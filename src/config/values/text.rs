@@ -1,4 +1,4 @@
-//! Plain text.
+//! Plain text, without control characters.
 
 use crate::config::document::{Fault, quoted};
 

@@ -43,7 +43,7 @@ pub struct ClientStream {
     body: BodyReader,
     /// Whether the body is malformed. No more bytes of it are handed out.
     is_malformed: bool,
-    /// Set for HTTP/2.
+    /// Watches the heads of HTTP/2. `None` for HTTP/1.
     heads: Option<Box<HeadWatch>>,
     pace: Pace,
     stall: Stall,

@@ -1,4 +1,4 @@
-//! Reading from the client.
+//! Reading from the client, up to the end of a request.
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -1,4 +1,4 @@
-//! Writing to the client.
+//! Writing to the client, with small writes gathered.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

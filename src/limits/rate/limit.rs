@@ -15,11 +15,11 @@ closed_set! {
         Address => "address",
         /// All requests together, before verification.
         Total => "total",
-        /// The route, before verification.
+        /// Requests of one route, before verification.
         Route => "route",
-        /// The verified device.
+        /// Requests of one verified device.
         Device => "device",
-        /// The verified token.
+        /// Requests with one verified token.
         Token => "token",
         /// The origin, for requests that are about to be forwarded.
         Origin => "origin",

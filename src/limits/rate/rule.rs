@@ -138,7 +138,7 @@ impl Rule {
         decision
     }
 
-    /// The limit as configured.
+    /// The configured limit of this rule.
     pub fn limit(&self) -> &Limit {
         &self.limit
     }

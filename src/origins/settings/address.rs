@@ -15,14 +15,14 @@ pub struct OriginAddress {
     pub weight: usize,
 }
 
-/// A connection target.
+/// The host, address or socket to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A host name, which may resolve to several addresses.
     Name {
         /// The name to resolve.
         host: Box<str>,
-        /// TCP port.
+        /// The TCP port of the host.
         port: u16,
     },
     /// An IP address and port.

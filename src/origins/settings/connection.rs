@@ -7,14 +7,14 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::tls::Identity;
 
-/// TLS towards an origin.
+/// The TLS settings of an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginTls {
     /// The name that is sent (SNI, RFC 6066 §3) and that the certificate must be for.
     pub server_name: ServerName<'static>,
     /// Trusted authorities; `None` for those of the system.
     pub roots: Option<Vec<CertificateDer<'static>>>,
-    /// The gateway's own certificate.
+    /// The certificate that the gateway shows the origin.
     pub identity: Option<Identity>,
     /// The key of `identity` as bytes, which HTTP/2 connections need.
     pub identity_key: Option<Arc<PrivateKeyDer<'static>>>,
@@ -44,7 +44,7 @@ pub struct OriginTimeouts {
     pub first_byte: Option<Duration>,
     /// Between two reads, which includes the wait for the first byte of the response.
     pub read: Duration,
-    /// Between two writes.
+    /// The longest time between two writes.
     pub write: Duration,
     /// The whole request, with every attempt and every wait.
     pub total: Option<Duration>,
@@ -71,7 +71,7 @@ impl Default for OriginTimeouts {
 pub struct Keepalive {
     /// Silence before the first probe.
     pub idle: Duration,
-    /// Time between two probes.
+    /// The time between two probes.
     pub interval: Duration,
     /// Unanswered probes until the connection counts as broken.
     pub count: usize,

@@ -32,7 +32,7 @@ pub enum CheckKind {
     Tcp,
     /// Succeeds if a GET is answered with one of the statuses.
     Http {
-        /// The request target.
+        /// The request target of the check.
         path: Box<str>,
         /// The statuses that count as success.
         statuses: Vec<RangeInclusive<u16>>,

@@ -28,7 +28,7 @@ pub struct Origin {
     pub name: Box<str>,
     /// Host name or IP address, without the port.
     pub host: Box<str>,
-    /// TCP port.
+    /// The TCP port of the host.
     pub port: u16,
     /// The value of the `Host` field: the host, with the port unless it is the scheme's default.
     pub authority: HeaderValue,
@@ -38,13 +38,13 @@ pub struct Origin {
     pub balance: Balance,
     /// TLS with verification of certificate and name; `None` for clear text.
     pub tls: Option<OriginTls>,
-    /// The HTTP version.
+    /// The version of HTTP, and its settings.
     pub http: OriginHttp,
     /// Time limits of connections and requests.
     pub timeouts: OriginTimeouts,
     /// Time between two resolutions of the host names.
     pub resolve_interval: Duration,
-    /// TCP keep-alive probes.
+    /// When TCP keep-alive probes are sent.
     pub keepalive: Keepalive,
     /// Active health checks; `None` if there are none.
     pub health_check: Option<HealthCheck>,

@@ -23,7 +23,7 @@ pub struct Retries {
 /// The limit on concurrent requests to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// Concurrent requests.
+    /// The most requests in flight at the same time.
     pub max_in_flight: usize,
     /// Requests that may wait for one of them to end.
     pub queue: usize,
@@ -34,7 +34,7 @@ pub struct Capacity {
 /// A header that proves to an origin that a request came through the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretHeader {
-    /// The field's name.
+    /// The name of the header field.
     pub name: HeaderName,
     /// The secret; marked as sensitive, so that `Debug` does not show it.
     pub value: HeaderValue,

@@ -33,7 +33,7 @@ pub(super) enum Answer {
     BadRequest,
     /// The client's address is denied.
     Forbidden,
-    /// No route matches.
+    /// No route matches the request.
     NotFound,
     /// The method is not served.
     MethodNotAllowed,
@@ -47,7 +47,7 @@ pub(super) enum Answer {
     TooManyRequests,
     /// The head is too long or has too many fields.
     HeaderTooLarge,
-    /// The gateway has failed.
+    /// The gateway itself has failed.
     Internal,
     /// The origin cannot be reached, or its response is not valid.
     BadGateway,
@@ -101,7 +101,7 @@ impl From<&Refusal> for Answer {
 /// What an answer says beyond its status.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Notes<'a> {
-    /// The value of `Strict-Transport-Security`.
+    /// The value of the field `Strict-Transport-Security`.
     pub hsts: Option<&'a HeaderValue>,
     /// The value of `Retry-After`, in seconds.
     pub retry_after: Option<u64>,

@@ -68,7 +68,7 @@ struct QueuedLines<F> {
 struct InHand {
     lines: u64,
     since: Instant,
-    /// Whether [`Trouble::Slow`] was reported.
+    /// Whether this write was reported as [`Trouble::Slow`].
     is_reported: bool,
     /// Lines that had been dropped before.
     dropped_before: u64,

@@ -1,4 +1,4 @@
-//! A key that encrypts tickets: of a file, or random.
+//! A key that encrypts tickets, from a file or random.
 
 use std::fmt;
 
@@ -13,19 +13,19 @@ pub(super) const NAME: usize = 16;
 const NONCE: usize = 12;
 pub(super) const SECRET: usize = 32;
 
-/// A key that encrypts tickets. It does not show itself.
+/// A key that encrypts tickets. `Debug` does not print it.
 pub struct TicketKey {
     name: [u8; NAME],
     key: RandomizedNonceKey,
     secret: Zeroizing<[u8; SECRET]>,
 }
 
-/// Why bytes are no ticket key. Nothing of them is repeated.
+/// Why bytes cannot be used as a ticket key. The error repeats nothing of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TicketKeyError {
-    /// They are of another length, given here.
+    /// The number of bytes, given here, is wrong.
     Length(usize),
-    /// They are not random.
+    /// The bytes are not random.
     NotRandom,
     /// The cryptographic library failed.
     Failed,
@@ -58,32 +58,32 @@ impl fmt::Debug for TicketKey {
 }
 
 impl TicketKey {
-    /// The key of a file with 48 or 80 random bytes, as NGINX and HAProxy have them. All of them
-    /// count, and the same bytes give the same key everywhere.
+    /// The key from a file with 48 or 80 random bytes, a format of NGINX and HAProxy. Every byte is used,
+    /// and the same file gives the same key on every machine.
     ///
     /// # Errors
-    /// [`TicketKeyError`] when there are more bytes or fewer, or too few different ones.
+    /// [`TicketKeyError`] if the length is another one, or if too few of the bytes are different.
     pub fn from_file(bytes: &[u8]) -> Result<Self, TicketKeyError> {
         if !matches!(bytes.len(), 48 | 80) {
             return Err(TicketKeyError::Length(bytes.len()));
         }
         let mut seen = [false; 256];
         bytes.iter().for_each(|byte| seen[usize::from(*byte)] = true);
-        // Of 48 random bytes some 44 are different; so few as 24 never are.
+        // Of 48 random bytes about 44 are different. Fewer than 24 different bytes are not random.
         if seen.iter().filter(|seen| **seen).count() < 24 {
             return Err(TicketKeyError::NotRandom);
         }
         Ok(Self::from_secret(&derive(bytes, b"approov-gateway ticket secret"))?)
     }
 
-    /// A random one.
+    /// A new key from the system's randomness.
     pub(super) fn random() -> Result<Self, Unspecified> {
         let mut secret = Zeroizing::new([0; SECRET]);
         aws_lc_rs::rand::fill(&mut *secret)?;
         Self::from_secret(&secret)
     }
 
-    /// The key of a secret that [`secret`](Self::secret) gave.
+    /// The key with this secret, which [`secret`](Self::secret) of another process returned.
     pub(super) fn from_secret(secret: &[u8; SECRET]) -> Result<Self, Unspecified> {
         let mut name = [0; NAME];
         name.copy_from_slice(&derive(secret, b"approov-gateway ticket name")[..NAME]);
@@ -92,14 +92,15 @@ impl TicketKey {
         Ok(Self { name, key, secret: Zeroizing::new(*secret) })
     }
 
-    /// The ticket of a session.
+    /// Encrypts a session into a ticket. `issued` is in Unix seconds.
     pub(super) fn seal(&self, context: &Digest, issued: u64, session: &[u8]) -> Option<Vec<u8>> {
         let mut sealed = [&issued.to_be_bytes(), session].concat();
         let nonce = self.key.seal_in_place_append_tag(self.covered(context), &mut sealed).ok()?;
         Some([&self.name[..], nonce.as_ref(), &sealed].concat())
     }
 
-    /// Time of issue and session; nothing if the ticket is another key's, of another context, or damaged.
+    /// Decrypts a ticket into its time of issue, in Unix seconds, and the session. `None` if the ticket has
+    /// another key or another context, or is damaged.
     pub(super) fn open(&self, context: &Digest, ticket: &[u8]) -> Option<(u64, Vec<u8>)> {
         let ticket = ticket.strip_prefix(&self.name)?;
         let (nonce, sealed) = ticket.split_first_chunk::<NONCE>()?;
@@ -110,7 +111,7 @@ impl TicketKey {
         Some((u64::from_be_bytes(*issued), session.to_vec()))
     }
 
-    /// The secret that the key is made of.
+    /// The secret from which the key is derived.
     pub(super) fn secret(&self) -> &[u8; SECRET] {
         &self.secret
     }
@@ -120,7 +121,7 @@ impl TicketKey {
     }
 }
 
-/// HMAC-SHA-256 as a function of a secret and a purpose.
+/// Derives a secret for one purpose: HMAC-SHA-256 over the purpose.
 fn derive(secret: &[u8], purpose: &[u8]) -> Zeroizing<[u8; SECRET]> {
     let tag = hmac::sign(&hmac::Key::new(HMAC_SHA256, secret), purpose);
     let mut derived = Zeroizing::new([0; SECRET]);

@@ -1,12 +1,12 @@
-//! Session tickets (RFC 8446 §4.6.1, RFC 5077). The client keeps the encrypted session and sends it
-//! again. Every thread, and every process with the same key, can resume it; the server stores nothing.
+//! Session tickets (RFC 8446 §4.6.1, RFC 5077). The client keeps the encrypted session and sends it again.
+//! Every thread, and every process with the same key, can resume it; the server stores nothing.
 //!
-//! A ticket is `key name (16) | nonce (12) | ciphertext | tag (16)`, sealed with AES-256-GCM-SIV,
-//! which stays safe with a random nonce for every handshake. The ciphertext holds the time of issue (8
-//! bytes, Unix seconds) and the session. The tag covers the key's name and the *context*: a digest of
-//! everything that a resumed session does not check again, which is the listener's certificates and its
-//! demands on client certificates. A ticket of another context is ignored. So a client cannot use a
-//! ticket from another listener, or from before its certificate was revoked, to avoid the check.
+//! A ticket is `key name (16) | nonce (12) | ciphertext | tag (16)`, sealed with AES-256-GCM-SIV, which
+//! stays safe with a random nonce for every handshake. The ciphertext holds the time of issue (8 bytes, Unix
+//! seconds) and the session. The tag covers the key's name and the *context*: a digest of everything that is
+//! not checked again when a session is resumed, which is the listener's certificate names, client
+//! authorities and revocation lists. A ticket of another context is ignored. So a client cannot use a ticket
+//! from another listener, or from before its certificate was revoked, to avoid the check.
 
 mod key;
 
@@ -22,14 +22,14 @@ use super::Digest;
 use key::SECRET;
 pub use key::{TicketKey, TicketKeyError};
 
-/// How long a ticket is good for, in seconds: half a day, as rustls has it.
+/// The lifetime of a ticket in seconds: half a day, the default of rustls.
 const LIFETIME: u32 = 12 * 60 * 60;
 
-/// How long the process encrypts with one of its own keys, in seconds. It decrypts as long again.
+/// How long one key of the process encrypts, in seconds. Afterwards it decrypts for the same time.
 const ROTATION: u64 = LIFETIME as u64 / 2;
 
-/// The ticket keys of the process's own, for listeners without key files. They live in memory only,
-/// change every six hours, and stay the same over a reload and an upgrade.
+/// The random ticket keys of the process, for listeners without key files. They exist in memory only and
+/// change every six hours. A reload keeps them, and an upgrade hands them over.
 #[derive(Clone, Debug)]
 pub struct Tickets(Arc<RwLock<OwnKeys>>);
 
@@ -37,29 +37,29 @@ pub struct Tickets(Arc<RwLock<OwnKeys>>);
 struct OwnKeys {
     current: Arc<TicketKey>,
     previous: Option<Arc<TicketKey>>,
-    /// When another key takes over, in Unix seconds.
+    /// When the next key takes over, in Unix seconds.
     rotate_at: u64,
 }
 
-/// The first byte of [`Tickets::export`].
+/// The format of [`Tickets::export`]: its first byte.
 const FORMAT: u8 = 1;
 
 impl Tickets {
-    /// A random key, to be used from the moment `now` on, in Unix seconds.
+    /// A random key that is used from `now`, in Unix seconds.
     ///
     /// # Errors
-    /// [`TicketKeyError::Failed`] when the system has no randomness.
+    /// [`TicketKeyError::Failed`] if the system has no randomness.
     pub fn new(now: u64) -> Result<Self, TicketKeyError> {
         let current = Arc::new(TicketKey::random()?);
         let keys = OwnKeys { current, previous: None, rotate_at: now.saturating_add(ROTATION) };
         Ok(Self(Arc::new(RwLock::new(keys))))
     }
 
-    /// The keys, for a successor that is to resume this process's sessions. The keys open every ticket,
-    /// so they go from process to process and never into a file.
+    /// The keys for a successor, which resumes the sessions of this process. The keys open every ticket, so
+    /// they are sent from process to process and never written to a file.
     pub fn export(&self) -> Zeroizing<Vec<u8>> {
         let keys = self.0.read();
-        // Room for all, so that no copy is left behind.
+        // Enough capacity for all, so that the vector leaves no copy behind when it grows.
         let mut bytes = Zeroizing::new(Vec::with_capacity(1 + 8 + 2 * SECRET));
         bytes.push(FORMAT);
         bytes.extend(keys.rotate_at.to_be_bytes());
@@ -69,24 +69,24 @@ impl Tickets {
         bytes
     }
 
-    /// Goes on with the keys of a predecessor, from the moment `now` on, in Unix seconds. Returns
-    /// whether `bytes` are what [`export`](Self::export) gives; if not, the own keys stay.
+    /// Continues with the keys of a predecessor from `now`, in Unix seconds. Returns false, and keeps the
+    /// own keys, if `bytes` are not from [`export`](Self::export).
     pub fn adopt(&self, bytes: &[u8], now: u64) -> bool {
         let Some(mut keys) = OwnKeys::read(bytes) else { return false };
-        // Whatever its clock said, no key is used for longer than it should be.
+        // The predecessor's clock may be wrong. No key is used for longer than one rotation.
         keys.rotate_at = keys.rotate_at.min(now.saturating_add(ROTATION));
         *self.0.write() = keys;
         true
     }
 
-    /// The key that encrypts, another one if it is time, and the one before it.
+    /// The key that encrypts and the one before it. Changes the key if the time has come.
     fn keys(&self, now: u64) -> (Arc<TicketKey>, Option<Arc<TicketKey>>) {
         if now >= self.0.read().rotate_at
-            // Without randomness the present key has to do.
+            // Without randomness the current key stays in use.
             && let Ok(next) = TicketKey::random()
         {
             let mut keys = self.0.write();
-            // Unless another thread was faster.
+            // Another thread may have changed the key meanwhile.
             if now >= keys.rotate_at {
                 keys.previous = Some(std::mem::replace(&mut keys.current, Arc::new(next)));
                 keys.rotate_at = now.saturating_add(ROTATION);
@@ -111,25 +111,25 @@ impl OwnKeys {
     }
 }
 
-/// What encrypts and decrypts a listener's tickets.
+/// Encrypts and decrypts the tickets of one listener.
 #[derive(Debug)]
 pub(super) struct Ticketer {
     keys: Keys,
     context: Digest,
     time: Arc<dyn TimeProvider>,
-    /// From when on no session is resumed, in Unix seconds.
+    /// The Unix time in seconds from which no session is resumed.
     ends: Option<u64>,
 }
 
 #[derive(Debug)]
 enum Keys {
-    /// Of files: the first encrypts, all decrypt; at least one.
+    /// Keys from files: the first encrypts, all decrypt. Never empty.
     Shared(Vec<Arc<TicketKey>>),
     Own(Tickets),
 }
 
 impl Ticketer {
-    /// With the keys of files, or else the process's own.
+    /// Uses the keys from files, or those of the process if there are none.
     pub fn new(
         shared: &[Arc<TicketKey>],
         own: &Tickets,
@@ -143,8 +143,8 @@ impl Ticketer {
         Self { keys, context, time, ends: None }
     }
 
-    /// Resumes no session any more from this moment on, in Unix seconds: what was verified at its
-    /// first handshake does not hold any longer.
+    /// Resumes no session from this Unix time in seconds on, because a revocation list that was used in the
+    /// first handshake has expired.
     pub fn until(self, ends: Option<u64>) -> Self {
         Self { ends, ..self }
     }
@@ -184,7 +184,7 @@ impl ProducesTickets for Ticketer {
                 open(&current).or_else(|| open(&previous?))?
             }
         };
-        // A clock that is behind that of another machine is no fault.
+        // The ticket may be from a machine whose clock is ahead.
         (now.saturating_sub(issued) <= u64::from(LIFETIME)).then_some(session)
     }
 }

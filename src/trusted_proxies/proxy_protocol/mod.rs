@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 /// additional values of version 2 (TLVs), which are skipped.
 pub const MAX_LENGTH: usize = 4096;
 
-/// A complete header.
+/// A complete PROXY header, of either version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyHeader {
     /// The length in bytes. The client's first byte follows.

@@ -2,6 +2,7 @@
 //! source code keeps.
 
 mod architecture;
+mod comments;
 mod config;
 mod corpus;
 mod dependencies;

@@ -16,10 +16,10 @@ const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// Problems that are reported for one file.
 const MAX_FAULTS: usize = 10;
 
-/// Ranges in the configuration.
+/// Ranges that are written in the configuration.
 pub type RangeList = Entries<AddressRange>;
 
-/// Files with ranges.
+/// Files with one range in each line.
 pub type RangeFiles = Entries<PathBuf>;
 
 /// The kind of a list of ranges.

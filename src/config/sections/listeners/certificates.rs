@@ -1,11 +1,11 @@
-//! `certificates`: certificate chains and keys of a listener.
+//! `certificates`: the certificate chains and keys of a listener.
 
 use super::super::identity::{IdentitySection, check_validity, unix_now};
 use crate::config::document::{Entries, Located, Report, Reported, quoted};
 use crate::policy::{HostPattern, Policy, Route};
 use crate::tls::{Certificate, Identity, UnknownName};
 
-/// Loads every certificate.
+/// Loads every certificate, and warns of those that are outdated or useless.
 pub fn load(
     sections: &Entries<IdentitySection>,
     unknown_name: UnknownName,
@@ -62,7 +62,7 @@ fn check_names(
     }
 }
 
-/// Whether the route forwards requests for a name of a certificate.
+/// Whether a route serves requests for a name of a certificate.
 fn serves(route: &Route, name: &str) -> bool {
     let takes = |host: &HostPattern| match (name.strip_prefix("*."), host) {
         (None, host) => host.matches(name.as_bytes()),
@@ -74,7 +74,8 @@ fn serves(route: &Route, name: &str) -> bool {
     route.policy != Policy::Deny && (route.hosts.is_empty() || route.hosts.iter().any(takes))
 }
 
-/// Warns of a certificate that is never used: an earlier one has all its names and its kind of key.
+/// Warns of a certificate that is never used, because an earlier one has all its names and the same kind of
+/// key.
 fn check_use(
     entry: &Located<IdentitySection>,
     identity: &Identity,

@@ -1,4 +1,4 @@
-//! `client_certificates`: certificates of clients.
+//! `client_certificates`: whether and how clients prove themselves with certificates.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::config::document::{Located, Location, Report, Reported, Written, requ
 use crate::config::values::{file, read_file};
 use crate::tls::{AuthorityError, ClientAuth, ClientAuthMode};
 
-/// Room for all public authorities, and for long lists.
+/// Enough for all public authorities, and for long revocation lists.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 section! {
@@ -28,17 +28,17 @@ section! {
 }
 
 impl ClientCertificatesSection {
-    /// Whether clients are asked for certificates.
+    /// Whether the listener asks clients for certificates.
     pub fn asks(&self) -> bool {
         self.mode.value != ClientAuthMode::Off
     }
 
-    /// The files that are read.
+    /// The paths of the files that are configured.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
         [&self.ca_file, &self.crl_file].into_iter().filter_map(|file| Some(file.get()?.value.clone()))
     }
 
-    /// Reads the files. `at` is the place of the section.
+    /// Reads and checks the files. `at` is the place of the section.
     pub fn load(self, at: &Location, report: &Report) -> Result<ClientAuth, Reported> {
         let mode = self.mode.value;
         let (authorities, lists) = (self.ca_file.checked(), self.crl_file.checked());

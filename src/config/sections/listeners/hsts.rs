@@ -21,7 +21,7 @@ section! {
     }
 }
 
-/// The kind of HSTS.
+/// The kind of `hsts`: a section whose keys are checked together.
 pub struct HstsKind;
 
 impl Kind for HstsKind {

@@ -47,7 +47,7 @@ pub fn tls(
     })
 }
 
-/// The trusted authorities.
+/// Reads the trusted authorities from a file.
 fn roots(file: &Located<PathBuf>, report: &Report) -> Result<Vec<CertificateDer<'static>>, Reported> {
     let Located { value: path, at } = file;
     let pem = read_file(file, MAX_CA_FILE, report)?;
@@ -71,7 +71,7 @@ fn roots(file: &Located<PathBuf>, report: &Report) -> Result<Vec<CertificateDer<
     Ok(roots)
 }
 
-/// The gateway's own certificate.
+/// Reads the gateway's own certificate for this origin.
 fn identity_of(
     section: &IdentitySection,
     http: OriginHttp,

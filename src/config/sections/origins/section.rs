@@ -89,7 +89,7 @@ section! {
     }
 }
 
-/// A word of `http`.
+/// A word that `http` can have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
     H1,
@@ -152,7 +152,7 @@ section! {
     }
 }
 
-/// A word of `health_check.type`.
+/// A word that `health_check.type` can have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum CheckWord {
     Tcp,
@@ -202,7 +202,7 @@ section! {
     }
 }
 
-/// A word of `retries.on`.
+/// A word that `retries.on` can have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum RetryOn {
     Error,
