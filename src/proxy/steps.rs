@@ -138,10 +138,19 @@ impl RequestContext {
     pub(super) fn fail(&mut self, error: &Error) -> Option<Answer> {
         let failure = Failure::from(error);
         self.failure.get_or_insert(failure);
-        if failure == Failure::Origin(UpstreamErrorKind::Resolve)
+        let was_not_asked = matches!(
+            failure,
+            Failure::Origin(
+                UpstreamErrorKind::Resolve
+                    | UpstreamErrorKind::AllDown
+                    | UpstreamErrorKind::QueueFull
+                    | UpstreamErrorKind::QueueTimeout
+            )
+        );
+        if was_not_asked
             && let Life::Exchange(exchange) = &self.life
         {
-            self.asked.explanation = Some(exchange.explain(error, None));
+            self.asked.explanation.get_or_insert_with(|| exchange.explain(error, None));
         }
         failure.answer()
     }

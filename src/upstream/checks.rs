@@ -60,7 +60,7 @@ impl Upstream {
     async fn check(&self, endpoint: &Endpoint, rules: &HealthCheck, connector: &CheckConnector) {
         let result = match tokio::time::timeout(rules.timeout, self.try_out(endpoint, rules, connector)).await
         {
-            Ok(result) => result.map_err(|error| error.to_string()),
+            Ok(result) => result.map_err(|error| self.why_unhealthy(&error, endpoint)),
             Err(_) => Err(format!("no answer within {:?}", rules.timeout)),
         };
         let (name, address) = (&self.origin.name, &endpoint.address);
@@ -70,6 +70,13 @@ impl Upstream {
                 log::warn!("origin {name}: {address} fails its health checks and is not used: {why}");
             }
             (Some(false), Ok(())) | (None, _) => {}
+        }
+    }
+
+    fn why_unhealthy(&self, error: &Error, endpoint: &Endpoint) -> String {
+        match error.etype() {
+            ErrorType::HTTPStatus(status) => format!("it answers {status}"),
+            _ => self.explanation(error, &endpoint.address.to_string()),
         }
     }
 
@@ -86,7 +93,7 @@ impl Upstream {
                 if statuses.iter().any(|range| range.contains(&status)) {
                     return Ok(());
                 }
-                Error::e_explain(ErrorType::HTTPStatus(status), format!("GET {path}"))
+                Error::e_explain(ErrorType::HTTPStatus(status), "")
             }
         }
     }

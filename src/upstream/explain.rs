@@ -46,8 +46,12 @@ pub(crate) enum FailureCause {
     Silent,
     /// The origin read nothing in time.
     NotReading,
-    /// The origin sent something that is not an HTTP response.
+    /// The origin sent something that is not an HTTP response, or a response with two readings.
     NotHttp,
+    /// No address is used.
+    AllDown,
+    /// Too many requests are at the origin.
+    Full,
     /// Any other failure.
     Other,
 }
@@ -135,9 +139,10 @@ pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
         return explain_tls(tls, asked);
     }
     let io = io_kind(error);
+    let is_refused = *error.etype() == ErrorType::ConnectRefused || io == Some(ErrorKind::ConnectionRefused);
     let within = connect_timeout.map_or_else(String::new, |limit| format!(" within {limit:?}"));
     let (cause, message) = match error.etype() {
-        ErrorType::ConnectRefused => (
+        ErrorType::ConnectRefused | ErrorType::ConnectError if is_refused => (
             FailureCause::Refused,
             format!("{address} refuses connections; check that {what} runs and listens there"),
         ),
@@ -163,6 +168,15 @@ pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
             format!(
                 "the name {domain} has no address; check its spelling, and that DNS works on this machine"
             ),
+        ),
+        etype if etype.as_str() == "AllDown" => (
+            FailureCause::AllDown,
+            "no address is used: each has failed its health checks or was ejected; earlier warnings say why"
+                .to_owned(),
+        ),
+        etype if matches!(etype.as_str(), "QueueFull" | "QueueTimeout") => (
+            FailureCause::Full,
+            "max_in_flight requests are in progress; check the load of the API, or raise max_in_flight".to_owned(),
         ),
         ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError if is_end(io) => (
             FailureCause::HandshakeRefused,
@@ -208,7 +222,10 @@ pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
 }
 
 fn not_http(address: &str) -> (FailureCause, String) {
-    let message = format!("{address} sends something that is not an HTTP response; check what listens there");
+    let message = format!(
+        "{address} sends something that is not an HTTP response, or a response with two readings, such as two \
+         lengths; check what listens there"
+    );
     (FailureCause::NotHttp, message)
 }
 
@@ -378,6 +395,9 @@ mod tests {
                 "api.example.com has no address",
             ),
             (in_handshake(no_tls), FailureCause::NoTls, "write http://api.example.com"),
+            (of_io(ErrorType::ConnectError, ErrorKind::ConnectionRefused), FailureCause::Refused, "API runs"),
+            (Error::new(ErrorType::new("AllDown")), FailureCause::AllDown, "earlier warnings"),
+            (Error::new(ErrorType::new("QueueFull")), FailureCause::Full, "raise max_in_flight"),
             (not_http(bad(Box::new(SpeaksTls))), FailureCause::OnlyTls, "write https://api.example.com"),
             (not_http(bad(Box::new(BadAnswer))), FailureCause::NotHttp, "check what listens there"),
             (

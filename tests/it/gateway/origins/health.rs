@@ -38,7 +38,7 @@ fn an_address_that_fails_its_checks_is_not_used_until_it_passes_them() {
     is_well.store(false, Ordering::Relaxed);
     gateway.wait_for_count(HEALTHY, &[LABEL], 1.0);
     assert!((0..10).all(|_| gateway.ask(&get("/")).text() == "other"));
-    gateway.wait_for_message("fails its health checks and is not used");
+    gateway.wait_for_message("fails its health checks and is not used: it answers 503");
     is_well.store(true, Ordering::Relaxed);
     gateway.wait_for_count(HEALTHY, &[LABEL], 2.0);
     assert_eq!((0..4).filter(|_| gateway.ask(&get("/")).text() == "checked").count(), 2);
@@ -55,6 +55,10 @@ fn the_only_address_that_is_down_is_503_without_an_attempt() {
     gateway.wait_for_count(HEALTHY, &[LABEL], 0.0);
     let response = gateway.ask(&get("/"));
     assert_eq!((response.status, response.values("retry-after")), (503, vec!["1"]));
+    gateway.wait_for_message("and is not used: 127.0.0.1:");
+    let entry = gateway.wait_for_entry(|entry| entry["error.type"] == "all_down");
+    let message = entry["error.message"].as_str().unwrap();
+    assert!(message.contains("no address is used"), "{message}");
     dead.open(|exchange| exchange.answer("200 OK", "back"));
     gateway.wait_for_count(HEALTHY, &[LABEL], 1.0);
     assert_eq!(gateway.ask(&get("/")).text(), "back");
