@@ -147,9 +147,7 @@ impl RequestContext {
                     | UpstreamErrorKind::QueueTimeout
             )
         );
-        if was_not_asked
-            && let Life::Exchange(exchange) = &self.life
-        {
+        if was_not_asked && let Life::Exchange(exchange) = &self.life {
             self.asked.explanation.get_or_insert_with(|| exchange.explain(error, None));
         }
         failure.answer()

@@ -176,7 +176,8 @@ pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
         ),
         etype if matches!(etype.as_str(), "QueueFull" | "QueueTimeout") => (
             FailureCause::Full,
-            "max_in_flight requests are in progress; check the load of the API, or raise max_in_flight".to_owned(),
+            "max_in_flight requests are in progress; check the load of the API, or raise max_in_flight"
+                .to_owned(),
         ),
         ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError if is_end(io) => (
             FailureCause::HandshakeRefused,
