@@ -11,9 +11,11 @@ mod key_source;
 mod limits;
 mod listeners;
 mod man;
+pub mod migrate;
 mod pin;
 mod reload;
 mod request;
+mod request_signer;
 mod run;
 mod running;
 mod schema;
@@ -63,6 +65,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Sign(sign::SignArgs),
     Pin(pin::PinArgs),
+    Migrate(migrate::MigrateArgs),
     Reload(reload::ReloadArgs),
     Upgrade(upgrade::UpgradeArgs),
     Health(health::HealthArgs),
@@ -88,6 +91,7 @@ pub fn run(arguments: Arguments) -> Result<(), CommandFailure> {
         Some(Command::Inspect(args)) => inspect::run(args, &environment),
         Some(Command::Sign(args)) => sign::run(&args, &environment),
         Some(Command::Pin(args)) => pin::run(&args),
+        Some(Command::Migrate(args)) => migrate::run(&args),
         Some(Command::Reload(args)) => reload::run(&args, &environment),
         Some(Command::Upgrade(args)) => upgrade::run(&args, &environment),
         Some(Command::Health(args)) => health::run(&args, &environment),

@@ -1,31 +1,20 @@
 //! `approov-gateway sign`: sign a request as an app would.
 
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
 use super::key_source::KeySource;
 use super::request::Request;
+use super::request_signer::RequestSigner;
 use super::{CommandFailure, token};
-use crate::approov::message_signing::{Label, base_to_sign};
+use crate::approov::message_signing::Label;
 use crate::approov::{Presented, Secret, SecretError};
 use crate::clock;
 use crate::config::{self, Environment};
-
-/// What SDKs sign by default after method, target and token, if the request has the field.
-const DEFAULT_FIELDS: [&str; 6] = [
-    "approov-traceid",
-    "approov-status",
-    "authorization",
-    "content-length",
-    "content-type",
-    "content-digest",
-];
 
 /// Sign a request as an app would, for curl.
 ///
@@ -87,7 +76,7 @@ pub fn run(arguments: &SignArgs, environment: &Environment) -> Result<(), Comman
         let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&request.body)));
         printed.push(("Content-Digest".to_owned(), digest));
     }
-    let signer = SigningKey::new(arguments)?;
+    let signer = signer(arguments)?;
     if request.presented(token_header.as_str()) == Presented::Missing {
         let claims = signer.claims(arguments.key_id.as_deref())?;
         let token = token::mint_with(
@@ -101,7 +90,7 @@ pub fn run(arguments: &SignArgs, environment: &Environment) -> Result<(), Comman
         request.fields.push((name.clone(), value.clone().into_bytes()));
     }
     let now = clock::unix_time().as_secs();
-    printed.extend(sign(&request, token_header.as_str(), &signer, now, arguments.expires)?);
+    printed.extend(signer.sign(&request, token_header.as_str(), now, arguments.expires)?);
     let mut output = std::io::stdout();
     for (name, value) in printed {
         writeln!(output, "{name}: {value}")
@@ -110,93 +99,21 @@ pub fn run(arguments: &SignArgs, environment: &Environment) -> Result<(), Comman
     Ok(())
 }
 
-/// The two signature fields of a request.
-fn sign(
-    request: &Request,
-    token_header: &str,
-    signer: &SigningKey,
-    now: u64,
-    expires: u64,
-) -> Result<[(String, String); 2], CommandFailure> {
-    let label = signer.label();
-    let has = |name: &&&str| request.presented(name) != Presented::Missing;
-    let mut components = vec!["@method", "@target-uri", token_header];
-    components.extend(DEFAULT_FIELDS.iter().filter(has));
-    let algorithm = match label {
-        Label::Install => "ecdsa-p256-sha256",
-        Label::Account => "hmac-sha256",
-    };
-    let end = now.saturating_add(expires);
-    let parameters = format!(";alg=\"{algorithm}\";created={now};expires={end}");
-    let (input, base) = base_to_sign(&request.message(), &components, &parameters)
-        .ok_or_else(|| CommandFailure::Running("the request cannot be signed".into()))?;
-    let signature = STANDARD.encode(signer.sign(&base)?);
-    let label = label.label();
-    Ok([
-        ("Signature-Input".into(), format!("{label}={input}")),
-        ("Signature".into(), format!("{label}=:{signature}:")),
-    ])
-}
-
-enum SigningKey {
-    Install(EcdsaKeyPair),
-    Account(Box<aws_lc_rs::hmac::Key>),
-}
-
-impl SigningKey {
-    fn new(arguments: &SignArgs) -> Result<Self, CommandFailure> {
-        match (arguments.label, &arguments.key_file) {
-            (Label::Install, Some(_)) => {
-                Err(CommandFailure::Usage("install makes its own key; --key-file goes with account".into()))
-            }
-            (Label::Install, None) => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
-                .map(SigningKey::Install)
-                .map_err(|_| CommandFailure::Running("no key could be made".into())),
-            (Label::Account, None) => Err(CommandFailure::Usage("account needs --key-file".into())),
-            (Label::Account, Some(path)) => {
-                let bytes = std::fs::read(path)
-                    .map_err(|error| CommandFailure::Running(format!("{}: {error}", path.display())))?;
-                let secret = account_secret(&bytes, arguments.raw_key)
-                    .map_err(|error| CommandFailure::Running(format!("{}: {error}", path.display())))?;
-                let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
-                Ok(SigningKey::Account(Box::new(key)))
-            }
+/// The key that the arguments name, or a new one.
+fn signer(arguments: &SignArgs) -> Result<RequestSigner, CommandFailure> {
+    match (arguments.label, &arguments.key_file) {
+        (Label::Install, Some(_)) => {
+            Err(CommandFailure::Usage("install makes its own key; --key-file goes with account".into()))
         }
-    }
-
-    fn label(&self) -> Label {
-        match self {
-            SigningKey::Install(_) => Label::Install,
-            SigningKey::Account(_) => Label::Account,
-        }
-    }
-
-    /// The claims of a token that names this key.
-    fn claims(&self, key_id: Option<&str>) -> Result<Vec<(String, serde_json::Value)>, CommandFailure> {
-        match self {
-            SigningKey::Install(pair) => {
-                let der: PublicKeyX509Der<'_> = pair
-                    .public_key()
-                    .as_der()
-                    .map_err(|_| CommandFailure::Running("the public key cannot be written".into()))?;
-                Ok(vec![("ipk".into(), STANDARD.encode(der.as_ref()).into())])
-            }
-            SigningKey::Account(_) => {
-                let id = key_id.ok_or_else(|| {
-                    CommandFailure::Usage("account needs --key-id, or the token in --header".into())
-                })?;
-                Ok(vec![("mskid".into(), id.into())])
-            }
-        }
-    }
-
-    fn sign(&self, base: &[u8]) -> Result<Vec<u8>, CommandFailure> {
-        match self {
-            SigningKey::Install(pair) => pair
-                .sign(&SystemRandom::new(), base)
-                .map(|signature| signature.as_ref().to_vec())
-                .map_err(|_| CommandFailure::Running("the signature could not be made".into())),
-            SigningKey::Account(key) => Ok(aws_lc_rs::hmac::sign(key, base).as_ref().to_vec()),
+        (Label::Install, None) => RequestSigner::install(),
+        (Label::Account, None) => Err(CommandFailure::Usage("account needs --key-file".into())),
+        (Label::Account, Some(path)) => {
+            let unusable = |error: &dyn std::fmt::Display| {
+                CommandFailure::Running(format!("{}: {error}", path.display()))
+            };
+            let bytes = std::fs::read(path).map_err(|error| unusable(&error))?;
+            let secret = account_secret(&bytes, arguments.raw_key).map_err(|error| unusable(&error))?;
+            Ok(RequestSigner::account(&secret))
         }
     }
 }

@@ -16,7 +16,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// The largest number of posts that are stored.
 const MAX_POSTS: usize = 1000;
 
-/// Serves `/posts`, `/posts/1` …, `/me`, and `/echo`, which shows what the origin received.
+/// Serves `/posts`, `/posts/1` …, `/me`, `/account`, and `/echo`, which shows what the origin received.
 pub struct ExampleApi {
     posts: Mutex<BTreeMap<u64, Value>>,
 }
@@ -32,11 +32,12 @@ impl ExampleApi {
     fn answer(&self, method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
         match (method, path) {
             (&Method::GET | &Method::HEAD, "/") => {
-                (StatusCode::OK, json!({ "try": ["/posts", "/posts/1", "/me", "/echo"] }))
+                (StatusCode::OK, json!({ "try": ["/posts", "/posts/1", "/me", "/account", "/echo"] }))
             }
             (&Method::GET | &Method::HEAD, "/me") => {
                 (StatusCode::OK, json!({ "name": "Ada", "plan": "genuine" }))
             }
+            (&Method::GET | &Method::HEAD, "/account") => (StatusCode::OK, json!({ "balance": 42 })),
             (_, "/echo") => (StatusCode::OK, echo(method, headers)),
             (&Method::GET | &Method::HEAD, "/posts") => {
                 (StatusCode::OK, self.posts.lock().values().cloned().collect())

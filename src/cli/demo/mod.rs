@@ -1,6 +1,7 @@
 //! `demo`: gateway, example API and tokens in one process, without configuration.
 
 mod api;
+mod signed;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::CommandFailure;
 use super::token::{self, TokenKind};
 use crate::admin::{AdminAddress, AdminSettings};
-use crate::approov::message_signing::MessageSigningSettings;
+use crate::approov::message_signing::{MessageSigningSettings, Mode};
 use crate::approov::{ApproovSettings, Key, Secret, Strategy, Verifier};
 use crate::clock;
 use crate::config::{AccessLog, Log, RejectionAnswer, ServerSettings, Settings};
@@ -29,6 +30,10 @@ use crate::server::{LoadError, LocalService, Server, Start};
 use crate::telemetry;
 
 use api::ExampleApi;
+use signed::SignedRequest;
+
+/// How long tokens and signatures of the demo are good. Apps sign for 15 seconds.
+const LIFE: Duration = Duration::from_secs(2 * 3600);
 
 /// The value of `Authorization` to which the demo's bound token is bound.
 const AUTHORIZATION_VALUE: &str = "Bearer demo-user";
@@ -68,7 +73,8 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandFailure> {
     };
     let server = Server::start(start).map_err(|error| failed(&error))?;
     let public = server.listeners().first().copied().unwrap_or(args.listen);
-    print!("{}", welcome(public, server.admin(), &tokens));
+    let signed = SignedRequest::new(&secret, public, LIFE)?;
+    print!("{}", welcome(public, server.admin(), &tokens, &signed));
     server.run();
     Ok(())
 }
@@ -94,7 +100,7 @@ impl Tokens {
             let request = token::MintRequest {
                 kind,
                 bind: bind.iter().map(|value| (*value).to_owned()).collect(),
-                ttl: Duration::from_secs(2 * 3600),
+                ttl: LIFE,
                 ..token::MintRequest::default()
             };
             token::mint(secret, &request, now).map_err(|error| CommandFailure::Running(error.to_string()))
@@ -108,8 +114,9 @@ impl Tokens {
     }
 }
 
-fn welcome(public: SocketAddr, admin: AdminAddress, tokens: &Tokens) -> String {
+fn welcome(public: SocketAddr, admin: AdminAddress, tokens: &Tokens, signed: &SignedRequest) -> String {
     let Tokens { valid, expired, wrongly_signed, bound } = tokens;
+    let SignedRequest { token, input, signature } = signed;
     format!(
         "\n\
          The gateway is at http://{public}, an example API behind it. Paste into another terminal:\n\
@@ -126,6 +133,14 @@ fn welcome(public: SocketAddr, admin: AdminAddress, tokens: &Tokens) -> String {
          # a token bound to its user: 200, and 401 with any other Authorization\n\
          curl -i http://{public}/me -H 'Authorization: {AUTHORIZATION_VALUE}' -H 'Approov-Token: {bound}'\n\
          \n\
+         # a request that the app has signed: 200\n\
+         curl -i http://{public}/account -H 'Approov-Token: {token}' \\\n  \
+         -H 'Signature-Input: {input}' \\\n  \
+         -H 'Signature: {signature}'\n\
+         \n\
+         # its token alone, stolen: 401\n\
+         curl -i http://{public}/account -H 'Approov-Token: {token}'\n\
+         \n\
          # what the API received: the token is not among it\n\
          curl -i http://{public}/echo -H 'Approov-Token: {valid}'\n\
          \n\
@@ -141,7 +156,7 @@ fn welcome(public: SocketAddr, admin: AdminAddress, tokens: &Tokens) -> String {
 
 fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
     let seconds = Duration::from_secs;
-    let route = |path: &str, strategy| Route {
+    let route = |path: &str, strategy, message_signing| Route {
         name: path.into(),
         path: PathPattern::from_path(path),
         methods: Vec::new(),
@@ -149,9 +164,11 @@ fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
         client_certificate: None,
         policy: Policy::Protect,
         strategy,
-        options: RouteOptions::default(),
+        options: RouteOptions { message_signing, ..RouteOptions::default() },
         origin: 0,
     };
+    let mut signing = MessageSigningSettings::default();
+    signing.rules.max_age = u32::try_from(LIFE.as_secs()).unwrap_or(u32::MAX);
     Settings {
         file: None,
         hash: String::new(),
@@ -173,7 +190,7 @@ fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
             binding_headers: vec![AUTHORIZATION],
             verifier: Verifier::new(vec![Key::hs256(secret)]),
             origin_verifiers: Vec::new(),
-            message_signing: MessageSigningSettings::default(),
+            message_signing: signing,
             forward_claims: Vec::new(),
         },
         key_sets: Vec::new(),
@@ -184,7 +201,11 @@ fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
             ..RejectionAnswer::default()
         },
         origins: vec![Origin::plain("example", api, HeaderValue::from_static("api.example.com"))],
-        routes: RouteTable::new(vec![route("/me", Strategy::TokenBinding), route("/", Strategy::Token)]),
+        routes: RouteTable::new(vec![
+            route("/me", Strategy::TokenBinding, Mode::Off),
+            route("/account", Strategy::Token, Mode::Required),
+            route("/", Strategy::Token, Mode::Off),
+        ]),
         forward_headers: Vec::new(),
         correlation: CorrelationSettings::default(),
         limits: LimitSettings::default(),

@@ -9,6 +9,7 @@ mod dependencies;
 mod documents;
 mod judge;
 pub mod message_signing;
+mod migrate;
 mod reference;
 mod schema;
 mod token_commands;

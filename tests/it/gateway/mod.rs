@@ -19,6 +19,7 @@ mod proxying;
 mod refusals;
 mod request_ids;
 mod routes;
+mod signing_commands;
 mod starting;
 pub mod tls;
 mod tls_origins;
