@@ -14,6 +14,8 @@ stop() {
 # Serves in the background, in place of the gateway that is running.
 serve() {
     stop
+    # The process in the background may open its files later than they are read here.
+    : > diagnostics.log
     command approov-gateway "$@" > access.log 2> diagnostics.log &
     gateway=$!
     until grep -q 'admin on' diagnostics.log; do
