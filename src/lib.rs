@@ -27,14 +27,15 @@
 //! ```text
 //! main       → cli, server
 //! cli        → admin, approov, clock, config, downstream, key_sets, limits, origins, policy, proxy, server, telemetry, tls, upstream
-//! server     → admin, clock, config, downstream, key_sets, limits, origins, proxy, telemetry, tls, upstream
+//! server     → admin, clock, config, downstream, key_sets, limits, origins, otlp, proxy, telemetry, tls, upstream
 //! admin      → clock, proxy, telemetry
 //! proxy      → admission, approov, clock, downstream, http, limits, origins, policy, telemetry, tls, upstream
 //! downstream → admission, clock, http, limits, tls, trusted_proxies
 //! upstream   → clock, http, origins, telemetry, tls
+//! otlp       → clock, origins, telemetry, upstream
 //! admission  → approov, clock, http, limits
 //! key_sets   → approov, clock, origins, telemetry, upstream
-//! config     → admin, approov, clock, downstream, http, key_sets, limits, origins, policy, proxy, tls, trusted_proxies
+//! config     → admin, approov, clock, downstream, http, key_sets, limits, origins, otlp, policy, proxy, telemetry, tls, trusted_proxies
 //! telemetry  → approov, clock, http, limits, origins, policy, tls
 //! limits     → approov
 //! policy     → approov
@@ -87,6 +88,7 @@ pub mod http;
 pub mod key_sets;
 pub mod limits;
 pub mod origins;
+pub mod otlp;
 pub mod policy;
 pub mod proxy;
 pub mod server;

@@ -38,6 +38,7 @@ pub fn run(args: &RunArgs, environment: Environment) -> Result<(), CommandFailur
     let file = args.config.clone();
     let load = move || config::load(file.as_deref(), &environment);
     let settings = load().map_err(|problems| CommandFailure::Configuration(problems.to_string()))?;
+    telemetry::set_diagnostics_format(settings.log.format);
     for warning in &settings.warnings {
         log::warn!("{warning}");
     }

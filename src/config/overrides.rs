@@ -10,6 +10,7 @@ use super::document::{Located, Reported};
 use super::values::Domain;
 use crate::admin::AdminAddress;
 use crate::approov::{Secret, Strategy};
+use crate::otlp::OtlpSettings;
 use crate::proxy::Tracing;
 
 /// The settings of the environment. `Some(Err(Reported))` is a variable whose value cannot be used.
@@ -23,10 +24,17 @@ pub struct Overrides {
     pub threads: Option<usize>,
     pub runtime_folder: Option<PathBuf>,
     pub log_level: Option<LevelFilter>,
-    /// How the gateway takes part in traces.
-    pub tracing: Option<Tracing>,
+    pub otel: OtelOverrides,
     /// The file with the certificates of trusted authorities, in place of those of the system.
     pub authorities: Option<Located<PathBuf>>,
+}
+
+/// The settings of OpenTelemetry's variables.
+pub struct OtelOverrides {
+    /// How the gateway takes part in traces.
+    pub tracing: Option<Tracing>,
+    /// Where spans are sent.
+    pub exporter: Option<OtlpSettings>,
 }
 
 /// The settings of the environment that concern tokens.

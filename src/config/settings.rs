@@ -14,8 +14,10 @@ use crate::downstream::ListenerSettings;
 use crate::key_sets::KeySetSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
+use crate::otlp::OtlpSettings;
 use crate::policy::{RouteTable, Share};
 use crate::proxy::{CorrelationSettings, SnapshotSettings};
+use crate::telemetry::{DiagnosticsFormat, PrivacySettings};
 
 pub use crate::proxy::{RejectionAnswer, RejectionDetail};
 
@@ -48,6 +50,8 @@ pub struct Settings {
     pub correlation: CorrelationSettings,
     /// Limits of connections and requests.
     pub limits: LimitSettings,
+    /// Where spans are sent; `None` if they are not. A reload does not change it.
+    pub otlp: Option<OtlpSettings>,
     /// The settings of diagnostics and the access log.
     pub log: Log,
     /// Settings that are legal but probably a mistake.
@@ -69,6 +73,7 @@ impl Settings {
             limits: self.limits,
             listeners: self.listeners.len(),
             is_logged: self.log.access == AccessLog::Json,
+            privacy: self.log.privacy,
             sample: self.log.sample,
         }
     }
@@ -129,8 +134,12 @@ impl fmt::Display for User {
 pub struct Log {
     /// The lowest level of diagnostics that is logged.
     pub level: LevelFilter,
+    /// The form of diagnostics.
+    pub format: DiagnosticsFormat,
     /// The format of the access log.
     pub access: AccessLog,
+    /// How personal data is logged.
+    pub privacy: PrivacySettings,
     /// The share of the accepted requests that are logged.
     pub sample: Share,
     /// The file that the log is appended to; `None` for standard output.

@@ -49,6 +49,12 @@ impl PathPattern {
         if path.ends_with('/') { PathPattern::Prefix(path.into()) } else { PathPattern::Exact(path.into()) }
     }
 
+    /// The path as it is configured.
+    pub fn text(&self) -> &str {
+        let (PathPattern::Prefix(text) | PathPattern::Exact(text)) = self;
+        text
+    }
+
     /// Whether the pattern takes `path`, which has no query.
     pub fn matches(&self, path: &[u8]) -> bool {
         match self {

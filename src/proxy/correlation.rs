@@ -1,13 +1,17 @@
 //! The ids by which a request is found again: in the logs of the client, the gateway and the origin, and
 //! in traces.
 
+use std::net::SocketAddr;
+
 use http::{HeaderName, HeaderValue};
 
 use super::client::Client;
 use super::head::RequestHead;
 use super::ids::{self, Id};
 use crate::approov::Presented;
+use crate::clock;
 use crate::http::{TraceParent, trace_state};
+use crate::telemetry::TracedAttempt;
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -35,6 +39,8 @@ impl Default for CorrelationSettings {
 pub struct Tracing {
     /// Which requests are sampled.
     pub sampler: Sampler,
+    /// Whether sampled spans are exported.
+    pub is_exported: bool,
     /// Whether `traceparent` is read from trusted proxies and sent to origins.
     pub is_propagated: bool,
 }
@@ -57,6 +63,8 @@ pub(super) struct Trace {
     /// The span of the trusted proxy; `None` if the trace begins here.
     pub parent: Option<[u8; 8]>,
     pub is_sampled: bool,
+    /// Whether the spans of the gateway are exported.
+    is_recorded: bool,
     /// `tracestate` of the trusted proxy.
     pub state: Option<HeaderValue>,
     /// The span of the present attempt to ask the origin.
@@ -117,6 +125,7 @@ impl Correlation {
                 span_id: parent.span_id,
                 parent: None,
                 is_sampled: parent.is_sampled,
+                is_recorded: false,
                 state: state(head),
                 attempt: None,
                 is_propagated: true,
@@ -124,14 +133,18 @@ impl Correlation {
             (Some(tracing), parent) => {
                 let parent = parent.filter(|_| tracing.is_propagated);
                 let trace_id = parent.map(|parent| parent.trace_id).or_else(&mut fresh_id);
-                trace_id.zip(ids::random()).map(|(trace_id, span_id)| Trace {
-                    trace_id,
-                    span_id,
-                    parent: parent.map(|parent| parent.span_id),
-                    is_sampled: tracing.sampler.samples(trace_id, parent.as_ref()),
-                    state: parent.and_then(|_| state(head)),
-                    attempt: None,
-                    is_propagated: tracing.is_propagated,
+                trace_id.zip(ids::random()).map(|(trace_id, span_id)| {
+                    let is_sampled = tracing.sampler.samples(trace_id, parent.as_ref());
+                    Trace {
+                        trace_id,
+                        span_id,
+                        parent: parent.map(|parent| parent.span_id),
+                        is_sampled,
+                        is_recorded: is_sampled && tracing.is_exported,
+                        state: parent.and_then(|_| state(head)),
+                        attempt: None,
+                        is_propagated: tracing.is_propagated,
+                    }
                 })
             }
         };
@@ -142,6 +155,19 @@ impl Correlation {
     pub fn of_unparsed(settings: &CorrelationSettings) -> Self {
         let request_id = || Some((settings.request_id.clone()?, ids::text(ids::random()?)?));
         Self { request_id: request_id(), trace: None }
+    }
+
+    /// Whether the spans of the request are exported.
+    pub fn is_recorded(&self) -> bool {
+        self.trace.as_ref().is_some_and(|trace| trace.is_recorded)
+    }
+
+    /// An attempt to ask the origin begins. Returns its span if it is exported.
+    pub fn begin_attempt(&mut self, peer: Option<SocketAddr>) -> Option<TracedAttempt> {
+        let trace = self.trace.as_mut().filter(|trace| trace.is_recorded)?;
+        let span_id = ids::random()?;
+        trace.attempt = Some(span_id);
+        Some(TracedAttempt { span_id, started: clock::now(), ended: None, peer, status: None, error: None })
     }
 
     /// Calls `set` for each field that the origin gets.

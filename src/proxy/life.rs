@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use http::StatusCode;
 use parking_lot::Mutex;
 use pingora_core::Result;
 use pingora_http::RequestHeader;
@@ -21,7 +22,8 @@ use crate::admission::Refusal;
 use crate::clock;
 use crate::downstream::BodyWatch;
 use crate::limits::{Cause, Outcome};
-use crate::telemetry::{OpenTunnel, Source};
+use crate::origins::UpstreamErrorKind;
+use crate::telemetry::{OpenTunnel, Source, TracedAttempt};
 
 /// The context of one request.
 pub struct RequestContext {
@@ -43,6 +45,8 @@ pub(super) struct Asked {
     pub explanation: Option<Box<str>>,
     /// When the last attempt began to send the request.
     pub sent_at: Option<Instant>,
+    /// The attempts, if the request is traced.
+    pub attempts: Vec<TracedAttempt>,
     /// Whether the response of the origin was passed on.
     pub is_answered: bool,
     /// Set once the request has become a tunnel.
@@ -60,6 +64,25 @@ pub(super) enum Life {
     Exchange(Exchange),
     /// The request has ended and is recorded.
     Done,
+}
+
+impl Asked {
+    /// The origin has answered the present attempt. Unless the request is sent again, the attempt lasts
+    /// until the end of the request.
+    pub fn answered(&mut self, status: StatusCode, is_resent: bool) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.status = Some(status.as_u16());
+            attempt.ended = is_resent.then(clock::now);
+        }
+    }
+
+    /// The present attempt has failed.
+    pub fn attempt_failed(&mut self, kind: UpstreamErrorKind) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.error = Some(kind.label());
+            attempt.ended = Some(clock::now());
+        }
+    }
 }
 
 impl RequestContext {
@@ -175,6 +198,7 @@ impl Life {
             judgement,
             limit,
             transfer,
+            started: arrival.started,
             duration: clock::since(arrival.started),
             error: failure.map(Failure::label),
             error_message: asked.explanation.as_deref().filter(|_| is_of_origin),
@@ -182,6 +206,8 @@ impl Life {
             source: if asked.is_answered { Source::Origin } else { Source::Gateway },
             origin,
             resends,
+            scheme: arrival.client.scheme(),
+            attempts: &asked.attempts,
         })
     }
 }

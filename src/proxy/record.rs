@@ -2,7 +2,7 @@
 //! them.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Method, Uri, Version};
@@ -15,9 +15,12 @@ use super::shared::Shared;
 use super::snapshot::{self, Snapshot};
 use crate::admission::Refusal;
 use crate::approov::{AppStatus, Device, Rejection};
+use crate::clock;
 use crate::downstream::Connection;
 use crate::policy::{Policy, Verdict};
-use crate::telemetry::{CountedRequest, Entry, Exceeded, Reason, Source, StatusClass};
+use crate::telemetry::{
+    self, CountedRequest, Entry, Exceeded, Reason, Source, StatusClass, TracedAttempt, TracedRequest,
+};
 
 /// The facts about a request that has ended.
 pub(super) struct Finished<'r> {
@@ -32,6 +35,8 @@ pub(super) struct Finished<'r> {
     /// The limit that the request exceeds.
     pub limit: Option<&'r Refusal>,
     pub transfer: Transfer,
+    /// When the head arrived.
+    pub started: Instant,
     pub duration: Duration,
     /// The label of the first failure.
     pub error: Option<&'static str>,
@@ -45,6 +50,10 @@ pub(super) struct Finished<'r> {
     pub origin: Option<&'r str>,
     /// How many times the request was sent to the origin again.
     pub resends: usize,
+    /// `http` or `https`, as the client asked.
+    pub scheme: &'static str,
+    /// The attempts to ask the origin, if the request is traced.
+    pub attempts: &'r [TracedAttempt],
 }
 
 /// From this duration on a request is always logged.
@@ -181,23 +190,27 @@ impl Shared {
         if let Some(status) = self_report.and_then(|report| report.status) {
             self.metrics.app_status(status);
         }
-        if !snapshot.is_logged {
-            return;
-        }
         let is_sampled = request.is_ordinary();
-        if is_sampled && !snapshot.sample.takes_next() {
+        let is_logged = snapshot.is_logged && (!is_sampled || snapshot.sample.takes_next());
+        let spans = self.spans.as_ref().filter(|_| request.correlation.is_recorded());
+        if !is_logged && spans.is_none() {
             return;
         }
         let Device { id, response_code } = &judgement.device;
         let unverified = self_report.map(|report| &report.claims);
         let route = request.route.map(|route| &snapshot.routes.routes()[route]);
+        let route_path = route.map(|route| route.path.text());
         let tls = connection.tls.as_ref();
         let Correlation { request_id, trace } = request.correlation;
-        self.access_log.log(&Entry {
+        let privacy = &snapshot.privacy;
+        let device = |id| privacy.device(&snapshot.privacy_key, id);
+        let device_id = device(id.as_deref());
+        let unverified_device_id = device(unverified.and_then(|claims| claims.device_id.as_deref()));
+        let entry = Entry {
             method: head.method,
-            path: head.path,
+            path: privacy.path(head.path, route_path),
             status: transfer.status,
-            client: Some(request.client),
+            client: privacy.client(request.client),
             protocol: head.protocol,
             tls_version: tls.map(|tls| tls.version),
             client_subject: tls.and_then(|tls| Some(&*tls.client_certificate.as_ref()?.subject)),
@@ -220,10 +233,10 @@ impl Shared {
                 name: limit.name.as_deref(),
                 is_observed: limit.is_observed,
             }),
-            device_id: id.as_deref(),
+            device_id: device_id.as_deref(),
             response_code: response_code.as_deref(),
             app_status: self_report.and_then(|report| report.status).map(AppStatus::label),
-            unverified_device_id: unverified.and_then(|claims| claims.device_id.as_deref()),
+            unverified_device_id: unverified_device_id.as_deref(),
             unverified_response_code: unverified.and_then(|claims| claims.response_code.as_deref()),
             message_signature: judgement.signature.map(|signature| signature.result.label()),
             message_signature_reason: judgement
@@ -232,6 +245,22 @@ impl Shared {
             origin: request.origin,
             resends: request.resends,
             sample_rate: snapshot.sample.rate().filter(|_| is_sampled),
-        });
+        };
+        if is_logged {
+            self.access_log.log(&entry);
+        }
+        if let (Some(queue), Some(trace)) = (spans, trace) {
+            let traced = TracedRequest {
+                parent: trace.parent,
+                state: trace.state.as_ref().and_then(|state| state.to_str().ok()).unwrap_or_default(),
+                scheme: request.scheme,
+                route_path,
+                origin_url: &route
+                    .map_or(String::new(), |route| snapshot.upstreams[route.origin].origin().base_url()),
+                started: request.started,
+                attempts: request.attempts,
+            };
+            queue.push(telemetry::spans(&entry, &traced, clock::now(), clock::unix_time()));
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::approov::ApproovSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
 use crate::policy::{RouteTable, Share};
+use crate::telemetry::PrivacySettings;
 
 /// The part of a configuration that requests run under.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct SnapshotSettings {
     pub listeners: usize,
     /// Whether requests are written to the access log.
     pub is_logged: bool,
+    /// How personal data is logged.
+    pub privacy: PrivacySettings,
     /// The share of the accepted requests that are logged.
     pub sample: Share,
 }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use super::body::HeldBodies;
 use super::snapshot::Snapshot;
 use crate::limits::Rule;
-use crate::telemetry::{AccessLogSink, LimitState, Metrics};
+use crate::telemetry::{AccessLogSink, LimitState, Metrics, SpanQueue};
 
 /// What all requests and all workers share.
 pub struct Shared {
@@ -15,6 +15,8 @@ pub struct Shared {
     pub snapshot: ArcSwap<Snapshot>,
     /// Takes one line for each request that is logged.
     pub access_log: AccessLogSink,
+    /// The spans that wait for their export; `None` if no spans are exported.
+    pub spans: Option<Arc<SpanQueue>>,
     /// Counts every request, whatever became of it.
     pub metrics: Arc<Metrics>,
     /// The labels of the listeners in metrics, by position.

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use http::HeaderName;
+use pingora_core::{Error, ErrorType};
 
 use super::answer::Answers;
 use super::correlation::CorrelationSettings;
 use super::forward::Forwarding;
+use super::ids;
 use super::settings::{RejectionDetail, SnapshotSettings};
 use super::signing::Signing;
 use crate::admission::{Limits, Subjects};
 use crate::approov::Verifier;
 use crate::approov::message_signing::Mode;
 use crate::policy::{Policy, Route, RouteTable};
-use crate::telemetry::{Metrics, RouteMetrics, Sample};
+use crate::telemetry::{Metrics, PrivacyKey, PrivacySettings, RouteMetrics, Sample};
 use crate::upstream::Upstream;
 
 /// The label of requests for which no route matches.
@@ -43,8 +45,18 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Whether requests are written to the access log.
     pub(super) is_logged: bool,
+    /// How personal data is written.
+    pub(super) privacy: PrivacySettings,
+    pub(super) privacy_key: PrivacyKey,
     /// Which accepted requests are written.
     pub(super) sample: Sample,
+}
+
+/// The configured key for device ids in the log, else the key so far, else a new one.
+fn privacy_key(settings: &PrivacySettings, previous: Option<&Snapshot>) -> pingora_core::Result<PrivacyKey> {
+    let known = settings.key.clone().or_else(|| Some(previous?.privacy_key.clone()));
+    let new = || ids::random::<32>().map(|key| PrivacyKey::new(&key));
+    known.or_else(new).ok_or_else(|| Error::explain(ErrorType::InternalError, "no random numbers"))
 }
 
 impl Snapshot {
@@ -92,6 +104,8 @@ impl Snapshot {
             binding_headers: settings.approov.binding_headers,
             upstreams,
             is_logged: settings.is_logged,
+            privacy_key: privacy_key(&settings.privacy, previous)?,
+            privacy: settings.privacy,
             sample: Sample::new(settings.sample.hundredths()),
         })
     }

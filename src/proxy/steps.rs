@@ -48,7 +48,10 @@ impl RequestContext {
             metrics.overhead(clock::since(exchange.arrival.started));
         }
         let peer = exchange.choose_peer(is_body_empty).await?;
-        self.asked.peer = peer.address().as_inet().copied();
+        let address = peer.address().as_inet().copied();
+        let attempt = exchange.arrival.correlation.begin_attempt(address);
+        self.asked.peer = address;
+        self.asked.attempts.extend(attempt);
         Ok(peer)
     }
 
@@ -56,7 +59,9 @@ impl RequestContext {
     pub(super) fn connect_failed(&mut self, error: &Error, peer: &HttpPeer) -> bool {
         let Life::Exchange(exchange) = &mut self.life else { return false };
         self.asked.explanation = Some(exchange.explain(error, Some(peer)));
-        exchange.connect_failed(failure::kind(error))
+        let kind = failure::kind(error);
+        self.asked.attempt_failed(kind);
+        exchange.connect_failed(kind)
     }
 
     /// A request begins on a connection to the origin.
@@ -88,7 +93,9 @@ impl RequestContext {
         if let Some(sent_at) = sent_at {
             exchange.upstream().answered_after(status, clock::since(sent_at));
         }
-        Ok(exchange.answered(status, progress))
+        let is_resent = exchange.answered(status, progress);
+        self.asked.answered(status, is_resent);
+        Ok(is_resent)
     }
 
     /// The edits of a response for the client.
@@ -131,6 +138,7 @@ impl RequestContext {
         if !how.is_untouched && !how.was_kept_closed && !waits_for_client {
             self.asked.explanation = Some(exchange.explain(error, Some(peer)));
         }
+        self.asked.attempt_failed(kind);
         exchange.broke(how, progress)
     }
 

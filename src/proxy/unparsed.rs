@@ -11,6 +11,7 @@ use super::failure::ClientFault;
 use super::record::{Finished, HeadFacts, Transfer};
 use super::shared::Shared;
 use crate::admission::Refusal;
+use crate::clock;
 use crate::downstream::{Unparsed, UnparsedRequest};
 use crate::http::RequestLine;
 use crate::limits::{Cause, Outcome};
@@ -56,6 +57,7 @@ impl Shared {
                 status: Some(snapshot.answers.status(answer).as_u16()),
                 ..Transfer::default()
             },
+            started: clock::now(),
             duration: Duration::ZERO,
             error_message: None,
             peer: None,
@@ -63,6 +65,8 @@ impl Shared {
             error: fault.map(ClientFault::label),
             origin: None,
             resends: 0,
+            scheme: if connection.tls.is_some() { "https" } else { "http" },
+            attempts: &[],
         };
         self.record(&snapshot, &finished);
         let notes =

@@ -15,6 +15,7 @@ use super::reload::Ending;
 use super::signals::{Signal, Signals, is_first_process};
 use super::{Server, WorkerThread, reopen};
 use crate::clock;
+use crate::otlp::Exporter;
 use crate::telemetry::AccessLogWriter;
 
 /// How often a draining process checks whether it is idle.
@@ -131,7 +132,7 @@ impl Server {
             log::info!("SIGTERM: accepting connections for another {drain_delay:?}, then draining");
             if self.is_hurried_within(drain_delay) {
                 log::info!("second signal: stopping at once");
-                return end(self.runtime, self.signals, self.access_log_writer, clock::now());
+                return end(self.runtime, self.signals, self.access_log_writer, self.exporter, clock::now());
             }
         }
         log::info!("SIGTERM: draining, at most {grace_period:?}");
@@ -195,18 +196,27 @@ impl Server {
             log::warn!("{unfinished} requests were not finished in time");
         }
         let deadline = if is_hurried { start } else { start + grace_period };
-        end(self.runtime, self.signals, self.access_log_writer, deadline);
+        end(self.runtime, self.signals, self.access_log_writer, self.exporter, deadline);
     }
 
     /// SIGINT: neither requests nor a stalled reader of the access log are waited for.
     pub(super) fn stop_at_once(self) {
         log::info!("SIGINT: stopping at once");
-        end(self.runtime, self.signals, self.access_log_writer, clock::now());
+        end(self.runtime, self.signals, self.access_log_writer, self.exporter, clock::now());
     }
 }
 
 /// Writes the access log to its end, until `deadline` or a signal to end.
-fn end(runtime: Runtime, mut signals: Signals, writer: AccessLogWriter, deadline: Instant) {
+fn end(
+    runtime: Runtime,
+    mut signals: Signals,
+    writer: AccessLogWriter,
+    exporter: Option<Exporter>,
+    deadline: Instant,
+) {
+    if let Some(exporter) = exporter.filter(|_| clock::now() < deadline) {
+        exporter.finish();
+    }
     writer.close();
     runtime.block_on(async {
         while !writer.is_done() && clock::now() < deadline {

@@ -43,6 +43,7 @@ use tokio::sync::watch;
 
 use crate::admin::{AdminAddress, Readiness};
 use crate::config::Settings;
+use crate::otlp::Exporter;
 use crate::telemetry::{AccessLogSink, AccessLogWriter};
 use crate::tls::Tickets;
 
@@ -97,6 +98,7 @@ pub struct Server {
     pid_file: Option<PidFile>,
     access_log: AccessLogSink,
     access_log_writer: AccessLogWriter,
+    exporter: Option<Exporter>,
 }
 
 impl Server {

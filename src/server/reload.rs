@@ -26,7 +26,7 @@ use crate::config::{AccessLog, Problems, ServerSettings, Settings, SourceFile};
 use crate::downstream::ListenerSettings;
 use crate::key_sets::KeySets;
 use crate::proxy::{Shared, Snapshot};
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use crate::tls::{ServerTls, Tickets};
 
 /// Loads the configuration from the same sources as at the start.
@@ -203,7 +203,7 @@ impl Reloader {
             self.listeners.prepare(&settings.listeners, &self.tickets).map_err(|error| error.to_string())?;
         let certificates = certificates(&settings.listeners);
         let hash = settings.hash.clone();
-        let level = settings.log.level;
+        let (level, format) = (settings.log.level, settings.log.format);
         let upstreams = self.runtime.block_on(self.origins.adopt(&settings.origins));
         let upstreams = upstreams.map_err(|error| error.to_string())?;
         let key_sets = self.runtime.block_on(self.key_sets.prepare(&settings.key_sets));
@@ -227,6 +227,7 @@ impl Reloader {
         *self.ending.lock() = ending;
         self.access.store(Arc::new(access));
         self.log_level.configure(level);
+        telemetry::set_diagnostics_format(format);
         self.metrics.config_loaded(&hash);
         log::info!("configuration reloaded, generation {}", self.status.taken());
         log::info!("audit: configuration with SHA-256 {hash}… in force; ordered by: {why}");

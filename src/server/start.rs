@@ -29,6 +29,7 @@ use crate::admin::{Access, Admin, AdminAddress, ConfigStatus, Health, LogLevel, 
 use crate::clock;
 use crate::config::{ServerSettings, User};
 use crate::key_sets::KeySets;
+use crate::otlp::{Exporter, OtlpSettings};
 use crate::proxy::{HeldBodies, Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics};
 use crate::tls::{self, Tickets};
@@ -95,12 +96,14 @@ impl Server {
         let (fixed, watch) = (FixedSettings::of(&settings), reload::watch_of(&settings));
         metrics.certificates(reload::certificates(&settings.listeners));
         let hash = settings.hash.clone();
+        let exporter = start_exporter(settings.otlp.take(), &metrics)?;
         let log_level = LogLevel::new(settings.log.level);
         let snapshot = Snapshot::new(settings.into_snapshot_settings(), upstreams, &metrics, None)
             .map_err(|error| ServerError::new("cannot prepare the configuration", error))?;
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             access_log: access_log.clone(),
+            spans: exporter.as_ref().map(Exporter::queue),
             metrics: metrics.clone(),
             listeners: sockets.public.iter().map(|public| public.settings.load().label.clone()).collect(),
             held_bodies: HeldBodies::default(),
@@ -195,6 +198,7 @@ impl Server {
             pid_file: None,
             access_log,
             access_log_writer: writer,
+            exporter,
         };
         if let Some(mut predecessor) = predecessor {
             let asked_to_end = || started.runtime.block_on(started.signals.asks_to_end());
@@ -240,6 +244,17 @@ impl Server {
         }
         self.notifier.report(&format!("{READY}\nMAINPID={}\nSTATUS=serving", std::process::id()));
     }
+}
+
+/// Starts the thread that exports spans, if they are exported.
+fn start_exporter(
+    settings: Option<OtlpSettings>,
+    metrics: &Metrics,
+) -> Result<Option<Exporter>, ServerError> {
+    let Some(settings) = settings else { return Ok(None) };
+    log::info!("exporting spans to {}", settings.server.name);
+    let started = Exporter::start(settings, metrics);
+    started.map(Some).map_err(|error| ServerError::new("cannot export spans", error))
 }
 
 async fn report_slow_log(access_log: AccessLogSink) {

@@ -3,13 +3,16 @@
 use std::env;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use env_logger::{Builder, Logger, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use serde_json::json;
 
 use super::lines::{LineQueue, Output, Trouble, Writer};
 use super::redact;
+use crate::closed_set::closed_set;
 
 /// Targets of this crate. Other crates log whole requests at their lower levels, tokens included,
 /// and faults of clients at `ERROR`: see [`Guarded`].
@@ -39,9 +42,17 @@ pub fn init() -> io::Result<()> {
     }
     let logger = builder
         .format(|out, record| {
-            let now = out.timestamp_millis();
+            let (now, level) = (out.timestamp_millis(), record.level());
             let message = record.args().to_string();
-            writeln!(out, "{now} {:5} {}", record.level(), redact::escape(&message))
+            let message = redact::escape(&message);
+            if IS_JSON.load(Ordering::Relaxed) {
+                let timestamp = now.to_string();
+                let (level, target) = (level.as_str(), record.target());
+                let line =
+                    json!({ "timestamp": timestamp, "level": level, "target": target, "message": message });
+                return writeln!(out, "{line}");
+            }
+            writeln!(out, "{now} {level:5} {message}")
         })
         .target(Target::Pipe(Box::new(Queued(lines.clone()))))
         .build();
@@ -55,6 +66,26 @@ pub fn init() -> io::Result<()> {
 /// Whether `RUST_LOG` decides what is logged.
 fn rust_log() -> bool {
     env::var_os("RUST_LOG").is_some()
+}
+
+closed_set! {
+    /// The form of diagnostics.
+    #[derive(Default)]
+    pub enum DiagnosticsFormat {
+        /// Text for people.
+        #[default]
+        Text => "text",
+        /// One JSON object a line.
+        Json => "json",
+    }
+}
+
+/// Whether diagnostics are JSON.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Sets the form of the lines from now on.
+pub fn set_format(format: DiagnosticsFormat) {
+    IS_JSON.store(format == DiagnosticsFormat::Json, Ordering::Relaxed);
 }
 
 /// Sets the level. Does nothing and returns `false` if `RUST_LOG` decides.

@@ -42,6 +42,7 @@ pub struct Metrics {
     process: Process,
     handshakes: IntCounterVec,
     app_statuses: IntCounterVec,
+    spans: IntCounterVec,
     failover_tokens: IntCounter,
     certificate_expiry: GaugeVec,
 }
@@ -96,6 +97,10 @@ impl Metrics {
                 Opts::new("app_statuses_total", "Requests with an Approov-Status header, by its value."),
                 &["status"],
             )?,
+            spans: IntCounterVec::new(
+                Opts::new("spans_total", "Spans of traced requests, by what became of them."),
+                &["result"],
+            )?,
             failover_tokens: IntCounter::with_opts(Opts::new(
                 "failover_tokens_total",
                 "Accepted tokens of Approov's failover service, without binding and installation key.",
@@ -123,6 +128,8 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.tunnels.clone()))?;
         metrics.registry.register(Box::new(metrics.handshakes.clone()))?;
         metrics.registry.register(Box::new(metrics.app_statuses.clone()))?;
+        metrics.registry.register(Box::new(metrics.spans.clone()))?;
+        metrics.spans();
         metrics.registry.register(Box::new(metrics.failover_tokens.clone()))?;
         metrics.registry.register(Box::new(metrics.certificate_expiry.clone()))?;
         metrics.registry.register(Box::new(build_info))?;
@@ -160,6 +167,14 @@ impl Metrics {
     /// A token of Approov's failover service was accepted.
     pub fn failover_token(&self) {
         self.failover_tokens.inc();
+    }
+
+    /// The counters of spans.
+    pub fn spans(&self) -> SpanCounters {
+        SpanCounters {
+            exported: self.spans.with_label_values(&["exported"]),
+            dropped: self.spans.with_label_values(&["dropped"]),
+        }
     }
 
     /// Counts a request whose app sent a status.
@@ -237,6 +252,15 @@ impl Metrics {
         families.extend(self.process.read().gather());
         TextEncoder::new().encode_to_string(&families)
     }
+}
+
+/// Counters of spans.
+#[derive(Clone)]
+pub struct SpanCounters {
+    /// The collector has taken the span.
+    pub exported: IntCounter,
+    /// The span found no room, or the collector did not take it.
+    pub dropped: IntCounter,
 }
 
 /// Counts as an open tunnel until it is dropped.

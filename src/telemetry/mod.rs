@@ -11,13 +11,23 @@ mod process;
 mod redact;
 mod response;
 mod route_metrics;
+mod spans;
 
 pub(crate) use access_log::write_address;
-pub use access_log::{AccessLogSink, AccessLogWriter, Entry, Exceeded, Sample};
-pub use diagnostics::{init as init_diagnostics, set_level as set_diagnostics_level};
+pub use access_log::{
+    AccessLogSink, AccessLogWriter, AddressPrivacy, DevicePrivacy, Entry, Exceeded, PathPrivacy, PrivacyKey,
+    PrivacySettings, Sample,
+};
+pub use diagnostics::{
+    DiagnosticsFormat, init as init_diagnostics, set_format as set_diagnostics_format,
+    set_level as set_diagnostics_level,
+};
 pub use key_sets::KeySetMetrics;
 pub use limits::LimitState;
-pub use metrics::{Metrics, OpenTunnel};
+pub use metrics::{Metrics, OpenTunnel, SpanCounters};
 pub use origins::{OriginMetrics, OriginState};
 pub use response::{Source, StatusClass};
 pub use route_metrics::{CountedRequest, Reason, RouteMetrics};
+pub use spans::{
+    AttributeValue, EndedSpan, ParentSpan, SpanKind, SpanQueue, TracedAttempt, TracedRequest, spans,
+};

@@ -88,6 +88,8 @@ pub(crate) enum ServerKind<'a> {
     Origin(&'a str),
     /// A server of key sets, which has a URL and no other setting.
     KeySets,
+    /// A collector of spans, which has a URL and no other setting.
+    Collector,
 }
 
 impl ServerKind<'_> {
@@ -96,6 +98,7 @@ impl ServerKind<'_> {
         match self {
             ServerKind::Origin(_) => "the API",
             ServerKind::KeySets => "the key server",
+            ServerKind::Collector => "the collector",
         }
     }
 
@@ -103,7 +106,7 @@ impl ServerKind<'_> {
     fn how_to_trust(self, what: &str) -> String {
         match self {
             ServerKind::Origin(name) => format!("name {what} in tls.ca_file of origin {name}"),
-            ServerKind::KeySets => {
+            ServerKind::KeySets | ServerKind::Collector => {
                 format!("add {what} to the certificates of the system, or set SSL_CERT_FILE")
             }
         }
@@ -115,7 +118,7 @@ impl ServerKind<'_> {
             ServerKind::Origin(name) => {
                 format!("correct the domain, or set tls.server_name of origin {name}")
             }
-            ServerKind::KeySets => "correct the URL".to_owned(),
+            ServerKind::KeySets | ServerKind::Collector => "correct the URL".to_owned(),
         }
     }
 
@@ -123,7 +126,7 @@ impl ServerKind<'_> {
     fn how_to_wait(self) -> &'static str {
         match self {
             ServerKind::Origin(_) => ", or raise read_timeout and first_byte_timeout",
-            ServerKind::KeySets => "",
+            ServerKind::KeySets | ServerKind::Collector => "",
         }
     }
 }
@@ -196,7 +199,7 @@ pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
                 ServerKind::Origin(name) => {
                     format!("{address} does not speak HTTP/2; remove `http: h2` from origin {name}")
                 }
-                ServerKind::KeySets => format!("{address} does not speak HTTP/2"),
+                ServerKind::KeySets | ServerKind::Collector => format!("{address} does not speak HTTP/2"),
             },
         ),
         ErrorType::ReadTimedout => silent(asked),
@@ -250,8 +253,8 @@ fn explain_tls(error: &rustls::Error, asked: AskedServer<'_>) -> Explanation {
                 ServerKind::Origin(name) => format!(
                     "{address} asks for a client certificate; set tls.client_certificate of origin {name}"
                 ),
-                ServerKind::KeySets => {
-                    format!("{address} asks for a client certificate, which a key server must not")
+                ServerKind::KeySets | ServerKind::Collector => {
+                    format!("{address} asks for a client certificate, which {} must not", server.what())
                 }
             },
         ),

@@ -27,7 +27,7 @@ use crate::origins::Origin;
 use crate::policy::{PathPattern, Policy, Route, RouteOptions, RouteTable, Share};
 use crate::proxy::CorrelationSettings;
 use crate::server::{LoadError, LocalService, Server, Start};
-use crate::telemetry;
+use crate::telemetry::{self, DiagnosticsFormat, PrivacySettings};
 
 use api::ExampleApi;
 use signed::SignedRequest;
@@ -209,7 +209,15 @@ fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
         forward_headers: Vec::new(),
         correlation: CorrelationSettings::default(),
         limits: LimitSettings::default(),
-        log: Log { level: log::LevelFilter::Info, access: AccessLog::Json, sample: Share::ALL, file: None },
+        otlp: None,
+        log: Log {
+            level: log::LevelFilter::Info,
+            format: DiagnosticsFormat::Text,
+            access: AccessLog::Json,
+            privacy: PrivacySettings::default(),
+            sample: Share::ALL,
+            file: None,
+        },
         warnings: Vec::new(),
         files: Vec::new(),
     }

@@ -138,7 +138,7 @@ impl Environment {
             admin: self.read(ADMIN_LISTEN, report, parse_admin_address),
             runtime_folder: self.runtime_folder(),
             authorities: self.authorities(),
-            tracing: Otel { environment: self, report }.tracing(),
+            otel: Otel { environment: self, report }.read(),
             log_level: self
                 .read(LOG_LEVEL, report, |text| word(text, &LEVELS))
                 .and_then(Result::ok)

@@ -36,6 +36,32 @@ pub const OTEL_PROPAGATORS: &str = "OTEL_PROPAGATORS";
 pub const OTEL_TRACES_SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 pub const OTEL_TRACES_SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
+pub const OTEL_TRACES_EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+pub const OTEL_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+pub const OTEL_BSP_MAX_QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
+pub const OTEL_BSP_MAX_EXPORT_BATCH_SIZE: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
+pub const OTEL_BSP_SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
+
+/// Names that exist for traces alone as well, which go before.
+pub const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+pub const OTEL_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+pub const OTEL_HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
+pub const OTEL_PROTOCOL: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+pub const OTEL_TIMEOUT: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+pub const OTEL_COMPRESSION: [&str; 2] =
+    ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"];
+
+/// OpenTelemetry's names that would change where or how spans are sent, and that the gateway does not
+/// support.
+pub const OTEL_UNSUPPORTED: [&str; 6] = [
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+];
 
 /// Set by service managers and systems for every program.
 pub const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
@@ -49,7 +75,7 @@ const OTEL: &str = "OTEL_";
 const UPGRADE_NOTIFY: &str = "GATEWAY_UPGRADE_NOTIFY";
 
 /// The variables that the gateway reads.
-pub const VARIABLES: [Variable; 17] = [
+pub const VARIABLES: [Variable; 30] = [
     variable(
         SECRET,
         "The account secret in base64 or base64url.",
@@ -99,6 +125,51 @@ pub const VARIABLES: [Variable; 17] = [
     ),
     variable(OTEL_TRACES_SAMPLER_ARG, "The share for `traceidratio`, from 0 to 1.", "1"),
     variable(OTEL_SDK_DISABLED, "`true` switches traces off.", "`false`"),
+    variable(
+        OTEL_TRACES_EXPORTER,
+        "`otlp`: spans are sent to a collector. `none`: they are not.",
+        "`otlp` if an endpoint is set",
+    ),
+    variable(
+        OTEL_ENDPOINT,
+        "The URL of the collector; `/v1/traces` is appended to it.",
+        "`http://localhost:4318`",
+    ),
+    variable(OTEL_TRACES_ENDPOINT, "The whole URL for spans, in place of the variable before.", "none"),
+    variable(
+        OTEL_HEADERS[1],
+        "Further headers of each export, such as a key: `name=value,name=value`, percent-encoded. `OTEL_EXPORTER_OTLP_TRACES_HEADERS` goes before.",
+        "none",
+    ),
+    variable(
+        OTEL_PROTOCOL[1],
+        "Only `http/protobuf`. `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL` goes before.",
+        "`http/protobuf`",
+    ),
+    variable(
+        OTEL_COMPRESSION[1],
+        "Only `none`. `OTEL_EXPORTER_OTLP_TRACES_COMPRESSION` goes before.",
+        "`none`",
+    ),
+    variable(
+        OTEL_TIMEOUT[1],
+        "How long one export may take, in milliseconds. `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT` goes before.",
+        "`10000`",
+    ),
+    variable(OTEL_SERVICE_NAME, "`service.name` of the spans.", "`approov-gateway`"),
+    variable(
+        OTEL_RESOURCE_ATTRIBUTES,
+        "Further attributes of the process: `name=value,name=value`, percent-encoded.",
+        "none",
+    ),
+    variable(OTEL_BSP_MAX_QUEUE_SIZE, "Spans that may wait. Further ones are dropped and counted.", "`2048`"),
+    variable(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, "Spans that are sent at once.", "`512`"),
+    variable(
+        OTEL_BSP_SCHEDULE_DELAY,
+        "How long spans gather before they are sent, in milliseconds.",
+        "`5000`",
+    ),
+    variable("OTEL_EXPORTER_OTLP_CERTIFICATE", "Not supported, and reported: use `SSL_CERT_FILE`.", "none"),
 ];
 
 /// Whether the gateway looks at a variable of this name at all.

@@ -9,8 +9,8 @@ use rustls_pki_types::ServerName;
 
 use super::keys::{LoadedKey, LoadedMaterial};
 use crate::approov::{KeySet, KeySetSource, KeyType, MAX_KEY_SET, SharedKeySet};
-use crate::config::document::{Located, Report, Reported};
-use crate::config::values::{KeySetUrl, read_file, warn_if_world_readable};
+use crate::config::document::{Located, Location, Report, Reported};
+use crate::config::values::{ServerUrl, read_file, warn_if_world_readable};
 use crate::key_sets::KeySetSettings;
 use crate::origins::{Origin, OriginAddress, OriginTls, Target};
 
@@ -35,15 +35,25 @@ pub fn load_file(file: &Located<PathBuf>, report: &Report) -> Result<Vec<LoadedK
 
 /// A set with a URL. Nothing is fetched here.
 pub fn remote(
-    url: Located<KeySetUrl>,
+    url: Located<ServerUrl>,
     refresh: Option<Duration>,
     cache_file: Option<PathBuf>,
     report: &Report,
 ) -> Result<Located<KeySetSettings>, Reported> {
-    let Located { value: KeySetUrl { name, domain, target }, at } = url;
+    let Located { value: url, at } = url;
+    let server = server(&url, &at, report)?;
+    let ServerUrl { name, target, .. } = url;
+    let keys = Arc::new(SharedKeySet::default());
+    let refresh = refresh.unwrap_or(KeySetSettings::REFRESH);
+    Ok(Located { value: KeySetSettings { name, server, target, refresh, cache_file, keys }, at })
+}
+
+/// The server of a URL, with the usual settings of an origin.
+pub fn server(url: &ServerUrl, at: &Location, report: &Report) -> Result<Origin, Reported> {
+    let domain = url.domain.clone();
     let tls = domain.tls.then(|| {
         let server_name = ServerName::try_from(domain.host.to_string()).map_err(|_| {
-            report.problem(&at, "no certificate can be for this name", "write the host name of the server")
+            report.problem(at, "no certificate can be for this name", "write the host name of the server")
         })?;
         Ok(OriginTls { server_name, roots: None, identity: None, identity_key: None })
     });
@@ -52,15 +62,12 @@ pub fn remote(
         Err(_) => Target::Name { host: domain.host.clone(), port: domain.port },
     };
     let any = (Ipv4Addr::UNSPECIFIED, domain.port).into();
-    let server = Origin {
+    Ok(Origin {
         host: domain.host,
         addresses: vec![OriginAddress { target: target_of_host, weight: 1 }],
         tls: tls.transpose()?,
-        ..Origin::plain(&name, any, domain.authority)
-    };
-    let keys = Arc::new(SharedKeySet::default());
-    let refresh = refresh.unwrap_or(KeySetSettings::REFRESH);
-    Ok(Located { value: KeySetSettings { name, server, target, refresh, cache_file, keys }, at })
+        ..Origin::plain(&url.name, any, domain.authority)
+    })
 }
 
 /// The sets of all lists of keys. Each URL is fetched once, however many lists name it.

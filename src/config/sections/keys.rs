@@ -10,7 +10,7 @@ use crate::config::document::{
     nested, quoted, section, text, words,
 };
 use crate::config::values::{
-    KeySetUrl, duration, file, key_set_url, printable, read_small_file, warn_if_world_readable,
+    ServerUrl, duration, file, key_set_url, printable, read_small_file, warn_if_world_readable,
 };
 use crate::key_sets::KeySetSettings;
 
@@ -44,7 +44,7 @@ section! {
         /// The URL of a JWK set, with `https`, or `http` on this machine. It is fetched at the start and
         /// every `refresh`. The last set stays in force while the server cannot be asked. Secrets (`oct`
         /// keys) in it are not used.
-        jwks_uri: Written<KeySetUrl> = text("URL", key_set_url),
+        jwks_uri: Written<ServerUrl> = text("URL", key_set_url),
         /// With `jwks_uri`: the time from a fetch to the next. Default: `10m`.
         refresh: Written<Duration> = duration(KeySetSettings::REFRESH_RANGE),
         /// With `jwks_uri`: a file for the last set, so that the gateway can start without the server. The

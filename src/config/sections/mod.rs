@@ -36,6 +36,7 @@ use crate::key_sets::KeySetSettings;
 use crate::proxy::CorrelationSettings;
 
 pub use approov::{STRATEGIES, binding_claim, strategy_name};
+pub use key_sets::server;
 pub use keys::{LoadedKey, LoadedMaterial, SECRET_HINT, read_secret_file};
 pub use log::LEVELS;
 pub use server::THREADS;
@@ -178,8 +179,9 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         origins: origins.into_iter().map(|named| Ok(named.origin?.value)).collect::<Result<_, _>>()?,
         routes,
         forward_headers: entries(file.forward_headers),
-        correlation: CorrelationSettings { request_id, tracing: overrides.tracing },
+        correlation: CorrelationSettings { request_id, tracing: overrides.otel.tracing },
         limits: limits?,
+        otlp: overrides.otel.exporter,
         log,
         warnings: Vec::new(),
         files: Vec::new(),

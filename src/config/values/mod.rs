@@ -21,4 +21,4 @@ pub use http::{check_path, forwarded_header, header_name, media_type, method, ro
 pub use rate::{rate, show_rate};
 pub use size::{KIB, MIB, show_size, size};
 pub use text::printable;
-pub use url::{KeySetUrl, key_set_url};
+pub use url::{ServerUrl, key_set_url, server_url};

@@ -1,4 +1,4 @@
-//! The URL of a key set.
+//! The URL of a server that is not an origin: of key sets, or of spans.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use crate::config::document::Fault;
 
 /// A parsed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeySetUrl {
+pub struct ServerUrl {
     /// Scheme, host, port and path.
     pub name: Box<str>,
     /// Scheme, host and port.
@@ -17,19 +17,24 @@ pub struct KeySetUrl {
 }
 
 /// Reads the URL of a key set: `https`, or `http` on this machine.
-pub fn key_set_url(text: &str) -> Result<KeySetUrl, Fault> {
-    let hint = "write a URL such as https://keys.example.com/jwks.json";
-    let (_, rest) = text.split_once("://").ok_or_else(|| Fault::new("it has no scheme", hint))?;
-    let path_at = text.len() - rest.len() + rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (origin, target) = text.split_at(path_at);
-    let domain = domain(origin)?;
-    if !domain.tls && !is_this_machine(&domain.host) {
+pub fn key_set_url(text: &str) -> Result<ServerUrl, Fault> {
+    let url = server_url(text, "write a URL such as https://keys.example.com/jwks.json")?;
+    if !url.domain.tls && !is_this_machine(&url.domain.host) {
         let message = "keys that come without TLS can be replaced on the way";
         return Err(Fault::new(
             message,
             "write https://; http:// is for this machine (127.0.0.1, localhost)",
         ));
     }
+    Ok(url)
+}
+
+/// Reads a URL with `https` or `http`. `hint` shows how one looks.
+pub fn server_url(text: &str, hint: &'static str) -> Result<ServerUrl, Fault> {
+    let (_, rest) = text.split_once("://").ok_or_else(|| Fault::new("it has no scheme", hint))?;
+    let path_at = text.len() - rest.len() + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (origin, target) = text.split_at(path_at);
+    let domain = domain(origin)?;
     if target.contains('#') {
         return Err(Fault::new("it has a fragment", "remove everything from the #"));
     }
@@ -40,7 +45,7 @@ pub fn key_set_url(text: &str) -> Result<KeySetUrl, Fault> {
     let path = target.split('?').next().unwrap_or_default();
     let scheme = if domain.tls { "https" } else { "http" };
     let name = format!("{scheme}://{}{path}", domain.authority.to_str().unwrap_or(&domain.host));
-    Ok(KeySetUrl { name: name.into(), domain, target: target.into() })
+    Ok(ServerUrl { name: name.into(), domain, target: target.into() })
 }
 
 fn is_this_machine(host: &str) -> bool {

@@ -84,6 +84,12 @@ impl Origin {
         }
     }
 
+    /// Scheme, host and port, as clients of the origin write them.
+    pub fn base_url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", String::from_utf8_lossy(self.authority.as_bytes()))
+    }
+
     /// The fields that the gateway itself sets in every request to this origin, health checks
     /// included: `Host` and the secret header.
     pub fn own_fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {

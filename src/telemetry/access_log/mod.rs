@@ -2,6 +2,7 @@
 
 mod entry;
 mod line;
+mod privacy;
 mod sample;
 
 use std::io;
@@ -16,6 +17,7 @@ use line::Clock;
 
 pub use entry::{Entry, Exceeded};
 pub(crate) use line::address as write_address;
+pub use privacy::{AddressPrivacy, DevicePrivacy, PathPrivacy, PrivacyKey, PrivacySettings};
 pub use sample::Sample;
 
 /// Bytes that may wait for the writer.

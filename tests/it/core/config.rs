@@ -14,6 +14,9 @@ use approov_gateway::limits::LimitSettings;
 use approov_gateway::limits::{By, Limit};
 use approov_gateway::origins::{Balance, Capacity, CheckKind, Keepalive, OriginHttp, Target};
 use approov_gateway::policy::{PathPattern, Policy};
+use approov_gateway::telemetry::{
+    AddressPrivacy, DevicePrivacy, DiagnosticsFormat, PathPrivacy, PrivacySettings,
+};
 use proptest::prelude::*;
 
 use crate::harness::Folder;
@@ -132,6 +135,14 @@ fn every_key_reaches_the_settings() {
     let request_id = settings.correlation.request_id.as_ref();
     assert_eq!(request_id.map(|name| name.as_str()), Some("x-correlation"));
     assert_eq!(settings.log.access, AccessLog::Json);
+    assert_eq!(settings.log.format, DiagnosticsFormat::Json);
+    let privacy = PrivacySettings {
+        client_address: AddressPrivacy::Truncate,
+        device: DevicePrivacy::Omit,
+        path: PathPrivacy::Route,
+        key: None,
+    };
+    assert_eq!(settings.log.privacy, privacy);
     assert_eq!(settings.log.file.as_deref(), Some(Path::new("tests/config/good/access.log")));
     assert_limits(&settings.limits);
     let routes = settings.routes.routes();
