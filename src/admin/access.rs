@@ -80,6 +80,11 @@ impl Access {
         Self { names: names.filter(|name| !name.is_empty()).collect(), token: settings.token.clone() }
     }
 
+    /// Whether changes over this connection need the token.
+    pub(super) fn asks_for_token(&self, peer: Peer) -> bool {
+        self.token.is_some() && matches!(peer, Peer::Tcp(_))
+    }
+
     pub(super) fn judge(
         &self,
         method: &Method,

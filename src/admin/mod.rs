@@ -1,4 +1,4 @@
-//! The admin listener: probes, metrics, version, and banned addresses. For operators; never on a
+//! The admin listener: status page, probes, metrics, version, and banned addresses. For operators; never on a
 //! public address.
 
 mod access;
@@ -10,6 +10,7 @@ mod response;
 mod serve;
 mod settings;
 mod status;
+mod status_page;
 
 pub use access::Access;
 pub use health::Health;

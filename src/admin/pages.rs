@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::header::WWW_AUTHENTICATE;
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use jiff::Timestamp;
 use pingora_http::RequestHeader;
 use serde_json::json;
@@ -15,6 +15,7 @@ use super::log_level::{self, LogLevel};
 use super::response::{not_allowed, response, text};
 use super::serve::{self, AdminListener, Pages};
 use super::status::{ConfigStatus, Readiness};
+use super::status_page::{self, StatusReport};
 use super::{health, offenders};
 use crate::proxy::Shared;
 
@@ -48,7 +49,7 @@ impl Pages for Admin {
         let (method, path) = (&request.method, request.uri.path());
         let mut response = match self.access.load().judge(method, request.version, &request.headers, peer) {
             Ok(()) if path == log_level::PAGE => self.log_level(method, request.uri.query(), peer),
-            Ok(()) => self.page_for(method, path, peer),
+            Ok(()) => self.page_for(request, peer),
             Err(refusal) => refuse(refusal),
         };
         if method == Method::HEAD {
@@ -67,27 +68,36 @@ impl Admin {
         }
     }
 
-    fn page_for(&self, method: &Method, path: &str, peer: Peer) -> Response<Vec<u8>> {
+    fn page_for(&self, request: &RequestHeader, peer: Peer) -> Response<Vec<u8>> {
+        let path = request.uri.path();
         let offenders = offenders::is_page(path);
-        match *method {
+        match request.method {
             Method::GET | Method::HEAD if offenders => self.offenders(path),
-            Method::GET | Method::HEAD => self.page(path),
+            Method::GET | Method::HEAD => self.page(path, &request.headers, peer),
             Method::DELETE if offenders => self.forgive(path, peer),
             _ => not_allowed(if offenders { "GET, HEAD, DELETE" } else { "GET, HEAD" }),
         }
     }
 
-    fn page(&self, path: &str) -> Response<Vec<u8>> {
+    fn page(&self, path: &str, fields: &HeaderMap, peer: Peer) -> Response<Vec<u8>> {
         match path {
+            "/" | "/status" if status_page::wants_html(fields) => {
+                status_page::page(&self.report(), self.access.load().asks_for_token(peer))
+            }
+            "/status" | "/status.json" => status_page::json(&self.report()),
             "/livez" | "/readyz" | "/healthz" => health::page(&self.readiness, path),
             "/metrics" => self.metrics(),
             "/version" => self.version(),
             "/" => text(
                 StatusCode::OK,
-                "approov-gateway: /livez /readyz /healthz /metrics /version /offenders\n",
+                "approov-gateway: /status /livez /readyz /healthz /metrics /version /offenders /log-level\n",
             ),
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
+    }
+
+    fn report(&self) -> StatusReport {
+        StatusReport::of(&self.readiness, &self.status, &self.shared, self.started)
     }
 
     fn metrics(&self) -> Response<Vec<u8>> {

@@ -42,7 +42,17 @@ pub struct ConfigStatus(Mutex<ConfigurationState>);
 #[derive(Clone, Debug, Default)]
 struct ConfigurationState {
     generation: u64,
+    in_force: Option<InForce>,
     refused: Option<RefusedConfiguration>,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// The start of its file's SHA-256; empty without a file.
+    pub hash: String,
+    /// Since when it is in force.
+    pub taken: Timestamp,
 }
 
 /// A configuration that was not taken.
@@ -60,15 +70,21 @@ impl ConfigStatus {
         self.0.lock().generation
     }
 
+    /// The configuration in force; `None` before the first.
+    pub fn in_force(&self) -> Option<InForce> {
+        self.0.lock().in_force.clone()
+    }
+
     /// The last attempt, if it failed.
     pub fn refused(&self) -> Option<RefusedConfiguration> {
         self.0.lock().refused.clone()
     }
 
-    /// Another configuration is in force; returns its generation.
-    pub fn taken(&self) -> u64 {
+    /// Another configuration is in force, whose file has this hash; returns its generation.
+    pub fn taken(&self, hash: &str) -> u64 {
         let mut state = self.0.lock();
         state.generation += 1;
+        state.in_force = Some(InForce { hash: hash.to_owned(), taken: clock::timestamp() });
         state.refused = None;
         state.generation
     }

@@ -165,6 +165,16 @@ impl Limits {
         self.requests.count()
     }
 
+    /// The most requests that are forwarded at once.
+    pub fn requests_limit(&self) -> usize {
+        self.requests.limit()
+    }
+
+    /// The most connections that are open at once.
+    pub fn connections_limit(&self) -> usize {
+        self.connections.limit()
+    }
+
     /// The open connections of the listener at this position.
     pub fn connections_of(&self, listener: usize) -> usize {
         self.connections.count_of_listener(listener)

@@ -13,15 +13,18 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::algorithm::{Algorithm, KeyType};
 use super::secret::Secret;
+use crate::closed_set::closed_set;
 
-/// What a token that a key verifies proves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// The app passed attestation.
-    #[default]
-    Attested,
-    /// The app failed attestation: the token explains a refusal and is never accepted.
-    FailedAttestation,
+closed_set! {
+    /// What a token that a key verifies proves.
+    #[derive(Default)]
+    pub enum Role {
+        /// The app passed attestation.
+        #[default]
+        Attested => "attested",
+        /// The app failed attestation: the token explains a refusal and is never accepted.
+        FailedAttestation => "failed_attestation",
+    }
 }
 
 /// A key prepared once, for many verifications.

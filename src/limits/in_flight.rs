@@ -161,6 +161,11 @@ impl InFlight {
         self.count() >= self.caps.total
     }
 
+    /// The number of all permits.
+    pub fn limit(&self) -> usize {
+        self.caps.total
+    }
+
     /// The number of permits in use.
     pub fn count(&self) -> usize {
         self.counts.total.load(Ordering::Relaxed)

@@ -80,6 +80,13 @@ impl Finished<'_> {
             && self.duration < SLOW
             && self.transfer.status.is_some_and(|status| status < 500)
     }
+
+    /// Whether the request was refused, or failed.
+    fn is_refused_or_failed(&self) -> bool {
+        matches!(self.judgement.verdict, Verdict::Rejected | Verdict::Denied)
+            || self.error.is_some()
+            || self.transfer.status.is_none_or(|status| status >= 500)
+    }
 }
 
 /// What of a head is recorded. A part that is not known is empty.
@@ -193,7 +200,8 @@ impl Shared {
         let is_sampled = request.is_ordinary();
         let is_logged = snapshot.is_logged && (!is_sampled || snapshot.sample.takes_next());
         let spans = self.spans.as_ref().filter(|_| request.correlation.is_recorded());
-        if !is_logged && spans.is_none() {
+        let is_recent = request.is_refused_or_failed() && self.recent.takes_next();
+        if !is_logged && !is_recent && spans.is_none() {
             return;
         }
         let Device { id, response_code } = &judgement.device;
@@ -248,6 +256,9 @@ impl Shared {
         };
         if is_logged {
             self.access_log.log(&entry);
+        }
+        if is_recent {
+            self.recent.push(&entry);
         }
         if let (Some(queue), Some(trace)) = (spans, trace) {
             let traced = TracedRequest {

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use super::body::HeldBodies;
 use super::snapshot::Snapshot;
 use crate::limits::Rule;
-use crate::telemetry::{AccessLogSink, LimitState, Metrics, SpanQueue};
+use crate::telemetry::{AccessLogSink, LimitState, Metrics, Recent, SpanQueue};
 
 /// What all requests and all workers share.
 pub struct Shared {
@@ -17,6 +17,8 @@ pub struct Shared {
     pub access_log: AccessLogSink,
     /// The spans that wait for their export; `None` if no spans are exported.
     pub spans: Option<Arc<SpanQueue>>,
+    /// The last refusals and failures.
+    pub recent: Recent,
     /// Counts every request, whatever became of it.
     pub metrics: Arc<Metrics>,
     /// The labels of the listeners in metrics, by position.

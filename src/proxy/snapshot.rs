@@ -12,8 +12,8 @@ use super::ids;
 use super::settings::{RejectionDetail, SnapshotSettings};
 use super::signing::Signing;
 use crate::admission::{Limits, Subjects};
-use crate::approov::Verifier;
 use crate::approov::message_signing::Mode;
+use crate::approov::{Key, Verifier};
 use crate::policy::{Policy, Route, RouteTable};
 use crate::telemetry::{Metrics, PrivacyKey, PrivacySettings, RouteMetrics, Sample};
 use crate::upstream::Upstream;
@@ -108,6 +108,16 @@ impl Snapshot {
             privacy: settings.privacy,
             sample: Sample::new(settings.sample.hundredths()),
         })
+    }
+
+    /// The keys that verify tokens, each with the origin that has keys of its own; `None` for the keys of
+    /// all other origins.
+    pub fn keys(&self) -> impl Iterator<Item = (Option<&str>, &Key)> {
+        let names = self.upstreams.iter().map(|upstream| &*upstream.origin().name);
+        let own = names.zip(&self.origin_verifiers);
+        let own = own.filter_map(|(name, verifier)| Some((Some(name), verifier.as_ref()?)));
+        let all = [(None, &self.verifier)].into_iter().chain(own);
+        all.flat_map(|(origin, verifier)| verifier.keys().iter().map(move |key| (origin, key)))
     }
 
     /// The verifier for the requests of a route.

@@ -229,7 +229,7 @@ impl Reloader {
         self.log_level.configure(level);
         telemetry::set_diagnostics_format(format);
         self.metrics.config_loaded(&hash);
-        log::info!("configuration reloaded, generation {}", self.status.taken());
+        log::info!("configuration reloaded, generation {}", self.status.taken(&hash));
         log::info!("audit: configuration with SHA-256 {hash}… in force; ordered by: {why}");
         self.sweep();
         Ok(())

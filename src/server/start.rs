@@ -31,7 +31,7 @@ use crate::config::{ServerSettings, User};
 use crate::key_sets::KeySets;
 use crate::otlp::{Exporter, OtlpSettings};
 use crate::proxy::{HeldBodies, Shared, Snapshot};
-use crate::telemetry::{AccessLogSink, Metrics};
+use crate::telemetry::{AccessLogSink, Metrics, Recent, SAMPLE_EVERY};
 use crate::tls::{self, Tickets};
 use crate::upstream::{Dialers, SystemResolver, UpstreamContext};
 
@@ -92,7 +92,6 @@ impl Server {
         }
         let (access_log, writer) = AccessLogSink::start(reload::log_file(&settings))
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
-        runtime.spawn(report_slow_log(access_log.clone()));
         let (fixed, watch) = (FixedSettings::of(&settings), reload::watch_of(&settings));
         metrics.certificates(reload::certificates(&settings.listeners));
         let hash = settings.hash.clone();
@@ -104,12 +103,14 @@ impl Server {
             snapshot: ArcSwap::from_pointee(snapshot),
             access_log: access_log.clone(),
             spans: exporter.as_ref().map(Exporter::queue),
+            recent: Recent::default(),
             metrics: metrics.clone(),
             listeners: sockets.public.iter().map(|public| public.settings.load().label.clone()).collect(),
             held_bodies: HeldBodies::default(),
         });
         let limits: Weak<Shared> = Arc::downgrade(&shared);
         metrics.watch_limits(limits);
+        runtime.spawn(keep_time(shared.clone()));
         if let Some(predecessor) = &mut predecessor {
             let asked_to_end = || runtime.block_on(signals.asks_to_end());
             let keys = predecessor.ready(asked_to_end).map_err(|error| too_late(&error))?;
@@ -119,7 +120,7 @@ impl Server {
         key_sets.adopt(fetched_sets, runtime.handle());
         let status = Arc::new(ConfigStatus::default());
         metrics.config_loaded(&hash);
-        status.taken();
+        status.taken(&hash);
         let files = FileThread::start()
             .map_err(|error| ServerError::new("cannot start the thread that reads files", error))?;
         let access = Arc::new(ArcSwap::from_pointee(Access::new(&admin_settings, &machine_name())));
@@ -257,10 +258,19 @@ fn start_exporter(
     started.map(Some).map_err(|error| ServerError::new("cannot export spans", error))
 }
 
-async fn report_slow_log(access_log: AccessLogSink) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        access_log.report_if_slow();
+/// What is done once a second, every ten seconds and once a minute.
+async fn keep_time(shared: Arc<Shared>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    for second in 1_u64.. {
+        interval.tick().await;
+        shared.access_log.report_if_slow();
+        shared.recent.refill();
+        if second % SAMPLE_EVERY.as_secs() == 0 {
+            shared.metrics.sample(shared.access_log.dropped());
+        }
+        if second % 60 == 0 {
+            shared.metrics.remember_routes();
+        }
     }
 }
 

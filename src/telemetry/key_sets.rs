@@ -1,5 +1,7 @@
 //! Metrics of key sets that are fetched.
 
+use prometheus::core::Collector;
+use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// The metric families of key sets.
@@ -43,6 +45,21 @@ impl KeySetFamilies {
             successes: self.fetches.with_label_values(&[name, "success"]),
             failures: self.fetches.with_label_values(&[name, "failure"]),
         }
+    }
+
+    /// Every key set: its name, its number of keys, and the Unix time at which it was last fetched.
+    pub fn list(&self) -> Vec<(String, i64, i64)> {
+        let families = self.keys.collect();
+        let names = families.iter().flat_map(MetricFamily::get_metric).flat_map(Metric::get_label);
+        let mut list: Vec<_> = names
+            .map(|label| {
+                let name = label.value();
+                let fetched = self.last_success.with_label_values(&[name]).get();
+                (name.to_owned(), self.keys.with_label_values(&[name]).get(), fetched as i64)
+            })
+            .collect();
+        list.sort();
+        list
     }
 
     /// Removes the series of a key set that is no longer configured.

@@ -41,6 +41,14 @@ impl LimitFamilies {
         self.limited[cause as usize][outcome as usize].inc();
     }
 
+    /// How often limits were exceeded: those that were.
+    pub fn exceeded(&self) -> Vec<(Cause, Outcome, u64)> {
+        let all = Cause::ALL.into_iter().flat_map(|cause| Outcome::ALL.map(|outcome| (cause, outcome)));
+        let counted = all
+            .map(|(cause, outcome)| (cause, outcome, self.limited[cause as usize][outcome as usize].get()));
+        counted.filter(|(.., count)| *count > 0).collect()
+    }
+
     /// Shows the gauges of these limits until they are dropped.
     pub fn watch(&self, limits: Weak<dyn LimitState>) {
         // A second call fails. A process has one set of limits, so nothing is lost.

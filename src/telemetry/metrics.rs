@@ -5,25 +5,27 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 
+use super::distribution::OVERHEAD_BUCKETS;
+use super::history::{History, Totals, Window};
 use super::key_sets::{KeySetFamilies, KeySetMetrics};
 use super::limits::{LimitFamilies, LimitState};
-use super::origins::{OriginFamilies, OriginMetrics, OriginState};
+use super::origins::{OriginFamilies, OriginMetrics, OriginReport, OriginState};
 use super::process::Process;
+use super::route_counts::RouteCounts;
 use super::route_metrics::{RouteMetrics, Routes};
 use crate::approov::AppStatus;
 use crate::clock;
 use crate::limits::{Cause, Outcome};
 use crate::policy::Policy;
 use crate::tls::Handshake;
-
-/// Bucket bounds in seconds, from a refusal to a wait in the queue of an origin.
-const OVERHEAD_BUCKETS: [f64; 12] =
-    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
 
 /// Every metric family of this process.
 pub struct Metrics {
@@ -45,6 +47,7 @@ pub struct Metrics {
     spans: IntCounterVec,
     failover_tokens: IntCounter,
     certificate_expiry: GaugeVec,
+    history: Mutex<History>,
 }
 
 impl Metrics {
@@ -112,6 +115,7 @@ impl Metrics {
                 ),
                 &["listener", "certificate"],
             )?,
+            history: Mutex::new(History::new(clock::now(), Totals::none())),
         };
         for status in AppStatus::ALL {
             metrics.app_statuses.with_label_values(&[status.label()]);
@@ -238,6 +242,66 @@ impl Metrics {
     pub fn config_refused(&self) {
         self.config_reloads.with_label_values(&["failure"]).inc();
         self.config_last_reload_success.set(0);
+    }
+
+    /// Takes a sample of the counters. To be called every [`super::SAMPLE_EVERY`]. `lost_lines` is the access
+    /// log's count.
+    pub fn sample(&self, lost_lines: u64) {
+        let totals = self.totals(lost_lines);
+        self.history.lock().push(clock::now(), totals);
+    }
+
+    /// Remembers the counts of each route. To be called once a minute.
+    pub fn remember_routes(&self) {
+        self.routes.remember();
+    }
+
+    /// The last ten minutes.
+    pub fn window(&self, lost_lines: u64) -> Window {
+        let totals = self.totals(lost_lines);
+        self.history.lock().window(clock::now(), &totals)
+    }
+
+    fn totals(&self, lost_lines: u64) -> Totals {
+        let mut totals = Totals { lost_lines, ..self.routes.totals() };
+        totals.overhead.add(&self.overhead);
+        totals
+    }
+
+    /// The requests of each route that has had one.
+    pub fn routes(&self) -> Vec<RouteCounts> {
+        self.routes.counts()
+    }
+
+    /// The origins in use.
+    pub fn origins(&self) -> Vec<OriginReport> {
+        self.origins.reports()
+    }
+
+    /// How often limits were exceeded: those that were.
+    pub fn exceeded(&self) -> Vec<(Cause, Outcome, u64)> {
+        self.limits.exceeded()
+    }
+
+    /// Every key set: its name, its number of keys, and the Unix time at which it was last fetched; 0 if
+    /// it never was.
+    pub fn key_sets(&self) -> Vec<(String, i64, i64)> {
+        self.key_sets.list()
+    }
+
+    /// Listener, name and expiry in Unix time of the certificates in use, the first to expire first.
+    pub fn certificate_list(&self) -> Vec<(String, String, i64)> {
+        let families = self.certificate_expiry.collect();
+        let certificates = families.iter().flat_map(MetricFamily::get_metric).map(|metric| {
+            let label = |name| {
+                let found = metric.get_label().iter().find(|label| label.name() == name);
+                found.map_or_else(String::new, |label| label.value().to_owned())
+            };
+            (label("listener"), label("certificate"), metric.get_gauge().get_value() as i64)
+        });
+        let mut certificates: Vec<_> = certificates.collect();
+        certificates.sort_by_key(|(_, _, expiry)| *expiry);
+        certificates
     }
 
     /// All metrics in version 0.0.4 of the text format. `dropped` is the number of lost lines of the access

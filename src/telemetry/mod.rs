@@ -2,6 +2,8 @@
 
 mod access_log;
 mod diagnostics;
+mod distribution;
+mod history;
 mod key_sets;
 mod limits;
 mod lines;
@@ -10,23 +12,27 @@ mod origins;
 mod process;
 mod redact;
 mod response;
+mod route_counts;
 mod route_metrics;
 mod spans;
 
 pub(crate) use access_log::write_address;
 pub use access_log::{
     AccessLogSink, AccessLogWriter, AddressPrivacy, DevicePrivacy, Entry, Exceeded, PathPrivacy, PrivacyKey,
-    PrivacySettings, Sample,
+    PrivacySettings, Recent, Sample,
 };
 pub use diagnostics::{
     DiagnosticsFormat, init as init_diagnostics, set_format as set_diagnostics_format,
     set_level as set_diagnostics_level,
 };
+pub use distribution::Distribution;
+pub use history::{SAMPLE_EVERY, Totals, Window};
 pub use key_sets::KeySetMetrics;
 pub use limits::LimitState;
 pub use metrics::{Metrics, OpenTunnel, SpanCounters};
-pub use origins::{OriginMetrics, OriginState};
+pub use origins::{AddressReport, AddressState, LastFailure, OriginMetrics, OriginReport, OriginState};
 pub use response::{Source, StatusClass};
+pub use route_counts::{Count, RouteCounts};
 pub use route_metrics::{CountedRequest, Reason, RouteMetrics};
 pub use spans::{
     AttributeValue, EndedSpan, ParentSpan, SpanKind, SpanQueue, TracedAttempt, TracedRequest, spans,

@@ -12,6 +12,7 @@ use prometheus::{
 };
 
 use super::response::StatusClass;
+use crate::closed_set::closed_set;
 use crate::origins::{RetryReason, UpstreamErrorKind};
 
 /// Bucket bounds in seconds, from an origin in the same network to a slow one.
@@ -85,6 +86,21 @@ impl OriginFamilies {
         }
     }
 
+    /// The origins in use, by name.
+    pub fn reports(&self) -> Vec<OriginReport> {
+        let origins = self.watched.living();
+        let mut reports: BTreeMap<&str, OriginReport> = BTreeMap::new();
+        for origin in &origins {
+            let name = origin.name();
+            let empty = || OriginReport { name: name.into(), in_flight: 0, queued: 0, addresses: Vec::new() };
+            let report = reports.entry(name).or_insert_with(empty);
+            report.in_flight += origin.in_flight();
+            report.queued += origin.queued();
+            report.addresses = origin.report();
+        }
+        reports.into_values().collect()
+    }
+
     /// Shows the gauges of an origin until it is dropped.
     pub fn watch(&self, origin: &Arc<dyn OriginState>) {
         let mut origins = self.watched.origins.lock();
@@ -114,6 +130,11 @@ impl OriginMetrics {
         self.durations[class as usize].observe(after.as_secs_f64());
     }
 
+    /// How many answers have begun.
+    pub fn answers(&self) -> u64 {
+        self.durations.iter().map(Histogram::get_sample_count).sum()
+    }
+
     /// Counts a further attempt to send a request.
     pub fn retried(&self, reason: RetryReason) {
         self.retries[reason as usize].inc();
@@ -140,6 +161,55 @@ pub trait OriginState: Send + Sync {
     fn queued(&self) -> usize;
     /// The number of addresses, and how many of them may get requests.
     fn addresses(&self) -> (usize, usize);
+    /// The state of each address. An origin whose name is not resolved has one entry, with that name.
+    fn report(&self) -> Vec<AddressReport>;
+}
+
+closed_set! {
+    /// Whether an address answers.
+    pub enum AddressState {
+        /// Nothing is known against it.
+        Up => "up",
+        /// It gets requests, and the last one failed.
+        Failing => "failing",
+        /// It gets no requests.
+        Down => "down",
+    }
+}
+
+/// What can be seen of an address of an origin.
+#[derive(Clone, Debug)]
+pub struct AddressReport {
+    /// The address.
+    pub address: String,
+    /// Whether it answers.
+    pub state: AddressState,
+    /// Requests at this address; `None` where only those of the origin are counted.
+    pub in_flight: Option<usize>,
+    /// How it failed last, also if it answers again.
+    pub last_failure: Option<LastFailure>,
+}
+
+/// The last failure of an address.
+#[derive(Clone, Debug)]
+pub struct LastFailure {
+    /// What is wrong and how to fix it.
+    pub message: String,
+    /// The time since then.
+    pub ago: Duration,
+}
+
+/// What can be seen of an origin.
+#[derive(Clone, Debug)]
+pub struct OriginReport {
+    /// Its name.
+    pub name: String,
+    /// Requests that have entered and not left.
+    pub in_flight: usize,
+    /// Requests that wait to enter.
+    pub queued: usize,
+    /// Its addresses.
+    pub addresses: Vec<AddressReport>,
 }
 
 /// The gauges of the origins, set when metrics are scraped.
@@ -165,6 +235,12 @@ impl OriginGauges {
         })
     }
 
+    /// After a reload an origin may still serve earlier requests beside its successor, which comes later:
+    /// their requests add up, and the addresses are those of the successor.
+    fn living(&self) -> Vec<Arc<dyn OriginState>> {
+        self.origins.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
     fn gauges(&self) -> [&IntGaugeVec; 4] {
         [&self.in_flight, &self.queued, &self.addresses, &self.healthy]
     }
@@ -176,9 +252,7 @@ impl Collector for OriginGauges {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let origins: Vec<_> = self.origins.lock().iter().filter_map(Weak::upgrade).collect();
-        // After a reload, the old and the new configuration may serve requests of one origin at the same
-        // time. The numbers of requests are added; the addresses are those of the new configuration.
+        let origins = self.living();
         let mut values: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
         for origin in &origins {
             let [in_flight, queued, addresses, healthy] = values.entry(origin.name()).or_default();
@@ -219,6 +293,10 @@ mod tests {
         fn addresses(&self) -> (usize, usize) {
             (self.1, 1)
         }
+
+        fn report(&self) -> Vec<AddressReport> {
+            Vec::new()
+        }
     }
 
     #[test]
@@ -232,6 +310,8 @@ mod tests {
         families.watch(&new);
         assert!(text().contains("test_upstream_in_flight{origin=\"api\"} 7\n"), "{}", text());
         assert!(text().contains("test_upstream_addresses{origin=\"api\"} 4\n"), "{}", text());
+        let reports = families.reports();
+        assert_eq!((reports.len(), reports[0].in_flight), (1, 7));
         drop((old, new));
         assert!(!text().contains("upstream_in_flight{"), "{}", text());
     }

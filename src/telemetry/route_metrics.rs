@@ -8,16 +8,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use prometheus::{Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
+use super::distribution::DURATION_BUCKETS;
+use super::history::Totals;
 use super::response::{Source, StatusClass};
+use super::route_counts::Past;
 use crate::approov::Rejection;
 use crate::approov::message_signing::{Label, SignatureResult};
 use crate::policy::{Policy, Verdict};
-
-/// Bucket bounds in seconds, from a refusal to a slow origin.
-const DURATION_BUCKETS: [f64; 18] = [
-    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
-    7.5, 10.0,
-];
 
 /// Bucket bounds in seconds, from a short conversation to a working day.
 const TUNNEL_BUCKETS: [f64; 8] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 28_800.0];
@@ -44,7 +41,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of [`Reason::position`].
-    fn all() -> impl Iterator<Item = Self> {
+    pub(super) fn all() -> impl Iterator<Item = Self> {
         let rejected = Rejection::ALL.into_iter().map(Reason::Rejected);
         [Reason::Ok, Reason::PolicyDeny, Reason::Limit].into_iter().chain(rejected)
     }
@@ -58,7 +55,7 @@ impl Reason {
         }
     }
 
-    fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Reason::Ok => "ok",
             Reason::Rejected(rejection) => rejection.label(),
@@ -102,13 +99,15 @@ struct Families {
 /// The counters of all routes. A route that stays after a reload continues to count.
 pub(super) struct Routes {
     families: Families,
-    known: Mutex<HashMap<(Box<str>, Policy), Known>>,
+    pub(super) known: Mutex<HashMap<(Box<str>, Policy), Known>>,
+    /// What the routes had counted whose series are removed.
+    pub(super) forgotten: Mutex<Totals>,
 }
 
-struct Known {
-    metrics: Arc<RouteMetrics>,
+pub(super) struct Known {
+    pub metrics: Arc<RouteMetrics>,
     /// The time since which no configuration in use has the route.
-    unused_since: Option<Instant>,
+    pub unused_since: Option<Instant>,
 }
 
 impl Routes {
@@ -152,7 +151,7 @@ impl Routes {
         registry.register(Box::new(families.requests.clone()))?;
         registry.register(Box::new(families.durations.clone()))?;
         registry.register(Box::new(families.signatures.clone()))?;
-        Ok(Self { families, known: Mutex::default() })
+        Ok(Self { families, known: Mutex::default(), forgotten: Mutex::new(Totals::none()) })
     }
 
     /// The counters of the route with this name and policy.
@@ -160,7 +159,8 @@ impl Routes {
         let mut known = self.known.lock();
         let entry = known.entry((name.into(), policy)).or_insert_with(|| {
             let families = self.families.clone();
-            let metrics = RouteMetrics { name: name.into(), policy, families, series: OnceLock::new() };
+            let (series, past) = (OnceLock::new(), Mutex::default());
+            let metrics = RouteMetrics { name: name.into(), policy, families, series, past };
             Known { metrics: Arc::new(metrics), unused_since: None }
         });
         entry.metrics.clone()
@@ -183,6 +183,7 @@ impl Routes {
             is_kept
         });
         for metrics in gone {
+            self.forgotten.lock().add(&metrics);
             // The durations have no label for the policy.
             let is_known = |policy| known.contains_key(&(metrics.name.clone(), policy));
             metrics.remove(Policy::ALL.into_iter().any(is_known));
@@ -192,19 +193,21 @@ impl Routes {
 
 /// The counters of one route, looked up once and then incremented without a lookup.
 pub struct RouteMetrics {
-    name: Box<str>,
-    policy: Policy,
+    pub(super) name: Box<str>,
+    pub(super) policy: Policy,
     families: Families,
     /// Created by the first request, because most of a large number of routes never get one.
-    series: OnceLock<Series>,
+    pub(super) series: OnceLock<Series>,
+    /// Earlier counts, for the status page.
+    pub(super) past: Mutex<Past>,
 }
 
-struct Series {
+pub(super) struct Series {
     /// One counter for each verdict and reason, looked up when it is first used.
-    requests: Box<[OnceLock<IntCounter>]>,
-    durations: Histogram,
+    pub requests: Box<[OnceLock<IntCounter>]>,
+    pub durations: Histogram,
     /// One counter for each status class and sender.
-    responses: Box<[IntCounter]>,
+    pub responses: Box<[IntCounter]>,
     /// Created by the first tunnel.
     tunnel_durations: OnceLock<Histogram>,
 }

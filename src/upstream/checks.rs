@@ -64,6 +64,10 @@ impl Upstream {
             Err(_) => Err(format!("no answer within {:?}", rules.timeout)),
         };
         let (name, address) = (&self.origin.name, &endpoint.address);
+        match &result {
+            Ok(()) => self.known_failures.is_over(&address.to_string()),
+            Err(why) => self.note(&address.to_string(), &format!("its health checks fail: {why}")),
+        }
         match (endpoint.health.checked(result.is_ok(), rules), result) {
             (Some(true), _) => log::info!("origin {name}: {address} is healthy again"),
             (Some(false), Err(why)) => {
@@ -87,7 +91,11 @@ impl Upstream {
         connector: &CheckConnector,
     ) -> pingora_core::Result<()> {
         match &rules.kind {
-            CheckKind::Tcp => connect(&endpoint.address).await.or_err(ErrorType::ConnectError, "connecting"),
+            CheckKind::Tcp => connect(&endpoint.address).await.map_err(|error| {
+                let is_refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
+                let etype = if is_refused { ErrorType::ConnectRefused } else { ErrorType::ConnectError };
+                Error::because(etype, "connecting", error)
+            }),
             CheckKind::Http { path, statuses } => {
                 let status = self.ask(endpoint, path, connector).await?;
                 if statuses.iter().any(|range| range.contains(&status)) {
@@ -139,7 +147,7 @@ impl Upstream {
     }
 }
 
-fn failed_to_resolve() -> Box<Error> {
+pub(super) fn failed_to_resolve() -> Box<Error> {
     Error::new_up(ErrorType::new("NoAddress"))
 }
 

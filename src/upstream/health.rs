@@ -52,6 +52,11 @@ impl EndpointHealth {
         !self.is_down.load(Relaxed) && self.returns_at.load(Relaxed) <= now
     }
 
+    /// Whether the address was ejected and has not answered since.
+    pub fn is_ejected(&self) -> bool {
+        self.returns_at.load(Relaxed) != 0
+    }
+
     /// Asks for permission to send a request. After an ejection only one request gets it, until that request
     /// is answered or `trial` has passed.
     pub fn claim(&self, now: u64, trial: Duration) -> Option<Leave> {

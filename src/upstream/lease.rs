@@ -12,7 +12,6 @@ use super::endpoints::Endpoint;
 use super::health::{ExchangeFailure, Leave};
 use super::{ClientIdentity, Unavailable, Upstream};
 use crate::origins::{Retries, RetryReason};
-use crate::telemetry::OriginState;
 
 /// What a request holds of an origin. [`Upstream::release`] gives it back.
 #[derive(Default)]
@@ -179,26 +178,6 @@ impl Upstream {
         self.metrics.ejected();
         let (name, address) = (&self.origin.name, &endpoint.address);
         log::warn!("origin {name}: {address} fails, and gets no requests for {time:?}");
-    }
-}
-
-impl OriginState for Upstream {
-    fn name(&self) -> &str {
-        &self.origin.name
-    }
-
-    fn in_flight(&self) -> usize {
-        self.in_flight.load(Relaxed)
-    }
-
-    fn queued(&self) -> usize {
-        self.admission.as_ref().map_or(0, |admission| admission.waiting())
-    }
-
-    fn addresses(&self) -> (usize, usize) {
-        let (now, endpoints) = (self.now(), self.endpoints.load());
-        let healthy = endpoints.list().iter().filter(|endpoint| endpoint.health.is_usable(now));
-        (endpoints.list().len(), healthy.count())
     }
 }
 

@@ -20,9 +20,11 @@ mod explain;
 mod fetch;
 mod hash;
 mod health;
+mod known_failures;
 mod lease;
 mod next_request;
 mod peers;
+mod report;
 mod resolution;
 mod stream;
 #[cfg(test)]
@@ -65,6 +67,7 @@ use budget::RetryBudget;
 use dialer::{Dialer, Registered};
 use endpoints::Endpoints;
 use explain::{AskedServer, ServerKind, explain};
+use known_failures::{KnownFailure, KnownFailures};
 use peers::PeerTemplate;
 use resolution::known_at_once;
 use warnings::{Turn, Warnings};
@@ -106,6 +109,7 @@ pub struct Upstream {
     /// The dialer for tunnels, which may be silent.
     patient_dialer: Option<Registered>,
     warnings: Warnings,
+    known_failures: KnownFailures,
 }
 
 impl Upstream {
@@ -132,6 +136,7 @@ impl Upstream {
             _dialer: dialer,
             patient_dialer: Dialer::register_patient(&origin, &context.dialers, &metrics)?,
             warnings: Warnings::default(),
+            known_failures: KnownFailures::default(),
             metrics,
             origin,
         });
@@ -169,6 +174,9 @@ impl Upstream {
     pub fn explain(&self, error: &Error, address: Option<&str>) -> String {
         let explanation = explain(error, self.asked(address.unwrap_or(&self.origin.host)));
         let (name, message) = (&self.origin.name, explanation.message);
+        if let Some(address) = address {
+            self.note(address, &message);
+        }
         match self.warnings.turn(address.unwrap_or_default(), explanation.cause, clock::now()) {
             Turn::No => {}
             Turn::Warn { silent: 0 } => log::warn!("origin {name}: {message}"),
@@ -177,6 +185,13 @@ impl Upstream {
             }
         }
         message
+    }
+
+    /// Remembers how an address has failed.
+    fn note(&self, address: &str, message: &str) {
+        let (message, answers) = (message.to_owned(), self.metrics.answers());
+        self.known_failures
+            .note(address, KnownFailure { message, at: clock::now(), answers, is_over: false });
     }
 
     fn explanation(&self, error: &Error, address: &str) -> String {

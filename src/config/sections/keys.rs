@@ -28,7 +28,7 @@ section! {
         /// explains a refusal and never accepts. The latter is Approov's key for the tokens of apps that
         /// failed attestation.
         role: Role = default(
-            words([("attested", Role::Attested), ("failed_attestation", Role::FailedAttestation)]),
+            words(Role::ALL.map(|role| (role.label(), role))),
             Role::Attested,
         ),
         /// For HS algorithms: the secret in base64 or base64url. Then protect this file.

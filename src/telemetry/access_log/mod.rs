@@ -3,6 +3,7 @@
 mod entry;
 mod line;
 mod privacy;
+mod recent;
 mod sample;
 
 use std::io;
@@ -18,6 +19,7 @@ use line::Clock;
 pub use entry::{Entry, Exceeded};
 pub(crate) use line::address as write_address;
 pub use privacy::{AddressPrivacy, DevicePrivacy, PathPrivacy, PrivacyKey, PrivacySettings};
+pub use recent::Recent;
 pub use sample::Sample;
 
 /// Bytes that may wait for the writer.
@@ -130,7 +132,7 @@ mod tests {
     use super::*;
     use crate::telemetry::lines::Memory;
 
-    fn entry(path: &[u8]) -> Entry<'_> {
+    pub(super) fn entry(path: &[u8]) -> Entry<'_> {
         Entry {
             method: "GET",
             path,

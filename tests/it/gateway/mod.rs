@@ -2,6 +2,7 @@
 
 mod admin;
 mod alerts;
+mod browser;
 mod clients;
 mod denied;
 mod explained_failures;
@@ -23,6 +24,7 @@ mod request_ids;
 mod routes;
 mod signing_commands;
 mod starting;
+mod status_page;
 pub mod tls;
 mod tls_origins;
 mod traces;

@@ -32,6 +32,7 @@
 //! - A loop over a literal array needs no counter. A loop over a computed list asserts that the list
 //!   is not empty.
 
+mod browser;
 mod client;
 mod folder;
 mod gate;
@@ -52,6 +53,7 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
+pub use browser::Browser;
 pub use client::Client;
 pub use folder::Folder;
 pub use gate::Gate;
