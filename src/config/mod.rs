@@ -28,7 +28,8 @@ pub use document::{Place, Problem, Problems, SourceFile};
 pub use environment::{Environment, VARIABLES, Variable};
 pub use sections::strategy_name;
 pub use settings::{
-    AccessLog, Log, ProcessSettings, RejectionAnswer, RejectionDetail, ServerSettings, Settings, User,
+    AccessLog, Http1Exchange, Log, ProcessSettings, RejectionAnswer, RejectionDetail, ServerSettings,
+    Settings, User,
 };
 pub use values::{show_duration, show_rate, show_size};
 

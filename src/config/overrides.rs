@@ -7,6 +7,7 @@ use http::HeaderName;
 use log::LevelFilter;
 
 use super::document::{Located, Reported};
+use super::settings::Http1Exchange;
 use super::values::Domain;
 use crate::admin::AdminAddress;
 use crate::approov::{Secret, Strategy};
@@ -21,8 +22,7 @@ pub struct Overrides {
     pub strategy: Option<Located<Strategy>>,
     pub listen: Option<Result<Located<SocketAddr>, Reported>>,
     pub admin: Option<Result<Located<AdminAddress>, Reported>>,
-    pub threads: Option<usize>,
-    pub runtime_folder: Option<PathBuf>,
+    pub server: ServerOverrides,
     pub log_level: Option<LevelFilter>,
     pub otel: OtelOverrides,
     /// The file with the certificates of trusted authorities, in place of those of the system.
@@ -42,4 +42,11 @@ pub struct TokenOverrides {
     pub token_header: Option<Located<HeaderName>>,
     pub binding_headers: Option<Vec<Located<HeaderName>>>,
     pub binding_claim: Option<Located<String>>,
+}
+
+/// The settings of the environment that concern the process.
+pub struct ServerOverrides {
+    pub threads: Option<usize>,
+    pub http1_exchange: Option<Http1Exchange>,
+    pub runtime_folder: Option<PathBuf>,
 }

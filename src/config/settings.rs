@@ -10,6 +10,7 @@ use log::LevelFilter;
 use super::document::{Problem, SourceFile};
 use crate::admin::AdminSettings;
 use crate::approov::ApproovSettings;
+use crate::closed_set::closed_set;
 use crate::downstream::ListenerSettings;
 use crate::key_sets::KeySetSettings;
 use crate::limits::LimitSettings;
@@ -107,6 +108,18 @@ pub struct ServerSettings {
     pub watch: bool,
     /// Unused connections to origins that each worker keeps.
     pub upstream_keepalive_pool_size: usize,
+    /// What serves plain HTTP/1.1 exchanges.
+    pub http1_exchange: Http1Exchange,
+}
+
+closed_set! {
+    /// What serves plain HTTP/1.1 exchanges.
+    pub enum Http1Exchange {
+        /// The direct exchange.
+        Direct => "direct",
+        /// Pingora's proxy.
+        Pingora => "pingora",
+    }
 }
 
 /// The user that the process becomes.

@@ -7,8 +7,9 @@ use bytes::BytesMut;
 use pingora_core::protocols::http::v2::server::HttpSession;
 use pingora_core::server::ShutdownWatch;
 
-use super::{BodyWatch, ClientStream, Connection, Listener};
+use super::{BodyWatch, ClientStream, Connection, Deadline, Listener};
 use crate::admission::ProtocolLimits;
+use crate::http::Body;
 use crate::limits::Permit;
 use crate::tls::Handshake;
 
@@ -37,7 +38,7 @@ pub trait Application: Send + Sync + 'static {
     /// Serves one HTTP/1 request. Returns the stream if the connection is kept.
     fn serve_http1(
         &self,
-        request: Http1Request,
+        request: Http1Request<'_>,
         stop: &ShutdownWatch,
     ) -> impl Future<Output = Option<Box<ClientStream>>> + Send;
 
@@ -46,13 +47,19 @@ pub trait Application: Send + Sync + 'static {
 }
 
 /// An HTTP/1 request whose head has been read and judged.
-pub struct Http1Request {
+pub struct Http1Request<'a> {
     /// The bytes of the head, with the empty line at its end.
     pub head: BytesMut,
+    /// The framing of the body.
+    pub body: Body,
     /// The rest of the connection.
     pub stream: Box<ClientStream>,
     /// Whether the connection is to be closed after this request.
     pub is_last: bool,
+    /// The connection's timer, which waits for nothing while the request is served.
+    pub deadline: &'a mut Deadline,
+    /// The limits of the request.
+    pub limits: &'a ProtocolLimits,
 }
 
 /// An HTTP/2 request whose head has been read.

@@ -10,7 +10,7 @@ use crate::clock;
 
 /// One timer for a connection. To move the deadline to a later time costs nothing: the timer fires at
 /// its old time, finds that the deadline has moved, and is set again.
-pub(super) struct Deadline {
+pub struct Deadline {
     timer: Pin<Box<Sleep>>,
     at: Instant,
 }

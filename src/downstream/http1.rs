@@ -12,7 +12,7 @@ use super::stream::{LINGER, LINGER_BYTES};
 use super::{Application, ClientStream, Connection, Http1Request, Unparsed, UnparsedRequest, Worker};
 use crate::admission::ProtocolLimits;
 use crate::clock;
-use crate::http::{HeadFault, HeadReader};
+use crate::http::{Body, HeadFault, HeadReader};
 
 /// What arrived in place of a request.
 enum End {
@@ -43,11 +43,12 @@ pub(super) async fn serve<A: Application>(
             none => none.insert(Deadline::after(limits.time.idle)),
         };
         match read_head(&mut stream, &limits, deadline).await {
-            Ok(head) => {
+            Ok((head, body)) => {
                 requests += 1;
                 let is_last = requests >= limits.requests || clock::since(started) >= limits.age;
                 stream.begin_exchange(&limits);
-                match application.serve_http1(Http1Request { head, stream, is_last }, stop).await {
+                let request = Http1Request { head, body, stream, is_last, deadline, limits: &limits };
+                match application.serve_http1(request, stop).await {
                     Some(kept) if !kept.is_ambiguous() => stream = kept,
                     _ => return,
                 }
@@ -63,7 +64,7 @@ async fn read_head(
     stream: &mut ClientStream,
     limits: &ProtocolLimits,
     deadline: &mut Deadline,
-) -> Result<BytesMut, End> {
+) -> Result<(BytesMut, Body), End> {
     let mut reader = HeadReader::default();
     let mut is_idle = true;
     let head = poll_fn(|context| {

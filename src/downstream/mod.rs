@@ -33,6 +33,7 @@ pub use accept::accept;
 pub use application::{Application, Http1Request, Http2Request, Unparsed, UnparsedRequest};
 pub use body_watch::{BodyEnd, BodyWatch};
 pub use connection::{Connection, TlsSession};
+pub use deadline::Deadline;
 pub use listener::{Listener, SharedListener};
 pub use settings::{Hsts, ListenerSettings};
 pub use stream::ClientStream;

@@ -86,6 +86,8 @@ enum ChunkState {
     TrailerLf,
     EndLf,
     Done,
+    /// The body is malformed, and every further byte is an error.
+    Broken,
 }
 
 impl ChunkedReader {
@@ -120,7 +122,11 @@ impl ChunkedReader {
             match self.state {
                 ChunkState::Data => return Ok(Part::Framing(at)),
                 ChunkState::Done => return Ok(Part::End(at)),
-                _ => self.state = self.step(*byte)?,
+                _ => {
+                    let next = self.step(*byte);
+                    self.state = *next.as_ref().unwrap_or(&ChunkState::Broken);
+                    next?;
+                }
             }
         }
         Ok(if self.state == ChunkState::Done { Part::End(input.len()) } else { Part::Framing(input.len()) })
@@ -306,6 +312,14 @@ mod tests {
                 assert_eq!(read(&reader, body.as_bytes()), Err(BadChunk), "{body:?}");
             }
         }
+    }
+
+    #[test]
+    fn nothing_follows_a_fault() {
+        let mut reader = ChunkedReader::of_answer();
+        assert_eq!(reader.next(b"5;a\nb\r\n"), Err(BadChunk));
+        assert_eq!(reader.next(b"\r\nhello"), Err(BadChunk));
+        assert!(!reader.is_done());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! - [`ChunkedReader`] finds the data and the end of a chunked body.
 //! - [`AnswerReader`] does for the head of an answer what `HeadReader` does for that of a request.
 //! - [`RequestLine`] takes a request line apart.
+//! - [`HeadIndex`] finds the parts of a head that a reader has accepted.
 //! - [`structured`] parses dictionaries of structured field values.
 //! - [`TraceParent`] reads and writes W3C trace contexts.
 //! - `grammar`, `host`, `target` and `framing` hold the rules for single elements.
@@ -26,6 +27,7 @@ mod response;
 pub mod structured;
 mod target;
 mod trace_context;
+mod view;
 mod websocket;
 
 pub use body::BodyReader;
@@ -40,4 +42,5 @@ pub use request_line::RequestLine;
 pub use response::{AnswerBody, AnswerHead, AnswerReader, BadAnswer};
 pub use target::{is_origin_form, is_target_byte};
 pub use trace_context::{TraceParent, trace_state, write_hex};
+pub use view::{Field, HeadIndex, HeadView};
 pub use websocket::{has_option, is_websocket_key, websocket_accept};

@@ -22,7 +22,7 @@ impl<'h> RequestLine<'h> {
     }
 
     /// Takes one line apart. Exactly one space separates the parts.
-    pub(super) fn split(line: &'h [u8]) -> Option<Self> {
+    pub fn split(line: &'h [u8]) -> Option<Self> {
         let (method, rest) = split_once(line, b' ')?;
         let (target, version) = split_once(rest, b' ')?;
         let is_target = match method {

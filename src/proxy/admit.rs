@@ -18,6 +18,7 @@ use crate::approov::message_signing::{Mode, SignatureResult};
 use crate::approov::{AppStatus, Device, Rejection, Unverified};
 use crate::downstream::TlsSession;
 use crate::limits::{Cause, Outcome, Permit};
+use crate::origins::OriginHttp;
 use crate::policy::{ClientCertificate, Policy, Preflight, Route, ShareKey, Verdict};
 use crate::telemetry::Metrics;
 
@@ -306,6 +307,16 @@ fn body_demand(verified: &Verification<'_>, head: &impl RequestHead, route: &Rou
 fn facts(verified: Verification<'_>, observes: bool) -> Vec<Fact> {
     let verdict = observes.then(|| forward::verdict_fact(verified.rejection));
     verified.claims.into_iter().chain(verdict).collect()
+}
+
+/// Whether the request, if it is forwarded, goes to an origin with HTTP/1.
+pub(super) fn leads_to_http1(arrival: &Arrival, head: &impl RequestHead) -> bool {
+    let snapshot = &arrival.snapshot;
+    let is_http1 = |route: usize| {
+        let origin = snapshot.routes.routes()[route].origin;
+        snapshot.upstreams[origin].origin().http == OriginHttp::H1
+    };
+    !snapshot.has_http2_origin || find_route(arrival, head).map_or(true, is_http1)
 }
 
 /// The position of the route, or the answer to a request that no route takes.

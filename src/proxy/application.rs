@@ -8,6 +8,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 
+use super::direct::{Direct, Served};
 use super::gateway::Gateway;
 use super::life::{Cancelled, WatchExtension};
 use super::shared::Shared;
@@ -24,6 +25,8 @@ use crate::upstream::OriginConnector;
 pub struct WorkerProxy {
     /// Pingora's proxy, which calls the hooks of [`Gateway`].
     pub proxy: Arc<HttpProxy<Gateway, OriginConnector>>,
+    /// Serves plain HTTP/1.1 exchanges; `None` if Pingora's proxy serves them, too.
+    pub direct: Option<Direct>,
     /// What all workers share.
     pub shared: Arc<Shared>,
 }
@@ -59,8 +62,19 @@ impl Application for WorkerProxy {
         self.shared.refuse_unparsed(request).ok()
     }
 
-    async fn serve_http1(&self, request: Http1Request, stop: &ShutdownWatch) -> Option<Box<ClientStream>> {
-        let Http1Request { head, stream, is_last } = request;
+    async fn serve_http1(
+        &self,
+        request: Http1Request<'_>,
+        stop: &ShutdownWatch,
+    ) -> Option<Box<ClientStream>> {
+        let request = match &self.direct {
+            Some(direct) => match direct.serve(request, stop).await {
+                Served::Done(stream) => return stream,
+                Served::Left(request) => request,
+            },
+            None => request,
+        };
+        let Http1Request { head, stream, is_last, .. } = request;
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelined_prefix(head);
         if is_last {

@@ -171,26 +171,19 @@ impl Correlation {
     }
 
     /// Calls `set` for each field that the origin gets.
-    ///
-    /// # Errors
-    /// The first error of `set`.
-    pub fn each<'s, E>(
-        &'s self,
-        mut set: impl FnMut(&'s HeaderName, HeaderValue) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn each<'s>(&'s self, mut set: impl FnMut(&'s HeaderName, HeaderValue)) {
         if let Some((name, value)) = &self.request_id {
-            set(name, value.clone())?;
+            set(name, value.clone());
         }
-        let Some(trace) = self.trace.as_deref().filter(|trace| trace.is_propagated) else { return Ok(()) };
+        let Some(trace) = self.trace.as_deref().filter(|trace| trace.is_propagated) else { return };
         let span_id = trace.attempt.unwrap_or(trace.span_id);
         let parent = TraceParent { trace_id: trace.trace_id, span_id, is_sampled: trace.is_sampled };
         // Hex digits and dashes are a valid field value.
         if let Ok(value) = HeaderValue::from_bytes(&parent.to_value()) {
-            set(&TRACEPARENT, value)?;
+            set(&TRACEPARENT, value);
         }
-        match &trace.state {
-            Some(state) => set(&TRACESTATE, state.clone()),
-            None => Ok(()),
+        if let Some(state) = &trace.state {
+            set(&TRACESTATE, state.clone());
         }
     }
 }

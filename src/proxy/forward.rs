@@ -46,15 +46,7 @@ pub(super) enum FieldName<'a> {
 }
 
 /// The fields that the gateway sets in one request. Each replaces all fields of its name.
-pub(super) struct OwnFields<'a> {
-    cookie: Option<HeaderValue>,
-    forwarded_host: Option<HeaderValue>,
-    forwarded_for: Option<HeaderValue>,
-    forwarded_proto: &'static str,
-    correlation: &'a Correlation,
-    facts: &'a [Fact],
-    origin: &'a Origin,
-}
+pub(super) struct OwnFields<'a>(Vec<(FieldName<'a>, HeaderValue)>);
 
 /// A field that tells the origin what verification found out.
 pub(super) type Fact = (HeaderName, HeaderValue);
@@ -129,10 +121,23 @@ impl Forwarding {
         for name in &removed {
             request.remove_header(name);
         }
-        OwnFields::new(request, client, correlation, facts, origin).each(|name, value| match name {
-            FieldName::Usual(name) => request.insert_header(name, value),
-            FieldName::Configured(name) => request.insert_header(name.clone(), value),
-        })
+        for (name, value) in OwnFields::new(request, client, correlation, facts, origin).fields() {
+            match *name {
+                FieldName::Usual(name) => request.insert_header(name, value.clone())?,
+                FieldName::Configured(name) => request.insert_header(name.clone(), value.clone())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FieldName<'_> {
+    /// Whether this is the name of a field whose name in lower case is `name`.
+    fn is(self, name: &str) -> bool {
+        match self {
+            FieldName::Usual(usual) => usual.eq_ignore_ascii_case(name),
+            FieldName::Configured(configured) => configured.as_str() == name,
+        }
     }
 }
 
@@ -147,42 +152,29 @@ impl<'a> OwnFields<'a> {
     ) -> Self {
         let mut address = Vec::with_capacity(39);
         write_address(client.address, &mut address);
-        let host = Some(head.host()).filter(|host| !host.is_empty());
-        Self {
-            cookie: joined_cookies(head),
-            forwarded_host: client.host.clone().or_else(|| HeaderValue::from_bytes(host?).ok()),
-            // The text of an address is always a valid field value.
-            forwarded_for: HeaderValue::try_from(address).ok(),
-            forwarded_proto: client.scheme(),
-            correlation,
-            facts,
-            origin,
+        let host = || HeaderValue::from_bytes(Some(head.host()).filter(|host| !host.is_empty())?).ok();
+        let mut fields = Vec::with_capacity(8);
+        let mut set = |name, value: Option<HeaderValue>| fields.extend(value.map(|value| (name, value)));
+        set(FieldName::Usual("Cookie"), joined_cookies(head));
+        set(FieldName::Usual("X-Forwarded-Host"), client.host.clone().or_else(host));
+        // The text of an address is always a valid field value.
+        set(FieldName::Usual("X-Forwarded-For"), HeaderValue::try_from(address).ok());
+        set(FieldName::Usual("X-Forwarded-Proto"), Some(HeaderValue::from_static(client.scheme())));
+        correlation.each(|name, value| set(FieldName::Configured(name), Some(value)));
+        for (name, value) in facts.iter().map(|(name, value)| (name, value)).chain(origin.own_fields()) {
+            set(FieldName::Configured(name), Some(value.clone()));
         }
+        Self(fields)
     }
 
-    /// Calls `set` for each field.
-    ///
-    /// # Errors
-    /// The first error of `set`.
-    pub fn each<E>(self, mut set: impl FnMut(FieldName<'a>, HeaderValue) -> Result<(), E>) -> Result<(), E> {
-        if let Some(cookie) = self.cookie {
-            set(FieldName::Configured(&COOKIE), cookie)?;
-        }
-        if let Some(host) = self.forwarded_host {
-            set(FieldName::Usual("X-Forwarded-Host"), host)?;
-        }
-        if let Some(address) = self.forwarded_for {
-            set(FieldName::Usual("X-Forwarded-For"), address)?;
-        }
-        set(FieldName::Usual("X-Forwarded-Proto"), HeaderValue::from_static(self.forwarded_proto))?;
-        self.correlation.each(|name, value| set(FieldName::Configured(name), value))?;
-        for (name, value) in self.facts {
-            set(FieldName::Configured(name), value.clone())?;
-        }
-        for (name, value) in self.origin.own_fields() {
-            set(FieldName::Configured(name), value.clone())?;
-        }
-        Ok(())
+    /// All fields.
+    pub fn fields(&self) -> &[(FieldName<'a>, HeaderValue)] {
+        &self.0
+    }
+
+    /// Whether one of the fields replaces a field of the client. `name` is in lower case.
+    pub fn replaces(&self, name: &str) -> bool {
+        self.0.iter().any(|(own, _)| own.is(name))
     }
 }
 

@@ -45,9 +45,7 @@ impl Gateway {
 
     /// The state in which a request arrives.
     fn arrive(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Arrival> {
-        let Life::Begun(snapshot, started) = std::mem::replace(&mut ctx.life, Life::Done) else {
-            return Err(failure::wrong_state());
-        };
+        let (snapshot, started) = ctx.begin().ok_or_else(failure::wrong_state)?;
         let time = snapshot.limits.protocol.time;
         session.set_read_timeout(Some(time.body));
         session.set_write_timeout(Some(time.write));

@@ -97,6 +97,14 @@ impl RequestContext {
         }
     }
 
+    /// Takes what the request begins with; `None` if it has begun before.
+    pub(super) fn begin(&mut self) -> Option<(Arc<Snapshot>, Instant)> {
+        match std::mem::replace(&mut self.life, Life::Done) {
+            Life::Begun(snapshot, started) => Some((snapshot, started)),
+            Life::Refused(..) | Life::Exchange(_) | Life::Done => None,
+        }
+    }
+
     /// The exchange with the origin.
     ///
     /// # Errors

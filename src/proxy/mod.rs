@@ -11,7 +11,8 @@
 //! In the end `record` counts and logs the request, whatever became of it.
 //!
 //! The decisions read heads through the traits of `head` and know nothing of Pingora's sessions.
-//! `gateway` has the hooks that Pingora calls. `life` is the context that Pingora keeps for each
+//! `gateway` has the hooks that Pingora calls. `direct` serves plain HTTP/1.1 exchanges without Pingora's
+//! proxy. Both take the `steps` of a request. `life` is the context that Pingora keeps for each
 //! request. `application` connects the worker's proxy to the downstream side.
 
 mod admit;
@@ -22,6 +23,7 @@ mod body;
 mod certificate;
 mod client;
 mod correlation;
+mod direct;
 mod exchange;
 mod failure;
 mod forward;
@@ -43,6 +45,7 @@ mod verification;
 pub use application::WorkerProxy;
 pub use body::HeldBodies;
 pub use correlation::{CorrelationSettings, Sampler, Tracing};
+pub use direct::Direct;
 pub use gateway::Gateway;
 pub use life::RequestContext;
 pub use settings::{RejectionAnswer, RejectionDetail, SnapshotSettings};

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode, Version};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 
-use super::answer::insert_rate;
+use super::answer::rate_fields;
 use super::head::ResponseHead;
 use crate::admission::RateFields;
 
@@ -62,6 +62,14 @@ impl<'a> ResponseEdits<'a> {
         self.nominated.iter().chain(&HOP_BY_HOP).chain(length).chain(encoding)
     }
 
+    /// The fields that the gateway sets. Each replaces all fields of its name.
+    pub fn own(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let hsts = self.hsts.map(|hsts| (&STRICT_TRANSPORT_SECURITY, hsts));
+        let location = self.location.as_ref().map(|location| (&LOCATION, location));
+        let request_id = self.request_id.map(|(name, value)| (name, value));
+        hsts.into_iter().chain(self.rate.into_iter().flat_map(rate_fields)).chain(request_id).chain(location)
+    }
+
     /// Edits a response of Pingora's.
     pub fn apply(self, response: &mut ResponseHeader) -> Result<()> {
         if response.version == Version::HTTP_10 {
@@ -71,17 +79,8 @@ impl<'a> ResponseEdits<'a> {
         for name in self.removed() {
             response.remove_header(name);
         }
-        if let Some(hsts) = self.hsts {
-            response.insert_header(STRICT_TRANSPORT_SECURITY, hsts.clone())?;
-        }
-        if let Some(rate) = self.rate {
-            insert_rate(response, rate)?;
-        }
-        if let Some((name, value)) = self.request_id {
+        for (name, value) in self.own() {
             response.insert_header(name.clone(), value.clone())?;
-        }
-        if let Some(location) = self.location {
-            response.insert_header(LOCATION, location)?;
         }
         Ok(())
     }

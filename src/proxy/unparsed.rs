@@ -71,7 +71,7 @@ impl Shared {
         self.record(&snapshot, &finished);
         let notes =
             Notes { request_id: correlation.request_id.as_ref(), ..Notes::new(None, limit.as_ref(), None) };
-        snapshot.answers.bytes(answer, method == "HEAD", &notes)
+        snapshot.answers.unparsed(answer, method, &notes)
     }
 }
 

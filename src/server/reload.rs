@@ -277,6 +277,7 @@ impl FixedSettings {
             ("server.upgrade_sock", path(&settings.server.upgrade_sock)),
             ("server.user", user.map_or_else(|| "none".to_owned(), ToString::to_string)),
             ("server.upstream_keepalive_pool_size", settings.server.upstream_keepalive_pool_size.to_string()),
+            ("server.http1_exchange", settings.server.http1_exchange.label().to_owned()),
             ("listeners", listeners.join(", ")),
             ("admin.address", settings.admin.address.to_string()),
             (

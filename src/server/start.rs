@@ -168,7 +168,11 @@ impl Server {
             }
         }
         let (stop, stopped) = watch::channel(false);
-        let upstream = WorkerUpstream { dialers, keepalive_pool_size: server.upstream_keepalive_pool_size };
+        let upstream = WorkerUpstream {
+            dialers,
+            keepalive_pool_size: server.upstream_keepalive_pool_size,
+            http1_exchange: server.http1_exchange,
+        };
         let workers = (0..server.threads)
             .map(|number| {
                 WorkerThread::start(

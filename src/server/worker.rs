@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 
 use super::pingora;
 use super::sockets::PublicListener;
+use crate::config::Http1Exchange;
 use crate::downstream::{self, accept};
-use crate::proxy::{Gateway, Shared, WorkerProxy};
+use crate::proxy::{Direct, Gateway, Shared, WorkerProxy};
 use crate::upstream::{Dialers, MAX_ATTEMPTS, OriginConnector};
 
 /// A running worker. Its thread ends with the process.
@@ -32,6 +33,8 @@ pub(super) struct WorkerUpstream {
     pub dialers: Dialers,
     /// Unused connections that are kept.
     pub keepalive_pool_size: usize,
+    /// What serves plain HTTP/1.1 exchanges.
+    pub http1_exchange: Http1Exchange,
 }
 
 impl WorkerThread {
@@ -54,9 +57,13 @@ impl WorkerThread {
         let requests = Arc::new(AtomicUsize::new(0));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let gateway = Gateway::new(shared.clone(), requests.clone());
-        let proxy =
-            runtime.block_on(pingora::proxy(&conf, gateway, OriginConnector::new(upstream.dialers)))?;
-        let connections = Arc::new(downstream::Worker::new(WorkerProxy { proxy, shared }));
+        let connector = OriginConnector::new(upstream.dialers.clone());
+        let proxy = runtime.block_on(pingora::proxy(&conf, gateway, connector))?;
+        let direct = (upstream.http1_exchange == Http1Exchange::Direct).then(|| {
+            let kept = upstream.keepalive_pool_size;
+            Direct::new(shared.clone(), requests.clone(), upstream.dialers, kept)
+        });
+        let connections = Arc::new(downstream::Worker::new(WorkerProxy { proxy, direct, shared }));
         let mut accepting = JoinSet::new();
         for (number, listener) in listeners.iter().enumerate() {
             let _inside = runtime.enter();

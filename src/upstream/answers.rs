@@ -185,6 +185,7 @@ mod tests {
         assert_eq!(answers.judge(HELLO.as_bytes()), (0, Some(AnswerFault::Malformed)));
         assert!(!answers.are_complete());
         let body = format!("{CHUNKED}5\r\nhello");
+        assert_eq!(judge(false, &format!("{body}\r\n5;a\nb\r\nhello")).1, Some(AnswerFault::Malformed));
         assert_eq!(judge(false, &format!("{body}junk")), (body, Some(AnswerFault::Malformed)));
     }
 

@@ -10,7 +10,7 @@ use pingora_core::{Error, ErrorType, Result};
 
 use super::Dialers;
 
-/// Connects with the [dialer](Dialers) of the peer. Pingora speaks HTTP/1 over the connection and pools it
+/// Connects with the dialer of the peer ([`Dialers`]). Pingora speaks HTTP/1 over the connection and pools it
 /// like its own.
 pub struct OriginConnector {
     dialers: Dialers,
@@ -35,10 +35,7 @@ impl Connector for OriginConnector {
         let peer: &HttpPeer = (peer as &(dyn Any + Send + Sync))
             .downcast_ref()
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "a peer of another connector"))?;
-        let dialer = self.dialers.of(peer);
-        let dialer =
-            dialer.ok_or_else(|| Error::explain(ErrorType::InternalError, "a peer without dialer"))?;
-        let stream = dialer.connect(peer).await?;
+        let stream = self.dialers.connect(peer).await?;
         Ok((Connection::Stream(Box::new(stream)), false))
     }
 

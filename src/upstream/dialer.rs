@@ -36,9 +36,15 @@ struct Registry {
 }
 
 impl Dialers {
-    /// The dialer of a peer; `None` if Pingora connects itself.
-    pub(super) fn of(&self, peer: &HttpPeer) -> Option<Arc<Dialer>> {
-        self.0.dialers.read().get(&peer.group_key).cloned()
+    /// Connects to a peer that has a dialer, within the peer's connection timeout.
+    ///
+    /// # Errors
+    /// If the connection cannot be made.
+    pub(crate) async fn connect(&self, peer: &HttpPeer) -> Result<OriginStream> {
+        let dialer = self.0.dialers.read().get(&peer.group_key).cloned();
+        let dialer =
+            dialer.ok_or_else(|| Error::explain(ErrorType::InternalError, "a peer without dialer"))?;
+        dialer.connect(peer).await
     }
 
     /// Registers a dialer until the return value is dropped.

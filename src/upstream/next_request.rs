@@ -23,8 +23,13 @@ impl NextRequest {
     pub fn announce(digest: &Digest, method: &Method) {
         let user_data = digest.proxy_digest.as_ref().and_then(|digest| digest.user_data.as_ref());
         if let Some(next) = user_data.and_then(|data| data.downcast_ref::<Arc<Self>>()) {
-            next.0.store(if method == Method::HEAD { HEAD } else { OTHER }, Ordering::Relaxed);
+            next.set(method == Method::HEAD);
         }
+    }
+
+    /// Announces a request; `is_head` if its method is `HEAD`.
+    pub(super) fn set(&self, is_head: bool) {
+        self.0.store(if is_head { HEAD } else { OTHER }, Ordering::Relaxed);
     }
 
     /// Whether a request was announced, and if so, whether it is a `HEAD`.

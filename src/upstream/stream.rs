@@ -112,6 +112,16 @@ impl OriginStream {
         })
     }
 
+    /// Announces a request; `is_head` if its method is `HEAD`.
+    pub(crate) fn announce(&self, is_head: bool) {
+        self.next.set(is_head);
+    }
+
+    /// Whether the last answer is complete and nothing has followed it.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.answers.are_complete()
+    }
+
     /// Begins a request if one was announced. Anything that came before it would be taken for its
     /// answer.
     fn begin(&mut self, context: &mut Context<'_>) -> io::Result<()> {

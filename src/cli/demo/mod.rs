@@ -20,7 +20,7 @@ use crate::admin::{AdminAddress, AdminSettings};
 use crate::approov::message_signing::{MessageSigningSettings, Mode};
 use crate::approov::{ApproovSettings, Key, Secret, Strategy, Verifier};
 use crate::clock;
-use crate::config::{AccessLog, Log, RejectionAnswer, ServerSettings, Settings};
+use crate::config::{AccessLog, Http1Exchange, Log, RejectionAnswer, ServerSettings, Settings};
 use crate::downstream::ListenerSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
@@ -181,6 +181,7 @@ fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
             user: None,
             watch: false,
             upstream_keepalive_pool_size: 1024,
+            http1_exchange: Http1Exchange::Pingora,
         },
         listeners: vec![ListenerSettings::plain(args.listen)],
         admin: AdminSettings::from(args.admin_listen),

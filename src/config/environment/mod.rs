@@ -13,7 +13,7 @@ use http::HeaderName;
 use crate::approov::{Secret, Strategy};
 
 use super::document::{Fault, Located, Location, Report, Reported, whole_number, word};
-use super::overrides::{Overrides, TokenOverrides};
+use super::overrides::{Overrides, ServerOverrides, TokenOverrides};
 use super::sections::{
     self, LEVELS, SECRET_HINT, STRATEGIES, binding_claim, read_secret_file, strategy_name,
 };
@@ -23,9 +23,9 @@ pub use variables::{VARIABLES, Variable, reference};
 
 use otel::Otel;
 use variables::{
-    ADMIN_LISTEN, BINDING_CLAIM, BINDING_HEADERS, BINDING_SWITCH, CONFIG, DOMAIN, LISTEN, LOG_LEVEL,
-    RUNTIME_DIRECTORY, SECRET, SECRET_FILE, SSL_CERT_FILE, STRATEGY, THREADS, TOKEN_HEADER, Unknown,
-    XDG_RUNTIME_DIR, is_relevant, unknown,
+    ADMIN_LISTEN, BINDING_CLAIM, BINDING_HEADERS, BINDING_SWITCH, CONFIG, DOMAIN, HTTP1_EXCHANGE, LISTEN,
+    LOG_LEVEL, RUNTIME_DIRECTORY, SECRET, SECRET_FILE, SSL_CERT_FILE, STRATEGY, THREADS, TOKEN_HEADER,
+    Unknown, XDG_RUNTIME_DIR, is_relevant, unknown,
 };
 
 /// The environment variables of a process, or of a test.
@@ -136,20 +136,26 @@ impl Environment {
             strategy: self.strategy(report),
             listen: self.read(LISTEN, report, parse_listen_address),
             admin: self.read(ADMIN_LISTEN, report, parse_admin_address),
-            runtime_folder: self.runtime_folder(),
+            server: ServerOverrides {
+                threads: self
+                    .read(THREADS, report, |text| {
+                        let range = sections::THREADS;
+                        whole_number(text, *range.start() as u64..=*range.end() as u64)
+                    })
+                    .and_then(Result::ok)
+                    .map(|threads| threads.value),
+                http1_exchange: self
+                    .read(HTTP1_EXCHANGE, report, |text| word(text, &sections::HTTP1_EXCHANGES))
+                    .and_then(Result::ok)
+                    .map(|way| way.value),
+                runtime_folder: self.runtime_folder(),
+            },
             authorities: self.authorities(),
             otel: Otel { environment: self, report }.read(),
             log_level: self
                 .read(LOG_LEVEL, report, |text| word(text, &LEVELS))
                 .and_then(Result::ok)
                 .map(|level| level.value),
-            threads: self
-                .read(THREADS, report, |text| {
-                    let range = sections::THREADS;
-                    whole_number(text, *range.start() as u64..=*range.end() as u64)
-                })
-                .and_then(Result::ok)
-                .map(|threads| threads.value),
         }
     }
 

@@ -29,6 +29,7 @@ pub const CONFIG: &str = "GATEWAY_CONFIG";
 pub const LISTEN: &str = "GATEWAY_LISTEN";
 pub const ADMIN_LISTEN: &str = "GATEWAY_ADMIN_LISTEN";
 pub const THREADS: &str = "GATEWAY_THREADS";
+pub const HTTP1_EXCHANGE: &str = "GATEWAY_HTTP1_EXCHANGE";
 pub const LOG_LEVEL: &str = "GATEWAY_LOG_LEVEL";
 
 /// OpenTelemetry's standard names.
@@ -75,7 +76,7 @@ const OTEL: &str = "OTEL_";
 const UPGRADE_NOTIFY: &str = "GATEWAY_UPGRADE_NOTIFY";
 
 /// The variables that the gateway reads.
-pub const VARIABLES: [Variable; 30] = [
+pub const VARIABLES: [Variable; 31] = [
     variable(
         SECRET,
         "The account secret in base64 or base64url.",
@@ -108,6 +109,7 @@ pub const VARIABLES: [Variable; 30] = [
     ),
     variable(ADMIN_LISTEN, "The address of the admin listener.", "`127.0.0.1:8788`"),
     variable(THREADS, "Worker threads.", "one for each core"),
+    variable(HTTP1_EXCHANGE, "What serves plain HTTP/1.1 exchanges: `direct` or `pingora`.", "`pingora`"),
     variable(
         LOG_LEVEL,
         "The level of the diagnostics: `error`, `warn`, `info`, `debug` or `trace`.",

@@ -39,7 +39,7 @@ pub use approov::{STRATEGIES, binding_claim, strategy_name};
 pub use key_sets::server;
 pub use keys::{LoadedKey, LoadedMaterial, SECRET_HINT, read_secret_file};
 pub use log::LEVELS;
-pub use server::THREADS;
+pub use server::{HTTP1_EXCHANGES, THREADS};
 
 use admin::AdminSection;
 use approov::{ApproovSection, VerificationConfig, usual_keys};
@@ -142,7 +142,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
     let limits = file.limits.resolve(of_routes, report);
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let admin = admin::admin(file.admin, overrides.admin, &addresses, report);
-    let server = file.server.resolve(overrides.threads, overrides.runtime_folder, &addresses, report);
+    let server = file.server.resolve(overrides.server, &addresses, report);
     let log = file.log.resolve(overrides.log_level, report);
     let mut approov = file.approov;
     let keys = std::mem::take(&mut approov.keys);
@@ -194,7 +194,7 @@ pub fn process_only(sources: Sources, report: &Report) -> Result<ProcessSettings
     let listeners = listeners::listeners(file.listeners, overrides.listen, report);
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let admin = admin::admin(file.admin, overrides.admin, &addresses, report);
-    let server = file.server.resolve(overrides.threads, overrides.runtime_folder, &addresses, report);
+    let server = file.server.resolve(overrides.server, &addresses, report);
     Ok(ProcessSettings { server: server?, admin: admin? })
 }
 

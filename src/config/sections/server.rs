@@ -7,12 +7,21 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use super::user::user;
-use crate::config::document::{Located, Report, Reported, Written, boolean, default, number, section, text};
-use crate::config::settings::ServerSettings;
+use crate::config::document::{
+    Located, Report, Reported, Written, boolean, default, number, section, text, words,
+};
+use crate::config::overrides::ServerOverrides;
+use crate::config::settings::{Http1Exchange, ServerSettings};
 use crate::config::values::{DAY, duration, file, printable};
 
 /// Worker threads that can be configured.
 pub const THREADS: std::ops::RangeInclusive<usize> = 1..=1024;
+
+/// What can serve plain HTTP/1.1 exchanges.
+pub const HTTP1_EXCHANGES: [(&str, Http1Exchange); 2] = [
+    (Http1Exchange::Direct.label(), Http1Exchange::Direct),
+    (Http1Exchange::Pingora.label(), Http1Exchange::Pingora),
+];
 
 const GRACE_PERIOD: Duration = Duration::from_secs(30);
 
@@ -37,6 +46,10 @@ section! {
         upgrade_sock: Written<PathBuf> = file(),
         /// Unused connections to origins that each worker keeps.
         upstream_keepalive_pool_size: usize = default(number(1..=100_000), 1024),
+        /// What serves plain HTTP/1.1 exchanges: `direct` decides on the bytes of a head and forwards
+        /// them; `pingora` leaves every request to Pingora's proxy. Upgrades, HTTP/2 and requests with
+        /// `Expect` are always served by Pingora's proxy. (`GATEWAY_HTTP1_EXCHANGE`)
+        http1_exchange: Http1Exchange = default(words(HTTP1_EXCHANGES), Http1Exchange::Pingora),
         /// The user that the process becomes once it listens, by name or number, if it is started
         /// as root for ports below 1024. The user must be able to read every file that is named in
         /// the configuration, because a reload reads them again; `check` tests that when it runs as
@@ -52,11 +65,10 @@ section! {
 }
 
 impl ServerSection {
-    /// The settings. `threads` and `runtime_folder` come from the environment.
+    /// The settings.
     pub fn resolve(
         self,
-        threads: Option<usize>,
-        runtime_folder: Option<PathBuf>,
+        environment: ServerOverrides,
         listeners: &[Located<SocketAddr>],
         report: &Report,
     ) -> Result<ServerSettings, Reported> {
@@ -64,10 +76,11 @@ impl ServerSection {
         // The name of the first listener keeps several gateways apart. Commands could not know the
         // name of a listener on any free port.
         let address = listeners.first().map(|listener| listener.value).filter(|address| address.port() != 0);
-        let own_file =
-            |extension: &str| Some(runtime_folder.as_ref()?.join(format!("{}.{extension}", address?)));
+        let own_file = |extension: &str| {
+            Some(environment.runtime_folder.as_ref()?.join(format!("{}.{extension}", address?)))
+        };
         Ok(ServerSettings {
-            threads: threads.or(self.threads.value()).unwrap_or_else(cores),
+            threads: environment.threads.or(self.threads.value()).unwrap_or_else(cores),
             grace_period: self.grace_period,
             drain_delay: self.drain_delay,
             pid_file: self.pid_file.value().or_else(|| own_file("pid")),
@@ -75,6 +88,7 @@ impl ServerSection {
             user: user(self.user.located(), self.group.located(), report)?,
             watch: self.watch,
             upstream_keepalive_pool_size: self.upstream_keepalive_pool_size,
+            http1_exchange: environment.http1_exchange.unwrap_or(self.http1_exchange),
         })
     }
 }

@@ -136,6 +136,11 @@ impl ClientStream {
         }
     }
 
+    /// The connection.
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
     /// The bytes that have arrived and were not handed out.
     pub(super) fn unread(&self) -> &[u8] {
         &self.ahead
@@ -144,7 +149,7 @@ impl ClientStream {
     /// Closes the connection after a response: ends the stream to the client and reads at most `most`
     /// further bytes. If unread bytes were left, the kernel would reset the connection, and the client
     /// might lose the response.
-    pub(super) async fn linger(&mut self, most: usize) {
+    pub(crate) async fn linger(&mut self, most: usize) {
         if AsyncWriteExt::shutdown(self).await.is_err() {
             return;
         }

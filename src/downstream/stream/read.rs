@@ -9,7 +9,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::ClientStream;
-use crate::http::{BadChunk, HeadFault, HeadLimits, HeadReader};
+use crate::http::{BadChunk, Body, HeadFault, HeadLimits, HeadReader};
 
 /// The size of one read while the stream waits for a head or for the end of the connection.
 const READ: usize = 8 * 1024;
@@ -40,14 +40,14 @@ impl ClientStream {
         }
     }
 
-    /// Waits for a whole head. Returns its bytes, or the fault in it, or `None` if the client closed
-    /// before.
+    /// Waits for a whole head. Returns its bytes and the framing of the body behind it, or the fault in
+    /// it, or `None` if the client closed before.
     pub(in crate::downstream) fn poll_head(
         &mut self,
         reader: &mut HeadReader,
         limits: &HeadLimits,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<BytesMut, HeadFault>>> {
+    ) -> Poll<Option<Result<(BytesMut, Body), HeadFault>>> {
         loop {
             // Empty lines before the request line are ignored (RFC 9112 §2.2).
             while self.ahead.starts_with(b"\r\n") {
@@ -57,7 +57,7 @@ impl ClientStream {
             }
             match reader.advance(&self.ahead, limits) {
                 Ok(None) => {}
-                Ok(Some(head)) => return Poll::Ready(Some(Ok(self.take(head)))),
+                Ok(Some(head)) => return Poll::Ready(Some(Ok((self.take(head), head.body)))),
                 Err(fault) => return Poll::Ready(Some(Err(fault))),
             }
             match ready!(self.poll_ahead(context)) {

@@ -35,6 +35,17 @@ impl ClientStream {
         Poll::Ready(Ok(count - waiting))
     }
 
+    /// Writes `bytes` without gathering them, as far as the kernel takes them. Nothing may be gathered.
+    ///
+    /// # Errors
+    /// If the connection is broken, or the client has not read for too long.
+    pub(crate) fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match ready!(self.poll_gathered(context, &[IoSlice::new(bytes)]))? {
+            0 if self.gathered.is_empty() => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => Poll::Ready(Ok(count)),
+        }
+    }
+
     fn longest_wait(&self) -> Duration {
         self.connection.tunnel_idle().unwrap_or(self.write_limit)
     }

@@ -3,24 +3,28 @@
 mod grpc;
 mod send;
 
+pub(super) use send::{DRAIN_TIME, LINGER_TIME, MAX_DRAINED, MAX_LINGERED};
+
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER,
-    STRICT_TRANSPORT_SECURITY, VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL,
+    CONTENT_LENGTH, CONTENT_TYPE, LOCATION, ORIGIN, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
-use pingora_core::Result;
+use pingora_core::protocols::http::date::get_cached_date;
+use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::ResponseHeader;
 
+use super::head::RequestHead;
 use super::settings::RejectionAnswer;
 use super::validity::Invalid;
 use crate::admission::{RateFields, Refusal};
-use crate::clock;
 use crate::limits::Cause;
 
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RESPONSE_CODE: HeaderName = HeaderName::from_static("approov-arc");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// An answer of the gateway's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,8 +190,8 @@ impl Answers {
         if let Some(seconds) = notes.retry_after {
             header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
         }
-        if let Some(rate) = notes.rate {
-            insert_rate(&mut header, rate)?;
+        for (name, value) in notes.rate.into_iter().flat_map(rate_fields) {
+            header.insert_header(name.clone(), value.clone())?;
         }
         if let Some((name, value)) = notes.request_id {
             header.insert_header(name.clone(), value.clone())?;
@@ -198,28 +202,70 @@ impl Answers {
         Ok(header)
     }
 
-    /// The answer as bytes of HTTP/1, for a client whose request Pingora never saw. The answer says
-    /// that the connection is closed.
+    /// The answer to `head`, but for the body.
+    fn header_for(
+        &self,
+        answer: Answer,
+        head: &impl RequestHead,
+        notes: &Notes<'_>,
+    ) -> Result<ResponseHeader> {
+        let mut header = self.header(answer, notes)?;
+        match answer {
+            Answer::Redirect => header.insert_header(LOCATION, secure_url(head)?)?,
+            Answer::Preflight => allow(head, &mut header)?,
+            _ => {}
+        }
+        Ok(header)
+    }
+
+    /// The body of an answer to this method.
+    fn body(&self, answer: Answer, method: &str) -> &Bytes {
+        static EMPTY: Bytes = Bytes::new();
+        if method == "HEAD" || answer == Answer::Preflight { &EMPTY } else { &self.body }
+    }
+
+    /// The answer to a request that has no valid head, as bytes of HTTP/1. It says that the connection
+    /// is closed.
     ///
     /// # Errors
     /// If Pingora refuses a header field.
-    pub fn bytes(&self, answer: Answer, is_head: bool, notes: &Notes<'_>) -> Result<Vec<u8>> {
-        let header = self.header(answer, notes)?;
-        let reason = header.status.canonical_reason().unwrap_or_default();
-        let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", header.status.as_str()).into_bytes();
-        let date = clock::timestamp().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        let date = (&DATE, date.as_bytes());
-        let close = (&CONNECTION, &b"close"[..]);
-        let fields = header.headers.iter().map(|(name, value)| (name, value.as_bytes()));
-        for (name, value) in fields.chain([date, close]) {
-            bytes.extend_from_slice(&[name.as_str().as_bytes(), b": ", value, b"\r\n"].concat());
-        }
-        bytes.extend_from_slice(b"\r\n");
-        if !is_head {
-            bytes.extend_from_slice(&self.body);
-        }
-        Ok(bytes)
+    pub fn unparsed(&self, answer: Answer, method: &str, notes: &Notes<'_>) -> Result<Vec<u8>> {
+        Ok(bytes(&self.header(answer, notes)?, self.body(answer, method), true))
     }
+
+    /// The answer to `head` as bytes of HTTP/1, and the length of its body. `closes` says that the
+    /// connection is closed.
+    ///
+    /// # Errors
+    /// If Pingora refuses a header field.
+    pub fn bytes(
+        &self,
+        answer: Answer,
+        head: &impl RequestHead,
+        notes: &Notes<'_>,
+        closes: bool,
+    ) -> Result<(Vec<u8>, usize)> {
+        let body = self.body(answer, head.method());
+        Ok((bytes(&self.header_for(answer, head, notes)?, body, closes), body.len()))
+    }
+}
+
+/// A response as bytes of HTTP/1.
+fn bytes(header: &ResponseHeader, body: &[u8], closes: bool) -> Vec<u8> {
+    let reason = header.status.canonical_reason().unwrap_or_default();
+    let mut bytes = Vec::with_capacity(512 + body.len());
+    for part in [b"HTTP/1.1 ", header.status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"] {
+        bytes.extend_from_slice(part);
+    }
+    header.header_to_h1_wire(&mut bytes);
+    let date = get_cached_date();
+    let connection = if closes { &b"close"[..] } else { b"keep-alive" };
+    for part in [b"Date: ", date.as_bytes(), b"\r\nConnection: ", connection, b"\r\n"] {
+        bytes.extend_from_slice(part);
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(body);
+    bytes
 }
 
 /// The answer to a CORS preflight, but for what depends on the request.
@@ -231,10 +277,35 @@ fn preflight_header() -> Result<ResponseHeader> {
     Ok(header)
 }
 
-/// Tells the client about a rate limit.
-pub(super) fn insert_rate(response: &mut ResponseHeader, rate: &RateFields) -> Result<()> {
-    response.insert_header(RATE_LIMIT_POLICY, rate.policy.clone())?;
-    response.insert_header(RATE_LIMIT, rate.standing.clone())
+/// Allows what a CORS preflight asks for. The request that follows needs a token like any other.
+fn allow(head: &impl RequestHead, response: &mut ResponseHeader) -> Result<()> {
+    for (asked, allowed) in [
+        (ORIGIN, ACCESS_CONTROL_ALLOW_ORIGIN),
+        (ACCESS_CONTROL_REQUEST_METHOD, ACCESS_CONTROL_ALLOW_METHODS),
+        (ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_ALLOW_HEADERS),
+    ] {
+        if let Some(value) = head.values(&asked).next() {
+            let value = HeaderValue::from_bytes(value);
+            response
+                .insert_header(allowed, value.or_err(ErrorType::InternalError, "the value of a field")?)?;
+        }
+    }
+    Ok(())
+}
+
+/// The URL of the request with `https` and that scheme's default port. The host is valid, so it cannot
+/// hold anything but a host.
+fn secure_url(head: &impl RequestHead) -> Result<HeaderValue> {
+    let host = head.host();
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let name = host[..host.len() - digits].strip_suffix(b":").unwrap_or(host);
+    HeaderValue::from_bytes(&[b"https://", name, head.target()].concat())
+        .or_err(ErrorType::InternalError, "host and target are visible ASCII")
+}
+
+/// The fields that tell the client about a rate limit.
+pub(super) fn rate_fields(rate: &RateFields) -> [(&HeaderName, &HeaderValue); 2] {
+    [(&RATE_LIMIT_POLICY, &rate.policy), (&RATE_LIMIT, &rate.standing)]
 }
 
 fn status(answer: Answer, form: &RejectionAnswer) -> StatusCode {

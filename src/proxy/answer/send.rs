@@ -2,32 +2,27 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, EXPECT, LOCATION, ORIGIN,
-};
-use http::{HeaderValue, Method, Version};
-use pingora_core::{ErrorType, OrErr, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
+use http::Version;
+use http::header::EXPECT;
+use pingora_core::Result;
 use pingora_proxy::Session;
 
 use super::{Answer, Answers, Notes, grpc};
 use crate::proxy::head::RequestHead;
 
 /// An unread body of at most this many bytes is read, so that the connection can be kept.
-const MAX_DRAINED: u64 = 64 * 1024;
+pub(in crate::proxy) const MAX_DRAINED: u64 = 64 * 1024;
 
 /// How long reading such a body may take.
-const DRAIN_TIME: Duration = Duration::from_secs(2);
+pub(in crate::proxy) const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// How long an HTTP/2 client may leave no room for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long and how far a longer body is read after the answer. A connection that is closed over unread
 /// data is reset, and the client might lose the answer.
-const LINGER_TIME: Duration = Duration::from_secs(2);
-const MAX_LINGERED: usize = 1024 * 1024;
+pub(in crate::proxy) const LINGER_TIME: Duration = Duration::from_secs(2);
+pub(in crate::proxy) const MAX_LINGERED: usize = 1024 * 1024;
 
 impl Answers {
     /// Sends an answer. The connection is kept if that is safe: Pingora closes a connection over a body
@@ -50,15 +45,8 @@ impl Answers {
             // While the client makes no room for the answer, the rest of its request takes memory.
             session.set_write_timeout(Some(PATIENCE));
         }
-        let mut header = self.header(answer, notes)?;
-        if answer == Answer::Redirect {
-            header.insert_header(LOCATION, secure_url(session.req_header())?)?;
-        }
-        if answer == Answer::Preflight {
-            allow(session.req_header(), &mut header)?;
-        }
-        let has_no_body = session.req_header().method == Method::HEAD || answer == Answer::Preflight;
-        let body = if has_no_body { Bytes::new() } else { self.body.clone() };
+        let header = self.header_for(answer, session.req_header(), notes)?;
+        let body = self.body(answer, session.req_header().method.as_str()).clone();
         let without_body = body.is_empty();
         session.write_response_header(Box::new(header), without_body).await?;
         if !without_body {
@@ -70,30 +58,6 @@ impl Answers {
         }
         Ok(())
     }
-}
-
-/// Allows what a CORS preflight asks for. The request that follows needs a token like any other.
-fn allow(head: &RequestHeader, response: &mut ResponseHeader) -> Result<()> {
-    for (asked, allowed) in [
-        (ORIGIN, ACCESS_CONTROL_ALLOW_ORIGIN),
-        (ACCESS_CONTROL_REQUEST_METHOD, ACCESS_CONTROL_ALLOW_METHODS),
-        (ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_ALLOW_HEADERS),
-    ] {
-        if let Some(value) = head.headers.get(asked) {
-            response.insert_header(allowed, value.clone())?;
-        }
-    }
-    Ok(())
-}
-
-/// The URL of the request with `https` and that scheme's default port. The host is valid, so it cannot
-/// hold anything but a host.
-fn secure_url(head: &impl RequestHead) -> Result<HeaderValue> {
-    let host = head.host();
-    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let name = host[..host.len() - digits].strip_suffix(b":").unwrap_or(host);
-    HeaderValue::from_bytes(&[b"https://", name, head.target()].concat())
-        .or_err(ErrorType::InternalError, "host and target are visible ASCII")
 }
 
 /// Reads a small body that the client is sending anyway.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod alerts;
+mod both_ways;
 mod browser;
 mod clients;
 mod denied;

@@ -35,6 +35,16 @@ impl Setup {
         .env("GATEWAY_LISTEN", "127.0.0.1:0")
         .env("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0")
         .env("GATEWAY_THREADS", "1")
+        .exchange()
+    }
+
+    /// Serves plain HTTP/1.1 exchanges as `TEST_HTTP1_EXCHANGE` says, so that the same tests run over both
+    /// ways.
+    fn exchange(self) -> Self {
+        match std::env::var("TEST_HTTP1_EXCHANGE") {
+            Ok(way) => self.env("GATEWAY_HTTP1_EXCHANGE", &way),
+            Err(_) => self,
+        }
     }
 
     /// Adds the two required variables: the account secret and the API's domain.

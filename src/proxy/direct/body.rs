@@ -1,0 +1,198 @@
+//! Bodies: taken out of the framing of one connection and put into the framing of the other.
+
+use std::io::Write;
+
+use crate::http::{AnswerBody, BadChunk, Body, ChunkedReader, Part};
+
+/// One body on its way through the gateway. A body with a length keeps its length. Every other body
+/// gets new chunks, without extensions and trailers.
+#[derive(Debug)]
+pub(super) struct BodyPipe {
+    source: BodySource,
+    /// Bytes of data that have passed.
+    bytes: u64,
+}
+
+/// How the body is framed where it comes from.
+#[derive(Debug)]
+enum BodySource {
+    /// This many bytes are left.
+    Length(u64),
+    /// Chunks, up to the last one.
+    Chunks(ChunkedReader),
+    /// All bytes up to the end of the connection.
+    UntilClose,
+    /// The body is complete.
+    Done,
+}
+
+impl BodyPipe {
+    /// The body of a request.
+    pub fn of_request(body: Body) -> Self {
+        Self::new(match body {
+            Body::Length(length) => BodySource::Length(length),
+            Body::Chunked => BodySource::Chunks(ChunkedReader::of_request()),
+        })
+    }
+
+    /// The body of a response.
+    pub fn of_answer(body: AnswerBody) -> Self {
+        Self::new(match body {
+            AnswerBody::Empty | AnswerBody::Tunnel => BodySource::Done,
+            AnswerBody::Length(length) => BodySource::Length(length),
+            AnswerBody::Chunked => BodySource::Chunks(ChunkedReader::of_answer()),
+            AnswerBody::UntilClose => BodySource::UntilClose,
+        })
+    }
+
+    fn new(source: BodySource) -> Self {
+        let source = if matches!(source, BodySource::Length(0)) { BodySource::Done } else { source };
+        Self { source, bytes: 0 }
+    }
+
+    /// Whether the body is complete.
+    pub fn is_done(&self) -> bool {
+        matches!(self.source, BodySource::Done)
+    }
+
+    /// The bytes that are missing; `None` if that is not known.
+    pub fn left(&self) -> Option<u64> {
+        match self.source {
+            BodySource::Length(left) => Some(left),
+            BodySource::Done => Some(0),
+            BodySource::Chunks(_) | BodySource::UntilClose => None,
+        }
+    }
+
+    /// Bytes of data that have passed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Passes on `bytes`, which continue the body, by appending to `out`. Returns how many bytes of data
+    /// are among them. Bytes behind the end of the body are ignored.
+    ///
+    /// # Errors
+    /// [`BadChunk`] if the chunks are malformed.
+    pub fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, BadChunk> {
+        self.pass_each(bytes, out, |_| {})
+    }
+
+    /// Does the same, and calls `each` with the data.
+    ///
+    /// # Errors
+    /// [`BadChunk`] if the chunks are malformed.
+    pub fn pass_each(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<usize, BadChunk> {
+        let mut data = 0;
+        match &mut self.source {
+            BodySource::Length(left) => {
+                data = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                out.extend_from_slice(&bytes[..data]);
+                each(&bytes[..data]);
+                *left -= data as u64;
+                if *left == 0 {
+                    self.source = BodySource::Done;
+                }
+            }
+            BodySource::Chunks(reader) => {
+                let mut at = 0;
+                while at < bytes.len() && !reader.is_done() {
+                    let part = reader.next(&bytes[at..])?;
+                    if let Part::Data(length) = part {
+                        chunk(&bytes[at..at + length], out);
+                        each(&bytes[at..at + length]);
+                        data += length;
+                    }
+                    at += part.length();
+                }
+                if reader.is_done() {
+                    self.end(out);
+                }
+            }
+            BodySource::UntilClose => {
+                chunk(bytes, out);
+                each(bytes);
+                data = bytes.len();
+            }
+            BodySource::Done => {}
+        }
+        self.bytes += data as u64;
+        Ok(data)
+    }
+
+    /// The connection has ended. Returns whether that is the end of the body.
+    pub fn close(&mut self, out: &mut Vec<u8>) -> bool {
+        if matches!(self.source, BodySource::UntilClose) {
+            self.end(out);
+        }
+        self.is_done()
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"0\r\n\r\n");
+        self.source = BodySource::Done;
+    }
+}
+
+/// Appends one chunk. A chunk without data would end the body.
+fn chunk(data: &[u8], out: &mut Vec<u8>) {
+    if data.is_empty() {
+        return;
+    }
+    // Writing to memory cannot fail.
+    let _ = write!(out, "{:x}\r\n", data.len());
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass(mut pipe: BodyPipe, parts: &[&str]) -> (String, bool, u64) {
+        let mut out = Vec::new();
+        for part in parts {
+            pipe.pass(part.as_bytes(), &mut out).expect("a body");
+        }
+        (String::from_utf8(out).expect("text"), pipe.is_done(), pipe.bytes())
+    }
+
+    #[test]
+    fn a_body_with_a_length_passes_unchanged() {
+        let pipe = || BodyPipe::of_request(Body::Length(5));
+        assert_eq!(pass(pipe(), &["he", "llo"]), ("hello".into(), true, 5));
+        assert_eq!(pass(pipe(), &["he", "llo more"]), ("hello".into(), true, 5));
+        assert_eq!(pass(pipe(), &["he"]), ("he".into(), false, 2));
+        assert!(BodyPipe::of_request(Body::Length(0)).is_done());
+    }
+
+    #[test]
+    fn chunks_lose_extensions_and_trailers() {
+        let parts = ["5;a=b\r\nhel", "lo\r\n0\r\nX-Real-IP: 1.2.3.4\r\n\r\n"];
+        let expected = "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n";
+        assert_eq!(pass(BodyPipe::of_request(Body::Chunked), &parts), (expected.into(), true, 5));
+        assert_eq!(pass(BodyPipe::of_answer(AnswerBody::Chunked), &parts), (expected.into(), true, 5));
+    }
+
+    #[test]
+    fn malformed_chunks_are_refused() {
+        let mut pipe = BodyPipe::of_request(Body::Chunked);
+        assert_eq!(pipe.pass(b"5\r\nhelloX", &mut Vec::new()), Err(BadChunk));
+    }
+
+    #[test]
+    fn a_body_up_to_the_end_of_the_connection_becomes_chunks() {
+        let mut pipe = BodyPipe::of_answer(AnswerBody::UntilClose);
+        let mut out = Vec::new();
+        pipe.pass(b"hello", &mut out).expect("a body");
+        assert!(!pipe.is_done());
+        assert!(pipe.close(&mut out));
+        assert_eq!(out, b"5\r\nhello\r\n0\r\n\r\n");
+        assert!(!BodyPipe::of_answer(AnswerBody::Length(5)).close(&mut Vec::new()));
+    }
+}

@@ -1,0 +1,331 @@
+//! One attempt: the request goes to the origin and the response comes back, both at the same time.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result, RetryType};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::client::{silent, write_failed};
+use super::request::DirectRequest;
+use super::write::{self, Next};
+use crate::http::AnswerHead;
+use crate::proxy::exchange::Progress;
+use crate::proxy::failure;
+use crate::proxy::life::Life;
+use crate::telemetry::Metrics;
+use crate::upstream::OriginStream;
+
+/// The size of one read. The space is on the stack: a request that waits holds none.
+const READ: usize = 16 * 1024;
+
+/// One attempt.
+pub(super) struct Pump<'p, 'a> {
+    request: &'p mut DirectRequest<'a>,
+    origin: &'p mut OriginStream,
+    peer: &'p HttpPeer,
+    metrics: &'p Metrics,
+    state: PumpState,
+}
+
+/// How far the attempt has come.
+#[derive(Default)]
+struct PumpState {
+    /// What the deadline is for.
+    waits_for: Option<Wait>,
+    /// Whether bytes that the origin's stream has taken may not be on their way yet.
+    needs_flush: bool,
+    /// Whether the origin's connection has taken anything.
+    is_begun: bool,
+    /// The upload has failed. The origin may have answered before.
+    broken_upload: Option<Box<Error>>,
+    /// Whether bytes for the client may not be on their way yet.
+    needs_delivery: bool,
+    has_sent: bool,
+    has_received: bool,
+}
+
+/// What an attempt waits for under a time limit. The time in which the client takes bytes is limited by
+/// [`ClientStream`](crate::downstream::ClientStream).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// The origin takes bytes.
+    OriginTakes,
+    /// The client sends its body.
+    ClientSends,
+    /// The origin sends its response.
+    OriginSends,
+}
+
+impl<'p, 'a> Pump<'p, 'a> {
+    /// An attempt to serve `request` over `origin`, a connection to `peer`.
+    pub fn new(
+        request: &'p mut DirectRequest<'a>,
+        origin: &'p mut OriginStream,
+        peer: &'p HttpPeer,
+        metrics: &'p Metrics,
+    ) -> Self {
+        Self { request, origin, peer, metrics, state: PumpState::default() }
+    }
+
+    /// Sends the request and passes on the response.
+    ///
+    /// # Errors
+    /// What ended the attempt.
+    pub async fn run(&mut self) -> Result<()> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    /// How far the exchange has come.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            is_idempotent: self.request.head.is_idempotent(),
+            is_answered: self.request.download.is_begun,
+            is_repeatable: self.request.upload.is_repeatable(),
+            is_body_done: self.request.upload.body.is_done(),
+        }
+    }
+
+    /// Whether another request may follow on the origin's connection.
+    pub fn may_keep_origin(&self) -> bool {
+        self.request.upload.is_sent() && !self.request.download.is_last && self.origin.is_at_rest()
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        (self.state.has_sent, self.state.has_received) = (false, false);
+        self.poll_upload(context)?;
+        self.poll_download(context)?;
+        if self.is_complete() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.request.upload.body.is_done() {
+            self.request.client.watch(context)?;
+        }
+        self.poll_deadline(context)
+    }
+
+    fn is_complete(&self) -> bool {
+        let is_delivered = self.request.download.is_complete() && !self.state.needs_delivery;
+        is_delivered && (self.request.upload.is_sent() || self.state.broken_upload.is_some())
+    }
+
+    /// Sends what is there to the origin, and reads more of the body once that is sent.
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Result<()> {
+        while self.state.broken_upload.is_none() {
+            match self.poll_send(context) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(error)) => {
+                    let error = Error::because(ErrorType::WriteError, "sending the request", error).into_up();
+                    if !self.state.is_begun || failure::was_not_sent(&error) {
+                        return Err(error);
+                    }
+                    self.state.broken_upload = Some(error);
+                }
+                Poll::Ready(Ok(())) if self.request.upload.body.is_done() => return Ok(()),
+                Poll::Ready(Ok(())) => {
+                    if self.poll_body(context)?.is_pending() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.request.upload.unsent().is_empty() {
+            match Pin::new(&mut *self.origin).poll_write(context, self.request.upload.unsent())? {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(count) => {
+                    self.request.upload.sent(count);
+                    self.state.needs_flush = true;
+                    self.state.has_sent = true;
+                }
+            }
+        }
+        if self.state.needs_flush {
+            match Pin::new(&mut *self.origin).poll_flush(context)? {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => {
+                    self.state.needs_flush = false;
+                    self.state.is_begun = true;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads a part of the body.
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Result<Poll<()>> {
+        let DirectRequest { client, upload, .. } = &mut *self.request;
+        let (body, bytes) = upload.room();
+        let Poll::Ready(data) = client.poll_body(context, body, bytes, |_| {})? else {
+            return Ok(Poll::Pending);
+        };
+        self.state.has_sent = true;
+        self.request.ctx.take_body(self.metrics, data)?;
+        Ok(Poll::Ready(()))
+    }
+
+    /// Delivers what is there to the client, and reads more of the response once that is delivered.
+    fn poll_download(&mut self, context: &mut Context<'_>) -> Result<()> {
+        loop {
+            match self.poll_deliver(context) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(error)) => {
+                    return Err(write_failed(error));
+                }
+                Poll::Ready(Ok(())) if self.request.download.is_complete() => return Ok(()),
+                Poll::Ready(Ok(())) => {
+                    if self.poll_response(context)?.is_pending() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_deliver(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let DirectRequest { client, download, .. } = &mut *self.request;
+        while !download.unwritten().is_empty() {
+            match client.stream.poll_send(context, download.unwritten())? {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(count) => {
+                    download.written(count);
+                    self.state.has_received = true;
+                }
+            }
+        }
+        if self.state.needs_delivery {
+            match Pin::new(&mut *client.stream).poll_flush(context)? {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => self.state.needs_delivery = false,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads a part of the response.
+    fn poll_response(&mut self, context: &mut Context<'_>) -> Result<Poll<()>> {
+        let mut space = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        match Pin::new(&mut *self.origin).poll_read(context, &mut buffer) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Err(error)) => return Err(self.response_broke(error)),
+            Poll::Ready(Ok(())) => {}
+        }
+        self.state.has_received = true;
+        self.state.needs_delivery = true;
+        if !buffer.filled().is_empty() {
+            return self.take(buffer.filled()).map(Poll::Ready);
+        }
+        if self.request.download.close() { Ok(Poll::Ready(())) } else { Err(self.response_ended()) }
+    }
+
+    /// Passes on bytes of the response.
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        let progress = self.progress();
+        let DirectRequest { ctx, client, download, .. } = &mut *self.request;
+        download.take(bytes, |view, answer: AnswerHead, is_begun, out| {
+            if view.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                return Err(failure::unasked_switch());
+            }
+            let next = if answer.is_interim() {
+                Next::Response
+            } else {
+                let progress = Progress { is_answered: progress.is_answered || is_begun, ..progress };
+                if ctx.answered(view.status, progress)? {
+                    return Err(failure::resend());
+                }
+                ctx.asked.is_answered = true;
+                // A client that is still sending may send what nobody reads, so no request can follow.
+                client.is_last |= !progress.is_body_done;
+                if client.closes() { Next::Close } else { Next::Request }
+            };
+            let edits = ctx.edits(view, http::Version::HTTP_11)?;
+            write::response(view, answer.body, &edits, next, out);
+            Ok(())
+        })?;
+        self.request.ctx.exchange()?.time_left().map(drop)
+    }
+
+    /// The error of a read of the response.
+    fn response_broke(&mut self, error: io::Error) -> Box<Error> {
+        if let Some(error) = self.state.broken_upload.take() {
+            return error;
+        }
+        // The operating system's errors are those of a connection that was closed meanwhile.
+        let is_of_connection = error.raw_os_error().is_some() && self.request.download.status.is_none();
+        let mut error = Error::because(ErrorType::ReadError, "reading the response", error).into_up();
+        if is_of_connection {
+            error.retry = RetryType::ReusedOnly;
+        }
+        error
+    }
+
+    /// The error of a response that is cut off.
+    fn response_ended(&mut self) -> Box<Error> {
+        if let Some(error) = self.state.broken_upload.take() {
+            return error;
+        }
+        let mut error = Error::explain(ErrorType::ConnectionClosed, "the response is cut off").into_up();
+        if self.request.download.status.is_none() {
+            error.retry = RetryType::ReusedOnly;
+        }
+        error
+    }
+
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some((wait, limit)) = self.wait() else {
+            self.state.waits_for = None;
+            return Poll::Pending;
+        };
+        let has_moved = match wait {
+            Wait::OriginTakes | Wait::ClientSends => self.state.has_sent,
+            Wait::OriginSends => self.state.has_received,
+        };
+        let left = match &self.request.ctx.life {
+            Life::Exchange(exchange) => exchange.time_left()?,
+            Life::Begun(..) | Life::Refused(..) | Life::Done => None,
+        };
+        if has_moved || self.state.waits_for != Some(wait) {
+            self.state.waits_for = Some(wait);
+            self.request.client.deadline.set(left.map_or(limit, |left| left.min(limit)));
+        }
+        match self.request.client.deadline.poll_passed(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => Poll::Ready(Err(match wait {
+                Wait::OriginTakes => {
+                    Error::explain(ErrorType::WriteTimedout, "sending the request").into_up()
+                }
+                Wait::ClientSends => silent(),
+                Wait::OriginSends => {
+                    Error::explain(ErrorType::ReadTimedout, "reading the response").into_up()
+                }
+            })),
+        }
+    }
+
+    /// What the attempt waits for, and for how long at most.
+    fn wait(&self) -> Option<(Wait, Duration)> {
+        let options = &self.peer.options;
+        if self.state.broken_upload.is_none() {
+            if self.state.needs_flush || !self.request.upload.unsent().is_empty() {
+                return Some((Wait::OriginTakes, options.write_timeout?));
+            }
+            if !self.request.upload.body.is_done() {
+                return Some((Wait::ClientSends, self.request.client.body_time));
+            }
+        }
+        if self.state.needs_delivery || self.request.download.is_complete() {
+            return None;
+        }
+        Some((Wait::OriginSends, options.read_timeout?))
+    }
+}

@@ -1,0 +1,212 @@
+//! Serving requests by direct exchanges.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use pingora_core::connectors::{ConnectorOptions, TransportConnector};
+use pingora_core::server::ShutdownWatch;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::{Error, Result};
+
+use super::client::ClientSide;
+use super::download::Download;
+use super::head::RequestView;
+use super::pump::Pump;
+use super::request::DirectRequest;
+use super::upload::Upload;
+use crate::downstream::{ClientStream, Http1Request};
+use crate::http::HeadIndex;
+use crate::proxy::admit::{Admitted, Refused, admit, leads_to_http1};
+use crate::proxy::answer::{LINGER_TIME, MAX_LINGERED};
+use crate::proxy::arrival::Arrival;
+use crate::proxy::body::{BodyDemand, BodyFault, HeldBody, Hold};
+use crate::proxy::exchange::Exchange;
+use crate::proxy::failure;
+use crate::proxy::life::{Life, RequestContext};
+use crate::proxy::record::{HeadFacts, Transfer};
+use crate::proxy::shared::Shared;
+use crate::upstream::{Dialers, OriginStream};
+
+/// The direct exchanges of one worker.
+pub struct Direct {
+    shared: Arc<Shared>,
+    in_flight: Arc<AtomicUsize>,
+    dialers: Dialers,
+    /// Connections to origins that are kept.
+    pool: TransportConnector,
+}
+
+/// What is done with a request.
+pub(in crate::proxy) enum Served<'a> {
+    /// It is served. The stream is there if the connection is kept.
+    Done(Option<Box<ClientStream>>),
+    /// It is left to Pingora's proxy.
+    Left(Http1Request<'a>),
+}
+
+impl Direct {
+    /// Direct exchanges over the connections of `dialers`, of which up to `kept` unused ones are kept.
+    /// Unfinished requests are counted in `in_flight`.
+    pub fn new(shared: Arc<Shared>, in_flight: Arc<AtomicUsize>, dialers: Dialers, kept: usize) -> Self {
+        let pool = TransportConnector::new(Some(ConnectorOptions::new(kept)));
+        Self { shared, in_flight, dialers, pool }
+    }
+
+    /// Serves a request if it is a plain one for an origin with HTTP/1.
+    pub(in crate::proxy) async fn serve<'a>(
+        &self,
+        request: Http1Request<'a>,
+        stop: &ShutdownWatch,
+    ) -> Served<'a> {
+        let Http1Request { head: bytes, body, stream, is_last, deadline, limits } = request;
+        let mut ctx = RequestContext::new(self.shared.snapshot.load_full(), self.in_flight.clone());
+        let mut index = HeadIndex::default();
+        index.index(&bytes);
+        let begun = RequestView::plain(index.view(&bytes)).and_then(|head| {
+            let (snapshot, started) = ctx.begin()?;
+            let arrival = Arrival::new(snapshot, started, stream.connection().clone(), &head);
+            leads_to_http1(&arrival, &head).then_some((head, arrival))
+        });
+        let Some((head, arrival)) = begun else {
+            return Served::Left(Http1Request { head: bytes, body, stream, is_last, deadline, limits });
+        };
+        let is_last = is_last || head.closes();
+        let mut request = DirectRequest {
+            ctx,
+            head,
+            body,
+            client: ClientSide { stream, deadline, body_time: limits.time.body, is_last, stop },
+            upload: Upload::new(body),
+            download: Download::new(head.is_head()),
+            transfer: Transfer::default(),
+        };
+        let result = match admit(&arrival, &head, &self.shared.metrics) {
+            Ok(admitted) => self.admitted(&mut request, arrival, admitted).await,
+            Err(refused) => request.refuse(arrival, refused).await,
+        };
+        let DirectRequest { mut ctx, head, client, upload, mut transfer, .. } = request;
+        transfer.request_bytes = usize::try_from(upload.body.bytes()).unwrap_or(usize::MAX);
+        let error = result.as_ref().err();
+        ctx.record(&self.shared, HeadFacts::of(&head), transfer, error.map(|error| &**error));
+        let is_kept = error.is_none() && upload.body.is_done() && !client.is_last;
+        drop(ctx);
+        Served::Done(client.finish(is_kept).await)
+    }
+
+    /// Serves an admitted request.
+    async fn admitted(
+        &self,
+        request: &mut DirectRequest<'_>,
+        arrival: Arrival,
+        admitted: Admitted,
+    ) -> Result<()> {
+        if admitted.body == BodyDemand::Free {
+            request.ctx.life = Life::Exchange(Exchange::new(arrival, admitted, false));
+            return self.exchange(request).await;
+        }
+        match Box::pin(self.verify_body(request, &arrival, admitted.body)).await {
+            Ok(Ok(held)) => {
+                let mut exchange = Exchange::new(arrival, admitted, false);
+                exchange.held_body = held;
+                request.ctx.life = Life::Exchange(exchange);
+                let length = usize::try_from(request.upload.body.bytes()).unwrap_or(usize::MAX);
+                if let Err(error) = request.ctx.take_body(&self.shared.metrics, length) {
+                    self.fail(request, &error).await;
+                    return Err(error);
+                }
+                self.exchange(request).await
+            }
+            Ok(Err(fault)) => {
+                request.refuse(arrival, Refused::by_body(admitted, fault, &self.shared.metrics)).await
+            }
+            Err(error) => {
+                request.ctx.life = Life::Exchange(Exchange::new(arrival, admitted, false));
+                self.fail(request, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Holds the body of a request back until it is verified.
+    async fn verify_body(
+        &self,
+        request: &mut DirectRequest<'_>,
+        arrival: &Arrival,
+        demand: BodyDemand,
+    ) -> Result<Result<Option<HeldBody>, BodyFault>> {
+        let limit = arrival.snapshot.signing.digest_buffer();
+        let length = request.upload.body.left();
+        let mut hold = match Hold::begin(demand, length, limit, &self.shared.held_bodies) {
+            Ok(Some(hold)) => hold,
+            Ok(None) => return Ok(Ok(None)),
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if let Err(fault) = request.client.hold(&mut request.upload, &mut hold).await? {
+            return Ok(Err(fault));
+        }
+        Ok(hold.end())
+    }
+
+    /// Forwards a request, or answers it if that fails.
+    async fn exchange(&self, request: &mut DirectRequest<'_>) -> Result<()> {
+        let result = self.attempts(request).await;
+        let download = &request.download;
+        request.transfer.status = download.status.map(|status| status.as_u16());
+        request.transfer.response_bytes = usize::try_from(download.body_bytes()).unwrap_or(usize::MAX);
+        if let Err(error) = &result {
+            self.fail(request, error).await;
+        } else if !request.upload.body.is_done() {
+            // The origin has answered and does not take the rest of the request.
+            request.client.linger(MAX_LINGERED, LINGER_TIME).await;
+        }
+        result
+    }
+
+    /// Answers a request that has failed, if the client can still get an answer.
+    async fn fail(&self, request: &mut DirectRequest<'_>, error: &Error) {
+        request.client.is_last = true;
+        if let Some(answer) = request.ctx.fail(error).filter(|_| request.download.status.is_none()) {
+            // The client may be gone. The failure of the exchange is recorded all the same.
+            let _ = request.answer(answer).await;
+        }
+    }
+
+    /// Asks the origin until an attempt succeeds or no other may follow.
+    async fn attempts(&self, request: &mut DirectRequest<'_>) -> Result<()> {
+        loop {
+            let peer = request.ctx.choose_peer(&self.shared.metrics, false).await?;
+            let (mut origin, was_kept) = match self.connect(&peer).await {
+                Ok(connected) => connected,
+                Err(error) if request.ctx.connect_failed(&error, &peer) => continue,
+                Err(error) => return Err(error),
+            };
+            request.begin_attempt(&origin)?;
+            let mut pump = Pump::new(request, &mut origin, &peer, &self.shared.metrics);
+            let result = pump.run().await;
+            let (progress, may_keep) = (pump.progress(), pump.may_keep_origin());
+            match result {
+                Ok(()) => {
+                    if may_keep {
+                        self.pool.release_stream(origin, peer.reuse_hash(), peer.idle_timeout());
+                    }
+                    return Ok(());
+                }
+                Err(error) if failure::is_resend(&error) => {}
+                Err(error) if request.ctx.broke(&error, &peer, was_kept, progress) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A connection to `peer`, and whether it is a kept one.
+    async fn connect(&self, peer: &HttpPeer) -> Result<(Box<OriginStream>, bool)> {
+        if let Some(stream) = self.pool.reused_stream(peer).await
+            && let Ok(stream) = stream.into_any().downcast()
+        {
+            return Ok((stream, true));
+        }
+        // The future is large and rarely needed.
+        let dialled = Box::pin(self.dialers.connect(peer)).await;
+        dialled.map(|stream| (Box::new(stream), false)).map_err(Error::into_up)
+    }
+}

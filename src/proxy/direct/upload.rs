@@ -1,0 +1,121 @@
+//! The request on its way to the origin.
+
+use super::body::BodyPipe;
+use crate::http::Body;
+
+/// The most bytes of a body that are kept, so that the request can be sent again.
+const MAX_KEPT: usize = 64 * 1024;
+
+/// A request on its way to the origin. It outlives an attempt, because a request may be sent again.
+pub(super) struct Upload {
+    /// The body, up to the byte that has arrived.
+    pub body: BodyPipe,
+    /// Head and body in the form for the origin. From the start, while the request can be repeated.
+    bytes: Vec<u8>,
+    /// The length of the head.
+    head: usize,
+    /// How many of `bytes` the current connection has taken.
+    sent: usize,
+    /// Whether the head and every byte of the body so far are kept.
+    is_repeatable: bool,
+}
+
+impl Upload {
+    /// A request with this body.
+    pub fn new(body: Body) -> Self {
+        Self { body: BodyPipe::of_request(body), bytes: Vec::new(), head: 0, sent: 0, is_repeatable: true }
+    }
+
+    /// Begins anew on another connection, with this head in front of the part of the body that has arrived.
+    pub fn begin(&mut self, head: Vec<u8>) {
+        self.sent = 0;
+        let old = std::mem::replace(&mut self.head, head.len());
+        if self.bytes.len() == old {
+            self.bytes = head;
+        } else {
+            self.bytes.splice(0..old, head);
+        }
+    }
+
+    /// Whether everything that has arrived is kept.
+    pub fn is_repeatable(&self) -> bool {
+        self.is_repeatable && self.bytes.len() <= self.head + MAX_KEPT
+    }
+
+    /// The bytes that are to be sent now.
+    pub fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// The connection has taken this many bytes.
+    pub fn sent(&mut self, count: usize) {
+        self.sent += count;
+    }
+
+    /// Whether the connection has taken the whole request.
+    pub fn is_sent(&self) -> bool {
+        self.body.is_done() && self.unsent().is_empty()
+    }
+
+    /// The place for the next part of the body, after everything so far was sent.
+    pub fn room(&mut self) -> (&mut BodyPipe, &mut Vec<u8>) {
+        self.is_repeatable = self.head == 0 || self.is_repeatable();
+        if !self.is_repeatable {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+        (&mut self.body, &mut self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(upload: &mut Upload, bytes: &[u8]) {
+        let count = upload.unsent().len();
+        upload.sent(count);
+        let (body, out) = upload.room();
+        body.pass(bytes, out).expect("a body");
+    }
+
+    #[test]
+    fn a_small_request_is_sent_again_from_its_start() {
+        let mut upload = Upload::new(Body::Length(10));
+        upload.begin(b"head ".to_vec());
+        assert_eq!(upload.unsent(), b"head ");
+        part(&mut upload, b"01234");
+        assert_eq!(upload.unsent(), b"01234");
+        part(&mut upload, b"56789");
+        assert!(upload.is_repeatable() && !upload.is_sent());
+        upload.begin(b"HEAD ".to_vec());
+        assert_eq!(upload.unsent(), b"HEAD 0123456789");
+        upload.sent(15);
+        assert!(upload.is_sent());
+    }
+
+    #[test]
+    fn a_body_that_has_arrived_before_the_head_follows_it() {
+        let mut upload = Upload::new(Body::Length(5));
+        let (body, out) = upload.room();
+        body.pass(b"01234", out).expect("a body");
+        upload.begin(b"head ".to_vec());
+        assert_eq!(upload.unsent(), b"head 01234");
+    }
+
+    #[test]
+    fn a_large_body_is_not_kept() {
+        let mut upload = Upload::new(Body::Length(1 << 20));
+        upload.begin(b"head ".to_vec());
+        let bytes = vec![b'x'; 16 * 1024];
+        for _ in 0..4 {
+            part(&mut upload, &bytes);
+        }
+        assert!(upload.is_repeatable());
+        for _ in 0..2 {
+            part(&mut upload, &bytes);
+        }
+        assert!(!upload.is_repeatable());
+        assert_eq!(upload.unsent().len(), bytes.len());
+    }
+}

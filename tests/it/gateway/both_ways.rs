@@ -1,0 +1,388 @@
+//! The direct exchange and Pingora's proxy are one gateway: the same requests and answers are sent through
+//! both, and origin and client must see the same.
+//!
+//! Named differences, which the comparison leaves out:
+//! - the order of fields, and the letter case of names that the gateway writes;
+//! - the boundaries of chunks;
+//! - `Date` and the random request id;
+//! - fields for the next hop in interim answers, which the direct exchange removes;
+//! - how much of a malformed body the origin gets before the gateway notices;
+//! - an answer that begins before the whole request has arrived: the direct exchange closes the client's
+//!   connection after it.
+
+use std::sync::Arc;
+
+use crate::harness::{Client, Gateway, Message, Origin, Response, Setup, Then, tokens};
+
+/// Messages are cut at this many positions or at every byte, whichever is less.
+const MOST_CUTS: usize = 80;
+
+/// One way through the gateway.
+struct Way {
+    gateway: Gateway,
+    origin: Origin,
+}
+
+/// What origin and client saw of one connection.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    at_origin: Vec<SeenRequest>,
+    at_client: Vec<SeenAnswer>,
+    /// Whether a further request on the connection was served.
+    is_kept: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct SeenRequest {
+    line: String,
+    fields: Vec<(String, String)>,
+    body: Vec<u8>,
+    trailers: Vec<(String, String)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct SeenAnswer {
+    line: String,
+    fields: Vec<(String, String)>,
+    body: Vec<u8>,
+    trailers: Vec<(String, String)>,
+}
+
+/// The two ways, with origins that answer by `answers`: the target `/3/17` asks for the fourth answer, cut
+/// behind its 17th byte.
+fn both_ways(answers: &Arc<Vec<Vec<u8>>>) -> [Way; 2] {
+    ["direct", "pingora"].map(|way| {
+        let answers = Arc::clone(answers);
+        let origin = Origin::troubled(move |exchange| {
+            exchange.body()?;
+            let mut numbers = exchange.request.target.split('/').skip(1).map(str::parse::<usize>);
+            let (Some(Ok(answer)), Some(Ok(cut))) = (numbers.next(), numbers.next()) else {
+                return exchange.answer("200 OK", "hello");
+            };
+            let answer = &answers[answer];
+            let cut = cut.min(answer.len());
+            exchange.send(&answer[..cut])?;
+            exchange.send(&answer[cut..])?;
+            let ends = answer.windows(17).any(|part| part.eq_ignore_ascii_case(b"connection: close"))
+                || answer.starts_with(b"HTTP/1.0");
+            Ok(if ends { Then::Close } else { Then::KeepAlive })
+        });
+        let gateway = Setup::before(&origin).env("GATEWAY_HTTP1_EXCHANGE", way).start();
+        Way { gateway, origin }
+    })
+}
+
+impl Way {
+    /// Sends `bytes` in two parts and watches both sides.
+    fn see(&self, method: &str, bytes: &[u8], cut: usize) -> Seen {
+        let before = self.origin.requests().len();
+        let mut client = self.gateway.connect();
+        client.send(&bytes[..cut]);
+        // The gateway may have refused the first part and closed the connection.
+        let _ = client.try_send(&bytes[cut..]);
+        let mut at_client = Vec::new();
+        let mut says_kept = false;
+        while let Ok(response) = client.try_response_to(method) {
+            let is_final = response.status >= 200;
+            says_kept = response.values("connection") == ["keep-alive"];
+            at_client.push(SeenAnswer::of(&response));
+            if is_final {
+                break;
+            }
+        }
+        let is_kept = says_kept && is_served(&mut client);
+        let requests = self.origin.requests();
+        let at_origin =
+            requests[before..].iter().filter(|request| request.target != "/honest").map(|request| {
+                let line = request.head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+                SeenRequest {
+                    line: String::from_utf8_lossy(line).into_owned(),
+                    fields: without_differences(&request.fields, false),
+                    body: request.body.clone(),
+                    trailers: request.trailers.clone(),
+                }
+            });
+        let is_malformed = at_client.last().is_some_and(|answer| answer.line.contains(" 400 "));
+        let at_origin = if is_malformed { Vec::new() } else { at_origin.collect() };
+        Seen { at_origin, at_client, is_kept }
+    }
+}
+
+/// Whether an honest request on the connection is served.
+fn is_served(client: &mut Client) -> bool {
+    let honest = Message::get("/honest").token(&tokens::valid());
+    let sent = client.try_send(honest.bytes());
+    sent.is_ok() && client.try_response_to("GET").is_ok_and(|response| response.status == 200)
+}
+
+impl SeenAnswer {
+    fn of(response: &Response) -> Self {
+        let line = response.head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        Self {
+            line: String::from_utf8_lossy(line).into_owned(),
+            fields: without_differences(&response.fields, response.status < 200),
+            body: response.body.clone(),
+            trailers: response.trailers.clone(),
+        }
+    }
+}
+
+/// The fields, sorted by name, without those that may differ.
+fn without_differences(fields: &[(String, String)], is_interim: bool) -> Vec<(String, String)> {
+    let lower = fields.iter().map(|(name, value)| match name.to_ascii_lowercase() {
+        name if name == "x-request-id" => (name, "random".to_owned()),
+        name => (name, value.clone()),
+    });
+    let is_compared = |(name, _): &(String, String)| {
+        name != "date" && !(is_interim && ["connection", "keep-alive", "host"].contains(&name.as_str()))
+    };
+    let mut fields: Vec<_> = lower.filter(is_compared).collect();
+    fields.sort_by(|one, other| one.0.cmp(&other.0));
+    fields
+}
+
+/// Compares what both ways do with each request, cut at many positions.
+fn compare(answers: Vec<Vec<u8>>, requests: &[(&str, Vec<u8>)], cuts: impl Fn(usize) -> Vec<usize>) -> usize {
+    let ways = both_ways(&Arc::new(answers));
+    let mut compared = 0;
+    for (method, request) in requests {
+        for cut in cuts(request.len()) {
+            let [direct, pingora] = [&ways[0], &ways[1]].map(|way| {
+                let mut seen = way.see(method, request, cut);
+                let authority = way.origin.authority();
+                for (name, value) in seen.at_origin.iter_mut().flat_map(|request| &mut request.fields) {
+                    if name == "host" && *value == authority {
+                        *value = "the origin".to_owned();
+                    }
+                }
+                seen
+            });
+            assert_eq!(direct, pingora, "cut at {cut}: {}", request.escape_ascii());
+            compared += 1;
+        }
+    }
+    compared
+}
+
+/// Positions at which `length` bytes are cut.
+fn many_cuts(length: usize) -> Vec<usize> {
+    let step = length.div_ceil(MOST_CUTS);
+    (0..=length).step_by(step.max(1)).collect()
+}
+
+fn whole(length: usize) -> Vec<usize> {
+    vec![length]
+}
+
+fn request(line: &str, fields: &str, body: &str) -> Vec<u8> {
+    let token = tokens::valid();
+    format!("{line}\r\nHost: gateway.test\r\nApproov-Token: {token}\r\n{fields}\r\n{body}").into_bytes()
+}
+
+/// Bodies of requests with their framing fields.
+const BODIES: [(&str, &str); 8] = [
+    ("Content-Length: 5\r\n", "hello"),
+    ("Content-Length: 0\r\n", ""),
+    ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+    ("transfer-encoding: Chunked\r\n", "1;a=b\r\nh\r\n4\r\nello\r\n0\r\nX-Trailer: y\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", "5\r\nhello\nX"),
+    ("Transfer-Encoding: chunked\r\n", "zz\r\n"),
+    ("Transfer-Encoding: chunked\r\n", "5;a\nb\r\nhello\r\n0\r\n\r\n"),
+];
+
+/// Fields of requests: of every kind that the gateway removes, replaces, refuses or passes on.
+const FIELDS: [&str; 28] = [
+    "",
+    "Accept: */*\r\n",
+    "X-Empty:\r\nx-blank: \t \r\n",
+    "X-Two: 1\r\nX-TWO: 2\r\n",
+    "X-Bytes: caf\u{e9} \u{20ac}\r\n",
+    "Cookie: a=1\r\nCookie: b=2\r\n",
+    "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: evil.test\r\nX-Forwarded-Proto: https\r\n",
+    "X_Forwarded_For: 1.2.3.4\r\nX.Forwarded.For: 1.2.3.4\r\n",
+    "X-Real-IP: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nTrue-Client-IP: 1.2.3.4\r\n",
+    "X-HTTP-Method-Override: DELETE\r\n",
+    "Approov_Token: x\r\napproov.token: x\r\n",
+    "Content_Length: 7\r\nTransfer.Encoding: chunked\r\n",
+    "Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\n",
+    "Proxy-Authorization: Basic eA==\r\nProxy-Authenticate: Basic\r\n",
+    "TE: trailers\r\nTrailer: X-Trailer\r\n",
+    "HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+    "Connection: keep-alive\r\n",
+    "Connection: close\r\n",
+    "Connection: Close, keep-alive\r\n",
+    "Connection: x-name\r\nX-Name: y\r\n",
+    "Connection: approov-token\r\n",
+    "Upgrade: h2c\r\nConnection: Upgrade\r\n",
+    "Approov-Gateway-Verdict: accepted\r\n",
+    "Accept-Encoding: gzip\r\nIf-None-Match: \"a\"\r\nRange: bytes=0-\r\n",
+    "X-Long: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n",
+    "X-A-Name-That-Is-Longer-Than-Any-Name-That-The-Gateway-Knows-And-Longer-Than-Sixty-Four-Bytes: y\r\n",
+    "Authorization: Bearer x\r\n",
+    "Host: other.test\r\n",
+];
+
+#[test]
+fn requests_of_every_kind() {
+    let mut requests = Vec::new();
+    for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "MADE-UP"] {
+        for fields in FIELDS {
+            let line = format!("{method} /a?b=%20{{}}|c HTTP/1.1");
+            requests.push((method, request(&line, fields, "")));
+        }
+        for (framing, body) in BODIES {
+            requests.push((method, request(&format!("{method} / HTTP/1.1"), framing, body)));
+        }
+    }
+    for line in [
+        "GET / HTTP/1.0",
+        "GET  / HTTP/1.1",
+        "GET /a#b HTTP/1.1",
+        "GET http://a/ HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "get / HTTP/1.1",
+        "GET //a/../b/./%2e%2e/c HTTP/1.1",
+        "GET /\u{e9} HTTP/1.1",
+        "CONNECT gateway.test:443 HTTP/1.1",
+    ] {
+        requests.push(("GET", request(line, "", "")));
+    }
+    requests.push(("GET", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()));
+    requests.push(("POST", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello".to_vec()));
+    let compared = compare(Vec::new(), &requests, whole);
+    assert!(compared > 300, "{compared}");
+}
+
+#[test]
+fn requests_cut_at_every_byte() {
+    let mut requests = vec![("GET", request("GET /a HTTP/1.1", FIELDS[6], ""))];
+    for (framing, body) in BODIES {
+        requests.push(("POST", request("POST /a HTTP/1.1", framing, body)));
+    }
+    let compared = compare(Vec::new(), &requests, many_cuts);
+    assert!(compared > 500, "{compared}");
+}
+
+/// Answers of origins: valid, odd and hostile.
+fn answers() -> Vec<Vec<u8>> {
+    let lines = ["HTTP/1.1 200 OK", "HTTP/1.1 404 Not Found", "HTTP/1.1 299", "HTTP/1.1 200 "];
+    let fields = [
+        "",
+        "Content-Type: text/plain\r\nX-Empty:\r\n",
+        "Set-Cookie: a=1\r\nset-cookie: b=2\r\n",
+        "Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\n",
+        "Connection: keep-alive, X-Name\r\nX-Name: y\r\n",
+        "Connection: close\r\n",
+        "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: x\r\n",
+        "Location: /elsewhere\r\n",
+        "Upgrade: h2c\r\n",
+        "Trailer: X-Trailer\r\n",
+    ];
+    let bodies = [
+        ("Content-Length: 5\r\n", "hello"),
+        ("Content-Length: 0\r\n", ""),
+        ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"),
+        ("Transfer-Encoding: chunked\r\n", "1 ; a = b \r\nh\r\n4\r\nello\r\n0\r\nX-Trailer: y\r\n\r\n"),
+        ("Connection: close\r\n", "hello"),
+    ];
+    let mut answers = Vec::new();
+    for line in lines {
+        for field in fields {
+            for (framing, body) in bodies {
+                answers.push(format!("{line}\r\n{field}{framing}\r\n{body}"));
+            }
+        }
+    }
+    for hint in ["HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"] {
+        answers.push(format!("{hint}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"));
+        answers.push(format!("{hint}{hint}HTTP/1.1 204 No Content\r\n\r\n"));
+    }
+    let ok = "HTTP/1.1 200 OK\r\n";
+    answers.extend(
+        [
+            "HTTP/1.1 204 No Content\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\nETag: \"a\"\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.0 200 OK\r\n\r\nhello",
+            "HTTP/2 200 OK\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/1.1  200 OK\r\n\r\n",
+            "junk\r\n\r\n",
+            "\r\n\r\n",
+        ]
+        .map(str::to_owned),
+    );
+    for bad in [
+        "Content-Length: 5, 5\r\n\r\nhello",
+        "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        "Content-Length: +5\r\n\r\nhello",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "X: a\r\n b\r\nContent-Length: 5\r\n\r\nhello",
+        "X : a\r\nContent-Length: 5\r\n\r\nhello",
+        "X\r\nContent-Length: 5\r\n\r\nhello",
+        "X: a\0b\r\nContent-Length: 5\r\n\r\nhello",
+        "Content-Length: 5\n\r\nhello",
+        "Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5;a\nb\r\nhello\r\n0\r\n\r\n",
+        "Connection: close\r\nContent-Length: 10\r\n\r\nhello",
+        "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ] {
+        answers.push(format!("{ok}{bad}"));
+    }
+    answers.into_iter().map(String::into_bytes).collect()
+}
+
+#[test]
+fn answers_of_every_kind() {
+    let answers = answers();
+    let mut requests = Vec::new();
+    for (index, answer) in answers.iter().enumerate() {
+        for method in ["GET", "POST"] {
+            for cut in [0, answer.len() / 2] {
+                let line = format!("{method} /{index}/{cut} HTTP/1.1");
+                requests.push((method, request(&line, "Connection: keep-alive\r\n", "")));
+            }
+        }
+    }
+    let compared = compare(answers, &requests, whole);
+    assert!(compared > 900, "{compared}");
+}
+
+#[test]
+fn answers_to_head_requests() {
+    let fields = ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", ""];
+    let answers: Vec<_> =
+        fields.iter().map(|fields| format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes()).collect();
+    let requests: Vec<_> = (0..fields.len())
+        .map(|index| ("HEAD", request(&format!("HEAD /{index}/0 HTTP/1.1"), "", "")))
+        .collect();
+    assert_eq!(compare(answers, &requests, whole), fields.len());
+}
+
+#[test]
+fn answers_cut_at_every_byte() {
+    let answers: Vec<Vec<u8>> = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello",
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\nX",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nhi",
+    ]
+    .map(|answer| answer.as_bytes().to_vec())
+    .into();
+    let mut requests = Vec::new();
+    for (index, answer) in answers.iter().enumerate() {
+        for cut in many_cuts(answer.len()) {
+            requests.push(("GET", request(&format!("GET /{index}/{cut} HTTP/1.1"), "", "")));
+        }
+    }
+    let compared = compare(answers, &requests, whole);
+    assert!(compared > 300, "{compared}");
+}
