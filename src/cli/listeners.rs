@@ -30,7 +30,7 @@ fn spoken(tls: &ServerTls) -> String {
         Version::Tls12 => "TLS 1.2 and 1.3",
         Version::Tls13 => "TLS 1.3",
     };
-    let protocols: Vec<_> = tls.protocols.iter().copied().map(Protocol::id).collect();
+    let protocols: Vec<_> = tls.protocols.iter().copied().map(Protocol::label).collect();
     let unknown = match tls.unknown_name {
         UnknownName::Default => "",
         UnknownName::Reject => ", unknown names rejected",

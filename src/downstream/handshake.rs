@@ -72,7 +72,7 @@ pub(super) async fn establish<A: Application>(
     application.handshake_ended(&listener, result);
     match handshake {
         Ok((stream, session, _)) => {
-            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(Protocol::Http2.id().as_bytes());
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(Protocol::Http2.label().as_bytes());
             connection.tls = Some(session);
             let transport = Transport::Tls(Box::new(stream));
             Some(Established { transport, ahead: BytesMut::new(), connection, is_http2 })

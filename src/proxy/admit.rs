@@ -2,53 +2,23 @@
 
 use std::net::IpAddr;
 
-use http::HeaderName;
-
 use super::answer::Answer;
 use super::arrival::Arrival;
 use super::body::{BodyDemand, BodyFault};
 use super::forward::{self, Fact};
 use super::head::RequestHead;
+use super::judgement::{Judgement, SelfReport};
 use super::signing::SignatureOutcome;
-use super::snapshot::Snapshot;
 use super::validity;
 use super::verification::{self, Verification};
 use crate::admission::{RateFields, Refusal, Verified, WithinLimits};
 use crate::approov::message_signing::{Mode, SignatureResult};
-use crate::approov::{AppStatus, Device, Rejection, Unverified};
+use crate::approov::{Device, Rejection};
 use crate::downstream::TlsSession;
 use crate::limits::{Cause, Outcome, Permit};
 use crate::origins::OriginHttp;
 use crate::policy::{ClientCertificate, Policy, Preflight, Route, ShareKey, Verdict};
 use crate::telemetry::Metrics;
-
-const APPROOV_STATUS: HeaderName = HeaderName::from_static("approov-status");
-
-/// The judgement of a request.
-#[derive(Debug)]
-pub(super) struct Judgement {
-    /// Whether the request was forwarded, and why.
-    pub verdict: Verdict,
-    /// Why verification failed, if it failed.
-    pub rejection: Option<Rejection>,
-    /// The device that a verified token names.
-    pub device: Device,
-    /// The result of the message signature, if the route looks at it.
-    pub signature: Option<SignatureOutcome>,
-    /// Whether the token is one of Approov's failover service, and accepted as such.
-    pub is_failover: bool,
-    /// What the client says about its token, for the log.
-    pub self_report: Option<Box<SelfReport>>,
-}
-
-/// What a client says without proof.
-#[derive(Debug, Default)]
-pub(super) struct SelfReport {
-    /// The status that the app sent in `Approov-Status`.
-    pub status: Option<AppStatus>,
-    /// Claims of a token that no key verifies.
-    pub claims: Unverified,
-}
 
 /// A request that is forwarded.
 pub(super) struct Admitted {
@@ -79,20 +49,6 @@ pub(super) struct Refused {
     pub limit: Option<Refusal>,
     /// Whether nothing more is wanted from the client.
     pub ends_connection: bool,
-}
-
-impl Judgement {
-    /// The judgement of a request before any policy applies.
-    pub fn denied() -> Self {
-        Self {
-            verdict: Verdict::Denied,
-            rejection: None,
-            device: Device::default(),
-            signature: None,
-            is_failover: false,
-            self_report: None,
-        }
-    }
 }
 
 /// Decides whether a request is forwarded.
@@ -151,7 +107,7 @@ pub(super) fn admit(
                 device: std::mem::take(&mut found.device),
                 signature: found.signature,
                 is_failover: found.is_failover && found.rejection.is_none(),
-                self_report: self_report(head, found.rejection, snapshot),
+                self_report: SelfReport::of(head, found.rejection, snapshot),
             };
             match verdict {
                 Verdict::Rejected if found.rejection == Some(Rejection::KeysUnavailable) => {
@@ -271,24 +227,6 @@ fn is_enforced(route: &Route, device: &Device, arrival: &Arrival) -> bool {
         (None, IpAddr::V4(address)) => share.contains(&ShareKey::Address(&address.octets())),
         (None, IpAddr::V6(address)) => share.contains(&ShareKey::Address(&address.octets())),
     }
-}
-
-/// What a client says without proof, for metrics, log and the answer. The claims of an unproven token are
-/// read only if the log or the answer shows them.
-fn self_report(
-    head: &impl RequestHead,
-    rejection: Option<Rejection>,
-    snapshot: &Snapshot,
-) -> Option<Box<SelfReport>> {
-    let status = AppStatus::of_header(head.presented(&APPROOV_STATUS));
-    let is_unproven = rejection.is_some_and(|rejection| rejection <= Rejection::BadSignature);
-    let claims = if is_unproven && (snapshot.is_logged || snapshot.tells_response_code) {
-        Unverified::of_token(head.presented(&snapshot.token_header))
-    } else {
-        Unverified::default()
-    };
-    let is_silent = status.is_none() && claims == Unverified::default();
-    (!is_silent).then(|| Box::new(SelfReport { status, claims }))
 }
 
 /// What the body of an admitted request must satisfy.

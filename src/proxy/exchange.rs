@@ -7,11 +7,12 @@ use http::StatusCode;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, Result};
 
-use super::admit::{Admitted, Judgement};
+use super::admit::Admitted;
 use super::arrival::Arrival;
 use super::body::HeldBody;
 use super::failure;
 use super::forward::Fact;
+use super::judgement::Judgement;
 use crate::admission::{RateFields, Refusal};
 use crate::approov::Device;
 use crate::clock;

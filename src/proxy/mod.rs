@@ -30,6 +30,7 @@ mod forward;
 mod gateway;
 mod head;
 mod ids;
+mod judgement;
 mod life;
 mod record;
 mod response;

@@ -8,9 +8,9 @@ use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Method, Uri, Version};
 use pingora_http::RequestHeader;
 
-use super::admit::Judgement;
 use super::correlation::Correlation;
 use super::head::RequestHead;
+use super::judgement::Judgement;
 use super::shared::Shared;
 use super::snapshot::{self, Snapshot};
 use crate::admission::Refusal;

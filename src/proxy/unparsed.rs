@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use pingora_core::Result;
 
-use super::admit::Judgement;
 use super::answer::{Answer, Notes};
 use super::correlation::Correlation;
 use super::failure::ClientFault;
+use super::judgement::Judgement;
 use super::record::{Finished, HeadFacts, Transfer};
 use super::shared::Shared;
 use crate::admission::Refusal;

@@ -12,14 +12,14 @@ use tokio::net::TcpListener;
 use super::listener::BoundListener;
 use crate::admin::{AdminAddress, AdminListener};
 
-/// A socket of the admin listener that listens.
+/// A listening socket of the admin listener.
 pub(super) enum AdminSocket {
     Tcp(BoundListener),
     Unix(UnixSocket),
 }
 
 impl AdminSocket {
-    /// Where it listens, with the port that was taken.
+    /// The address of the socket, with the port that the system chose.
     pub fn address(&self) -> AdminAddress {
         match self {
             Self::Tcp(listener) => AdminAddress::Tcp(listener.address()),
@@ -27,7 +27,7 @@ impl AdminSocket {
         }
     }
 
-    /// The TCP socket, which a successor takes. It binds a unix socket of its own.
+    /// The TCP socket, which a successor takes over. A successor binds a unix socket itself.
     pub fn tcp(&self) -> Option<&BoundListener> {
         match self {
             Self::Tcp(listener) => Some(listener),
@@ -35,10 +35,10 @@ impl AdminSocket {
         }
     }
 
-    /// Another handle, for the event loop that this is called in.
+    /// Another handle of the socket for the current event loop.
     ///
     /// # Errors
-    /// When there is no descriptor left.
+    /// If the process cannot open another descriptor.
     pub fn listen(&self) -> io::Result<AdminListener> {
         match self {
             Self::Tcp(listener) => listen(listener),
@@ -49,10 +49,10 @@ impl AdminSocket {
         }
     }
 
-    /// Lets clients find it from now on.
+    /// Makes a unix socket visible at its path.
     ///
     /// # Errors
-    /// When a unix socket cannot be put in place.
+    /// If the socket cannot be renamed to its path.
     pub fn publish(&self) -> io::Result<()> {
         match self {
             Self::Tcp(_) => Ok(()),
@@ -61,16 +61,17 @@ impl AdminSocket {
     }
 }
 
-/// Another handle of a TCP socket, for the event loop that this is called in.
+/// Another handle of a TCP socket for the current event loop.
 ///
 /// # Errors
-/// When there is no descriptor left.
+/// If the process cannot open another descriptor.
 pub(super) fn listen(listener: &BoundListener) -> io::Result<AdminListener> {
     Ok(AdminListener::Tcp(TcpListener::from_std(listener.try_clone()?)?))
 }
 
-/// A unix socket. It is bound next to its path and renamed, so that the socket of a running process
-/// stays in place until this process serves. Removed when dropped, unless another is in its place.
+/// A unix socket. It is bound next to its path and renamed, so that the socket of a running process stays in
+/// place until this process serves. The file is removed when the value is dropped, unless another socket has
+/// replaced it.
 pub(super) struct UnixSocket {
     socket: UnixListener,
     path: PathBuf,
@@ -80,7 +81,7 @@ pub(super) struct UnixSocket {
 }
 
 impl UnixSocket {
-    /// Binds it for this user, or for `user` if the process is about to become that user.
+    /// Binds the socket for this user, or for `user` if the process is about to become that user.
     ///
     /// # Errors
     /// `AddrInUse` if another process listens there, unless this process is its successor.
@@ -117,7 +118,7 @@ impl Drop for UnixSocket {
     fn drop(&mut self) {
         let present = self.present.lock();
         if fs::metadata(&*present).is_ok_and(|file| file.ino() == self.inode) {
-            // A socket that stays behind is recognised as stale.
+            // If the file cannot be removed, the next process recognises it as stale.
             let _ = fs::remove_file(&*present);
         }
     }

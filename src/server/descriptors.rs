@@ -1,4 +1,4 @@
-//! How many files the process may open, and how many of them clients may use up.
+//! How many files the process may open, and how many of them the connections of clients may use.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

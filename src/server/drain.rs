@@ -34,7 +34,7 @@ const IDLE_AT_UPGRADE: Duration = Duration::from_millis(2500);
 pub(super) enum Offer {
     /// The successor with this process id accepts connections on the sockets.
     Taken(i32),
-    /// No successor does; this process serves on.
+    /// No successor took the sockets. This process continues to serve.
     Refused,
     /// A signal to end came during the offer.
     Interrupted(Signal),
@@ -90,7 +90,7 @@ impl Server {
                         }
                         Signal::Hangup => reloading.order("SIGHUP"),
                         Signal::User1 => reopen(access_log),
-                        // One successor at a time.
+                        // A handover is in progress already.
                         Signal::Quit | Signal::User2 => {}
                     },
                 }
@@ -109,7 +109,7 @@ impl Server {
 
     /// After a handover: the successor accepts new connections, this process finishes its requests.
     pub(super) fn retire(mut self, successor: i32) {
-        // systemd takes this from the main process, with `NotifyAccess=main` as well.
+        // systemd accepts this message from the main process even with `NotifyAccess=main`.
         self.notifier.tell(&format!("MAINPID={successor}"));
         log::info!("audit: the listening sockets were handed to a successor, ordered by SIGQUIT");
         log::info!(
@@ -139,7 +139,7 @@ impl Server {
         self.drain(IDLE_AT_TERMINATION);
     }
 
-    /// Waits for this time. Returns early, and true, if a second signal to end comes.
+    /// Waits for this time. Returns early, with true, if a second signal to end arrives.
     fn is_hurried_within(&mut self, time: Duration) -> bool {
         let (signals, access_log) = (&mut self.signals, &self.access_log);
         let waiting = async {
@@ -162,7 +162,7 @@ impl Server {
 
     fn drain(mut self, idle: Duration) {
         self.readiness.set_draining();
-        // Fails only when every worker has ended by itself.
+        // Sending fails only if every worker has ended.
         let _ = self.stop.send(true);
         // Closes the last handle of the sockets. New connections are then refused at once.
         drop(self.sockets);
@@ -199,14 +199,14 @@ impl Server {
         end(self.runtime, self.signals, self.access_log_writer, self.exporter, deadline);
     }
 
-    /// SIGINT: neither requests nor a stalled reader of the access log are waited for.
+    /// SIGINT: waits neither for requests nor for a stalled reader of the access log.
     pub(super) fn stop_at_once(self) {
         log::info!("SIGINT: stopping at once");
         end(self.runtime, self.signals, self.access_log_writer, self.exporter, clock::now());
     }
 }
 
-/// Writes the access log to its end, until `deadline` or a signal to end.
+/// Exports the last spans and writes the remaining lines of the access log, until `deadline` or a signal to end.
 fn end(
     runtime: Runtime,
     mut signals: Signals,
@@ -233,6 +233,7 @@ fn end(
     });
     drop(writer);
     log::info!("stopped");
-    // Does not wait for its threads: one may be resolving a name, which can take long.
+    // Does not wait for the threads of the runtime: one of them may be resolving a name, which can take
+    // long.
     runtime.shutdown_background();
 }

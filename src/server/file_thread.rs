@@ -1,5 +1,5 @@
-//! Work on files, on a thread of its own and within a time limit: a network file system that does not
-//! answer holds a system call for minutes, and must not hold the thread that reloads.
+//! Work on files, on a separate thread and within a time limit. A network file system that does not answer
+//! can block a system call for minutes, and must not block the thread that reloads.
 
 use std::io;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Runs one job after the other.
+/// A thread that runs one job after the other.
 pub(super) struct FileThread {
     jobs: Sender<Job>,
     unfinished: Arc<AtomicUsize>,
 }
 
-/// The job did not end within its time limit, or the job before it still runs.
+/// The job did not end within its time limit, or the previous job is still running.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TookTooLong;
 
@@ -32,8 +32,8 @@ impl FileThread {
         Ok(Self { jobs, unfinished: Arc::default() })
     }
 
-    /// The result of `job`. A job that takes longer than `limit` runs on, and no other is started
-    /// before it has ended.
+    /// Runs `job` and returns its result. A job that takes longer than `limit` continues in the background,
+    /// and no other job starts before it has ended.
     pub fn run<T: Send + 'static>(
         &self,
         limit: Duration,

@@ -15,15 +15,15 @@ use std::thread;
 
 use super::notify::UPGRADE_VARIABLE;
 
-/// Where the command that ordered a successor waits for its messages. Next to the upgrade socket, in a
-/// folder that belongs to the gateway's user.
+/// The socket at which the command that ordered a successor waits for its messages. It is next to the
+/// upgrade socket, in a folder of the gateway's user.
 pub fn progress_socket(upgrade_sock: &Path) -> PathBuf {
     let mut path = upgrade_sock.as_os_str().to_owned();
     path.push(".progress");
     path.into()
 }
 
-/// Starts a successor by this command line, and reports how that went.
+/// Starts a successor with this command line, and logs the result.
 pub(super) fn launch(command: &[OsString], upgrade_sock: Option<&Path>) {
     let Some((program, arguments)) = command.split_first() else {
         log::warn!("SIGUSR2: this process cannot be replaced; nothing was started");
@@ -35,7 +35,7 @@ pub(super) fn launch(command: &[OsString], upgrade_sock: Option<&Path>) {
     };
     let mut command = Command::new(program);
     command.args(arguments).env(UPGRADE_VARIABLE, progress).stdin(Stdio::null());
-    // The launcher ends at once, but the thread that handles signals waits for nothing.
+    // The launcher ends at once, but the thread that handles signals must not wait for anything.
     thread::spawn(move || report(command.status()));
 }
 

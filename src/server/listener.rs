@@ -22,10 +22,10 @@ pub(super) struct BoundListener {
 }
 
 impl BoundListener {
-    /// Binds and listens. Port 0 takes a free port.
+    /// Binds the address and listens. Port 0 means any free port.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // Otherwise a restart would have to wait for old connections in TIME_WAIT.
+        // Without it, a restart would have to wait for old connections in TIME_WAIT.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -35,7 +35,7 @@ impl BoundListener {
         Ok(Self { socket, address })
     }
 
-    /// Takes over a socket that listens already.
+    /// Takes over a socket that is listening already.
     pub fn inherit(address: SocketAddr, socket: TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self { socket, address })
@@ -46,7 +46,7 @@ impl BoundListener {
         self.socket.try_clone()
     }
 
-    /// The address, with the port that was taken.
+    /// The address, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -58,8 +58,8 @@ impl AsFd for BoundListener {
     }
 }
 
-/// Handles of the sockets as one of Pingora's services takes them, under their addresses. A
-/// service closes its descriptors, so it gets duplicates.
+/// Handles of the sockets in the form that a service of Pingora takes, by their addresses. A service closes
+/// its descriptors, so it gets duplicates.
 pub(super) fn lend(listeners: &[BoundListener]) -> io::Result<ListenFds> {
     let mut fds = Fds::new();
     for listener in listeners {

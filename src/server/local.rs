@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::listener::{self, BoundListener};
 
-/// An HTTP service on a free loopback port, on a thread of its own.
+/// An HTTP service on a free loopback port, with its own thread.
 pub struct LocalService {
     address: SocketAddr,
     _stop: watch::Sender<bool>,
@@ -19,10 +19,10 @@ pub struct LocalService {
 }
 
 impl LocalService {
-    /// Starts serving; it ends when dropped.
+    /// Starts to serve. The service ends when the value is dropped.
     ///
     /// # Errors
-    /// When no socket can be bound or no thread started.
+    /// If no socket can be bound or no thread started.
     pub fn start(app: impl ServeHttp + Send + Sync + 'static) -> io::Result<Self> {
         let listener = BoundListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -40,7 +40,7 @@ impl LocalService {
         Ok(Self { address: listener.address(), _stop: stop, _runtime: runtime })
     }
 
-    /// The address with the port that was chosen.
+    /// The address with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-/// As `hostname` prints it; empty if it cannot be read.
+/// The host name of this machine. Empty if it cannot be read.
 pub(super) fn machine_name() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }

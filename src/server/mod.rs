@@ -68,7 +68,7 @@ use worker::WorkerThread;
 pub struct Start {
     /// The settings, complete and checked.
     pub settings: Settings,
-    /// Reads the configuration again.
+    /// Loads the configuration again, for a reload.
     pub reload: Load,
     /// Whether to wait for the sockets of the running process.
     pub take_over: bool,
@@ -84,16 +84,16 @@ pub struct Server {
     readiness: Arc<Readiness>,
     reloading: Reloading,
     sockets: Arc<Sockets>,
-    /// Open until the end: probes ask while this process drains.
+    /// Stays open until the end, because probes ask while this process drains.
     admin_socket: Arc<AdminSocket>,
     tickets: Tickets,
     workers: Vec<WorkerThread>,
-    /// Ends accepting on the public listeners.
+    /// Tells the public listeners to stop accepting.
     stop: watch::Sender<bool>,
-    /// Ends accepting on the admin listener.
+    /// Tells the admin listener to stop accepting.
     stop_admin: watch::Sender<bool>,
     upgrade_sock: Option<PathBuf>,
-    /// [`Start::successor`].
+    /// The command line of [`Start::successor`].
     successor: Vec<OsString>,
     pid_file: Option<PidFile>,
     access_log: AccessLogSink,

@@ -24,7 +24,7 @@ pub const READY: &str = "READY=1";
 #[derive(Clone, Debug)]
 pub(super) struct Notifier {
     manager: Option<OsString>,
-    /// Of the command that has started this process for an upgrade.
+    /// The socket of the command that has started this process for an upgrade.
     upgrade: Option<OsString>,
 }
 
@@ -35,19 +35,19 @@ impl Notifier {
         Self { manager: named(MANAGER), upgrade: named(UPGRADE_VARIABLE) }
     }
 
-    /// Tells the service manager.
+    /// Sends a message to the service manager.
     pub fn tell(&self, message: &str) {
         self.manager.iter().for_each(|name| send(name, message));
     }
 
-    /// Tells the service manager, and the command that waits for this process to take over.
+    /// Sends a message to the service manager, and to the command that waits for this process to take over.
     pub fn report(&self, message: &str) {
         self.tell(message);
         self.upgrade.iter().for_each(|name| send(name, message));
     }
 }
 
-/// Sends one message. A socket that is gone, such as that of a finished `upgrade`, is no error.
+/// Sends one message. It is no error if the socket does not exist, because `upgrade` may have ended.
 fn send(name: &OsStr, message: &str) {
     match notify(name, message) {
         Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
@@ -57,10 +57,10 @@ fn send(name: &OsStr, message: &str) {
     }
 }
 
-/// Sends one message to the socket `name`: a path, or an abstract name behind `@`.
+/// Sends one message to the socket `name`: a path, or an abstract name after `@`.
 ///
 /// # Errors
-/// When no process listens there, for example.
+/// If no process listens there, for example.
 pub fn notify(name: &OsStr, message: &str) -> io::Result<()> {
     let address = match name.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,

@@ -1,4 +1,4 @@
-//! The origins in use, and the tasks that keep their addresses fresh and try them out.
+//! The origins in use, and the tasks that resolve their names and check their health.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::origins::Origin;
 use crate::upstream::{Upstream, UpstreamContext};
 
-/// How long resolving new origins' names may hold up a start or a reload.
+/// The longest time that a start or a reload waits for the names of new origins.
 const RESOLUTION: Duration = Duration::from_secs(5);
 
-/// Every origin in use. One that a reload does not change keeps its addresses and what is known of
-/// their health, and the workers keep their connections to it.
+/// All origins in use. An origin that a reload does not change keeps its addresses, their health, and the
+/// workers' connections to it.
 pub(super) struct Origins {
     context: UpstreamContext,
     running: Vec<RunningOrigin>,
@@ -30,11 +30,11 @@ impl Origins {
         Self { context, running: Vec::new() }
     }
 
-    /// The origins `wanted`, in that order: those in use as they are, new ones resolved first.
-    /// Nothing is dropped before [`Origins::keep`].
+    /// The origins in `wanted`, in the same order: unchanged ones as they are, new ones after their names
+    /// were resolved. No origin is dropped before [`Origins::keep`].
     ///
     /// # Errors
-    /// When an origin's certificates cannot be used.
+    /// If the certificates of an origin cannot be used.
     pub async fn adopt(&mut self, wanted: &[Origin]) -> Result<Vec<Arc<Upstream>>, rustls::Error> {
         let mut fresh = Vec::new();
         let mut adopted = Vec::with_capacity(wanted.len());
@@ -85,7 +85,7 @@ async fn resolve(upstreams: &[Arc<Upstream>]) {
     }
     let all = async { while resolving.join_next().await.is_some() {} };
     if tokio::time::timeout(RESOLUTION, all).await.is_err() {
-        // An attempt that is cut off here is repeated soon.
+        // The tasks resolve the names again soon.
         log::warn!("the origins' names take long to resolve; requests get 502 until they are");
     }
 }

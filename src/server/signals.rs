@@ -34,7 +34,7 @@ pub(super) fn is_first_process() -> bool {
 }
 
 impl Signals {
-    /// Catches them. Must run inside an event loop.
+    /// Starts to catch the signals. Must be called inside an event loop.
     pub fn catch() -> io::Result<Self> {
         Ok(Self {
             hangup: unix::signal(SignalKind::hangup())?,
@@ -47,7 +47,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Signal {
         loop {
             return tokio::select! {
@@ -66,7 +66,7 @@ impl Signals {
         }
     }
 
-    /// Whether a signal to end has come to a process that does not serve yet. Drops other signals.
+    /// Whether a signal to end has arrived before the process serves. Drops other signals.
     pub async fn asks_to_end(&mut self) -> bool {
         loop {
             tokio::select! {
@@ -82,7 +82,7 @@ impl Signals {
     }
 }
 
-/// Waits for the end of a child. The gateway starts none: it is an orphan of the container.
+/// Waits for the end of a child. Every orphan of the container becomes a child of process 1.
 async fn orphan(child: &mut Option<unix::Signal>) {
     match child {
         Some(child) => drop(child.recv().await),

@@ -20,10 +20,10 @@ use crate::config::Settings;
 use crate::downstream::{Listener, ListenerSettings, SharedListener};
 use crate::tls::Tickets;
 
-/// How long a successor waits for the running process to get SIGQUIT.
+/// How long a successor waits for the running process to receive SIGQUIT.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Sockets that another process has bound, each with its address.
+/// Sockets that another process has bound, with their addresses.
 pub(super) type Inherited = Vec<(SocketAddr, TcpListener)>;
 /// A listener for clients with its settings.
 pub(super) struct PublicListener {
@@ -89,7 +89,7 @@ impl Sockets {
         Ok((Self { public, admin: Arc::new(admin), health }, inherited))
     }
 
-    /// Every TCP socket, for handing over.
+    /// Every TCP socket, for a handover.
     pub fn all(&self) -> Vec<&BoundListener> {
         self.public
             .iter()
@@ -99,22 +99,20 @@ impl Sockets {
             .collect()
     }
 
-    /// How connections are served on each public listener.
+    /// The settings of each public listener, which a reload can replace.
     pub fn listeners(&self) -> Listeners {
         Listeners(self.public.iter().map(|public| (public.configured, public.settings.clone())).collect())
     }
 }
 
-/// How connections are served on each public listener, by its address in the configuration of the
-/// start.
+/// The settings of each public listener, by its address in the configuration of the start.
 pub(super) struct Listeners(Vec<(SocketAddr, SharedListener)>);
 
 impl Listeners {
-    /// Prepares the settings in `wanted` of these listeners. Nothing changes before
-    /// [`Prepared::adopt`].
+    /// Prepares the settings in `wanted` for these listeners. Nothing changes before [`Prepared::adopt`].
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// If TLS cannot be set up.
     pub fn prepare(&self, wanted: &[ListenerSettings], tickets: &Tickets) -> Result<Prepared, ServerError> {
         let mut prepared = Vec::new();
         for (index, (configured, settings)) in self.0.iter().enumerate() {
@@ -134,7 +132,7 @@ impl Listeners {
 pub(super) struct Prepared(Vec<(SharedListener, Arc<Listener>)>);
 
 impl Prepared {
-    /// Applies them from now on.
+    /// Applies the settings to later connections.
     pub fn adopt(self) {
         for (settings, listener) in self.0 {
             settings.store(listener);
@@ -146,7 +144,7 @@ fn cannot_prepare(listener: &ListenerSettings, error: rustls::Error) -> ServerEr
     ServerError::new(format!("listener {}: cannot set up TLS", listener.address), error)
 }
 
-/// Waits for the sockets of the running process, which goes on accepting until this process does.
+/// Waits for the sockets of the running process, which continues to accept until this process does.
 /// `future_user` is the user that this process will become.
 pub(super) fn take_over(
     settings: &Settings,
@@ -179,8 +177,8 @@ pub(super) fn take_over(
     Ok((sockets, predecessor))
 }
 
-/// The listening sockets that the service manager has passed (`sd_listen_fds(3)`). Removes the
-/// variables that tell of them, so no other thread may read the environment meanwhile.
+/// The listening sockets that the service manager has passed (`sd_listen_fds(3)`). Removes the variables
+/// that announce them, so no other thread may read the environment at the same time.
 pub(super) fn passed_by_service_manager() -> Result<Inherited, ServerError> {
     // Without LISTEN_PID the variables are for another process.
     let is_ours = std::env::var_os("LISTEN_PID").is_some();

@@ -216,12 +216,12 @@ impl Server {
             }
         }
         match started.admin_socket.publish() {
-            // No other process serves any more.
+            // The predecessor no longer serves, so this process must.
             Err(error) if take_over => log::error!("cannot serve the admin listener: {error}"),
             published => published.map_err(cannot_serve)?,
         }
         started.pid_file = match server.pid_file.as_deref().map(PidFile::write).transpose() {
-            // No other process serves any more.
+            // The predecessor no longer serves, so this process must.
             Err(error) if take_over => {
                 log::error!(
                     "cannot write the pid file: {error}; `reload` and `upgrade` will not find this process"
@@ -287,7 +287,7 @@ fn event_loop() -> Result<Runtime, ServerError> {
         .map_err(|error| ServerError::new("cannot start an event loop", error))
 }
 
-/// Makes the folders of pid file and upgrade socket, for the user that this process will become.
+/// Creates the folders of the pid file and of the upgrade socket for the user that this process will become.
 fn prepare_folders(server: &ServerSettings, admin: &AdminAddress) -> Result<(), ServerError> {
     let admin = match admin {
         AdminAddress::Unix(path) => Some(path),
@@ -325,7 +325,8 @@ fn adopt_ticket_keys(tickets: &Tickets, keys: Option<&[u8]>) {
     log::info!("the ticket keys of the running process {what}: its TLS sessions are not resumed here");
 }
 
-/// A process that `upgrade` has started has the streams of that command up to now.
+/// Uses the standard streams of the predecessor. Until now, a process that `upgrade` has started has the
+/// streams of that command.
 fn log_where_the_predecessor_does(streams: Option<[OwnedFd; 2]>) {
     let Some([output, error]) = streams.filter(|_| env::var_os(UPGRADE_VARIABLE).is_some()) else { return };
     if let Err(failure) = dup2_stdout(output).and_then(|()| dup2_stderr(error)) {

@@ -1,9 +1,9 @@
-//! Notices that files of the configuration have changed.
+//! Detects changes of the configuration's files.
 //!
-//! Reads their metadata once a second, which takes some microseconds a file. This works on every file
-//! system and for every way to change a file: write into it, rename another over it, or swap a
-//! symbolic link on the path as Kubernetes does. `inotify(7)` does not work on network file systems,
-//! and loses a file that is renamed.
+//! Reads the metadata of the files once a second, which takes some microseconds for each file. This works on
+//! every file system and for every way to change a file: write into it, rename another over it, or swap a
+//! symbolic link on the path as Kubernetes does. `inotify(7)` does not work on network file systems, and
+//! loses a file that is renamed.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ pub(super) struct WatchedFiles {
 }
 
 impl WatchedFiles {
-    /// Watches `files`, whose state is that of the last load.
+    /// Watches `files`, in the state in which they were loaded.
     pub fn new(files: Vec<SourceFile>) -> Self {
         Self { seen: files.clone(), loaded: files }
     }
 
-    /// Reads the files' metadata, which can block.
+    /// Returns a function that reads the metadata of the files. The function can block.
     pub fn look(&self) -> impl FnOnce() -> Vec<SourceFile> + Send + 'static {
         let loaded = self.loaded.clone();
         move || loaded.iter().map(SourceFile::again).collect()
     }
 
-    /// Whether the files differ from those that were loaded, and are not still changing: `now` is
-    /// equal to the look before it.
+    /// Whether the files differ from the loaded ones and have stopped changing: `now` is equal to the
+    /// previous state.
     pub fn have_changed(&mut self, now: Vec<SourceFile>) -> bool {
         let are_settled = now == self.seen;
         self.seen = now;

@@ -17,29 +17,29 @@ use crate::downstream::{self, accept};
 use crate::proxy::{Direct, Gateway, Shared, WorkerProxy};
 use crate::upstream::{Dialers, MAX_ATTEMPTS, OriginConnector};
 
-/// A running worker. Its thread ends with the process.
+/// A worker that runs. Its thread ends with the process.
 pub(super) struct WorkerThread {
     connections: Arc<downstream::Worker<WorkerProxy>>,
-    /// Requests that have begun and not ended.
+    /// The number of requests that have begun and not ended.
     requests: Arc<AtomicUsize>,
-    /// No connection is accepted any more.
+    /// Whether the worker has stopped accepting connections.
     closed: Arc<AtomicBool>,
 }
 
-/// The origins' side of a worker.
+/// What a worker needs for its connections to origins.
 #[derive(Clone)]
 pub(super) struct WorkerUpstream {
-    /// Makes the connections that Pingora does not.
+    /// Opens the connections that Pingora does not open itself.
     pub dialers: Dialers,
-    /// Unused connections that are kept.
+    /// The most unused connections that are kept.
     pub keepalive_pool_size: usize,
     /// What serves plain HTTP/1.1 exchanges.
     pub http1_exchange: Http1Exchange,
 }
 
 impl WorkerThread {
-    /// Starts a thread. It accepts from `listeners` until `stop` says so, and serves the accepted
-    /// connections until the process ends.
+    /// Starts a thread. It accepts from `listeners` until `stop` is set, and serves the accepted connections
+    /// until the process ends.
     pub fn start(
         number: usize,
         shared: Arc<Shared>,
@@ -85,17 +85,17 @@ impl WorkerThread {
         Ok(worker)
     }
 
-    /// Requests that have begun and not ended.
+    /// The number of requests that have begun and not ended.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Acquire)
     }
 
-    /// Whether it has stopped accepting and has no connection left.
+    /// Whether the worker has stopped accepting and has no connection left.
     pub fn is_empty(&self) -> bool {
         self.is_idle() && self.connections.open() == 0
     }
 
-    /// Whether it has stopped accepting and has no unfinished request.
+    /// Whether the worker has stopped accepting and has no unfinished request.
     pub fn is_idle(&self) -> bool {
         self.closed.load(Ordering::Acquire) && self.requests() == 0
     }

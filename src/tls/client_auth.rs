@@ -11,31 +11,19 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::{Certificate, MalformedCertificate, provider};
+use crate::closed_set::closed_set;
 
-/// Whether a listener asks for client certificates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientAuthMode {
-    /// The listener asks for no certificate.
-    #[default]
-    Off,
-    /// The client may send a certificate. An invalid one ends the handshake.
-    Optional,
-    /// A client without a valid certificate gets no connection.
-    Required,
-}
-
-impl ClientAuthMode {
-    /// Every mode, in the order of this enum.
-    pub const ALL: [ClientAuthMode; 3] =
-        [ClientAuthMode::Off, ClientAuthMode::Optional, ClientAuthMode::Required];
-
-    /// The name in the configuration.
-    pub fn label(self) -> &'static str {
-        match self {
-            ClientAuthMode::Off => "off",
-            ClientAuthMode::Optional => "optional",
-            ClientAuthMode::Required => "required",
-        }
+closed_set! {
+    /// Whether a listener asks for client certificates.
+    #[derive(Default)]
+    pub enum ClientAuthMode {
+        /// The listener asks for no certificate.
+        #[default]
+        Off => "off",
+        /// The client may send a certificate. An invalid one ends the handshake.
+        Optional => "optional",
+        /// A client without a valid certificate gets no connection.
+        Required => "required",
     }
 }
 

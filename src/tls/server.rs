@@ -11,41 +11,28 @@ use sha2::{Digest as _, Sha256};
 use super::resolver::CertificateResolver;
 use super::tickets::Ticketer;
 use super::{Certificate, ClientAuth, Digest, Identity, TicketKey, Tickets, UnknownName, provider};
+use crate::closed_set::closed_set;
 
-/// A version of TLS that a listener can require as the oldest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
-    /// TLS 1.2 (RFC 5246).
-    #[default]
-    Tls12,
-    /// TLS 1.3 (RFC 8446).
-    Tls13,
+closed_set! {
+    /// A version of TLS that a listener can require as the oldest.
+    #[derive(Default)]
+    pub enum Version {
+        /// TLS 1.2 (RFC 5246).
+        #[default]
+        Tls12 => "1.2",
+        /// TLS 1.3 (RFC 8446).
+        Tls13 => "1.3",
+    }
 }
 
-impl Version {
-    /// Every version with its name in the configuration.
-    pub const ALL: [(&'static str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
-}
-
-/// An application protocol that is negotiated by ALPN (RFC 7301).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/2.
-    Http2,
-    /// HTTP/1.1.
-    Http11,
-}
-
-impl Protocol {
-    /// Every protocol, in the order of preference.
-    pub const ALL: [Protocol; 2] = [Protocol::Http2, Protocol::Http11];
-
-    /// The ALPN identifier, which is also the name in the configuration.
-    pub fn id(self) -> &'static str {
-        match self {
-            Protocol::Http2 => "h2",
-            Protocol::Http11 => "http/1.1",
-        }
+closed_set! {
+    /// An application protocol that is negotiated by ALPN (RFC 7301), in the order of preference. The
+    /// label is its ALPN identifier.
+    pub enum Protocol {
+        /// HTTP/2.
+        Http2 => "h2",
+        /// HTTP/1.1.
+        Http11 => "http/1.1",
     }
 }
 
@@ -97,7 +84,7 @@ impl ServerTls {
             .with_protocol_versions(versions)?
             .with_client_cert_verifier(self.client_auth.verifier())
             .with_cert_resolver(Arc::new(CertificateResolver::new(&self.identities, self.unknown_name)));
-        config.alpn_protocols = self.protocols.iter().map(|protocol| protocol.id().into()).collect();
+        config.alpn_protocols = self.protocols.iter().map(|protocol| protocol.label().into()).collect();
         // Only tickets: they work on every thread and need no memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let lists_expire = self.client_auth.lists_expire().map(|time| u64::try_from(time).unwrap_or(0));

@@ -119,7 +119,7 @@ pub(super) struct Notes<'a> {
 
 impl<'a> Notes<'a> {
     /// The notes for a request that exceeds `limit`. A limit that only observes says nothing.
-    /// `retry_after` goes before the time that the limit tells.
+    /// `retry_after` takes precedence over the time of the limit.
     pub fn new(hsts: Option<&'a HeaderValue>, limit: Option<&'a Refusal>, retry_after: Option<u64>) -> Self {
         let limit = limit.filter(|limit| !limit.is_observed);
         Self {

@@ -1,4 +1,4 @@
-//! The words that the two processes of a handover exchange.
+//! The messages that the two processes of a handover exchange. A message is one word.
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
@@ -15,19 +15,19 @@ use rustix::process::{Uid, geteuid};
 
 use crate::clock;
 
-/// How long sending and receiving one message may take.
+/// The time limit for sending or receiving one message.
 pub(super) const MESSAGE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often a waiting process checks whether it was asked to end.
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
-/// The most descriptors that come with a word.
+/// The most descriptors that are attached to a word.
 const MAX_ATTACHED: usize = 2;
 
 /// Longer than any word of the protocol, in bytes.
 const MAX_WORD: usize = 32;
 
-/// A connection between both processes.
+/// A connection between the two processes.
 #[derive(Debug)]
 pub(super) struct Conversation {
     stream: UnixStream,
@@ -36,26 +36,26 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// Begins on `stream`, after the descriptors have passed.
+    /// Starts a conversation on `stream`, after the sockets have been sent.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(POLL))?;
         stream.set_write_timeout(Some(MESSAGE_WITHIN))?;
         Ok(Self { stream, attached: Vec::new() })
     }
 
-    /// Says one word.
+    /// Sends one word.
     ///
     /// # Errors
-    /// When the other has hung up.
+    /// If the other process has closed the connection.
     pub fn say(&mut self, word: &str) -> io::Result<()> {
         self.stream.write_all(format!("{word}\n").as_bytes())
     }
 
-    /// Says one word with descriptors attached, at most [`MAX_ATTACHED`]. A process that expects none
-    /// does not notice them.
+    /// Sends one word with attached descriptors, at most [`MAX_ATTACHED`]. A process that does not expect
+    /// descriptors ignores them.
     ///
     /// # Errors
-    /// When the other has hung up.
+    /// If the other process has closed the connection.
     pub fn say_with(&mut self, word: &str, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let word = format!("{word}\n");
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_ATTACHED))];
@@ -73,7 +73,7 @@ impl Conversation {
         std::mem::take(&mut self.attached)
     }
 
-    /// The next word; `None` if the other has hung up.
+    /// Receives the next word. `None` if the other process has closed the connection.
     ///
     /// # Errors
     /// `TimedOut` if no word came in time, `Interrupted` if this process was asked to end.
@@ -101,7 +101,7 @@ impl Conversation {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The other hung up before it had read everything.
+                // The other process closed the connection before it had read everything.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
                 Err(error) => return Err(error),
             }
@@ -122,13 +122,13 @@ impl Conversation {
     }
 }
 
-/// The error of a wait that a signal has ended.
+/// The error of a wait that was interrupted by a signal to end.
 pub(super) fn asked() -> io::Error {
     io::Error::new(ErrorKind::Interrupted, "stopped by a signal")
 }
 
-/// Refuses a peer that belongs neither to this user, nor to root, nor to the user that this process is
-/// about to become. Anyone who may write to the socket's folder could wait there or connect.
+/// Refuses a peer whose user is neither this one, nor root, nor the user that this process is about to
+/// become. Every process that can write to the folder of the socket could wait there or connect.
 pub(super) fn refuse_strangers(peer: &UnixStream, future_user: Option<Uid>) -> io::Result<()> {
     let theirs = socket_peercred(peer.as_fd())?.uid;
     if theirs == geteuid() || theirs.is_root() || Some(theirs) == future_user {

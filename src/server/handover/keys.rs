@@ -1,6 +1,5 @@
-//! The keys of TLS session tickets on their way to the next process: in a pipe whose reading end is
-//! attached to a word. A process that does not know of it reads the word alone, and the kernel drops
-//! the pipe with its content.
+//! Hands the keys of TLS session tickets to the next process: in a pipe whose reading end is attached to a
+//! word. A process of an older version reads only the word, and the kernel drops the pipe with its content.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,10 +10,10 @@ use zeroize::Zeroizing;
 /// More than any version sends. Less than a pipe holds, so writing never waits.
 const MAX_KEYS: usize = 1024;
 
-/// The reading end of a pipe that holds the keys.
+/// Writes the keys into a pipe and returns its reading end.
 ///
 /// # Errors
-/// When there are too many bytes, or no pipe can be made.
+/// If there are too many bytes, or no pipe can be created.
 pub(super) fn enclose(keys: &[u8]) -> io::Result<OwnedFd> {
     if keys.len() > MAX_KEYS {
         return Err(ErrorKind::InvalidInput.into());
@@ -24,14 +23,14 @@ pub(super) fn enclose(keys: &[u8]) -> io::Result<OwnedFd> {
     Ok(reader.into())
 }
 
-/// The keys in the pipe that came with a word. Never waits.
+/// Reads the keys from a pipe that was attached to a word. Never waits.
 ///
 /// # Errors
-/// When it is not such a pipe, or there are too many bytes.
+/// If the descriptor is not such a pipe, or there are too many bytes.
 pub(super) fn disclose(pipe: OwnedFd) -> io::Result<Zeroizing<Vec<u8>>> {
     rustix::io::ioctl_fionbio(&pipe, true)?;
     let mut pipe = File::from(pipe);
-    // Allocates all the room at once: growing would leave copies behind.
+    // Allocates the full size at once, because a growing vector would leave copies behind.
     let mut keys = Zeroizing::new(vec![0; MAX_KEYS + 1]);
     let mut length = 0;
     loop {

@@ -1,4 +1,4 @@
-//! The running process, which offers its sockets.
+//! The side of the running process, which offers its sockets.
 
 use std::fs;
 use std::io::{self, ErrorKind, IoSlice};
@@ -16,13 +16,13 @@ use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, NO, READY, YOURS, keys};
 use crate::server::listener::BoundListener;
 use crate::tls::Tickets;
 
-/// How long the successor may take at each of its steps. It prepares everything that takes time
-/// before it waits for the sockets.
+/// How long the successor may take for each step. It has prepared everything slow before it waits for the
+/// sockets.
 #[derive(Clone, Copy)]
 pub(in crate::server) struct Patience {
-    /// From the sockets to being ready.
+    /// The time from receiving the sockets to the word "ready".
     pub ready: Duration,
-    /// From being ready to accepting.
+    /// The time from the word "go" to the word "accepting".
     pub accepting: Duration,
 }
 
@@ -33,11 +33,12 @@ impl Default for Patience {
 }
 
 /// Sends `listeners`, and later the keys of `tickets`, to the successor that waits at `path`. Returns the
-/// successor's process id when it accepts connections and knows that this process will end.
+/// process id of the successor once it accepts connections and knows that this process will end.
 ///
 /// # Errors
-/// When no successor waits, or it does not come to accept, or this process is asked to end. Nothing
-/// has changed then: the successor finishes the connections that it has accepted, and takes no others.
+/// If no successor waits, if it does not reach the point of accepting, or if this process is asked to end.
+/// Then nothing has changed: the successor finishes the connections that it has accepted, and takes no
+/// others.
 pub(in crate::server) fn offer(
     path: &Path,
     listeners: &[&BoundListener],
@@ -53,7 +54,7 @@ pub(in crate::server) fn offer(
     let mut successor = Conversation::new(stream)?;
     let outcome = converse(&mut successor, tickets, patience, asked_to_end);
     if outcome.is_err() {
-        // A slow successor must not take silence for the end of this process.
+        // Without a word, a slow successor would think that this process has ended.
         let _ = successor.say(NO);
     }
     // A successor that was killed leaves its socket behind.

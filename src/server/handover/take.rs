@@ -1,4 +1,4 @@
-//! The successor, which takes the sockets.
+//! The side of the successor, which takes the sockets.
 
 use std::fs;
 use std::io::{self, ErrorKind, IoSliceMut};
@@ -18,7 +18,7 @@ use super::conversation::{Conversation, MESSAGE_WITHIN, POLL, asked, refuse_stra
 use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, READY, YOURS, keys};
 use crate::clock;
 
-/// Waits at its socket for the running process.
+/// The socket at which a successor waits for the running process.
 #[derive(Debug)]
 pub(in crate::server) struct SuccessorSocket {
     socket: UnixListener,
@@ -26,7 +26,7 @@ pub(in crate::server) struct SuccessorSocket {
     future_user: Option<Uid>,
 }
 
-/// The sockets of the running process, which waits to hear that they are in use.
+/// The sockets that the running process has sent. It waits for confirmation that they are in use.
 #[derive(Debug)]
 pub(in crate::server) struct Received {
     /// The sockets, each with its address.
@@ -39,11 +39,11 @@ pub(in crate::server) struct Received {
 pub(in crate::server) struct Predecessor(Conversation);
 
 impl SuccessorSocket {
-    /// Binds `path`. Only this user may use it, or `future_user` if this process is about to become
-    /// that user: the running process already is.
+    /// Binds `path`. Only this user may use it, or `future_user` if this process is about to become that
+    /// user, which the running process is already.
     ///
     /// # Errors
-    /// When another successor waits there already, or the folder is not writable.
+    /// If another successor waits there already, or the folder is not writable.
     pub fn bind(path: &Path, future_user: Option<Uid>) -> io::Result<Self> {
         if UnixStream::connect(path).is_ok() {
             return Err(io::Error::new(ErrorKind::AddrInUse, "another successor is waiting there"));
@@ -63,10 +63,10 @@ impl SuccessorSocket {
         Ok(waiting)
     }
 
-    /// Waits for `patience` at most, and until `asked_to_end`.
+    /// Waits for the running process, at most for `patience` and until `asked_to_end` returns true.
     ///
     /// # Errors
-    /// When no process connected, or it sent no handover, or this process was asked to end.
+    /// If no process connected, if it sent no sockets, or if this process was asked to end.
     pub fn receive(
         &self,
         patience: Duration,
@@ -77,7 +77,7 @@ impl SuccessorSocket {
             match self.socket.accept() {
                 Ok((predecessor, _)) => {
                     predecessor.set_nonblocking(false)?;
-                    // Another user must not be able to end the wait for the running process.
+                    // A process of another user must not end the wait.
                     if let Err(error) = refuse_strangers(&predecessor, self.future_user) {
                         log::warn!("{}: {error}", self.path.display());
                         continue;
@@ -105,19 +105,19 @@ impl SuccessorSocket {
 
 impl Drop for SuccessorSocket {
     fn drop(&mut self) {
-        // It may be gone already, and a stale one is recognised.
+        // The file may be gone already. A file that stays behind is recognised as stale.
         let _ = fs::remove_file(&self.path);
     }
 }
 
 impl Predecessor {
-    /// Tells it that everything is prepared, and waits for its word to begin. Returns the keys of its
-    /// session tickets in the form of [`Tickets::export`](crate::tls::Tickets::export); `None` if its
-    /// version does not hand them over, or they cannot be read.
+    /// Says "ready" and waits for "go". Returns the keys of the predecessor's session tickets in the form of
+    /// [`Tickets::export`](crate::tls::Tickets::export). `None` if its version does not send them, or if
+    /// they cannot be read.
     ///
     /// # Errors
-    /// When it does not wait any longer, or this process was asked to end. This process must not
-    /// accept connections then.
+    /// If the predecessor no longer waits, or this process was asked to end. This process must not accept
+    /// connections then.
     pub fn ready(&mut self, asked_to_end: impl FnMut() -> bool) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
         self.exchange(READY, GO, asked_to_end)?;
         let keys = self.0.take_attached().pop().map(keys::disclose).transpose();
@@ -127,21 +127,21 @@ impl Predecessor {
         }))
     }
 
-    /// Tells it that connections are accepted here, and waits for its word that it leaves. Returns
-    /// its standard output and standard error, unless it is of a version that does not hand them over.
+    /// Says "accepting" and waits for "yours". Returns the standard output and standard error of the
+    /// predecessor, unless its version does not send them.
     ///
     /// # Errors
-    /// When it serves on, or this process was asked to end. This process must then finish the
-    /// connections that it has accepted, and take no others.
+    /// If the predecessor continues to serve, or this process was asked to end. This process must then
+    /// finish the connections that it has accepted, and take no others.
     pub fn accepting(&mut self, asked_to_end: impl FnMut() -> bool) -> io::Result<Option<[OwnedFd; 2]>> {
         self.exchange(ACCEPTING, YOURS, asked_to_end)?;
         Ok(self.0.take_attached().try_into().ok())
     }
 
-    /// Waits without a time limit: a predecessor that hangs serves no request, and one that has given
-    /// up says so. One that is gone has left everything to this process.
+    /// Waits without a time limit. A predecessor that hangs serves no request, and one that has given up
+    /// says so. One that has ended has left everything to this process.
     fn exchange(&mut self, word: &str, answer: &str, asked_to_end: impl FnMut() -> bool) -> io::Result<()> {
-        // If this cannot be sent, the last word of the other can still be read.
+        // If this cannot be sent, the last word of the other process can still be read.
         let _ = self.0.say(word);
         match self.0.hear(None, asked_to_end)? {
             Some(heard) if heard == answer => Ok(()),

@@ -26,7 +26,7 @@ section! {
             "write certificates: [ { certificate_file: …, private_key_file: … } ]",
         ),
         /// The oldest TLS version.
-        min_version: Version = default(words(Version::ALL), Version::default()),
+        min_version: Version = default(words(Version::ALL.map(|version| (version.label(), version))), Version::default()),
         /// Application protocols, the preferred one first. Default: `[h2, http/1.1]`.
         alpn: Written<Vec<Protocol>> = Alpn,
         /// Certificates of clients. Default: clients are not asked for certificates.
@@ -97,7 +97,7 @@ struct Alpn;
 
 impl Alpn {
     fn list() -> impl Kind<Value = Entries<Protocol>> {
-        list(words(Protocol::ALL.map(|protocol| (protocol.id(), protocol))))
+        list(words(Protocol::ALL.map(|protocol| (protocol.label(), protocol))))
             .not_empty("write [h2, http/1.1], or remove the key for these two")
     }
 }
@@ -110,7 +110,7 @@ impl Kind for Alpn {
         for (entry, item) in Self::list().read(value)?.into_iter().zip(value.list()?) {
             let protocol = entry?.value;
             if protocols.contains(&protocol) {
-                return Err(item.problem(format!("{} is named twice", protocol.id()), "remove one"));
+                return Err(item.problem(format!("{} is named twice", protocol.label()), "remove one"));
             }
             protocols.push(protocol);
         }

@@ -139,6 +139,30 @@ fn every_arrow_between_rooms_is_drawn_and_every_drawn_arrow_exists() {
 }
 
 #[test]
+fn every_room_knows_only_rooms_on_lower_lines_of_the_drawing() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/develop/architecture.md");
+    let page = fs::read_to_string(path).unwrap();
+    let (_, section) = page.split_once("\n### Now\n").expect("a section with the present drawing");
+    let drawing = section.split("```").nth(1).expect("a drawing").trim_start_matches("text");
+    let drawn = drawn();
+    let rooms: BTreeSet<&String> =
+        drawn.iter().flat_map(|(room, known)| known.iter().chain([room])).collect();
+    let is_room = |word: &&str| rooms.iter().any(|room| room == word);
+    let lines: Vec<Vec<&str>> =
+        drawing.lines().map(|line| line.split_whitespace().take_while(is_room).collect()).collect();
+    let line_of = |room: &str| lines.iter().position(|line| line.contains(&room));
+    for room in &rooms {
+        let count = lines.iter().flatten().filter(|word| *word == room).count();
+        assert_eq!(count, 1, "{room} in {lines:?}");
+    }
+    for (room, known) in &drawn {
+        for other in known {
+            assert!(line_of(other) > line_of(room), "{room} knows {other}, which is not on a lower line");
+        }
+    }
+}
+
+#[test]
 fn no_circle_ties_files_of_two_rooms_or_more_than_three_files_of_one() {
     let sources = Sources::read();
     let known: Vec<_> = sources.files.iter().map(|file| sources.known_by(file)).collect();
