@@ -203,7 +203,7 @@ impl Metrics {
 
     /// Shows the certificates in use, each with its listener, its name and its expiry in Unix time. Of
     /// several certificates with one name, the earliest expiry is shown. Replaces the certificates of the
-    /// previous call.
+    /// previous call. The handshakes of each listener are shown from then on.
     pub fn certificates(&self, certificates: impl IntoIterator<Item = (String, String, i64)>) {
         let mut first = BTreeMap::new();
         for (listener, name, expiry) in certificates {
@@ -212,6 +212,9 @@ impl Metrics {
         }
         self.certificate_expiry.reset();
         for ((listener, name), expiry) in first {
+            for result in Handshake::ALL {
+                self.handshakes.with_label_values(&[&*listener, result.label()]);
+            }
             self.certificate_expiry.with_label_values(&[&*listener, &*name]).set(expiry as f64);
         }
     }

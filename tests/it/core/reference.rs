@@ -13,6 +13,9 @@ use approov_gateway::limits::Cause;
 use approov_gateway::origins::UpstreamErrorKind;
 use clap::{Command, CommandFactory};
 
+use crate::harness::tls::{Authority, Identity};
+use crate::harness::{Folder, Gateway, Origin, Setup, Then, get, tokens};
+
 fn page(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
 }
@@ -119,6 +122,62 @@ fn the_page_of_commands_is_their_help() {
         }
     }
     holds_or_updates("reference/commands.md", &text);
+}
+
+/// A gateway that has a series of every metric.
+fn gateway_with_every_metric() -> Gateway {
+    let folder = Folder::new();
+    let origin = Origin::scripted(|exchange| {
+        if exchange.request.has("upgrade") {
+            exchange.switch_protocols()?;
+            return Ok(Then::Close);
+        }
+        exchange.answer("200 OK", "hello")
+    });
+    let identity = folder.identity("api", &Identity::new(&Authority::new(), &["api.example.com"]));
+    let key_sets = Origin::refusing().url();
+    let config = format!(
+        "listeners:\n  - {{ address: 127.0.0.1:0 }}\n\
+         \x20 - {{ address: 127.0.0.1:0, tls: {{ certificates: [ {} ] }} }}\n\
+         approov:\n  keys: [ {{ secret_base64: \"{}\" }}, {{ jwks_uri: \"{key_sets}/keys\" }} ]\n\
+         origins: {{ api: {{ domain: \"{}\" }} }}\n\
+         routes: [ {{ path: /, message_signing: observe }} ]\n",
+        identity.replace("api.", &folder.path("api.").display().to_string()),
+        tokens::SECRET_BASE64,
+        origin.url(),
+    );
+    let gateway = Setup::bare().without("GATEWAY_LISTEN").config(&config).start();
+    assert_eq!(gateway.ask(&get("/")).status, 200);
+    assert_eq!(gateway.ask(&get("/").websocket()).status, 101);
+    gateway.wait_for_count("approov_gateway_tunnel_duration_seconds_count", &[], 1.0);
+    gateway
+}
+
+#[test]
+fn the_page_of_metrics_has_every_metric() {
+    let metrics = gateway_with_every_metric().metrics().text;
+    let mut page = String::from(
+        "# Metrics\n\nWhat `/metrics` of the admin listener serves. This page is generated; `just reference` \
+         rewrites it.\nHow to use it: [Metrics](../operate/metrics.md).\n\n\
+         | metric | type | labels | meaning |\n|---|---|---|---|\n",
+    );
+    let mut rows = BTreeSet::new();
+    for family in metrics.split("# HELP ").skip(1) {
+        let mut lines = family.lines();
+        let (name, meaning) = lines.next().unwrap().split_once(' ').unwrap();
+        let kind = lines.next().and_then(|line| line.strip_prefix(&format!("# TYPE {name} "))).unwrap();
+        let labels: BTreeSet<String> = lines
+            .filter_map(|series| series.split_once('{')?.1.rsplit_once('}'))
+            .flat_map(|(labels, _)| labels.split("\",").filter_map(|label| label.split_once("=\"")))
+            .map(|(label, _)| format!("`{label}`"))
+            .filter(|label| label != "`le`")
+            .collect();
+        let labels = Vec::from_iter(labels).join(", ");
+        let labels = if labels.is_empty() { "–" } else { &labels };
+        rows.insert((name, format!("| `{name}` | {kind} | {labels} | {meaning} |\n")));
+    }
+    page.extend(rows.into_iter().map(|(_, row)| row));
+    holds_or_updates("reference/metrics.md", &page);
 }
 
 #[test]
