@@ -99,7 +99,8 @@ fn every_code_block_says_what_it_is() {
             let is_known = match (block.language.as_str(), block.note.as_str()) {
                 ("yaml", note) => note.is_empty() || note.starts_with("for "),
                 ("sh", note) => note.is_empty() || note.starts_with("not run: "),
-                ("console" | "json" | "toml" | "text" | "nginx" | "ini", note) => note.is_empty(),
+                ("toml", name) => !name.is_empty() && !name.contains([' ', '/']),
+                ("console" | "json" | "text" | "nginx" | "ini", note) => note.is_empty(),
                 _ => false,
             };
             let place = page.place(block);

@@ -16,7 +16,7 @@ serve() {
     stop
     # The process in the background may open its files later than they are read here.
     : > diagnostics.log
-    command approov-gateway "$@" > access.log 2> diagnostics.log &
+    GATEWAY_LISTEN=$LISTEN command approov-gateway "$@" > access.log 2> diagnostics.log &
     gateway=$!
     until grep -q 'admin on' diagnostics.log; do
         kill -0 "$gateway" 2> /dev/null || { cat diagnostics.log; return 1; }
@@ -31,6 +31,9 @@ serve() {
 approov-gateway() {
     case "${1-}" in
         run | demo) serve "$@" ;;
+        reload) GATEWAY_LISTEN=$LISTEN command approov-gateway "$@" ;;
+        # The file that is migrated is to work in the folder of the session.
+        migrate) command approov-gateway "$@" | sed "s#/etc/approov-gateway#$PWD#" ;;
         *) command approov-gateway "$@" ;;
     esac
 }

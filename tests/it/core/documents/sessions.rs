@@ -1,7 +1,8 @@
 //! The commands that a page shows run as they are shown, and print what is shown.
 //!
 //! The blocks of a page are one session of a shell. A configuration that the page shows is
-//! `gateway.yaml` for the commands after it, in front of an origin of the test. A page that asks a
+//! `gateway.yaml` for the commands after it, in front of an origin of the test. The folder of the session
+//! stands for `/etc/approov-gateway`. A page that asks a
 //! gateway without starting one finds it running. `session.sh` has what stands in for `approov` and
 //! `cargo`.
 
@@ -106,11 +107,10 @@ impl<'p> Session<'p> {
             .env("HOME", self.folder.as_ref())
             .env("XDG_RUNTIME_DIR", self.folder.as_ref())
             .env("SECRET", tokens::SECRET_BASE64);
+        shell.env("LISTEN", format!("{}:8787", self.address));
+        shell.env("GATEWAY_ADMIN_LISTEN", format!("{}:8788", self.address));
         let shows_api_domain = self.page.blocks.iter().any(|block| block.text.contains("API_DOMAIN="));
-        if shows_api_domain {
-            shell.env("GATEWAY_LISTEN", format!("{}:8787", self.address));
-            shell.env("GATEWAY_ADMIN_LISTEN", format!("{}:8788", self.address));
-        } else {
+        if !shows_api_domain {
             shell.env("GATEWAY_CONFIG", "gateway.yaml").env("APPROOV_SECRET_BASE64", tokens::SECRET_BASE64);
         }
         run(&mut shell)
@@ -119,17 +119,12 @@ impl<'p> Session<'p> {
     /// The shell script of the whole page.
     fn script(&self) -> String {
         let mut script = include_str!("session.sh").to_owned();
-        let is_run = |block: &&Block| block.is_run();
-        let asks = self.page.blocks.iter().filter(is_run).any(|block| {
-            ["127.0.0.1:878", "approov-gateway reload"].iter().any(|part| block.text.contains(part))
-        });
-        let serves = self
-            .page
-            .blocks
-            .iter()
-            .filter(is_run)
-            .any(|block| ["approov-gateway run", "demo"].iter().any(|part| block.text.contains(part)));
-        let needs_gateway = asks && !serves;
+        let shows = |parts: &[&str]| {
+            let mut blocks = self.page.blocks.iter().filter(|block| block.is_run());
+            blocks.any(|block| parts.iter().any(|part| block.text.contains(part)))
+        };
+        let needs_gateway = shows(&["127.0.0.1:878", "approov-gateway reload"])
+            && !shows(&["approov-gateway run", "demo"]);
         let mut is_missing = needs_gateway;
         for (block, number) in self.page.blocks.iter().zip(0..) {
             if block.is_configuration() {
@@ -171,23 +166,14 @@ impl<'p> Session<'p> {
                 replaced.extend(own_keys.map(|keys| (Value::from("approov"), keys)));
                 *origin = replaced.into();
             }
-            let at = |address: &str| Value::from(Mapping::from_iter([("address".into(), address.into())]));
-            let listeners = file.entry("listeners".into()).or_insert_with(|| Value::Sequence(Vec::new()));
-            let listeners = listeners.as_sequence_mut().unwrap();
-            if !listeners.iter().any(|listener| listener["address"].as_str().unwrap().ends_with(":8787")) {
-                listeners.push(at("127.0.0.1:8787"));
-            }
-            file.entry("admin".into()).or_insert_with(|| at("127.0.0.1:8788"));
-            let text = serde_yaml::to_string(&file).unwrap().replace("0.0.0.0", "127.0.0.1");
-            let url = self.origin.url();
-            let text =
-                text.replace(&url, "ORIGIN").replace("127.0.0.1", &self.address).replace("ORIGIN", &url);
-            self.folder.write(name, text);
+            self.folder.write(name, serde_yaml::to_string(&file).unwrap());
         };
         write("gateway.yaml", "origins: { api: { domain: api.example.com } }");
         for (block, number) in self.page.blocks.iter().zip(0..) {
             if block.is_configuration() {
                 write(&format!("gateway.{number}.yaml"), &block.text);
+            } else if block.language == "toml" {
+                self.folder.write(&block.note, &block.text);
             }
         }
         let authority = Authority::new();
@@ -207,7 +193,7 @@ impl<'p> Session<'p> {
         script
             .replace("127.0.0.1", &self.address)
             .replace("API_DOMAIN=api.example.com", &format!("API_DOMAIN={}", self.origin.url()))
-            .replace("/etc/approov-gateway/", "./")
+            .replace("/etc/approov-gateway/", &format!("{}/", self.folder.as_ref().display()))
             // A token of the demo is shown by its beginning, between single quotes.
             .replace("eyJ…", "'\"$TOKEN\"'")
     }
@@ -216,6 +202,7 @@ impl<'p> Session<'p> {
     fn as_shown(&self, path: &Path) -> String {
         let text = String::from_utf8_lossy(&fs::read(path).unwrap()).replace('\r', "");
         let text = text.replace(&self.origin.url(), "https://api.example.com:443");
+        let text = text.replace(&self.folder.as_ref().display().to_string(), "/etc/approov-gateway");
         text.replace(&self.address, "127.0.0.1")
     }
 }
