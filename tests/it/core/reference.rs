@@ -146,7 +146,9 @@ fn gateway_with_every_metric() -> Gateway {
         tokens::SECRET_BASE64,
         origin.url(),
     );
-    let gateway = Setup::bare().without("GATEWAY_LISTEN").config(&config).start();
+    let collector = Origin::refusing().url();
+    let setup = Setup::bare().without("GATEWAY_LISTEN").env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector);
+    let gateway = setup.config(&config).start();
     assert_eq!(gateway.ask(&get("/")).status, 200);
     assert_eq!(gateway.ask(&get("/").websocket()).status, 101);
     gateway.wait_for_count("approov_gateway_tunnel_duration_seconds_count", &[], 1.0);

@@ -109,22 +109,24 @@ impl<'p> Session<'p> {
             .env("SECRET", tokens::SECRET_BASE64);
         shell.env("LISTEN", format!("{}:8787", self.address));
         shell.env("GATEWAY_ADMIN_LISTEN", format!("{}:8788", self.address));
-        let shows_api_domain = self.page.blocks.iter().any(|block| block.text.contains("API_DOMAIN="));
-        if !shows_api_domain {
+        // A page without these takes a configuration and a secret for granted.
+        if !self.shows(&["export API_DOMAIN=", "> /etc/approov-gateway/secret"]) {
             shell.env("GATEWAY_CONFIG", "gateway.yaml").env("APPROOV_SECRET_BASE64", tokens::SECRET_BASE64);
         }
         run(&mut shell)
     }
 
+    /// Whether commands of the page have one of these parts.
+    fn shows(&self, parts: &[&str]) -> bool {
+        let mut blocks = self.page.blocks.iter().filter(|block| block.is_run());
+        blocks.any(|block| parts.iter().any(|part| block.text.contains(part)))
+    }
+
     /// The shell script of the whole page.
     fn script(&self) -> String {
         let mut script = include_str!("session.sh").to_owned();
-        let shows = |parts: &[&str]| {
-            let mut blocks = self.page.blocks.iter().filter(|block| block.is_run());
-            blocks.any(|block| parts.iter().any(|part| block.text.contains(part)))
-        };
-        let needs_gateway = shows(&["127.0.0.1:878", "approov-gateway reload"])
-            && !shows(&["approov-gateway run", "demo"]);
+        let needs_gateway = self.shows(&["127.0.0.1:878", "approov-gateway reload"])
+            && !self.shows(&["approov-gateway run", "demo"]);
         let mut is_missing = needs_gateway;
         for (block, number) in self.page.blocks.iter().zip(0..) {
             if block.is_configuration() {
