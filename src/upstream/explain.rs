@@ -14,7 +14,7 @@ use crate::http::BadAnswer;
 /// The cause of a failed exchange. Finer than `error.type`: each has a remedy of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum FailureCause {
-    /// The connection was refused.
+    /// The connection was refused: nothing listens at the address.
     Refused,
     /// No connection came about in time.
     ConnectTimeout,
@@ -48,9 +48,9 @@ pub(crate) enum FailureCause {
     NotReading,
     /// The origin sent something that is not an HTTP response, or a response with two readings.
     NotHttp,
-    /// No address is used.
+    /// No address is used: each has failed its health checks or was ejected.
     AllDown,
-    /// Too many requests are at the origin.
+    /// Too many requests are at the origin, and the queue is full.
     Full,
     /// Any other failure.
     Other,
