@@ -98,7 +98,7 @@ impl Limits {
             per_listener: connections.per_listener,
         };
         let request_caps = Caps {
-            total: requests.in_flight,
+            total: requests.in_flight.requests,
             reserve: requests.reserve,
             per_address: requests.per_address,
             per_listener: 0,

@@ -25,9 +25,12 @@ pub(super) fn summary(settings: &Settings) -> Vec<(&'static str, String)> {
         format!("{}, of one address {} and {rate}", connections.total, connections.per_address),
     ));
     let requests = limits.requests;
+    let most = requests.in_flight;
+    let reason = most.memory.filter(|_| most.is_limited_by_memory());
+    let reason = reason.map_or(String::new(), |bytes| format!(" (fitting {} MiB of memory)", bytes >> 20));
     lines.push((
         "requests",
-        format!("{} at once, {} of them for verified ones", requests.in_flight, requests.reserve),
+        format!("{} at once{reason}, {} of them for verified ones", most.requests, requests.reserve),
     ));
     let sizes = [requests.header_bytes, requests.target_bytes, requests.body_bytes].map(show_size);
     lines.push(("sizes", format!("header {}, target {}, body {}", sizes[0], sizes[1], sizes[2])));
@@ -51,8 +54,8 @@ pub(super) fn of_route(limits: &LimitSettings, index: usize, route: &Route) -> V
     }
     let requests = limits.requests;
     let at_once = match route.policy {
-        Policy::Open => requests.in_flight - requests.reserve,
-        _ => requests.in_flight,
+        Policy::Open => requests.in_flight.requests - requests.reserve,
+        _ => requests.in_flight.requests,
     };
     lines.push(format!("at once {at_once}, of one address {}", requests.per_address));
     let body = limits.of_route(index).and_then(|own| own.body_bytes).unwrap_or(requests.body_bytes);

@@ -4,13 +4,15 @@
 //! 1. `document` reads the file into a tree whose nodes have their lines, and declares sections;
 //! 2. `sections` has one file for each topic: its keys, and how they become settings;
 //! 3. `values` has the kinds of values that sections share;
-//! 4. `environment` reads the variables that override the file, into `overrides`.
+//! 4. `environment` reads the variables that override the file, into `overrides`;
+//! 5. `memory` finds how much memory the process may use, for a default.
 //!
 //! Each step adds its problems to one report and goes on, so one run reports all problems.
 //! `document` says how to add a key.
 
 mod document;
 mod environment;
+mod memory;
 mod overrides;
 mod sections;
 mod settings;

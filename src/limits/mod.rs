@@ -38,4 +38,6 @@ pub use rate::{
     By, Decision, Limit, LimitDecision, Rate, RateLimits, RequestKeys, RouteLimits, Rule, Ruling, Table,
     in_force,
 };
-pub use settings::{ConnectionLimits, LimitSettings, RequestLimits, RouteLimitSettings, TimeLimits};
+pub use settings::{
+    ConnectionLimits, LimitSettings, MostInFlight, RequestLimits, RouteLimitSettings, TimeLimits,
+};

@@ -88,7 +88,7 @@ pub struct ConnectionLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
     /// Requests that may be forwarded at the same time.
-    pub in_flight: usize,
+    pub in_flight: MostInFlight,
     /// The part of `in_flight` that only verified requests may use.
     pub reserve: usize,
     /// Requests of one client address that may be forwarded at the same time.
@@ -103,6 +103,43 @@ pub struct RequestLimits {
     pub body_bytes: u64,
     /// The least rate of a body, in bytes a second.
     pub body_rate: u64,
+}
+
+/// How many requests may be forwarded at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MostInFlight {
+    /// The number.
+    pub requests: usize,
+    /// The memory in bytes from which the number was derived; `None` if it was not derived.
+    pub memory: Option<u64>,
+}
+
+impl MostInFlight {
+    /// At 100 ms each, a hundred thousand in a second. If more requests wait, the origin is late.
+    pub const MOST: Self = Self { requests: 10_000, memory: None };
+
+    /// Fewer would refuse ordinary traffic, whatever the memory.
+    const LEAST: usize = 100;
+
+    /// The memory of a request whose client reads a large answer slowly, with room for the allocator.
+    const BYTES_EACH: u64 = 128 * 1024;
+
+    /// A number that the operator wrote.
+    pub fn written(requests: usize) -> Self {
+        Self { requests, memory: None }
+    }
+
+    /// As many slow readers as fit into half of `memory`, within limits that hold on every machine.
+    pub fn fitting(memory: Option<u64>) -> Self {
+        let Some(bytes) = memory else { return Self::MOST };
+        let fitting = usize::try_from(bytes / 2 / Self::BYTES_EACH).unwrap_or(usize::MAX);
+        Self { requests: fitting.clamp(Self::LEAST, Self::MOST.requests), memory }
+    }
+
+    /// Whether more memory would allow more requests.
+    pub fn is_limited_by_memory(self) -> bool {
+        self.memory.is_some() && self.requests < Self::MOST.requests
+    }
 }
 
 /// The section `limits.time` of the configuration file.
@@ -201,7 +238,7 @@ impl Default for ConnectionLimits {
 impl Default for RequestLimits {
     fn default() -> Self {
         Self {
-            in_flight: 10_000,
+            in_flight: MostInFlight::MOST,
             reserve: 1000,
             per_address: 1000,
             header_bytes: 64 * 1024,
@@ -222,5 +259,20 @@ impl Default for TimeLimits {
             idle: Duration::from_secs(75),
             write: Duration::from_secs(60),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_in_flight_fit_into_half_of_the_memory() {
+        let fitting = |mebibytes: u64| MostInFlight::fitting(Some(mebibytes << 20)).requests;
+        let numbers = [1, 64, 512, 2048, 2500, 4096, 1 << 20].map(fitting);
+        assert_eq!(numbers, [100, 256, 2048, 8192, 10_000, 10_000, 10_000]);
+        assert_eq!(MostInFlight::fitting(None), MostInFlight::MOST);
+        assert!(MostInFlight::fitting(Some(512 << 20)).is_limited_by_memory());
+        assert!(!MostInFlight::fitting(Some(4 << 30)).is_limited_by_memory());
     }
 }

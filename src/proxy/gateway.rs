@@ -123,7 +123,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         ctx.begins_to_send();
         if let Some(digest) = digest {
-            NextRequest::announce(digest, &session.req_header().method);
+            ctx.asked.progress = NextRequest::announce(digest, &session.req_header().method);
         }
         Ok(())
     }
@@ -196,7 +196,7 @@ impl ProxyHttp for Gateway {
         ctx.edits(response, session.req_header().version)?.apply(response)
     }
 
-    /// Limits the origin's total time.
+    /// Limits the origin's total time, and what waits for a client that reads slowly.
     fn upstream_response_body_filter(
         &self,
         _session: &mut Session,
@@ -204,6 +204,9 @@ impl ProxyHttp for Gateway {
         _is_end: bool,
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
+        if let Some(progress) = &ctx.asked.progress {
+            progress.write();
+        }
         ctx.exchange()?.time_left().map(|_| None)
     }
 

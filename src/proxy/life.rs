@@ -24,6 +24,7 @@ use crate::downstream::BodyWatch;
 use crate::limits::{Cause, Outcome};
 use crate::origins::UpstreamErrorKind;
 use crate::telemetry::{OpenTunnel, Source, TracedAttempt};
+use crate::upstream::AnswerProgress;
 
 /// The context of one request.
 pub struct RequestContext {
@@ -47,6 +48,8 @@ pub(super) struct Asked {
     pub sent_at: Option<Instant>,
     /// The attempts, if the request is traced.
     pub attempts: Vec<TracedAttempt>,
+    /// What the connection to the origin learns of its answer; set once it is connected.
+    pub progress: Option<AnswerProgress>,
     /// Whether the response of the origin was passed on.
     pub is_answered: bool,
     /// Set once the request has become a tunnel.

@@ -29,6 +29,7 @@ use crate::admin::{Access, Admin, AdminAddress, ConfigStatus, Health, LogLevel, 
 use crate::clock;
 use crate::config::{ServerSettings, User};
 use crate::key_sets::KeySets;
+use crate::limits::MostInFlight;
 use crate::otlp::{Exporter, OtlpSettings};
 use crate::proxy::{HeldBodies, Shared, Snapshot};
 use crate::telemetry::{AccessLogSink, Metrics, Recent, SAMPLE_EVERY};
@@ -59,6 +60,7 @@ impl Server {
         }
         let descriptors = Descriptors::raise();
         descriptors.fit(&mut settings.limits.connections);
+        tell_of_memory(settings.limits.requests.in_flight);
         let metrics =
             Metrics::new().map_err(|error| ServerError::new("cannot register the metrics", error))?;
         let metrics = Arc::new(metrics);
@@ -260,6 +262,13 @@ fn start_exporter(
     log::info!("exporting spans to {}", settings.server.name);
     let started = Exporter::start(settings, metrics);
     started.map(Some).map_err(|error| ServerError::new("cannot export spans", error))
+}
+
+fn tell_of_memory(most: MostInFlight) {
+    if let MostInFlight { requests, memory: Some(bytes) } = most {
+        let mebibytes = bytes >> 20;
+        log::info!("limits.requests.in_flight is not written: {requests}, fitting {mebibytes} MiB of memory");
+    }
 }
 
 /// What is done once a second, every ten seconds and once a minute.

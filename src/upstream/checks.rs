@@ -133,7 +133,8 @@ impl Upstream {
         let peer = &endpoint.peer;
         let (mut session, _) = connector.get_http_session(peer).await?;
         if let Some(digest) = session.digest() {
-            NextRequest::announce(digest, &request.method);
+            // The answer's body is not read.
+            let _ = NextRequest::announce(digest, &request.method);
         }
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;

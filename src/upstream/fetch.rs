@@ -138,7 +138,8 @@ impl Fetcher {
         let peer = self.template.at(&Address::Inet(address));
         let peer = peer.ok_or_else(|| Error::new_up(ErrorType::new("NoAddress")))?;
         let mut session = HttpSession::new(Box::new(self.dialer.connect(&peer).await?));
-        NextRequest::announce(session.digest(), &request.method);
+        // The answer is read here, as it arrives.
+        let _ = NextRequest::announce(session.digest(), &request.method);
         session.write_request_header(request).await?;
         if !body.is_empty() {
             session.write_body(body).await?;

@@ -8,6 +8,8 @@ use pingora_core::protocols::Digest;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_http::ResponseHeader;
 
+use super::read_ahead::{AnswerProgress, ReadAhead};
+
 const NOTHING: u8 = 0;
 const HEAD: u8 = 1;
 const OTHER: u8 = 2;
@@ -15,26 +17,29 @@ const OTHER: u8 = 2;
 /// Tells an [`OriginStream`](super::OriginStream) that a request begins. Pingora hands a stream only bytes. It
 /// does not say which bytes begin a request, nor whether the answer can have a body.
 #[derive(Debug, Default)]
-pub struct NextRequest(AtomicU8);
+pub struct NextRequest {
+    announced: AtomicU8,
+    pub(super) read_ahead: Arc<ReadAhead>,
+}
 
 impl NextRequest {
     /// Announces a request on the connection of this digest. Connections that are not an `OriginStream`
-    /// need no announcement.
-    pub fn announce(digest: &Digest, method: &Method) {
+    /// need no announcement. Returns what the connection has to learn of the answer later.
+    pub fn announce(digest: &Digest, method: &Method) -> Option<AnswerProgress> {
         let user_data = digest.proxy_digest.as_ref().and_then(|digest| digest.user_data.as_ref());
-        if let Some(next) = user_data.and_then(|data| data.downcast_ref::<Arc<Self>>()) {
-            next.set(method == Method::HEAD);
-        }
+        let next = user_data.and_then(|data| data.downcast_ref::<Arc<Self>>())?;
+        next.set(method == Method::HEAD);
+        Some(AnswerProgress(next.read_ahead.clone()))
     }
 
     /// Announces a request; `is_head` if its method is `HEAD`.
     pub(super) fn set(&self, is_head: bool) {
-        self.0.store(if is_head { HEAD } else { OTHER }, Ordering::Relaxed);
+        self.announced.store(if is_head { HEAD } else { OTHER }, Ordering::Relaxed);
     }
 
     /// Whether a request was announced, and if so, whether it is a `HEAD`.
     pub(super) fn take(&self) -> Option<bool> {
-        match self.0.swap(NOTHING, Ordering::Relaxed) {
+        match self.announced.swap(NOTHING, Ordering::Relaxed) {
             NOTHING => None,
             announced => Some(announced == HEAD),
         }

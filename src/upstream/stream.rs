@@ -130,11 +130,34 @@ impl OriginStream {
             return Err(NotSent::Unsolicited.into());
         }
         match self.transport.get_mut().standing(context) {
-            Standing::Quiet => self.answers.expect(is_head),
+            Standing::Quiet => {
+                self.next.read_ahead.clear();
+                self.answers.expect(is_head);
+            }
             Standing::Closed => return Err(NotSent::Closed.into()),
             Standing::Unsolicited => return Err(NotSent::Unsolicited.into()),
         }
         Ok(())
+    }
+
+    /// Reads no more at once than is allowed ahead of the client, if the answer is queued for a client.
+    fn poll_piece(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if !self.next.read_ahead.is_watched() {
+            return Pin::new(&mut self.transport).poll_read(context, buffer);
+        }
+        let most = self.next.read_ahead.room();
+        let read = if buffer.remaining() <= most {
+            Pin::new(&mut self.transport).poll_read(context, buffer)
+        } else {
+            let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(most));
+            let read = Pin::new(&mut self.transport).poll_read(context, &mut piece);
+            let count = piece.filled().len();
+            buffer.advance(count);
+            read
+        };
+        self.next.read_ahead.read(buffer.filled().len() - before);
+        read
     }
 
     /// Leaves in the buffer what may be handed on of the bytes from `start`.
@@ -202,7 +225,7 @@ impl AsyncRead for OriginStream {
             return Poll::Ready(Err(error));
         }
         let before = buffer.filled().len();
-        match Pin::new(&mut self.transport).poll_read(context, buffer) {
+        match self.poll_piece(context, buffer) {
             Poll::Ready(Ok(())) => {
                 if buffer.filled().len() > before {
                     self.is_awaiting = false;

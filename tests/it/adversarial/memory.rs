@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::time::Instant;
 
 use super::{device, get};
 use crate::harness::{
-    Client, Gateway, Http2Client, MemoryGroup, Message, Origin, Setup, Then, config_before, tokens,
+    Client, DEADLINE, Gateway, Http2Client, MemoryGroup, Message, Origin, Setup, Then, config_before,
+    gateway_before, tokens,
 };
 
 const LIMIT: u64 = 512 * 1024 * 1024;
@@ -94,6 +96,48 @@ fn many_keys(gateway: &Gateway) {
             client = gateway.connect();
         }
     }
+}
+
+/// Clients that read the head of an endless answer and nothing of its body.
+#[test]
+fn clients_that_read_nothing_of_their_answers_hold_little_memory_and_it_comes_back() {
+    const CLIENTS: u64 = 500;
+    let origin = hostile_origin();
+    let gateway = gateway_before(&origin);
+    gateway.assert_serves(&origin);
+    let before = gateway.memory();
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let mut client = Client::connect_with_small_window(gateway.address());
+        client.send(get(&format!("/endless/{number}")).bytes());
+        assert_eq!(client.head().status, 200);
+        clients.push(client);
+    }
+    let mut peak = 0;
+    for _ in 0..50 {
+        gateway.assert_serves(&origin);
+        peak = peak.max(gateway.memory());
+    }
+    let each = (peak - before.min(peak)) / CLIENTS;
+    println!("{each} KiB for each client");
+    assert!(each < 192, "memory grew from {before} to {peak} KiB, {each} for each client");
+
+    drop(clients);
+    let start = Instant::now();
+    // The allocator returns memory while it is used.
+    while gateway.memory() > before + (peak - before) / 2 {
+        assert!(start.elapsed() < DEADLINE, "{} KiB are left of {peak}, {before} before", gateway.memory());
+        gateway.assert_serves(&origin);
+    }
+}
+
+/// A number that is not written fits the memory of the control group.
+#[test]
+fn requests_in_flight_are_derived_from_the_memory_of_the_group() {
+    let Some(group) = MemoryGroup::new(LIMIT) else { return };
+    let origin = hostile_origin();
+    let gateway = Setup::before(&origin).under(&["sh", "-c", &group.starter()]).start();
+    gateway.wait_for_message("limits.requests.in_flight is not written: 2048, fitting 512 MiB of memory");
 }
 
 #[test]

@@ -61,6 +61,16 @@ impl Client {
         Ok(Self { wire: Wire::new(Link::Plain(with_deadlines(socket.into()))) })
     }
 
+    /// Connects with the smallest receive buffer and the segments of the internet, so that the kernel
+    /// holds little of an answer that is not read.
+    pub fn connect_with_small_window(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_tcp_mss(1448).unwrap();
+        socket.connect_timeout(&address.into(), DEADLINE).unwrap();
+        Self { wire: Wire::new(Link::Plain(with_deadlines(socket.into()))) }
+    }
+
     /// Connects and completes the TLS handshake. `before` is sent ahead of the handshake.
     pub fn try_connect_tls(
         address: SocketAddr,

@@ -14,10 +14,11 @@ use crate::config::document::{
     Entries, Kind, Located, Report, Reported, Shape, Value, Written, always, boolean, custom, default, list,
     nested, number, section, usable, word_or, words,
 };
+use crate::config::memory;
 use crate::config::values::{self, DAY, HOUR, KIB, MIB, SECOND, duration, file, size};
 use crate::limits::{
-    ConnectionLimits, Ipv6Prefix, Limit, LimitSettings, OffenderRules, RequestLimits, RouteLimitSettings,
-    TimeLimits,
+    ConnectionLimits, Ipv6Prefix, Limit, LimitSettings, MostInFlight, OffenderRules, RequestLimits,
+    RouteLimitSettings, TimeLimits,
 };
 use crate::policy::Policy;
 
@@ -117,11 +118,13 @@ section! {
 section! {
     settings RequestLimits(keys) {
         /// Concurrent requests that are forwarded. Further requests get 503. Tunnels count as
-        /// connections only; `max_in_flight` of an origin limits them. A client that reads a large
-        /// answer slowly takes 0.6 MiB of memory.
-        in_flight = number(COUNTS),
+        /// connections only; `max_in_flight` of an origin limits them. Default: 10000, or fewer if the
+        /// machine or the control group has less than 2500 MiB of memory: as many as fit into half of
+        /// it with 128 KiB each, which a client that reads a large answer slowly may take, but at least
+        /// 100.
+        in_flight = most_in_flight() => MostInFlight::fitting(memory::available()),
         /// The part of `in_flight` that only verified requests may use. Default: a tenth.
-        reserve = less_than(in_flight) => in_flight / 10,
+        reserve = less_than(in_flight.requests) => in_flight.requests / 10,
         /// Concurrent requests of one client address.
         per_address = number(COUNTS),
         /// Bytes of the request line and all header fields. Larger requests get 431.
@@ -207,6 +210,10 @@ impl Kind for Burst {
     }
 }
 
+fn most_in_flight() -> impl Kind<Value = MostInFlight> {
+    custom(|value| number(COUNTS).read(value).map(MostInFlight::written), || number(COUNTS).shape())
+}
+
 /// A number that leaves some of `in_flight` for other requests.
 fn less_than(in_flight: usize) -> impl Kind<Value = usize> {
     let read = move |value: &Value<'_>| {
@@ -217,7 +224,7 @@ fn less_than(in_flight: usize) -> impl Kind<Value = usize> {
         let message = format!("nothing of in_flight ({in_flight}) is left for other requests");
         Err(value.problem(message, "make it smaller; a tenth of in_flight is the default"))
     };
-    custom(read, || number(0..=*COUNTS.end()).shape()).shown(usize::to_string)
+    custom(read, || number(0..=*COUNTS.end()).shape())
 }
 
 impl LimitsSection {
