@@ -9,9 +9,9 @@ use crate::origins::Origin;
 /// The settings of the exporter, from OpenTelemetry's standard variables.
 #[derive(Clone, Debug)]
 pub struct OtlpSettings {
-    /// The collector.
+    /// The collector that gets the spans.
     pub server: Origin,
-    /// Path and query.
+    /// Path and query of the requests.
     pub target: Box<str>,
     /// Further fields, such as a key. Their values are marked as sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -19,7 +19,7 @@ pub struct OtlpSettings {
     pub timeout: Duration,
     /// Attributes of this process, with `service.name`.
     pub resource: Vec<(String, String)>,
-    /// Spans that may wait.
+    /// The largest number of spans that wait to be sent.
     pub queue: usize,
     /// How long spans gather before they are sent.
     pub delay: Duration,

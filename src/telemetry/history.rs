@@ -14,7 +14,7 @@ const KEPT: usize = 60;
 /// What was counted, in total or in a part of the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Totals {
-    /// Requests that have ended.
+    /// Requests that have ended, whatever the answer.
     pub requests: u64,
     /// Responses with a status of 500 or above.
     pub server_errors: u64,
@@ -29,7 +29,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Nothing yet.
+    /// Zeros: nothing was counted yet.
     pub(super) fn none() -> Self {
         Self {
             requests: 0,
@@ -71,7 +71,7 @@ pub(super) struct History(VecDeque<(Instant, Totals)>);
 /// The last ten minutes, or the time since the start if that is shorter.
 #[derive(Clone, Debug)]
 pub struct Window {
-    /// Its length.
+    /// How much time the window covers.
     pub length: Duration,
     /// What was counted in it.
     pub sum: Totals,
@@ -80,12 +80,12 @@ pub struct Window {
 }
 
 impl History {
-    /// Begins with a sample.
+    /// Begins with this sample as the oldest.
     pub fn new(now: Instant, totals: Totals) -> Self {
         Self(VecDeque::from([(now, totals)]))
     }
 
-    /// Adds a sample.
+    /// Adds a sample, and forgets the oldest if ten minutes are kept.
     pub fn push(&mut self, now: Instant, totals: Totals) {
         if self.0.len() == KEPT {
             self.0.pop_front();

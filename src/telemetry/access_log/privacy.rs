@@ -14,12 +14,12 @@ closed_set! {
     /// How client addresses are logged.
     #[derive(Default)]
     pub enum AddressPrivacy {
-        /// Whole, with the port.
+        /// The whole address, with the port.
         #[default]
         Full => "full",
         /// The network: the first 24 bits of IPv4, the first 48 bits of IPv6.
         Truncate => "truncate",
-        /// Not at all.
+        /// The lines have neither address nor port.
         Omit => "omit",
     }
 }
@@ -33,13 +33,13 @@ closed_set! {
         Full => "full",
         /// As a keyed hash: the lines of one device stay together, and the device stays unknown.
         Hmac => "hmac",
-        /// Not at all.
+        /// The lines have no device id.
         Omit => "omit",
     }
 }
 
 closed_set! {
-    /// How paths are logged.
+    /// How paths of requests are logged.
     #[derive(Default)]
     pub enum PathPrivacy {
         /// As the client sent them, without the query.
@@ -47,7 +47,7 @@ closed_set! {
         Full => "full",
         /// As the route has them.
         Route => "route",
-        /// Not at all.
+        /// The lines have no path.
         Omit => "omit",
     }
 }
@@ -55,11 +55,11 @@ closed_set! {
 /// How personal data is logged: `log.privacy` in the configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrivacySettings {
-    /// Client addresses.
+    /// How addresses and ports of clients are logged.
     pub client_address: AddressPrivacy,
-    /// Device ids.
+    /// How device ids are logged, verified and unverified ones.
     pub device: DevicePrivacy,
-    /// Paths.
+    /// How paths of requests are logged.
     pub path: PathPrivacy,
     /// The key of the hashes; `None` for a random one of each process.
     pub key: Option<PrivacyKey>,

@@ -12,21 +12,21 @@ pub use queue::SpanQueue;
 /// A span that has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndedSpan {
-    /// Identifies the trace.
+    /// Id of the trace; all spans of a request chain share it.
     pub trace_id: [u8; 16],
-    /// Identifies the span.
+    /// Id of this span within the trace.
     pub span_id: [u8; 8],
     /// The span that this one is a part of; `None` if the trace begins with this span.
     pub parent: Option<ParentSpan>,
-    /// The trusted proxy's `tracestate`.
+    /// The `tracestate` that a trusted proxy has sent; empty without one.
     pub state: String,
     /// The name, from a closed set but for the method.
     pub name: String,
     /// Whether the gateway serves a request or sends one.
     pub kind: SpanKind,
-    /// Unix time.
+    /// Start, as the time since 1970.
     pub start: Duration,
-    /// Unix time.
+    /// End, as the time since 1970.
     pub end: Duration,
     /// Attributes, after OpenTelemetry's semantic conventions for HTTP.
     pub attributes: Vec<(&'static str, AttributeValue)>,
@@ -37,7 +37,7 @@ pub struct EndedSpan {
 /// The parent of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParentSpan {
-    /// Identifies the span.
+    /// Id of the parent span within the trace.
     pub span_id: [u8; 8],
     /// Whether another process made the span.
     pub is_remote: bool,
@@ -55,9 +55,9 @@ pub enum SpanKind {
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AttributeValue {
-    /// A text.
+    /// A text, `string_value` in OTLP.
     Text(String),
-    /// A number.
+    /// A number, `int_value` in OTLP.
     Number(i64),
 }
 
@@ -74,6 +74,6 @@ pub struct TracedAttempt {
     pub peer: Option<SocketAddr>,
     /// The status of the response.
     pub status: Option<u16>,
-    /// Why the attempt failed.
+    /// Label of the failure, as in `error.type`; `None` if the attempt succeeded.
     pub error: Option<&'static str>,
 }
