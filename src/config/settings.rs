@@ -115,9 +115,9 @@ pub struct ServerSettings {
 closed_set! {
     /// What serves plain HTTP/1.1 exchanges.
     pub enum Http1Exchange {
-        /// The direct exchange.
+        /// The direct exchange, if the request is a plain one.
         Direct => "direct",
-        /// Pingora's proxy.
+        /// Pingora's proxy, which serves all other requests, too.
         Pingora => "pingora",
     }
 }

@@ -7,6 +7,7 @@
 //! - [`HeadReader`] finds the end of a request's head and refuses a bad one as soon as it shows.
 //! - [`ChunkedReader`] finds the data and the end of a chunked body.
 //! - [`AnswerReader`] does for the head of an answer what `HeadReader` does for that of a request.
+//! - [`BodyPipe`] takes a body out of one framing and puts it into another.
 //! - [`RequestLine`] takes a request line apart.
 //! - [`HeadIndex`] finds the parts of a head that a reader has accepted.
 //! - [`structured`] parses dictionaries of structured field values.
@@ -22,6 +23,7 @@ mod head;
 mod host;
 mod hpack;
 mod huffman;
+mod pipe;
 mod request_line;
 mod response;
 pub mod structured;
@@ -38,6 +40,7 @@ pub use grammar::{is_field_value, is_token, trim_blanks};
 pub use head::{Head, HeadFault, HeadLimits, HeadReader};
 pub use host::is_host;
 pub use hpack::{Fragment, PathScan};
+pub use pipe::BodyPipe;
 pub use request_line::RequestLine;
 pub use response::{AnswerBody, AnswerHead, AnswerReader, BadAnswer};
 pub use target::{is_origin_form, is_target_byte};

@@ -86,7 +86,7 @@ impl<'h> HeadView<'h> {
         &self.bytes[..self.index.first_line as usize]
     }
 
-    /// The number of fields.
+    /// The number of field lines in the head.
     pub fn field_count(&self) -> usize {
         self.index.fields.len()
     }

@@ -13,10 +13,9 @@ use pingora_core::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
-use super::body::BodyPipe;
 use super::upload::Upload;
 use crate::downstream::{ClientStream, Deadline};
-use crate::http::BadChunk;
+use crate::http::{BadChunk, BodyPipe};
 use crate::proxy::body::{BodyFault, Hold};
 
 /// The size of one read. The space is on the stack: a request that waits holds none.
@@ -30,7 +29,7 @@ pub(super) struct ClientSide<'a> {
     pub body_time: Duration,
     /// Whether the connection is closed after this request.
     pub is_last: bool,
-    /// Whether the gateway stops.
+    /// Tells whether the gateway has begun to stop.
     pub stop: &'a ShutdownWatch,
 }
 

@@ -4,9 +4,8 @@ use http::StatusCode;
 use pingora_core::{Error, ErrorType, Result};
 use std::io;
 
-use super::body::BodyPipe;
 use super::head::ResponseView;
-use crate::http::{AnswerHead, AnswerReader, BadAnswer, HeadIndex};
+use crate::http::{AnswerHead, AnswerReader, BadAnswer, BodyPipe, HeadIndex};
 
 /// A response on its way to the client.
 pub(super) struct Download {

@@ -1,13 +1,12 @@
 //! The direct exchange: a plain HTTP/1.1 exchange without Pingora's proxy in between.
 //!
 //! The head of the request has been judged as bytes. It is decided on, edited and forwarded as bytes
-//! (`head`, `write`), and so is the head of the response. Bodies stream in both directions (`body`,
-//! `upload`, `download`) in one future that holds no buffer while it waits (`pump`). Decisions, records
+//! (`head`, `write`), and so is the head of the response. Bodies stream in both directions (`upload`,
+//! `download`) in one future that holds no buffer while it waits (`pump`). Decisions, records
 //! and answers are the same as for Pingora's hooks: `super::steps` has them.
 //!
 //! Connections to origins come from Pingora's connector and stay in Pingora's pool.
 
-mod body;
 mod client;
 mod download;
 mod head;

@@ -24,7 +24,7 @@ use crate::upstream::OriginStream;
 /// The size of one read. The space is on the stack: a request that waits holds none.
 const READ: usize = 16 * 1024;
 
-/// One attempt.
+/// One attempt to serve a request over one connection.
 pub(super) struct Pump<'p, 'a> {
     request: &'p mut DirectRequest<'a>,
     origin: &'p mut OriginStream,
@@ -54,11 +54,11 @@ struct PumpState {
 /// [`ClientStream`](crate::downstream::ClientStream).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
-    /// The origin takes bytes.
+    /// The origin takes bytes of the request.
     OriginTakes,
-    /// The client sends its body.
+    /// The client sends a part of its body.
     ClientSends,
-    /// The origin sends its response.
+    /// The origin sends a part of its response.
     OriginSends,
 }
 

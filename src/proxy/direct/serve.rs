@@ -93,7 +93,7 @@ impl Direct {
         Served::Done(client.finish(is_kept).await)
     }
 
-    /// Serves an admitted request.
+    /// Serves an admitted request, after its body is verified if it must be.
     async fn admitted(
         &self,
         request: &mut DirectRequest<'_>,

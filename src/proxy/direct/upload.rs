@@ -1,7 +1,6 @@
 //! The request on its way to the origin.
 
-use super::body::BodyPipe;
-use crate::http::Body;
+use crate::http::{Body, BodyPipe};
 
 /// The most bytes of a body that are kept, so that the request can be sent again.
 const MAX_KEPT: usize = 64 * 1024;

@@ -66,7 +66,7 @@ pub(super) enum Next {
     Response,
     /// The client may send another request.
     Request,
-    /// The connection is closed.
+    /// The connection is closed after the response.
     Close,
 }
 
@@ -105,7 +105,7 @@ pub(super) fn response(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends a field.
+/// Appends one field line with its line end.
 fn append(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);

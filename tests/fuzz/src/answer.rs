@@ -1,7 +1,8 @@
 //! Property: the verdict about any bytes as the head of an answer does not depend on how they are split
-//! into reads, and `httparse` reads the same from an accepted head.
+//! into reads, and `httparse` reads the same from an accepted head. So does the index by which the head is
+//! forwarded as bytes.
 
-use approov_gateway::http::{AnswerBody, AnswerHead, AnswerReader, BadAnswer};
+use approov_gateway::http::{AnswerBody, AnswerHead, AnswerReader, BadAnswer, HeadIndex};
 
 const MAX_FIELDS: usize = 256;
 
@@ -45,6 +46,17 @@ fn agrees_with_httparse(is_head: bool, head: &AnswerHead, bytes: &[u8]) {
     };
     assert_eq!((length, response.code), (head.length, Some(head.status)));
     assert!(bytes.iter().filter(|byte| **byte == b'\n').count() == response.headers.len() + 2);
+    let mut index = HeadIndex::default();
+    index.index(bytes);
+    let view = index.view(bytes);
+    let found: Vec<_> = view.fields().map(|field| (field.name, field.value)).collect();
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let fields = response.headers.iter().map(|field| {
+        let start = field.value.iter().position(|byte| !blank(byte)).unwrap_or(field.value.len());
+        let end = field.value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
+        (field.name.as_bytes(), &field.value[start..end])
+    });
+    assert_eq!(found, fields.collect::<Vec<_>>());
     let values = |name: &str| -> Vec<&[u8]> {
         let named = response.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
         named.map(|field| field.value).collect()

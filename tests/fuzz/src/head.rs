@@ -1,10 +1,11 @@
 //! Property: the verdict about any bytes as the head of a request does not depend on how they are split
-//! into reads, and `httparse` and Pingora read the same from an accepted head.
+//! into reads, and `httparse` and Pingora read the same from an accepted head. So does the index by which
+//! the head is forwarded as bytes.
 
 use std::cell::LazyCell;
 use std::io::Cursor;
 
-use approov_gateway::http::{Body, Head, HeadFault, HeadLimits, HeadReader, RequestLine};
+use approov_gateway::http::{Body, Head, HeadFault, HeadIndex, HeadLimits, HeadReader, RequestLine};
 use bytes::BytesMut;
 use pingora_core::protocols::http::v1::server::HttpSession;
 use tokio::runtime::{Builder, Runtime};
@@ -29,6 +30,7 @@ pub fn holds(data: &[u8]) {
             let (bytes, rest) = data.split_at(head.length);
             let message = Message::parse(bytes);
             message.agrees_with(&head);
+            message.agrees_with_index(bytes);
             RUNTIME.with(|runtime| runtime.block_on(message.agrees_with_pingora(&head, bytes, rest)));
         }
         Ok(None) => assert!(data.len() <= LIMITS.bytes),
@@ -96,6 +98,17 @@ impl<'h> Message<'h> {
         let hosts = self.values("host").len();
         assert!(hosts == 1 || hosts == 0 && self.minor_version == 0, "{hosts} hosts passed");
         assert!(self.target.starts_with('/') || self.method == "CONNECT", "{}", self.target);
+    }
+
+    fn agrees_with_index(&self, bytes: &[u8]) {
+        let mut index = HeadIndex::default();
+        index.index(bytes);
+        let view = index.view(bytes);
+        assert!(bytes.strip_prefix(view.first_line()).is_some_and(|rest| rest.starts_with(b"\r\n")));
+        let found: Vec<_> = view.fields().map(|field| (field.name, field.value)).collect();
+        let fields = self.fields.iter().map(|(name, value)| (name.as_bytes(), without_blanks(value)));
+        assert_eq!(found, fields.collect::<Vec<_>>());
+        assert_eq!(view.field_count(), self.fields.len());
     }
 
     async fn agrees_with_pingora(&self, head: &Head, bytes: &[u8], rest: &[u8]) {

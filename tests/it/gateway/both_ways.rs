@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use crate::harness::{Client, Gateway, Message, Origin, Response, Setup, Then, tokens};
+use crate::harness::{Client, Gateway, Message, Origin, Request, Response, Setup, Then, tokens};
 
 /// Messages are cut at this many positions or at every byte, whichever is less.
 const MOST_CUTS: usize = 80;
@@ -74,8 +74,7 @@ fn both_ways(answers: &Arc<Vec<Vec<u8>>>) -> [Way; 2] {
 
 impl Way {
     /// Sends `bytes` in two parts and watches both sides.
-    fn see(&self, method: &str, bytes: &[u8], cut: usize) -> Seen {
-        let before = self.origin.requests().len();
+    fn see(&self, method: &str, bytes: &[u8], cut: usize, case: &str) -> Seen {
         let mut client = self.gateway.connect();
         client.send(&bytes[..cut]);
         // The gateway may have refused the first part and closed the connection.
@@ -92,16 +91,19 @@ impl Way {
         }
         let is_kept = says_kept && is_served(&mut client);
         let requests = self.origin.requests();
-        let at_origin =
-            requests[before..].iter().filter(|request| request.target != "/honest").map(|request| {
-                let line = request.head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-                SeenRequest {
-                    line: String::from_utf8_lossy(line).into_owned(),
-                    fields: without_differences(&request.fields, false),
-                    body: request.body.clone(),
-                    trailers: request.trailers.clone(),
-                }
-            });
+        // A request of an earlier case may arrive late, if its body was malformed.
+        let is_of_case = |request: &&Request| {
+            request.fields.iter().any(|(name, value)| name.eq_ignore_ascii_case("x-case") && value == case)
+        };
+        let at_origin = requests.iter().filter(is_of_case).map(|request| {
+            let line = request.head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            SeenRequest {
+                line: String::from_utf8_lossy(line).into_owned(),
+                fields: without_differences(&request.fields, false),
+                body: request.body.clone(),
+                trailers: request.trailers.clone(),
+            }
+        });
         let is_malformed = at_client.last().is_some_and(|answer| answer.line.contains(" 400 "));
         let at_origin = if is_malformed { Vec::new() } else { at_origin.collect() };
         Seen { at_origin, at_client, is_kept }
@@ -146,9 +148,11 @@ fn compare(answers: Vec<Vec<u8>>, requests: &[(&str, Vec<u8>)], cuts: impl Fn(us
     let ways = both_ways(&Arc::new(answers));
     let mut compared = 0;
     for (method, request) in requests {
-        for cut in cuts(request.len()) {
+        for cut in cuts(with_case(request, "00000").len()) {
+            let case = format!("{compared:05}");
+            let request = with_case(request, &case);
             let [direct, pingora] = [&ways[0], &ways[1]].map(|way| {
-                let mut seen = way.see(method, request, cut);
+                let mut seen = way.see(method, &request, cut, &case);
                 let authority = way.origin.authority();
                 for (name, value) in seen.at_origin.iter_mut().flat_map(|request| &mut request.fields) {
                     if name == "host" && *value == authority {
@@ -162,6 +166,12 @@ fn compare(answers: Vec<Vec<u8>>, requests: &[(&str, Vec<u8>)], cuts: impl Fn(us
         }
     }
     compared
+}
+
+/// The request with a field by which the origin's record tells it from others.
+fn with_case(request: &[u8], case: &str) -> Vec<u8> {
+    let end = request.windows(2).position(|pair| pair == b"\r\n").expect("a first line") + 2;
+    [&request[..end], format!("X-Case: {case}\r\n").as_bytes(), &request[end..]].concat()
 }
 
 /// Positions at which `length` bytes are cut.

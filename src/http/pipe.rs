@@ -2,12 +2,14 @@
 
 use std::io::Write;
 
-use crate::http::{AnswerBody, BadChunk, Body, ChunkedReader, Part};
+use super::chunked::{BadChunk, ChunkedReader, Part};
+use super::framing::Body;
+use super::response::AnswerBody;
 
 /// One body on its way through the gateway. A body with a length keeps its length. Every other body
 /// gets new chunks, without extensions and trailers.
 #[derive(Debug)]
-pub(super) struct BodyPipe {
+pub struct BodyPipe {
     source: BodySource,
     /// Bytes of data that have passed.
     bytes: u64,
@@ -22,7 +24,7 @@ enum BodySource {
     Chunks(ChunkedReader),
     /// All bytes up to the end of the connection.
     UntilClose,
-    /// The body is complete.
+    /// The body is complete, and nothing more belongs to it.
     Done,
 }
 
