@@ -181,7 +181,7 @@ fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
             user: None,
             watch: false,
             upstream_keepalive_pool_size: 1024,
-            http1_exchange: Http1Exchange::Pingora,
+            http1_exchange: Http1Exchange::Direct,
         },
         listeners: vec![ListenerSettings::plain(args.listen)],
         admin: AdminSettings::from(args.admin_listen),

@@ -49,7 +49,7 @@ section! {
         /// What serves plain HTTP/1.1 exchanges: `direct` decides on the bytes of a head and forwards
         /// them; `pingora` leaves every request to Pingora's proxy. Upgrades, HTTP/2 and requests with
         /// `Expect` are always served by Pingora's proxy. (`GATEWAY_HTTP1_EXCHANGE`)
-        http1_exchange: Http1Exchange = default(words(HTTP1_EXCHANGES), Http1Exchange::Pingora),
+        http1_exchange: Http1Exchange = default(words(HTTP1_EXCHANGES), Http1Exchange::Direct),
         /// The user that the process becomes once it listens, by name or number, if it is started
         /// as root for ports below 1024. The user must be able to read every file that is named in
         /// the configuration, because a reload reads them again; `check` tests that when it runs as
