@@ -42,6 +42,9 @@ pub fn run(args: &RunArgs, environment: Environment) -> Result<(), CommandFailur
     for warning in &settings.warnings {
         log::warn!("{warning}");
     }
+    for hint in settings.hints() {
+        log::info!("hint: {hint}");
+    }
     let start = Start {
         settings,
         reload: Arc::new(move || load().map_err(LoadError::from)),

@@ -14,6 +14,7 @@ mod document;
 mod environment;
 mod memory;
 mod overrides;
+mod protection;
 mod sections;
 mod settings;
 mod values;
@@ -28,6 +29,7 @@ use crate::key_sets::KeySetSettings;
 
 pub use document::{Place, Problem, Problems, SourceFile};
 pub use environment::{Environment, VARIABLES, Variable};
+pub use protection::{Protection, weaker_routes};
 pub use sections::strategy_name;
 pub use settings::{
     AccessLog, Http1Exchange, Log, ProcessSettings, RejectionAnswer, RejectionDetail, ServerSettings,

@@ -68,6 +68,11 @@ pub(super) fn strictness(route: &Route) -> Strictness {
     }
 }
 
+/// Whether `route` asks for less than `other`.
+pub fn is_weaker(route: &Route, other: &Route) -> bool {
+    strictness(route) < strictness(other)
+}
+
 /// The routes by what their paths look like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Folded {

@@ -14,7 +14,7 @@ use crate::closed_set::closed_set;
 
 pub use certificate::{CertificateCondition, ClientCertificate};
 pub use fields::{RemovedFields, identity_fields, is_identity_field};
-pub use look_alikes::LookAlikes;
+pub use look_alikes::{LookAlikes, is_weaker};
 pub use options::{Preflight, RouteOptions, Share, ShareKey};
 pub use path::{PathFault, check_plain};
 pub use table::RouteTable;

@@ -220,7 +220,7 @@ mod tests {
         };
         let parent = |is_sampled| TraceParent { trace_id: id(1), span_id: [1; 8], is_sampled };
         let count = |sampler: Sampler, parent: Option<&TraceParent>| {
-            (0..1000u64).filter(|n| sampler.samples(id(n * (u64::MAX / 1000)), parent)).count()
+            (0..1000u64).filter(|n| sampler.samples(id((2 * n + 1) * (u64::MAX / 2000)), parent)).count()
         };
         for (share, expected) in [(0.0, 0), (0.01, 10), (0.5, 500), (1.0, 1000), (7.0, 1000), (-1.0, 0)] {
             assert_eq!(count(Sampler::ratio(share, false), None), expected, "{share}");

@@ -124,6 +124,11 @@ impl Snapshot {
         all.flat_map(|(origin, verifier)| verifier.keys().iter().map(move |key| (origin, key)))
     }
 
+    /// The routes.
+    pub fn routes(&self) -> &RouteTable {
+        &self.routes
+    }
+
     /// The verifier for the requests of a route.
     pub(super) fn verifier(&self, route: &Route) -> &Verifier {
         let own = self.origin_verifiers.get(route.origin).and_then(Option::as_ref);

@@ -22,7 +22,7 @@ use super::origins::Origins;
 use super::sockets::Listeners;
 use super::watched::{self, WatchedFiles};
 use crate::admin::{Access, ConfigStatus, LogLevel};
-use crate::config::{AccessLog, Problems, ServerSettings, Settings, SourceFile};
+use crate::config::{AccessLog, Problems, Protection, ServerSettings, Settings, SourceFile, weaker_routes};
 use crate::downstream::ListenerSettings;
 use crate::key_sets::KeySets;
 use crate::proxy::{Shared, Snapshot};
@@ -110,6 +110,8 @@ pub(super) struct Reloader {
     pub listeners: Listeners,
     pub tickets: Tickets,
     pub fixed: FixedSettings,
+    /// What the configuration in force protects.
+    pub protection: Protection,
     pub ending: Arc<Mutex<Ending>>,
     pub access: Arc<ArcSwap<Access>>,
     pub log_level: LogLevel,
@@ -209,6 +211,9 @@ impl Reloader {
         let key_sets = self.runtime.block_on(self.key_sets.prepare(&settings.key_sets));
         let key_sets = key_sets.map_err(|error| error.to_string())?;
         let previous = self.shared.snapshot.load_full();
+        let protection = Protection::of(&settings);
+        let mut weaker = protection.weaker_than(&self.protection);
+        weaker.extend(weaker_routes(&settings.routes, previous.routes()));
         let snapshot = Snapshot::new(
             settings.into_snapshot_settings(),
             upstreams.clone(),
@@ -231,6 +236,10 @@ impl Reloader {
         self.metrics.config_loaded(&hash);
         log::info!("configuration reloaded, generation {}", self.status.taken(&hash));
         log::info!("audit: configuration with SHA-256 {hash}… in force; ordered by: {why}");
+        if !weaker.is_empty() {
+            log::warn!("audit: protection is weaker than before: {}", weaker.join("; "));
+        }
+        self.protection = protection;
         self.sweep();
         Ok(())
     }

@@ -27,7 +27,7 @@ use super::worker::{WorkerThread, WorkerUpstream};
 use super::{Server, ServerError, Start, become_user};
 use crate::admin::{Access, Admin, AdminAddress, ConfigStatus, Health, LogLevel, Readiness};
 use crate::clock;
-use crate::config::{ServerSettings, User};
+use crate::config::{Protection, ServerSettings, User};
 use crate::key_sets::KeySets;
 use crate::limits::MostInFlight;
 use crate::otlp::{Exporter, OtlpSettings};
@@ -94,6 +94,7 @@ impl Server {
         }
         let (access_log, writer) = AccessLogSink::start(reload::log_file(&settings))
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
+        let protection = Protection::of(&settings);
         let (fixed, watch) = (FixedSettings::of(&settings), reload::watch_of(&settings));
         metrics.certificates(reload::certificates(&settings.listeners));
         let hash = settings.hash.clone();
@@ -141,6 +142,7 @@ impl Server {
             listeners: sockets.listeners(),
             tickets: tickets.clone(),
             fixed,
+            protection,
             ending: Arc::new(Mutex::new(Ending::of(&server))),
             watch,
             descriptors,

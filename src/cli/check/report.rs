@@ -9,13 +9,14 @@ use crate::config::{Place, Problem, Problems, Settings};
 
 /// Prints one object, and fails if there is a problem, or with `strict` a warning.
 pub fn run(loaded: &Result<Settings, Problems>, strict: bool) -> Result<(), CommandFailure> {
-    let (problems, warnings) = match loaded {
-        Ok(settings) => (&[][..], &settings.warnings[..]),
-        Err(problems) => (problems.as_slice(), &[][..]),
+    let (problems, warnings, hints) = match loaded {
+        Ok(settings) => (&[][..], &settings.warnings[..], settings.hints()),
+        Err(problems) => (problems.as_slice(), &[][..], Vec::new()),
     };
     let report = json!({
         "problems": problems.iter().map(entry).collect::<Vec<_>>(),
         "warnings": warnings.iter().map(entry).collect::<Vec<_>>(),
+        "hints": hints,
     });
     io::stdout()
         .write_all(format!("{report:#}\n").as_bytes())

@@ -62,6 +62,9 @@ pub fn summary(settings: &Settings) -> String {
         (AccessLog::Off, _) => "off".to_owned(),
     };
     out.line(format_args!("access log     {log}"));
+    for hint in settings.hints() {
+        out.line(format_args!("hint           {hint}"));
+    }
     for warning in &settings.warnings {
         out.line(format_args!("warning        {warning}"));
     }
@@ -123,6 +126,7 @@ requests       10000 at once, 1000 of them for verified ones
 sizes          header 64KiB, target 8KiB, body 2GiB
 times          header 10s, body 30s, idle 75s
 access log     json, on standard output
+hint           whoever reads the secret of an HS key can make tokens; with ES256 the gateway holds only a public key
 ";
         let (fixed, warnings) = text.split_at(expected.len());
         assert_eq!(fixed, expected);

@@ -7,10 +7,10 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use super::variables::{
-    OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_SCHEDULE_DELAY, OTEL_COMPRESSION,
+    OTEL, OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_SCHEDULE_DELAY, OTEL_COMPRESSION,
     OTEL_ENDPOINT, OTEL_HEADERS, OTEL_PROPAGATORS, OTEL_PROTOCOL, OTEL_RESOURCE_ATTRIBUTES,
     OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, OTEL_TIMEOUT, OTEL_TRACES_ENDPOINT, OTEL_TRACES_EXPORTER,
-    OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG, OTEL_UNSUPPORTED,
+    OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG, OTEL_UNSUPPORTED, VARIABLES,
 };
 use super::{Environment, Report};
 use crate::config::document::{Location, quoted, whole_number};
@@ -29,6 +29,7 @@ pub(super) struct Otel<'e> {
 impl Otel<'_> {
     /// The settings of all variables.
     pub fn read(&self) -> OtelOverrides {
+        self.check_texts();
         if self.is_disabled() {
             return OtelOverrides { tracing: None, exporter: None };
         }
@@ -159,6 +160,18 @@ impl Otel<'_> {
         attributes
     }
 
+    /// Reports variables that are not UTF-8, whether or not they are used.
+    fn check_texts(&self) {
+        let listed = VARIABLES.iter().map(|variable| variable.name);
+        let for_traces = [OTEL_HEADERS, OTEL_PROTOCOL, OTEL_TIMEOUT, OTEL_COMPRESSION].map(|names| names[0]);
+        for name in listed.filter(|name| name.starts_with(OTEL)).chain(for_traces) {
+            let value = self.environment.0.get(OsStr::new(name));
+            if value.is_some_and(|value| value.to_str().is_none()) {
+                self.report.problem(&Location::variable(name), "it is not UTF-8", "write it as UTF-8");
+            }
+        }
+    }
+
     fn is_disabled(&self) -> bool {
         match self.value(OTEL_SDK_DISABLED) {
             Some(value) if value.eq_ignore_ascii_case("true") => true,
@@ -222,11 +235,7 @@ impl Otel<'_> {
 
     /// The value of a variable that is set and not empty.
     fn value(&self, name: &'static str) -> Option<&str> {
-        let value = self.environment.0.get(OsStr::new(name)).filter(|value| !value.is_empty())?;
-        let text = value.to_str();
-        if text.is_none() {
-            self.report.problem(&Location::variable(name), "it is not UTF-8", "write it as UTF-8");
-        }
+        let text = self.environment.0.get(OsStr::new(name))?.to_str();
         text.map(str::trim).filter(|text| !text.is_empty())
     }
 

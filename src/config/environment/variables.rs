@@ -70,7 +70,7 @@ pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 
 /// The prefix of OpenTelemetry's names.
-const OTEL: &str = "OTEL_";
+pub const OTEL: &str = "OTEL_";
 
 /// Set by `upgrade` for the new process.
 const UPGRADE_NOTIFY: &str = "GATEWAY_UPGRADE_NOTIFY";

@@ -89,12 +89,10 @@ section! {
             .not_empty("name a header, or remove the key for Authorization"),
         /// The claim with the hash. Default: `pay`. (`APPROOV_BINDING_CLAIM_NAME`)
         claim: Written<String> = text("name of a claim", binding_claim),
-        /// What happens to a token without that claim: `reject`, or `accept` for tokens of the
+        /// What happens to a token without that claim: `reject` (default), or `accept` for tokens of the
         /// failover service.
-        missing_claim: MissingClaim = default(
+        missing_claim: Written<MissingClaim> =
             words([("reject", MissingClaim::Reject), ("accept", MissingClaim::Accept)]),
-            MissingClaim::Reject,
-        ),
     }
 }
 
@@ -242,7 +240,12 @@ impl VerificationConfig {
         let binding = BindingRules {
             claim: self.binding_claim().map_or(defaults.claim, |claim| claim.value.clone()),
             headers: binding_headers.len(),
-            missing_claim: self.section.binding.missing_claim,
+            missing_claim: self
+                .section
+                .binding
+                .missing_claim
+                .get()
+                .map_or(MissingClaim::Reject, |how| how.value),
         };
         let section = self.section;
         let names = |written: Written<Entries<String>>| {
@@ -318,6 +321,11 @@ impl VerificationConfig {
             let message = "several bound values are hashed without a separator: \"ab\" and \"c\" hash as \"a\" and \"bc\" do";
             let hint = "bind to one header, unless a client cannot choose these values freely";
             report.warning(&second.at, message, hint);
+        }
+        if let Some(Located { value: MissingClaim::Accept, at }) = self.section.binding.missing_claim.get() {
+            let message = "a token without the binding claim is accepted with any value of the bound header";
+            let hint = "write reject, and failover: accept for the tokens of Approov's failover service";
+            report.warning(at, message, hint);
         }
         let first = headers.and_then(<[_]>::first).map(|header| &header.at);
         if let (false, Some(at)) = (is_used, first.or(self.binding_claim().map(|claim| &claim.at))) {

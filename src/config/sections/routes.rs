@@ -228,6 +228,13 @@ fn warn(section: &RouteSection, asks_for_certificates: bool, report: &Report) {
         let hint = "end the path in /, and add an exact route for the path itself if it exists";
         report.warning(at, message, hint);
     }
+    let takes_all = **path == *"/" && !section.methods.is_written() && !section.hosts.is_written();
+    let is_exact = section.kind.get().is_some_and(|kind| kind.value == PathMatch::Exact);
+    if takes_all && !is_exact && section.policy == Policy::Observe {
+        let message =
+            "the policy observe forwards every request that no earlier route takes, whatever its token";
+        report.warning(at, message, "write policy: protect once the metrics show that clients are ready");
+    }
     let has_one_spelling = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
     if let Some(found) = path.chars().find(|c| !has_one_spelling(*c)) {
         // To many servers a character and its escape are the same, and so are %c3 and %C3

@@ -115,6 +115,7 @@ fn check_fails_on_warnings_only_if_it_is_strict() {
     let report: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
     assert_eq!(report["problems"].as_array().map(Vec::len), Some(0));
     assert_eq!(report["warnings"][0]["key"], "limits.allow[0]");
+    assert!(report["hints"][0].as_str().is_some_and(|hint| hint.contains("ES256")), "{report}");
     let strict = check(&["check", "--strict", "--format", "json"]);
     assert_eq!(strict.status.code(), Some(78));
     let bad = Setup::before(&origin)

@@ -17,6 +17,7 @@ mod stop;
 mod upgrade;
 mod user;
 mod watch;
+mod weaker;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -85,16 +85,23 @@ impl ListenerSection {
             let hint = "remove it; with TLS clients get HTTP/2 as tls.alpn says";
             report.problem(at, "nothing comes to this listener in clear text", hint);
         }
+        let (address, redirects) =
+            (self.address.value, redirect.as_ref().is_some_and(|redirect| redirect.value));
+        if !has_tls && !has_proxies && !redirects && !address.ip().is_loopback() {
+            let message = format!("the listener {address} is open to the network without TLS");
+            let hint = "set tls, or name the proxies that speak TLS in trusted_proxies";
+            report.warning(&self.address.at, message, hint);
+        }
         let loaded = self.tls.checked()?.map(|tls| tls.value.load(routes, report)).transpose()?;
         let proxies = self.trusted_proxies.checked()?.map(|proxies| proxies.value.resolve()).transpose()?;
         let (tls, tls_files) = loaded.map_or((None, Vec::new()), |loaded| (Some(loaded.tls), loaded.files));
         Ok(ListenerSettings {
-            address: self.address.value,
+            address,
             h2c: h2c.is_some_and(|h2c| h2c.value),
             tls,
             tls_files,
             trusted_proxies: proxies,
-            redirect_to_https: redirect.is_some_and(|redirect| redirect.value),
+            redirect_to_https: redirects,
             hsts: hsts.map(|hsts| hsts.value),
         })
     }
