@@ -1,4 +1,15 @@
-//! An origin's failure in words: in the access log, in one warning, and in `check --connect`.
+//! An origin's failure in words: in the access log, in one warning, on the status page, and in
+//! `check --connect`. Thirteen mistakes of operators and failures of origins, a test for each:
+//!
+//! 1. nothing listens at the address;
+//! 2. the name has no address;
+//! 3. `https` to a port of HTTP, 4. which waits for a request;
+//! 5. `http` to a port of TLS;
+//! 6. the certificate is self-signed, 7. of an unknown authority, 8. for another name, 9. expired,
+//!    10. not valid yet;
+//! 11. another protocol than HTTP is spoken there;
+//! 12. the connection is closed before the answer;
+//! 13. there is no answer in time.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -48,6 +59,10 @@ fn assert_explained(domain: &str, authority: &Authority, words: &[&str], is_foun
         assert!(message.contains(word), "{domain}: {word}: {message}");
     }
     gateway.wait_for_message(&format!("WARN  origin api: {message}"));
+    // The status page says it first.
+    let status: serde_json::Value = serde_json::from_slice(&gateway.admin("/status.json").body).unwrap();
+    assert_eq!(status["state"], "degraded");
+    assert!(status["reason"].as_str().unwrap().contains(message), "{status}");
     // Once, however often it happens.
     for _ in 0..3 {
         gateway.ask(&get("/"));
@@ -115,9 +130,13 @@ fn https_to_a_server_that_waits_for_a_request_is_explained() {
         .replace("\" }\n", "\", connect_timeout: 300ms }\n");
     let gateway = Setup::bare().config(&config).start();
     assert_eq!(gateway.ask(&get("/")).status, 504);
-    gateway.wait_for_message(
-        "does not finish the TLS handshake within 300ms; if it does not speak TLS, write http://",
-    );
+    let words = "does not finish the TLS handshake within 300ms; if it does not speak TLS, write http://";
+    gateway.wait_for_message(words);
+    let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 504);
+    assert!(entry["error.message"].as_str().unwrap().contains(words), "{entry}");
+    let check = Setup::bare().config(&config).arguments(&["check", "--connect"]).run_to_exit();
+    assert_eq!(check.status.code(), Some(78));
+    assert!(check.stderr.contains(words), "{}", check.stderr);
 }
 
 #[test]
@@ -181,14 +200,14 @@ fn answer_that_is_not_http_is_explained() {
         exchange.send("220 mail.example ESMTP ready\r\n")?;
         Ok(Then::Close)
     });
-    assert_explained(&origin.url(), &authority, &["not an HTTP response", "check what listens there"], false);
+    assert_explained(&origin.url(), &authority, &["not an HTTP response", "check what listens there"], true);
 }
 
 #[test]
 fn connection_that_is_closed_is_explained() {
     let authority = Authority::new();
     let origin = Origin::troubled(|_| Ok(Then::Close));
-    assert_explained(&origin.url(), &authority, &["the connection before its response is complete"], false);
+    assert_explained(&origin.url(), &authority, &["the connection before its response is complete"], true);
 }
 
 #[test]

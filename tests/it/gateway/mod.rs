@@ -19,6 +19,7 @@ mod origins;
 mod otlp;
 mod package_commands;
 mod privacy;
+mod prometheus;
 mod proxying;
 mod refusals;
 mod request_ids;
