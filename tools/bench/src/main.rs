@@ -5,11 +5,13 @@
 
 mod bare;
 mod compare;
+mod drain;
 mod handshakes;
 mod lifecycle;
 mod load;
 mod origin;
 mod rig;
+mod scrape;
 mod soak;
 
 use std::ffi::OsString;
@@ -30,6 +32,8 @@ enum Command {
     Compare(compare::Arguments),
     Soak(soak::Arguments),
     Lifecycle(lifecycle::Arguments),
+    Drain(drain::Arguments),
+    Scrape(scrape::Arguments),
     Handshakes(handshakes::Arguments),
     /// Run a program that ends with this one
     #[command(name = rig::process::ROLE, hide = true)]
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Lifecycle(arguments) => lifecycle::run(&arguments),
+        Command::Drain(arguments) => drain::run(&arguments),
+        Command::Scrape(arguments) => scrape::run(&arguments),
         Command::Handshakes(arguments) => handshakes::run(&arguments),
         Command::Guarded { program, arguments } => rig::process::become_guarded(&program, &arguments),
         Command::Origin => origin::serve_as_process(),

@@ -71,7 +71,7 @@ impl Gateway {
 
     /// The series of a metric that are not zero, by labels.
     pub fn metric(&self, name: &str) -> Result<Vec<(String, u64)>> {
-        let text = scrape(self.admin).map_err(|error| format!("cannot read the metrics: {error}"))?;
+        let text = self.admin_page("/metrics")?;
         let series = |line: &str| {
             let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
             let is_whole = labels.is_empty() || labels.starts_with('{');
@@ -81,17 +81,18 @@ impl Gateway {
         Ok(text.lines().filter_map(series).collect())
     }
 
+    /// The whole answer of the admin listener for this path.
+    pub fn admin_page(&self, path: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(self.admin)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
     /// Open connections of clients.
     pub fn connections(&self) -> Result<u64> {
         Ok(self.metric("approov_gateway_connections")?.iter().map(|(_, count)| count).sum())
     }
-}
-
-fn scrape(admin: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(admin)?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
 }
