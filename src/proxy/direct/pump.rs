@@ -93,7 +93,7 @@ impl<'p, 'a> Pump<'p, 'a> {
 
     /// Whether another request may follow on the origin's connection.
     pub fn may_keep_origin(&self) -> bool {
-        self.request.upload.is_sent() && !self.request.download.is_last && self.origin.is_at_rest()
+        self.is_sent() && !self.request.download.is_last && self.origin.is_at_rest()
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
@@ -111,7 +111,13 @@ impl<'p, 'a> Pump<'p, 'a> {
 
     fn is_complete(&self) -> bool {
         let is_delivered = self.request.download.is_complete() && !self.state.needs_delivery;
-        is_delivered && (self.request.upload.is_sent() || self.state.broken_upload.is_some())
+        is_delivered && (self.is_sent() || self.state.broken_upload.is_some())
+    }
+
+    /// Whether the whole request is on its way. Bytes that a stream has only gathered would be sent in
+    /// front of the next request.
+    fn is_sent(&self) -> bool {
+        self.request.upload.is_sent() && !self.state.needs_flush
     }
 
     /// Sends what is there to the origin, and reads more of the body once that is sent.
@@ -178,9 +184,7 @@ impl<'p, 'a> Pump<'p, 'a> {
         loop {
             match self.poll_deliver(context) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Err(error)) => {
-                    return Err(write_failed(error));
-                }
+                Poll::Ready(Err(error)) => return Err(write_failed(error)),
                 Poll::Ready(Ok(())) if self.request.download.is_complete() => return Ok(()),
                 Poll::Ready(Ok(())) => {
                     if self.poll_response(context)?.is_pending() {
