@@ -1,7 +1,7 @@
 //! How `check` shows a listener.
 
 use crate::downstream::ListenerSettings;
-use crate::tls::{ClientAuthMode, Protocol, ServerTls, UnknownName, Version};
+use crate::tls::{CertificateChain, ClientAuthMode, Protocol, ServerTls, UnknownName, Version};
 
 /// The listener, what stands before it, and the certificates that it shows.
 pub(super) fn lines(listener: &ListenerSettings) -> Vec<String> {
@@ -45,15 +45,18 @@ fn spoken(tls: &ServerTls) -> String {
 
 fn certificates(tls: &ServerTls) -> Vec<String> {
     let mut lines: Vec<_> = tls
-        .certificates()
-        .map(|certificate| {
+        .identities
+        .iter()
+        .flat_map(|identity| {
+            let certificate = identity.certificate();
             let names = match &certificate.names()[..] {
                 [] => certificate.name(),
                 names => names.join(", "),
             };
             let expires = jiff::Timestamp::from_second(certificate.not_after)
                 .map_or_else(|_| "beyond any calendar".to_owned(), |time| time.to_string());
-            format!("certificate    {names} ({}), expires {expires}", certificate.key)
+            let shown = format!("certificate    {names} ({}), expires {expires}", certificate.key);
+            std::iter::once(shown).chain(registrations(identity.chain()))
         })
         .collect();
     let auth = &tls.client_auth;
@@ -66,4 +69,24 @@ fn certificates(tls: &ServerTls) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What to run so that apps connect: each name once, and the pins of the chain.
+fn registrations(chain: &CertificateChain) -> Vec<String> {
+    let names = chain.certificates().first().map_or(Vec::new(), |own| own.dns_names.clone());
+    let names = names.iter().map(|name| match name.strip_prefix("*.") {
+        None => format!("               approov api -add {name}"),
+        Some(domain) => {
+            format!("               approov api -add NAME.{domain}, for each name that apps call")
+        }
+    });
+    let pins = chain.certificates().iter().enumerate().map(|(index, certificate)| {
+        let place = match index {
+            0 => "its key",
+            _ if certificate.is_self_issued() => "its root",
+            _ => "its issuer",
+        };
+        format!("               pin of {place}: {}", certificate.pin)
+    });
+    names.chain(pins).collect()
 }

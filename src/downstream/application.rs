@@ -31,6 +31,9 @@ pub trait Application: Send + Sync + 'static {
     /// A TLS handshake on a connection of this listener has ended.
     fn handshake_ended(&self, listener: &Listener, result: Handshake);
 
+    /// A client has broken off a TLS handshake after it saw the certificate of this name.
+    fn certificate_refused(&self, listener: &Listener, certificate: &str);
+
     /// Refuses bytes that are not a valid HTTP/1 request. Returns the bytes of the response, after
     /// which the connection is closed.
     fn refuse_unparsed(&self, request: &UnparsedRequest<'_>) -> Option<Vec<u8>>;

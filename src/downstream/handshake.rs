@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use rustls::HandshakeKind;
+use rustls::server::Acceptor;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use super::transport::{Socket, Transport};
 use super::worker::Open;
-use super::{Application, Connection, TlsSession};
+use super::{Application, Connection, Listener, TlsSession};
 use crate::tls::{Handshake, Protocol, client_certificate};
 use crate::trusted_proxies::proxy_protocol;
 
@@ -67,8 +68,14 @@ pub(super) async fn establish<A: Application>(
         let Socket { tcp, ahead } = socket;
         return Some(Established { transport: Transport::Plain(tcp), ahead, connection, is_http2: false });
     };
-    let handshake = shake_hands(acceptor, socket, time).await;
+    let mut certificate = None;
+    let handshake = shake_hands(acceptor, &listener, socket, time, &mut certificate).await;
     let result = handshake.as_ref().map_or_else(HandshakeFailure::result, |(_, _, result)| *result);
+    if let (Err(failure), Some(certificate)) = (&handshake, certificate)
+        && failure.is_of_client()
+    {
+        application.certificate_refused(&listener, certificate);
+    }
     application.handshake_ended(&listener, result);
     match handshake {
         Ok((stream, session, _)) => {
@@ -119,6 +126,21 @@ impl HandshakeFailure {
     }
 }
 
+impl HandshakeFailure {
+    /// Whether the client broke off: with an alert, or by closing the connection.
+    fn is_of_client(&self) -> bool {
+        let HandshakeFailure::Tls(error) = self else { return false };
+        match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+            Some(rustls::Error::AlertReceived(_)) => true,
+            Some(_) => false,
+            None => matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            ),
+        }
+    }
+}
+
 impl fmt::Display for HandshakeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -129,15 +151,25 @@ impl fmt::Display for HandshakeFailure {
     }
 }
 
-async fn shake_hands(
+/// Makes the handshake. `certificate` becomes the name of the certificate that the client sees.
+async fn shake_hands<'l>(
     acceptor: &TlsAcceptor,
+    listener: &'l Listener,
     socket: Socket,
     time: Duration,
+    certificate: &mut Option<&'l str>,
 ) -> Result<(TlsStream<Socket>, TlsSession, Handshake), HandshakeFailure> {
-    let stream = timeout(time, acceptor.accept(socket)).await;
+    let handshake = async {
+        // The server name is known only between both halves.
+        let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let shown = listener.certificates.as_ref();
+        *certificate = shown.and_then(|shown| shown.find(start.client_hello().server_name()));
+        start.into_stream(acceptor.config().clone()).await
+    };
+    let stream = timeout(time, handshake).await;
     let stream = stream.map_err(|_| HandshakeFailure::TimedOut(time))?.map_err(HandshakeFailure::Tls)?;
     let state = stream.get_ref().1;
-    let certificate =
+    let client_certificate =
         client_certificate(state.peer_certificates()).map_err(|_| HandshakeFailure::Certificate)?;
     let version = match state.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
@@ -147,7 +179,7 @@ async fn shake_hands(
         Some(HandshakeKind::Resumed) => Handshake::Resumed,
         _ => Handshake::Full,
     };
-    let session = TlsSession { version, client_certificate: certificate };
+    let session = TlsSession { version, client_certificate };
     if session.client_certificate.is_some() && session.valid_certificate().is_none() {
         return Err(HandshakeFailure::Certificate);
     }

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use tokio_rustls::TlsAcceptor;
 
 use super::settings::ListenerSettings;
-use crate::tls::Tickets;
+use crate::tls::{ServerTls, ShownCertificates, Tickets};
 use crate::trusted_proxies::TrustedProxies;
 
 /// The settings of a listener, prepared for use. A connection keeps the settings under which it was
@@ -16,6 +16,8 @@ pub struct Listener {
     pub label: Box<str>,
     /// The TLS settings; `None` for plain HTTP.
     pub tls: Option<TlsAcceptor>,
+    /// The certificates that clients see; `None` for plain HTTP.
+    pub certificates: Option<ShownCertificates>,
     /// Whether clients may speak HTTP/2 without TLS.
     pub h2c: bool,
     /// The proxies in front of the listener.
@@ -37,6 +39,7 @@ impl Listener {
         Ok(Self {
             label: listener.address.to_string().into(),
             tls: tls.map(TlsAcceptor::from),
+            certificates: listener.tls.as_ref().map(ServerTls::shown_certificates),
             h2c: listener.h2c,
             trusted_proxies: listener.trusted_proxies.clone(),
             redirect_to_https: listener.redirect_to_https,

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::remote::RemoteSet;
+use super::remote::{HandedSet, RemoteSet};
 use super::settings::KeySetSettings;
 use crate::telemetry::Metrics;
 
@@ -27,7 +27,7 @@ struct RunningSet {
 }
 
 impl KeySets {
-    /// No key set yet.
+    /// Starts without a key set. The series go to `metrics`.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self { metrics, running: Arc::default() }
     }
@@ -77,6 +77,11 @@ impl KeySets {
             .collect();
     }
 
+    /// The sets in force, for a successor.
+    pub fn export(&self) -> Vec<HandedSet> {
+        self.running.lock().iter().filter_map(|running| running.set.hand_over()).collect()
+    }
+
     /// Takes keys from the set of the same name, if it runs. Returns whether there are any.
     fn go_on(&self, set: &RemoteSet) -> bool {
         let running = self.running.lock();
@@ -99,4 +104,13 @@ pub async fn fetch_once(
         results.push((settings.name.clone(), set.try_out().await));
     }
     Ok(results)
+}
+
+/// Gives each of `sets` the keys that a predecessor had, unless it was fetched already.
+pub fn import_sets(sets: &[Arc<RemoteSet>], handed: Vec<HandedSet>) {
+    for handed in handed {
+        if let Some(set) = sets.iter().find(|set| *set.name() == *handed.name) {
+            set.take(handed);
+        }
+    }
 }

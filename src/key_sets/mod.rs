@@ -8,7 +8,7 @@
 //! - `remote`: the state of one key set, and the task that fetches it;
 //! - `schedule`: when it is fetched;
 //! - `cache`: the file for a start without the server;
-//! - `in_use`: which sets are in use over reloads.
+//! - `in_use`: which sets are in use over reloads and upgrades.
 
 mod cache;
 mod in_use;
@@ -16,6 +16,6 @@ mod remote;
 mod schedule;
 mod settings;
 
-pub use in_use::{KeySets, fetch_once};
-pub use remote::RemoteSet;
+pub use in_use::{KeySets, fetch_once, import_sets};
+pub use remote::{HandedSet, RemoteSet};
 pub use settings::KeySetSettings;

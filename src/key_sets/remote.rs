@@ -42,7 +42,7 @@ struct SetState {
     is_saved: bool,
 }
 
-/// The set in force.
+/// The set in force, and where it comes from.
 #[derive(Clone)]
 struct CurrentSet {
     text: Arc<[u8]>,
@@ -50,6 +50,17 @@ struct CurrentSet {
     etag: Option<HeaderValue>,
     /// The Unix time of the last successful fetch; 0 if there was none.
     fetched_at: u64,
+}
+
+/// The set in force of a process, for its successor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedSet {
+    /// The URL of the set without its query.
+    pub name: Box<str>,
+    /// The Unix time of the last successful fetch; 0 if the keys are those of the cache file.
+    pub fetched_at: u64,
+    /// The JWK set, as it was fetched.
+    pub text: String,
 }
 
 impl RemoteSet {
@@ -103,6 +114,31 @@ impl RemoteSet {
                 log::warn!("key set {name}: the cache file {} is of no use: {error}", path.display());
                 false
             }
+        }
+    }
+
+    /// What a successor needs to go on.
+    pub(super) fn hand_over(&self) -> Option<HandedSet> {
+        let state = self.state.lock();
+        let current = state.current.as_ref()?;
+        // A key set is JSON, so its text is UTF-8.
+        let text = String::from_utf8_lossy(&current.text).into_owned();
+        Some(HandedSet { name: self.name().into(), fetched_at: current.fetched_at, text })
+    }
+
+    /// Takes the set of a predecessor, unless this process has fetched one already.
+    pub(super) fn take(&self, handed: HandedSet) {
+        let HandedSet { text, fetched_at, .. } = handed;
+        let mut state = self.state.lock();
+        if state.current.as_ref().is_some_and(|current| current.fetched_at > 0) {
+            return;
+        }
+        if let Ok(set) = KeySet::parse(text.as_bytes(), KeySetSource::Url) {
+            let text = text.into_bytes().into();
+            let current = CurrentSet { text, set: Arc::new(set), etag: None, fetched_at };
+            self.put_in_force(Some(&current));
+            state.current = Some(current);
+            state.is_saved = false;
         }
     }
 

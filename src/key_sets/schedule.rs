@@ -16,7 +16,7 @@ pub(super) struct FetchSchedule {
     due: Instant,
     /// Failed fetches since the last success.
     failures: u32,
-    /// The last early fetch.
+    /// The moment of the last early fetch, if there was one.
     early: Option<Instant>,
 }
 

@@ -13,9 +13,9 @@ use crate::origins::Origin;
 pub struct KeySetSettings {
     /// The URL without its query. It names the set in logs and metrics.
     pub name: Box<str>,
-    /// The server.
+    /// The server of the URL, which only the gateway itself asks.
     pub server: Origin,
-    /// Path and query.
+    /// Path and query of the URL, as they are sent.
     pub target: Box<str>,
     /// Time from a fetch to the next, give or take a tenth.
     pub refresh: Duration,

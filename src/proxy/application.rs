@@ -58,6 +58,10 @@ impl Application for WorkerProxy {
         }
     }
 
+    fn certificate_refused(&self, listener: &Listener, certificate: &str) {
+        self.shared.metrics.certificate_refused(&listener.label, certificate);
+    }
+
     fn refuse_unparsed(&self, request: &UnparsedRequest<'_>) -> Option<Vec<u8>> {
         self.shared.refuse_unparsed(request).ok()
     }

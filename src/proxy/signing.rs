@@ -45,6 +45,18 @@ impl Signing {
         Self { settings, replays }
     }
 
+    /// The accepted signatures as bytes; empty if none are remembered.
+    pub fn export_replays(&self) -> Vec<u8> {
+        self.replays.as_ref().map_or(Vec::new(), |store| store.lock().export())
+    }
+
+    /// Adds exported signatures that can still be good at `now`, in Unix seconds.
+    pub fn import_replays(&self, exported: &[u8], now: u64) {
+        if let Some(store) = &self.replays {
+            store.lock().import(exported, now);
+        }
+    }
+
     /// The longest body with a digest.
     pub fn digest_buffer(&self) -> usize {
         self.settings.digest_buffer

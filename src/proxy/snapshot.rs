@@ -129,6 +129,16 @@ impl Snapshot {
         &self.routes
     }
 
+    /// The signatures that were accepted, for the process that takes over.
+    pub fn export_replays(&self) -> Vec<u8> {
+        self.signing.export_replays()
+    }
+
+    /// Adds the signatures that the process before this one has accepted. `now` is in Unix seconds.
+    pub fn import_replays(&self, exported: &[u8], now: u64) {
+        self.signing.import_replays(exported, now);
+    }
+
     /// The verifier for the requests of a route.
     pub(super) fn verifier(&self, route: &Route) -> &Verifier {
         let own = self.origin_verifiers.get(route.origin).and_then(Option::as_ref);

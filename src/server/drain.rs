@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use super::handover::{self, Patience};
+use super::handover::{self, HandedState, Patience};
 use super::reload::Ending;
 use super::signals::{Signal, Signals, is_first_process};
 use super::{Server, WorkerThread, reopen};
@@ -67,13 +67,18 @@ impl Server {
 
     fn offer_at(&mut self, path: &Path) -> Offer {
         let (is_asked_to_end, sockets) = (Arc::new(AtomicBool::new(false)), self.sockets.clone());
-        let tickets = self.tickets.clone();
+        let (tickets, key_sets, shared) = (self.tickets.clone(), self.key_sets.clone(), self.shared.clone());
+        let state = move || HandedState {
+            key_sets: key_sets.export(),
+            replays: shared.snapshot.load().export_replays(),
+        };
         let (answer, mut offered) = oneshot::channel();
         thread::spawn({
             let (path, is_asked_to_end) = (path.to_owned(), is_asked_to_end.clone());
             let asked_to_end = move || is_asked_to_end.load(Ordering::Relaxed);
-            let offer =
-                move || handover::offer(&path, &sockets.all(), &tickets, Patience::default(), asked_to_end);
+            let offer = move || {
+                handover::offer(&path, &sockets.all(), &tickets, state, Patience::default(), asked_to_end)
+            };
             move || answer.send(offer())
         });
         let (signals, reloading, access_log) = (&mut self.signals, &self.reloading, &self.access_log);

@@ -43,7 +43,9 @@ use tokio::sync::watch;
 
 use crate::admin::{AdminAddress, Readiness};
 use crate::config::Settings;
+use crate::key_sets::KeySets;
 use crate::otlp::Exporter;
+use crate::proxy::Shared;
 use crate::telemetry::{AccessLogSink, AccessLogWriter};
 use crate::tls::Tickets;
 
@@ -87,6 +89,8 @@ pub struct Server {
     /// Stays open until the end, because probes ask while this process drains.
     admin_socket: Arc<AdminSocket>,
     tickets: Tickets,
+    key_sets: KeySets,
+    shared: Arc<Shared>,
     workers: Vec<WorkerThread>,
     /// Tells the public listeners to stop accepting.
     stop: watch::Sender<bool>,

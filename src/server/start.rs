@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::admin_socket;
 use super::descriptors::Descriptors;
 use super::file_thread::FileThread;
+use super::handover::HandedState;
 use super::machine::{machine_name, own_executable};
 use super::notify::{Notifier, READY, UPGRADE_VARIABLE};
 use super::origins::Origins;
@@ -28,7 +29,7 @@ use super::{Server, ServerError, Start, become_user};
 use crate::admin::{Access, Admin, AdminAddress, ConfigStatus, Health, LogLevel, Readiness};
 use crate::clock;
 use crate::config::{Protection, ServerSettings, User};
-use crate::key_sets::KeySets;
+use crate::key_sets::{KeySets, import_sets};
 use crate::limits::MostInFlight;
 use crate::otlp::{Exporter, OtlpSettings};
 use crate::proxy::{HeldBodies, Shared, Snapshot};
@@ -116,8 +117,11 @@ impl Server {
         runtime.spawn(keep_time(shared.clone()));
         if let Some(predecessor) = &mut predecessor {
             let asked_to_end = || runtime.block_on(signals.asks_to_end());
-            let keys = predecessor.ready(asked_to_end).map_err(|error| too_late(&error))?;
+            let (keys, state) = predecessor.ready(asked_to_end).map_err(|error| too_late(&error))?;
             adopt_ticket_keys(&tickets, keys.as_deref().map(Vec::as_slice));
+            let HandedState { key_sets, replays } = state.unwrap_or_default();
+            import_sets(&fetched_sets, key_sets);
+            shared.snapshot.load().import_replays(&replays, clock::unix_time().as_secs());
         }
 
         key_sets.adopt(fetched_sets, runtime.handle());
@@ -138,7 +142,7 @@ impl Server {
             metrics: metrics.clone(),
             status: status.clone(),
             origins,
-            key_sets,
+            key_sets: key_sets.clone(),
             listeners: sockets.listeners(),
             tickets: tickets.clone(),
             fixed,
@@ -199,6 +203,8 @@ impl Server {
             admin_socket: sockets.admin.clone(),
             sockets: Arc::new(sockets),
             tickets,
+            key_sets,
+            shared,
             workers,
             stop,
             stop_admin,

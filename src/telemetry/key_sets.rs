@@ -12,7 +12,7 @@ pub(super) struct KeySetFamilies {
 }
 
 impl KeySetFamilies {
-    /// Registers them.
+    /// Registers the families. Series appear with the first key set.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let families = Self {
             last_success: GaugeVec::new(
@@ -92,7 +92,7 @@ impl KeySetMetrics {
         self.last_success.set(seconds as f64);
     }
 
-    /// Counts an attempt.
+    /// Counts an attempt to fetch, by its result.
     pub fn attempted(&self, is_success: bool) {
         let counter = if is_success { &self.successes } else { &self.failures };
         counter.inc();

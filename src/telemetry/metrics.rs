@@ -43,6 +43,7 @@ pub struct Metrics {
     tunnels: IntGauge,
     process: Process,
     handshakes: IntCounterVec,
+    refused_certificates: IntCounterVec,
     app_statuses: IntCounterVec,
     spans: IntCounterVec,
     failover_tokens: IntCounter,
@@ -96,6 +97,13 @@ impl Metrics {
                 Opts::new("tls_handshakes_total", "TLS handshakes with clients, by listener and result."),
                 &["listener", "result"],
             )?,
+            refused_certificates: IntCounterVec::new(
+                Opts::new(
+                    "tls_certificates_refused_total",
+                    "TLS handshakes that clients broke off after they saw a certificate, by certificate.",
+                ),
+                &["listener", "certificate"],
+            )?,
             app_statuses: IntCounterVec::new(
                 Opts::new("app_statuses_total", "Requests with an Approov-Status header, by its value."),
                 &["status"],
@@ -131,6 +139,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.overhead.clone()))?;
         metrics.registry.register(Box::new(metrics.tunnels.clone()))?;
         metrics.registry.register(Box::new(metrics.handshakes.clone()))?;
+        metrics.registry.register(Box::new(metrics.refused_certificates.clone()))?;
         metrics.registry.register(Box::new(metrics.app_statuses.clone()))?;
         metrics.registry.register(Box::new(metrics.spans.clone()))?;
         metrics.spans();
@@ -201,6 +210,11 @@ impl Metrics {
         self.handshakes.with_label_values(&[listener, result.label()]).inc();
     }
 
+    /// A client has broken off a handshake after it saw the certificate of this name.
+    pub fn certificate_refused(&self, listener: &str, certificate: &str) {
+        self.refused_certificates.with_label_values(&[listener, certificate]).inc();
+    }
+
     /// Shows the certificates in use, each with its listener, its name and its expiry in Unix time. Of
     /// several certificates with one name, the earliest expiry is shown. Replaces the certificates of the
     /// previous call. The handshakes of each listener are shown from then on.
@@ -216,6 +230,7 @@ impl Metrics {
                 self.handshakes.with_label_values(&[&*listener, result.label()]);
             }
             self.certificate_expiry.with_label_values(&[&*listener, &*name]).set(expiry as f64);
+            self.refused_certificates.with_label_values(&[&*listener, &*name]);
         }
     }
 

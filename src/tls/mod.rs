@@ -18,6 +18,7 @@ mod identity;
 mod names;
 mod resolver;
 mod server;
+mod shown;
 mod tickets;
 
 pub use certificate::{Certificate, Digest, MalformedCertificate, Pin, canonical_subject};
@@ -26,6 +27,7 @@ pub use handshake::Handshake;
 pub use identity::{CertificateChain, ChainError, Identity, IdentityError, PrivateKey, PrivateKeyError};
 pub use resolver::UnknownName;
 pub use server::{Protocol, ServerTls, Version};
+pub use shown::ShownCertificates;
 pub use tickets::{TicketKey, TicketKeyError, Tickets};
 
 use std::sync::{Arc, LazyLock};

@@ -9,6 +9,7 @@ use rustls::version::{TLS12, TLS13};
 use sha2::{Digest as _, Sha256};
 
 use super::resolver::CertificateResolver;
+use super::shown::ShownCertificates;
 use super::tickets::Ticketer;
 use super::{Certificate, ClientAuth, Digest, Identity, TicketKey, Tickets, UnknownName, provider};
 use crate::closed_set::closed_set;
@@ -93,6 +94,11 @@ impl ServerTls {
         config.send_tls13_tickets = TICKETS;
         config.max_tls13_tickets = MAX_TICKETS;
         Ok(Arc::new(config))
+    }
+
+    /// The certificates by server name, for metrics.
+    pub fn shown_certificates(&self) -> ShownCertificates {
+        ShownCertificates::new(&self.identities, self.unknown_name)
     }
 
     /// The server's own certificates, the default first. The metric `certificate_expiry_timestamp_seconds`

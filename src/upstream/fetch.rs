@@ -22,7 +22,7 @@ const MAX_ADDRESSES: usize = 4;
 /// Asks one server for one document, or sends it documents. No redirect is followed.
 pub struct Fetcher {
     server: Origin,
-    /// Path and query.
+    /// Path and query, as they are sent.
     target: Box<str>,
     kind: ServerKind<'static>,
     dialer: Dialer,
@@ -32,7 +32,7 @@ pub struct Fetcher {
 /// The answer of a server.
 #[derive(Debug)]
 pub struct Document {
-    /// The status.
+    /// The status, which the caller must judge.
     pub status: StatusCode,
     /// The version of the document, to ask for a newer one.
     pub etag: Option<HeaderValue>,

@@ -22,9 +22,9 @@ use translate::Translation;
 /// and answers too. Nothing secret is printed.
 #[derive(Clone, Debug, clap::Args)]
 pub struct MigrateArgs {
-    /// The worker's wrangler.toml
+    /// The wrangler.toml of the worker, which is only read
     file: PathBuf,
-    /// The section [env.NAME] alone
+    /// Translate the section [env.NAME] alone, not every section
     #[arg(long, value_name = "NAME")]
     env: Option<String>,
     /// Print one part alone, to redirect it to a file
@@ -37,7 +37,7 @@ pub struct MigrateArgs {
 pub enum OutputPart {
     /// Lines for an environment file.
     Environment,
-    /// The configuration file.
+    /// The configuration file in YAML, for `-c`.
     Yaml,
 }
 

@@ -40,7 +40,7 @@ impl RoutePattern {
         is_plain.then(|| Self { hosts, path: path.to_owned(), is_exact })
     }
 
-    /// The route, as YAML.
+    /// The route as one entry of `routes` in YAML.
     pub fn to_yaml(&self) -> String {
         let exact = if self.is_exact { ", match: exact" } else { "" };
         let hosts: Vec<String> = self.hosts.iter().map(|host| format!("{host:?}")).collect();

@@ -50,7 +50,7 @@ const OTHERWISE: [(&str, &str); 7] = [
 pub(super) struct Translation {
     env: Option<String>,
     variables: Vec<(&'static str, String)>,
-    /// The configuration file.
+    /// The text of the configuration file, in YAML.
     pub yaml: String,
     /// What means something else than before.
     notes: Vec<String>,
@@ -69,7 +69,7 @@ struct WorkerVerification {
     public_key: Option<String>,
 }
 
-/// Translates one worker.
+/// Translates one worker, with everything that cannot be carried over.
 pub(super) fn translate(worker: &CloudflareWorker) -> Translation {
     let mut out = Translation { env: worker.env.clone(), ..Translation::default() };
     let verification = out.read_variables(worker);

@@ -9,11 +9,11 @@ use toml::{Table, Value};
 pub(super) struct CloudflareWorker {
     /// The name of the section; `None` for the file itself.
     pub env: Option<String>,
-    /// The variables, as text.
+    /// The variables as text; lists and tables are empty texts.
     pub variables: BTreeMap<String, String>,
     /// The patterns of the routes.
     pub patterns: Vec<String>,
-    /// The other keys.
+    /// The names of all other keys of the section.
     pub others: Vec<String>,
 }
 

@@ -97,7 +97,7 @@ impl KeySetList {
         keys
     }
 
-    /// All sets.
+    /// The settings of all sets, in the order of the file.
     pub fn into_settings(self) -> Vec<KeySetSettings> {
         self.0
     }

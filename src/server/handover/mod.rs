@@ -11,22 +11,24 @@
 //!                            ◄─ addresses, descriptors
 //! bind what is new, open the log
 //! "ready"                    ─►
-//!                            ◄─ "go"     or "no"; with the keys of session tickets
+//!                            ◄─ "go"     or "no"; with ticket keys, key sets and accepted signatures
 //! start the workers
 //! "accepting"                ─►
 //!                            ◄─ "yours"  or "no"; stop accepting, drain, exit
 //! serve
 //! ```
 //!
-//! The keys are attached to "go", and standard output and error to "yours". A process of a version
+//! Keys and state are attached to "go", and standard output and error to "yours". A process of a version
 //! without them says and hears the same words.
 
 mod conversation;
 mod keys;
 mod offer;
+mod state;
 mod take;
 
 pub(super) use offer::{Patience, offer};
+pub(super) use state::HandedState;
 pub(super) use take::{Predecessor, Received, SuccessorSocket};
 
 /// The most sockets handed over; the kernel's own limit for one message is 253.
@@ -94,7 +96,9 @@ mod tests {
     /// A running process that offers one socket.
     fn running(path: &Path, patience: Patience) -> JoinHandle<io::Result<i32>> {
         let path = path.to_owned();
-        thread::spawn(move || offer(&path, &[&listener()], &tickets(), patience, || false))
+        thread::spawn(move || {
+            offer(&path, &[&listener()], &tickets(), HandedState::default, patience, || false)
+        })
     }
 
     /// Sends a listener, which is the first message of [`offer`].
@@ -118,7 +122,11 @@ mod tests {
         let tickets = tickets();
         let running = thread::spawn({
             let (path, tickets) = (path.clone(), tickets.clone());
-            move || offer(&path, &[&first, &second], &tickets, Patience::default(), || false)
+            move || {
+                offer(&path, &[&first, &second], &tickets, HandedState::default, Patience::default(), || {
+                    false
+                })
+            }
         });
         let mut received = waiting.receive(LONG, || false).expect("arrives");
         for ((address, socket), expected) in received.sockets.iter().zip(addresses) {
@@ -127,7 +135,7 @@ mod tests {
         }
         assert_eq!(received.sockets.len(), 2);
         let keys = received.predecessor.ready(|| false).expect("go");
-        assert_eq!(keys, Some(tickets.export()));
+        assert_eq!(keys, (Some(tickets.export()), Some(HandedState::default())));
         assert!(!running.is_finished());
         let streams = received.predecessor.accepting(|| false).expect("yours").expect("both");
         let identity = |fd: &dyn AsFd| rustix::fs::fstat(fd.as_fd()).map(|stat| (stat.st_dev, stat.st_ino));
@@ -174,7 +182,7 @@ mod tests {
                     .and_then(|mut conversation| conversation.say_with(GO, &[other.as_fd()]))
                     .expect("said"),
             }
-            assert_eq!(received.predecessor.ready(|| false).expect("go"), None);
+            assert_eq!(received.predecessor.ready(|| false).expect("go"), (None, None));
             stream.write_all(b"yours\n").expect("said");
             received.predecessor.accepting(|| false).expect("yours");
         }
@@ -232,7 +240,9 @@ mod tests {
         let waiting = SuccessorSocket::bind(&path, None).expect("binds");
         let running = thread::spawn({
             let path = path.clone();
-            move || offer(&path, &[&listener()], &tickets(), Patience::default(), || true)
+            move || {
+                offer(&path, &[&listener()], &tickets(), HandedState::default, Patience::default(), || true)
+            }
         });
         let mut received = waiting.receive(LONG, || false).expect("arrives");
         let error = running.join().expect("no panic").expect_err("it ends");
@@ -244,7 +254,8 @@ mod tests {
     fn nobody_waiting_is_an_error_and_a_stale_socket_is_cleared_away() {
         let folder = Folder::new("no-process");
         let path = folder.socket();
-        let offer = || offer(&path, &[&listener()], &tickets(), Patience::default(), || false);
+        let offer =
+            || offer(&path, &[&listener()], &tickets(), HandedState::default, Patience::default(), || false);
         assert_eq!(offer().expect_err("no process listens").kind(), ErrorKind::NotFound);
         drop(UnixListener::bind(&path).expect("binds"));
         assert!(path.exists());

@@ -12,7 +12,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::conversation::{Conversation, MESSAGE_WITHIN, asked, refuse_strangers};
-use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, NO, READY, YOURS, keys};
+use super::{ACCEPTING, GO, HandedState, MAX_MESSAGE, MAX_SOCKETS, NO, READY, YOURS, keys};
 use crate::server::listener::BoundListener;
 use crate::tls::Tickets;
 
@@ -43,6 +43,7 @@ pub(in crate::server) fn offer(
     path: &Path,
     listeners: &[&BoundListener],
     tickets: &Tickets,
+    state: impl Fn() -> HandedState,
     patience: Patience,
     asked_to_end: impl Fn() -> bool,
 ) -> io::Result<i32> {
@@ -52,7 +53,7 @@ pub(in crate::server) fn offer(
     stream.set_write_timeout(Some(MESSAGE_WITHIN))?;
     send(&stream, listeners)?;
     let mut successor = Conversation::new(stream)?;
-    let outcome = converse(&mut successor, tickets, patience, asked_to_end);
+    let outcome = converse(&mut successor, tickets, state, patience, asked_to_end);
     if outcome.is_err() {
         // Without a word, a slow successor would think that this process has ended.
         let _ = successor.say(NO);
@@ -69,6 +70,7 @@ pub(in crate::server) fn offer(
 fn converse(
     successor: &mut Conversation,
     tickets: &Tickets,
+    state: impl Fn() -> HandedState,
     patience: Patience,
     asked_to_end: impl Fn() -> bool,
 ) -> io::Result<()> {
@@ -87,10 +89,12 @@ fn converse(
     if asked_to_end() {
         return Err(asked());
     }
-    match keys::enclose(&tickets.export()) {
-        Ok(keys) => successor.say_with(GO, &[keys.as_fd()])?,
+    let attached = keys::enclose(&tickets.export()).and_then(|keys| Ok((state().enclose()?, keys)));
+    match attached {
+        // The keys come last: a version without a state takes the last.
+        Ok((state, keys)) => successor.say_with(GO, &[state.as_fd(), keys.as_fd()])?,
         Err(error) => {
-            log::warn!("the successor gets no ticket keys, and resumes no TLS session: {error}");
+            log::warn!("the successor gets no ticket keys and no state, and resumes no TLS session: {error}");
             successor.say(GO)?;
         }
     }

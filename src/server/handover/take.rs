@@ -15,7 +15,7 @@ use rustix::process::Uid;
 use zeroize::Zeroizing;
 
 use super::conversation::{Conversation, MESSAGE_WITHIN, POLL, asked, refuse_strangers};
-use super::{ACCEPTING, GO, MAX_MESSAGE, MAX_SOCKETS, READY, YOURS, keys};
+use super::{ACCEPTING, GO, HandedState, MAX_MESSAGE, MAX_SOCKETS, READY, YOURS, keys};
 use crate::clock;
 
 /// The socket at which a successor waits for the running process.
@@ -33,6 +33,9 @@ pub(in crate::server) struct Received {
     pub sockets: Vec<(SocketAddr, TcpListener)>,
     pub predecessor: Predecessor,
 }
+
+/// The ticket keys and the state of the running process.
+pub(in crate::server) type HandedOver = (Option<Zeroizing<Vec<u8>>>, Option<HandedState>);
 
 /// The process whose sockets were taken.
 #[derive(Debug)]
@@ -112,19 +115,24 @@ impl Drop for SuccessorSocket {
 
 impl Predecessor {
     /// Says "ready" and waits for "go". Returns the keys of the predecessor's session tickets in the form of
-    /// [`Tickets::export`](crate::tls::Tickets::export). `None` if its version does not send them, or if
-    /// they cannot be read.
+    /// [`Tickets::export`](crate::tls::Tickets::export), and its state. Each is `None` if its version does not
+    /// send it, or if it cannot be read.
     ///
     /// # Errors
     /// If the predecessor no longer waits, or this process was asked to end. This process must not accept
     /// connections then.
-    pub fn ready(&mut self, asked_to_end: impl FnMut() -> bool) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    pub fn ready(&mut self, asked_to_end: impl FnMut() -> bool) -> io::Result<HandedOver> {
         self.exchange(READY, GO, asked_to_end)?;
-        let keys = self.0.take_attached().pop().map(keys::disclose).transpose();
-        Ok(keys.unwrap_or_else(|error| {
+        let mut attached = self.0.take_attached();
+        let keys = attached.pop().map(keys::disclose).transpose().unwrap_or_else(|error| {
             log::warn!("the ticket keys of the running process cannot be read: {error}");
             None
-        }))
+        });
+        let state = attached.pop().map(HandedState::disclose).transpose().unwrap_or_else(|error| {
+            log::warn!("the state of the running process cannot be read: {error}");
+            None
+        });
+        Ok((keys, state))
     }
 
     /// Says "accepting" and waits for "yours". Returns the standard output and standard error of the

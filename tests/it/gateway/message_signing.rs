@@ -305,6 +305,23 @@ fn a_body_reaches_the_origin_only_with_the_digest_that_was_signed() {
     gateway.wait_for_requests(&[("reason", "content_digest_mismatch")], 4.0);
 }
 
+/// Both happen at once, so that two copies of a request cannot pass side by side.
+#[test]
+fn a_signature_is_spent_by_the_first_request_even_if_its_body_is_wrong() {
+    let origin = Origin::new();
+    let gateway = gateway(&origin, "mode: required, replay: { mode: enforce }", "");
+    let app = App::install();
+    let right = digested(&app, Message::post("/a", HELLO), HELLO_DIGEST);
+    let wrong = String::from_utf8(right.bytes()).unwrap().replace("world", "World");
+    let mut client = gateway.connect();
+    client.send(wrong);
+    assert_eq!(client.response().status, 401);
+    gateway.wait_for_requests(&[("reason", "content_digest_mismatch")], 1.0);
+    assert_eq!(gateway.ask(&right).status, 401);
+    gateway.wait_for_requests(&[("reason", "replayed_signature")], 1.0);
+    assert_eq!(origin.bytes(), 0);
+}
+
 #[test]
 fn a_digest_over_http2_is_verified_as_well() {
     let origin = Origin::new();

@@ -8,7 +8,7 @@ mod clients;
 mod denied;
 mod explained_failures;
 mod http2;
-mod key_sets;
+pub mod key_sets;
 mod large_bodies;
 mod limits;
 mod message_signing;

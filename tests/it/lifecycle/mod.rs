@@ -5,6 +5,7 @@ mod commands;
 mod container;
 mod drain_delay;
 mod fifo;
+mod handed_state;
 mod handover;
 mod health;
 mod logs;

@@ -188,9 +188,10 @@ fn ticket_keys_go_to_the_successor_only_and_into_no_log() {
     assert_eq!(sockets.len(), 2);
     successor.write_all(b"ready\n").unwrap();
     let (word, mut attached) = receive(&successor, 3);
-    assert_eq!((word.as_slice(), attached.len()), (&b"go\n"[..], 1));
+    // The state of the process comes first, and the keys last.
+    assert_eq!((word.as_slice(), attached.len()), (&b"go\n"[..], 2));
     let mut keys = Vec::new();
-    std::fs::File::from(attached.remove(0)).read_to_end(&mut keys).unwrap();
+    std::fs::File::from(attached.remove(1)).read_to_end(&mut keys).unwrap();
     // The message has a version, the time of rotation and one key.
     assert_eq!(keys.len(), 1 + 8 + 32);
     drop(successor);

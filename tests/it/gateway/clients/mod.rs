@@ -5,6 +5,7 @@
 
 mod grpc;
 mod h2load;
+mod message_signatures;
 mod websockets;
 
 use std::process::{Command, Stdio};

@@ -15,7 +15,7 @@ fn daily(origin: &Origin, server: &KeyServer) -> Gateway {
 #[test]
 fn a_thousand_invented_keys_cause_one_fetch() {
     let key = SigningKey::new("a");
-    let (origin, server) = (Origin::new(), KeyServer::new(Answer::Set(set_of(&[&key]))));
+    let (origin, server) = (Origin::new(), KeyServer::with_keys(&[&key]));
     let gateway = daily(&origin, &server);
     assert_eq!(server.fetches(), 1);
     let mut client = gateway.connect();
@@ -39,7 +39,7 @@ fn a_thousand_invented_keys_cause_one_fetch() {
 #[test]
 fn a_key_that_was_added_is_found_before_the_next_fetch_is_due() {
     let (old, new) = (SigningKey::new("old"), SigningKey::new("new"));
-    let (origin, server) = (Origin::new(), KeyServer::new(Answer::Set(set_of(&[&old]))));
+    let (origin, server) = (Origin::new(), KeyServer::with_keys(&[&old]));
     let gateway = daily(&origin, &server);
     server.set(Answer::Set(set_of(&[&old, &new])));
     assert_eq!(gateway.ask(&new.request()).status, 401);

@@ -15,7 +15,7 @@ fn assert_serves(gateway: &Gateway, key: &SigningKey) {
 #[test]
 fn the_last_set_stays_in_force_whatever_the_server_answers() {
     let key = SigningKey::new("a");
-    let (origin, server) = (Origin::new(), KeyServer::new(Answer::Set(set_of(&[&key]))));
+    let (origin, server) = (Origin::new(), KeyServer::with_keys(&[&key]));
     let gateway = gateway(&origin, &server.url());
     let with_body = |status: &str, body: &str| {
         Answer::Bytes(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
@@ -69,10 +69,10 @@ fn the_last_set_stays_in_force_whatever_the_server_answers() {
 #[test]
 fn a_server_that_dies_takes_no_key_along() {
     let key = SigningKey::new("a");
-    let (origin, mut server) = (Origin::new(), KeyServer::new(Answer::Set(set_of(&[&key]))));
+    let (origin, mut server) = (Origin::new(), KeyServer::with_keys(&[&key]));
     let gateway = gateway(&origin, &server.url());
     wait_for_keys(&gateway, 1);
-    server.server.kill();
+    server.kill();
     gateway.wait_for_message("check that the key server runs and listens there; the last set stays in force");
     assert_serves(&gateway, &key);
     // A reload keeps the set too.
@@ -85,7 +85,7 @@ fn a_server_that_dies_takes_no_key_along() {
 #[test]
 fn a_server_that_sends_nothing_holds_up_no_request() {
     let key = SigningKey::new("a");
-    let (origin, server) = (Origin::new(), KeyServer::new(Answer::Set(set_of(&[&key]))));
+    let (origin, server) = (Origin::new(), KeyServer::with_keys(&[&key]));
     let gateway = gateway(&origin, &server.url());
     server.set(Answer::Silence);
     server.wait_for_fetches(3);
@@ -119,7 +119,7 @@ fn keys_come_over_tls_from_a_server_whose_certificate_is_verified() {
 fn check_connect_fetches_the_set_or_says_what_is_wrong() {
     let key = SigningKey::new("a");
     let (folder, origin) = (Folder::new(), Origin::new());
-    let server = KeyServer::new(Answer::Set(set_of(&[&key])));
+    let server = KeyServer::with_keys(&[&key]);
     let entry = format!("jwks_uri: \"{}?v=1\"", server.url());
     let file = folder.write("gateway.yaml", config(&origin, &entry, ""));
     let check = || run(&mut gateway_command(&["check", "--connect", "-c", file.to_str().unwrap()]));
@@ -139,7 +139,7 @@ fn check_connect_fetches_the_set_or_says_what_is_wrong() {
 fn inspect_fetches_the_set_to_judge_a_token() {
     let (key, other) = (SigningKey::new("a"), SigningKey::new("a"));
     let (folder, origin) = (Folder::new(), Origin::new());
-    let server = KeyServer::new(Answer::Set(set_of(&[&key])));
+    let server = KeyServer::with_keys(&[&key]);
     let entry = format!("jwks_uri: \"{}\"", server.url());
     let file = folder.write("gateway.yaml", config(&origin, &entry, ""));
     let inspect =

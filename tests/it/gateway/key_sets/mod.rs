@@ -18,14 +18,14 @@ use crate::harness::tokens::in_seconds;
 use crate::harness::{Exchange, Gateway, Message, Origin, Setup, Then};
 
 /// An ES256 key with its id.
-struct SigningKey {
+pub struct SigningKey {
     id: &'static str,
     private: Vec<u8>,
     point: Vec<u8>,
 }
 
 impl SigningKey {
-    fn new(id: &'static str) -> Self {
+    pub fn new(id: &'static str) -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let private = pair.to_pkcs8v1().unwrap().as_ref().to_vec();
         Self { id, private, point: pair.public_key().as_ref().to_vec() }
@@ -49,7 +49,8 @@ impl SigningKey {
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ec_der(&self.private)).unwrap()
     }
 
-    fn request(&self) -> Message {
+    /// A GET with a valid token of this key.
+    pub fn request(&self) -> Message {
         Message::get("/a").token(&self.token())
     }
 }
@@ -73,7 +74,7 @@ enum Answer {
 }
 
 /// A server of key sets, whose answer a test can change.
-struct KeyServer {
+pub struct KeyServer {
     server: Origin,
     answer: Arc<Mutex<Answer>>,
 }
@@ -83,6 +84,16 @@ impl KeyServer {
         let answer = Arc::new(Mutex::new(answer));
         let server = Origin::scripted(Self::script(&answer));
         Self { server, answer }
+    }
+
+    /// Serves these keys.
+    pub fn with_keys(keys: &[&SigningKey]) -> Self {
+        Self::new(Answer::Set(set_of(keys)))
+    }
+
+    /// Closes the listening socket, as if the process had died.
+    pub fn kill(&mut self) {
+        self.server.kill();
     }
 
     /// A server that refuses connections until [`KeyServer::open`].
@@ -109,7 +120,7 @@ impl KeyServer {
         *self.answer.lock().unwrap() = answer;
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("{}/jwks.json", self.server.url())
     }
 

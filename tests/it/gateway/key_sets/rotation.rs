@@ -10,7 +10,7 @@ use crate::harness::{Folder, Origin, Setup, eventually};
 #[test]
 fn a_rotation_under_load_refuses_no_request() {
     let (old, new) = (Arc::new(SigningKey::new("old")), Arc::new(SigningKey::new("new")));
-    let (origin, server) = (Origin::new(), KeyServer::new(Answer::Set(set_of(&[&old]))));
+    let (origin, server) = (Origin::new(), KeyServer::with_keys(&[&old]));
     let gateway = gateway(&origin, &server.url());
     let signing = Mutex::new(Arc::clone(&old));
     let (is_over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -53,7 +53,7 @@ fn a_rotation_under_load_refuses_no_request() {
 #[test]
 fn a_set_that_has_not_changed_is_not_sent_again() {
     let key = SigningKey::new("a");
-    let (origin, server) = (Origin::new(), KeyServer::new(Answer::Set(set_of(&[&key]))));
+    let (origin, server) = (Origin::new(), KeyServer::with_keys(&[&key]));
     let gateway = gateway(&origin, &server.url());
     server.wait_for_fetches(3);
     let tags: Vec<_> =

@@ -38,7 +38,7 @@ fn a_set_with_secrets_only_is_no_set() {
 fn the_cache_file_serves_a_start_without_the_server() {
     let (key, next) = (SigningKey::new("a"), SigningKey::new("b"));
     let (folder, origin) = (Folder::new(), Origin::new());
-    let mut server = KeyServer::new(Answer::Set(set_of(&[&key])));
+    let mut server = KeyServer::with_keys(&[&key]);
     let cache = folder.path("keys.json");
     let entry = format!("jwks_uri: \"{}\", refresh: 1s, cache_file: {}", server.url(), cache.display());
     let start = || Setup::bare().config(&config(&origin, &entry, "")).start();
@@ -51,7 +51,7 @@ fn the_cache_file_serves_a_start_without_the_server() {
     eventually("the next set in the file", || {
         (fs::read_to_string(&cache).unwrap() == set_of(&[&key, &next])).then_some(())
     });
-    server.server.kill();
+    server.kill();
     drop(first);
     let second = start();
     second.wait_for_message("2 keys of the cache file are in force");
@@ -69,7 +69,7 @@ fn the_cache_file_serves_a_start_without_the_server() {
 #[test]
 fn a_cache_file_that_cannot_be_written_is_a_warning() {
     let key = SigningKey::new("a");
-    let (origin, server) = (Origin::new(), KeyServer::new(Answer::Set(set_of(&[&key]))));
+    let (origin, server) = (Origin::new(), KeyServer::with_keys(&[&key]));
     let entry = format!("jwks_uri: \"{}\", cache_file: /nonexistent/keys.json", server.url());
     let gateway = Setup::bare().config(&config(&origin, &entry, "")).start();
     gateway.wait_for_message("the cache file /nonexistent/keys.json cannot be written");

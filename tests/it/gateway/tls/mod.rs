@@ -5,6 +5,7 @@ mod client_certificates;
 mod configuration;
 mod handshakes;
 mod pins;
+mod refused_certificates;
 mod reload;
 mod resumption;
 pub mod serving;

@@ -1,0 +1,69 @@
+//! What a successor goes on with: accepted signatures, and key sets.
+
+use crate::gateway::key_sets::{KeyServer, SigningKey};
+use crate::harness::{Folder, Gateway, Message, Origin, gateway_command, run, tokens};
+
+impl Folder {
+    /// Replaces the process by one with the same configuration, which listens on its addresses.
+    fn replace(&self, old: &mut Gateway, config: &str) -> Gateway {
+        let config = config.replacen("127.0.0.1:0", &old.address().to_string(), 1);
+        let config = config.replacen("127.0.0.1:0", &old.admin_address().to_string(), 1);
+        self.write("next.yaml", config);
+        let mut new = self.setup("next.yaml", &["run", "--upgrade"]).launch();
+        new.wait_for_message("waiting for the sockets of the running process");
+        old.signal("QUIT");
+        new.wait_until_listening();
+        assert_eq!(old.wait_for_exit().code(), Some(0));
+        new
+    }
+
+    /// A signed POST without a body, from the command `sign`.
+    fn signed_post(&self, target: &str) -> Message {
+        let secret = self.write("secret", tokens::SECRET_BASE64);
+        let url = format!("http://api.test{target}");
+        let mut command = gateway_command(&["sign", "--label", "install", "--method", "POST", "--url", &url]);
+        let exit = run(command.arg("--secret-base64-file").arg(secret));
+        let fields = exit.stdout.lines().map(|line| line.split_once(": ").unwrap());
+        let message = Message::post(target, "").host("api.test");
+        fields.fold(message, |message, (name, value)| message.field(name, value))
+    }
+}
+
+#[test]
+fn a_signature_that_the_old_process_accepted_is_a_replay_for_the_new_one() {
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let signing = "approov:\n  message_signing: { mode: required, replay: { mode: enforce } }\n";
+    let config = folder.config(&origin, "").replace("approov:\n", signing);
+    let mut old = folder.start(&config);
+    let (first, second) = (folder.signed_post("/first"), folder.signed_post("/second"));
+    assert_eq!(old.ask(&first).status, 200);
+    assert_eq!(old.ask(&first).status, 401);
+    let new = folder.replace(&mut old, &config);
+    assert_eq!(new.ask(&first).status, 401);
+    assert_eq!(new.ask(&second).status, 200);
+    assert_eq!(new.ask(&second).status, 401);
+    new.wait_for_requests(&[("reason", "replayed_signature")], 2.0);
+    // A reload keeps the store as well.
+    new.signal("HUP");
+    new.wait_for_message("configuration reloaded, generation 2");
+    assert_eq!(new.ask(&first).status, 401);
+    assert_eq!(origin.targets(), ["/first", "/second"]);
+}
+
+#[test]
+fn a_key_set_goes_on_when_its_server_is_gone() {
+    let key = SigningKey::new("a");
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let mut server = KeyServer::with_keys(&[&key]);
+    let keys = format!("keys: [ {{ jwks_uri: \"{}\" }} ]", server.url());
+    let config = folder.config(&origin, "");
+    let (before, after) = config.split_once("keys: [").unwrap();
+    let config = format!("{before}{keys}\n{}", after.split_once('\n').unwrap().1);
+    let mut old = folder.start(&config);
+    assert_eq!(old.ask(&key.request()).status, 200);
+    server.kill();
+    let new = folder.replace(&mut old, &config);
+    assert_eq!(new.ask(&key.request()).status, 200);
+    let fetched_at = new.metrics().sum("approov_gateway_key_set_last_success_timestamp_seconds", &[]);
+    assert!(fetched_at > 0.0, "the age of the set is known");
+}
