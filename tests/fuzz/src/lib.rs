@@ -10,28 +10,34 @@ pub mod chunked;
 pub mod claims;
 pub mod client_address;
 pub mod config;
+pub mod content_digest;
 pub mod head;
+pub mod key_set;
 pub mod log_line;
 pub mod proxy_header;
 mod ranges;
 mod reference;
 pub mod route;
+pub mod signature_input;
 pub mod token;
 
 /// A property. Panics on an input for which it does not hold.
 pub type Property = fn(&[u8]);
 
 /// Every property, with the name of its target and of its folder in `corpus/`.
-pub const PROPERTIES: [(&str, Property); 11] = [
+pub const PROPERTIES: [(&str, Property); 14] = [
     ("address_list", address_list::holds),
     ("answer", answer::holds),
     ("chunked", chunked::holds),
     ("claims", claims::holds),
     ("client_address", client_address::holds),
     ("config", config::holds),
+    ("content_digest", content_digest::holds),
     ("head", head::holds),
+    ("key_set", key_set::holds),
     ("log_line", log_line::holds),
     ("proxy_header", proxy_header::holds),
     ("route", route::holds),
+    ("signature_input", signature_input::holds),
     ("token", token::holds),
 ];
