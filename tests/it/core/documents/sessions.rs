@@ -2,14 +2,13 @@
 //!
 //! The blocks of a page are one session of a shell. A configuration that the page shows is
 //! `gateway.yaml` for the commands after it, in front of an origin of the test. The folder of the session
-//! stands for `/etc/approov-gateway`. A page that asks a
-//! gateway without starting one finds it running. `session.sh` has what stands in for `approov` and
-//! `cargo`.
+//! stands for `/etc/approov-gateway`. A page that asks a gateway without starting one finds it running.
+//! `session.sh` has what stands in for `approov` and `cargo`.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use rcgen::DnType;
@@ -18,7 +17,7 @@ use serde_yaml::{Mapping, Value};
 use super::configurations::Files;
 use super::page::{Block, Page};
 use crate::harness::tls::{Authority, Identity};
-use crate::harness::{Exit, Folder, Origin, has_program, run, tokens};
+use crate::harness::{Folder, Origin, has_program, run, tokens};
 
 impl Block {
     /// Whether a test runs this block.
@@ -72,7 +71,8 @@ impl<'p> Session<'p> {
             let at = fs::read_to_string(self.folder.path("at")).unwrap_or_default();
             let (line, output) = at.trim().split_once(' ').unwrap_or_default();
             let written = fs::read_to_string(self.folder.path(output)).unwrap_or_default();
-            differences.push(format!(":{line}: {}\n{written}{}", exit.status, exit.stderr));
+            let errors = String::from_utf8_lossy(&exit.stderr);
+            differences.push(format!(":{line}: {}\n{written}{errors}", exit.status));
             return differences;
         }
         for (block, number) in self.page.blocks.iter().zip(0..) {
@@ -94,12 +94,14 @@ impl<'p> Session<'p> {
         differences
     }
 
-    fn run(&self) -> Exit {
+    fn run(&self) -> Output {
         self.write_files();
         let script = self.folder.write("session.sh", self.script());
         let gateway = Path::new(env!("CARGO_BIN_EXE_approov-gateway")).parent().unwrap().to_str().unwrap();
-        let mut shell = Command::new("bash");
+        // A page starts several gateways, which takes its time on a busy machine.
+        let mut shell = Command::new("timeout");
         shell
+            .args(["120", "bash"])
             .arg(script)
             .current_dir(&self.folder)
             .env_clear()
@@ -113,7 +115,7 @@ impl<'p> Session<'p> {
         if !self.shows(&["export API_DOMAIN=", "> /etc/approov-gateway/secret"]) {
             shell.env("GATEWAY_CONFIG", "gateway.yaml").env("APPROOV_SECRET_BASE64", tokens::SECRET_BASE64);
         }
-        run(&mut shell)
+        shell.output().unwrap()
     }
 
     /// Whether commands of the page have one of these parts.
