@@ -46,7 +46,7 @@ struct ConfigurationState {
     refused: Option<RefusedConfiguration>,
 }
 
-/// The configuration in force.
+/// The configuration that is in force now.
 #[derive(Clone, Debug)]
 pub struct InForce {
     /// The start of its file's SHA-256; empty without a file.

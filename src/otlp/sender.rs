@@ -63,9 +63,9 @@ struct Sender {
     warned: Option<Instant>,
 }
 
-/// Why an export failed.
+/// Why an export failed, and whether it is tried again.
 enum ExportFailure {
-    /// Another try may succeed.
+    /// Another try may succeed. The text says why this one failed.
     ForNow(String),
     ForGood(String),
 }

@@ -19,7 +19,7 @@ static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// The longest request id that is kept.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Which ids requests get.
+/// Whether requests get an id and take part in traces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorrelationSettings {
     /// The header with the request id; `None` if requests get none.

@@ -167,7 +167,7 @@ impl<'a> OwnFields<'a> {
         Self(fields)
     }
 
-    /// All fields.
+    /// All fields that the gateway sets.
     pub fn fields(&self) -> &[(FieldName<'a>, HeaderValue)] {
         &self.0
     }

@@ -35,7 +35,7 @@ pub(super) struct Finished<'r> {
     /// The limit that the request exceeds.
     pub limit: Option<&'r Refusal>,
     pub transfer: Transfer,
-    /// When the head arrived.
+    /// When the head of the request arrived.
     pub started: Instant,
     pub duration: Duration,
     /// The label of the first failure.

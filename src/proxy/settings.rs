@@ -23,7 +23,7 @@ pub struct SnapshotSettings {
     pub routes: RouteTable,
     /// Identity headers and method overrides that reach the origin.
     pub forward_headers: Vec<HeaderName>,
-    /// Which ids requests get.
+    /// Whether requests get an id and take part in traces.
     pub correlation: CorrelationSettings,
     /// Limits of connections and requests.
     pub limits: LimitSettings,

@@ -69,10 +69,10 @@ fn rust_log() -> bool {
 }
 
 closed_set! {
-    /// The form of diagnostics.
+    /// The form in which diagnostics are written.
     #[derive(Default)]
     pub enum DiagnosticsFormat {
-        /// Text for people.
+        /// Lines of text for people.
         #[default]
         Text => "text",
         /// One JSON object a line.

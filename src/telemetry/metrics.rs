@@ -182,7 +182,7 @@ impl Metrics {
         self.failover_tokens.inc();
     }
 
-    /// The counters of spans.
+    /// The counters of exported and lost spans.
     pub fn spans(&self) -> SpanCounters {
         SpanCounters {
             exported: self.spans.with_label_values(&["exported"]),

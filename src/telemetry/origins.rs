@@ -166,13 +166,13 @@ pub trait OriginState: Send + Sync {
 }
 
 closed_set! {
-    /// Whether an address answers.
+    /// Whether an address of an origin answers.
     pub enum AddressState {
         /// Nothing is known against it.
         Up => "up",
         /// It gets requests, and the last one failed.
         Failing => "failing",
-        /// It gets no requests.
+        /// The address gets no requests.
         Down => "down",
     }
 }
@@ -180,9 +180,9 @@ closed_set! {
 /// What can be seen of an address of an origin.
 #[derive(Clone, Debug)]
 pub struct AddressReport {
-    /// The address.
+    /// The address, as it is shown.
     pub address: String,
-    /// Whether it answers.
+    /// Whether the address answers.
     pub state: AddressState,
     /// Requests at this address; `None` where only those of the origin are counted.
     pub in_flight: Option<usize>,
@@ -195,20 +195,20 @@ pub struct AddressReport {
 pub struct LastFailure {
     /// What is wrong and how to fix it.
     pub message: String,
-    /// The time since then.
+    /// The time since the last failure.
     pub ago: Duration,
 }
 
 /// What can be seen of an origin.
 #[derive(Clone, Debug)]
 pub struct OriginReport {
-    /// Its name.
+    /// The name of the origin in the configuration.
     pub name: String,
     /// Requests that have entered and not left.
     pub in_flight: usize,
     /// Requests that wait to enter.
     pub queued: usize,
-    /// Its addresses.
+    /// The addresses of the origin, with their states.
     pub addresses: Vec<AddressReport>,
 }
 

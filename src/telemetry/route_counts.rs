@@ -24,11 +24,11 @@ pub struct RouteCounts {
 /// The requests of one route with one outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct Count {
-    /// The verdict.
+    /// The verdict that these requests got.
     pub verdict: Verdict,
     /// The reason, as in metrics: `ok` if nothing is wrong with the request.
     pub reason: &'static str,
-    /// Since the start.
+    /// The number since the start of the process.
     pub total: u64,
     /// In the last ten to eleven minutes.
     pub recent: u64,

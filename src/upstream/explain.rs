@@ -48,7 +48,7 @@ pub(crate) enum FailureCause {
     NotReading,
     /// The origin sent something that is not an HTTP response, or a response with two readings.
     NotHttp,
-    /// No address is used: each has failed its health checks or was ejected.
+    /// No address may be used, because all are down.
     AllDown,
     /// Too many requests are at the origin, and the queue is full.
     Full,

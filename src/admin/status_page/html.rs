@@ -8,7 +8,7 @@ use std::fmt::{self, Display, Write};
 pub(super) struct Html(String);
 
 impl Html {
-    /// Appends markup.
+    /// Appends markup, which is not escaped.
     pub fn raw(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
         self

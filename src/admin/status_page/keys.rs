@@ -1,4 +1,4 @@
-//! Certificates and keys.
+//! The part of the page about certificates and keys.
 
 use jiff::Timestamp;
 use serde::Serialize;

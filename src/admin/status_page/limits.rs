@@ -1,4 +1,4 @@
-//! Limits and bans.
+//! The part of the page about limits and bans.
 
 use jiff::Timestamp;
 use serde::Serialize;

@@ -13,7 +13,7 @@ use super::traffic::TrafficReport;
 use crate::clock;
 use crate::proxy::Shared;
 
-/// Everything.
+/// Everything that the status page shows.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct StatusReport {
     pub state: &'static str,

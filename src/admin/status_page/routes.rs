@@ -23,7 +23,7 @@ pub(in crate::admin) struct RouteReport {
     pub refused: Amount,
     /// Requests that were forwarded and would be refused if the route did not only observe.
     pub would_be_refused: Amount,
-    /// By verdict and reason.
+    /// The numbers of requests by verdict and reason.
     pub outcomes: Vec<OutcomeReport>,
 }
 

@@ -19,7 +19,7 @@ pub(in crate::admin) struct TrafficReport {
     pub own_share_seconds: Quantiles,
     /// The length of each of `parts` but the last.
     pub part_seconds: u64,
-    /// The oldest first.
+    /// The parts of the window, the oldest first.
     pub parts: Vec<TrafficPart>,
 }
 

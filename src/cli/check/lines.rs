@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// Lines of text.
+/// Lines of text that are printed at once.
 #[derive(Default)]
 pub(super) struct Lines(String);
 

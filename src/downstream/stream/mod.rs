@@ -136,7 +136,7 @@ impl ClientStream {
         }
     }
 
-    /// The connection.
+    /// The connection that the stream belongs to.
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }

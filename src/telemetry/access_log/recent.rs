@@ -23,7 +23,7 @@ pub struct Recent {
 #[derive(Default)]
 struct RecentLines {
     clock: Clock,
-    /// The oldest first.
+    /// The last lines, the oldest first.
     ring: VecDeque<Vec<u8>>,
 }
 
@@ -51,7 +51,7 @@ impl Recent {
         ring.push_back(line);
     }
 
-    /// Another second has begun.
+    /// Allows further lines, because another second has begun.
     pub fn refill(&self) {
         self.left.store(KEPT, Relaxed);
     }

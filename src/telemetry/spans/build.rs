@@ -9,7 +9,7 @@ use crate::telemetry::redact;
 /// What the spans of a request say beyond its line in the access log.
 #[derive(Clone, Copy, Debug)]
 pub struct TracedRequest<'a> {
-    /// The trusted proxy's span.
+    /// The span of the trusted proxy in front.
     pub parent: Option<[u8; 8]>,
     /// The trusted proxy's `tracestate`.
     pub state: &'a str,
@@ -19,7 +19,7 @@ pub struct TracedRequest<'a> {
     pub route_path: Option<&'a str>,
     /// Scheme, host and port of the origin.
     pub origin_url: &'a str,
-    /// When the head arrived.
+    /// When the head of the request arrived.
     pub started: Instant,
     /// The attempts to ask the origin.
     pub attempts: &'a [TracedAttempt],

@@ -61,7 +61,7 @@ impl SpanQueue {
         waiting.is_closed
     }
 
-    /// Takes no more spans.
+    /// Drops the spans that come from now on.
     pub fn close(&self) {
         self.waiting.lock().is_closed = true;
         self.arrived.notify_one();
