@@ -1,7 +1,8 @@
 //! Claims of a token that no key has verified. The client may have invented them, so they are for logs and
 //! support only.
 
-use super::json::{self, Scalar};
+use memchr::{memchr, memmem, memrchr2};
+
 use super::presented::{Presented, trim};
 use super::token;
 
@@ -21,26 +22,33 @@ impl Unverified {
     /// Reads the claims of a refused token. The values are safe to log: each has a fixed alphabet and at
     /// most 24 characters.
     pub fn of_token(token: Presented<'_>) -> Self {
-        let mut found = Self::default();
-        let Presented::Once(value) = token else { return found };
-        let token = trim(value).rsplit(|byte| matches!(byte, b' ' | b'\t')).next().unwrap_or_default();
-        let Some(segments) = token::Segments::split(token) else { return found };
+        let none = Self::default();
+        let Presented::Once(value) = token else { return none };
+        let value = trim(value);
+        // The token is behind a scheme word, if there is one.
+        let token = memrchr2(b' ', b'\t', value).map_or(value, |blank| &value[blank + 1..]);
+        let Some(segments) = token::Segments::split(token) else { return none };
         if segments.payload.len() > MAX_PAYLOAD {
-            return found;
+            return none;
         }
-        let Ok(payload) = token::decode_json(segments.payload) else { return found };
-        let read = json::members(&payload, |name, value| {
-            match (name, value) {
-                ("arc", Scalar::Text(code)) if is_response_code(&code) => {
-                    found.response_code = Some((&*code).into());
-                }
-                ("did", Scalar::Text(id)) if is_device_id(&id) => found.device_id = Some((&*id).into()),
-                _ => {}
-            }
-            Ok(())
-        });
-        if read.is_ok() { found } else { Self::default() }
+        let Ok(payload) = token::decode_json(segments.payload) else { return none };
+        let claim = |name: &[u8]| {
+            text_claim(payload.as_bytes(), name).and_then(|text| std::str::from_utf8(text).ok())
+        };
+        Self {
+            response_code: claim(b"\"arc\"").filter(|code| is_response_code(code)).map(Into::into),
+            device_id: claim(b"\"did\"").filter(|id| is_device_id(id)).map(Into::into),
+        }
     }
+}
+
+/// The text behind the only occurrence of `name`, which is in quotes. `None` if the payload has another value
+/// there, or the name twice. A refused request must cost little, so the payload is searched and not parsed.
+fn text_claim<'p>(payload: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
+    let behind = &payload[memmem::find(payload, name)? + name.len()..];
+    let value = behind.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let text = &value[..memchr(b'"', value)?];
+    memmem::find(behind, name).is_none().then_some(text)
 }
 
 /// Whether the text is 10 to 16 characters of base32.
@@ -73,14 +81,19 @@ mod tests {
         let (arc, did) = ("ABCDEFGHIJ", "ExampleApproovTokenDID==");
         let both = format!(r#"{{"arc":"{arc}","did":"{did}"}}"#);
         assert_eq!(of(&both), (Some(arc.into()), Some(did.into())));
+        let spaced = format!("{{ \"did\" : \"{did}\", \"x\": 1, \"arc\":\n\"{arc}\"}}");
+        assert_eq!(of(&spaced), (Some(arc.into()), Some(did.into())));
+        let twice = format!(r#"{{"arc":"{arc}","did":"{did}","arc":"{arc}"}}"#);
+        assert_eq!(of(&twice), (None, Some(did.into())));
         for payload in [
             r#"{"arc":"abcdefghij","did":"x"}"#.to_owned(),
             r#"{"arc":"ABCDEFGHI","did":"ExampleApproovTokenDID"}"#.into(),
             r#"{"arc":"ABCDEFGHIJKLMNOPQ","did":1}"#.into(),
             r#"{"arc":"ABCDEFGHI1","did":"Example\nApproovTokenID=="}"#.into(),
-            format!(r#"{{"arc":"{arc}","did":"{did}","arc":"{arc}"}}"#),
             format!(r#"{{"arc":"{arc}","x":"{}"}}"#, "x".repeat(MAX_PAYLOAD)),
             "[]".into(),
+            format!(r#"{{"arc": true,"did":{{"x":"{did}"}}}}"#),
+            format!(r#"{{"arc":"{arc}"#),
         ] {
             assert_eq!(of(&payload), (None, None), "{payload}");
         }
