@@ -5,16 +5,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
-use serde::Serialize;
 
-use super::checks;
 use super::modes::{Measure, Mode, Setup, Shape};
-use super::peers::{Checks, Peer, Running};
-use crate::load::{Load, Pace, Phase, Same, Target};
+use super::peers::{Peer, Running};
+use super::table::{BUSY, CPU, EACH_REQUEST, MEMORY, P50, P99, P999, RATE, Row, Sample, Table};
+use super::{checks, failover, memory};
+use crate::load::{Load, Pace, Same, Target};
 use crate::rig::Result;
 use crate::rig::certificate::{Certificate, Offer};
 use crate::rig::cores::Cores;
-use crate::rig::figures::median;
 use crate::rig::folder::Folder;
 
 /// The time that outstanding requests may take at the end of a round.
@@ -28,82 +27,6 @@ pub struct Effort {
     pub seconds: f64,
 }
 
-/// One round of one peer.
-#[derive(Clone, Debug, Serialize)]
-pub struct Sample {
-    pub requests: u64,
-    pub seconds: f64,
-    /// CPU seconds of the peer and its children.
-    pub cpu: f64,
-    pub p50: f64,
-    pub p99: f64,
-    pub p999: f64,
-    /// Whether all requests of an open loop were answered soon after the end.
-    pub keeps_up: bool,
-    /// At the end of the round, under load.
-    pub memory_kib: u64,
-}
-
-impl Sample {
-    /// Requests a second.
-    pub fn rate(&self) -> f64 {
-        self.requests as f64 / self.seconds
-    }
-
-    pub fn cpu_micros(&self) -> f64 {
-        self.cpu * 1e6 / self.requests as f64
-    }
-
-    /// The number of cores that the peer kept busy.
-    pub fn busy(&self) -> f64 {
-        self.cpu / self.seconds
-    }
-
-    pub fn memory(&self) -> f64 {
-        self.memory_kib as f64
-    }
-}
-
-/// The rounds of one peer.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    pub peer: Peer,
-    /// Memory before the first request of the mode.
-    pub idle_kib: u64,
-    pub samples: Vec<Sample>,
-}
-
-impl Row {
-    pub fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
-        median(self.samples.iter().map(of))
-    }
-
-    /// The median of the ratios to the same rounds of another peer.
-    pub fn ratio(&self, to: &Row, of: impl Fn(&Sample) -> f64) -> f64 {
-        median(self.samples.iter().zip(&to.samples).map(|(this, that)| of(this) / of(that)))
-    }
-}
-
-/// The rows of one mode.
-#[derive(Clone, Debug, Serialize)]
-pub struct Series {
-    pub mode: Mode,
-    /// Requests a second in open loop.
-    pub rate: Option<f64>,
-    pub rows: Vec<Row>,
-    /// Peers that cannot answer at that rate.
-    pub beyond: Vec<Peer>,
-    /// Fewer than the mode asks for if the limit of open files is too low.
-    pub workers: usize,
-}
-
-impl Series {
-    /// The row that ratios refer to: HAProxy, or the first row without it.
-    pub fn reference(&self) -> Option<&Row> {
-        self.rows.iter().find(|row| row.peer == Peer::Haproxy).or_else(|| self.rows.first())
-    }
-}
-
 /// The means of measuring.
 pub struct Bench {
     pub effort: Effort,
@@ -111,6 +34,8 @@ pub struct Bench {
     pub cores: Cores,
     pub certificate: Certificate,
     pub origin: SocketAddr,
+    /// The peers of the last setup.
+    pub fleet: Option<(Setup, Vec<Running>)>,
     /// The highest rate of the reference in the mode `accepted`.
     pub highest_rate: Option<f64>,
 }
@@ -135,57 +60,104 @@ impl Bench {
         Ok(script)
     }
 
-    /// Measures one mode. The first round warms up and is not counted.
-    pub fn measure(&mut self, mode: Mode, fleet: &[Running]) -> Result<Series> {
+    /// Measures one mode.
+    pub fn measure(&mut self, mode: Mode, peers: &[Peer]) -> Result<Table> {
         let shape = mode.shape();
+        let peers = peers.iter().filter(|peer| peer.has(&shape));
+        let row = |peer: &Peer| Row { peer: peer.clone(), samples: Vec::new(), remarks: Vec::new() };
+        let mut table = Table { mode, rows: peers.map(row).collect(), remark: String::new() };
+        let rounds = match shape.measure {
+            Measure::Closed | Measure::Open(_) => {
+                self.measure_running(&shape, &mut table)?;
+                return Ok(table);
+            }
+            Measure::Held(_) | Measure::Growth => 1,
+            Measure::Failover(_) => self.effort.rounds,
+        };
+        self.fleet = None;
+        for round in 1..=rounds {
+            for row in &mut table.rows {
+                eprintln!("{} round {round} {}", mode.name(), row.peer.name());
+                let sample = match shape.measure {
+                    Measure::Failover(fault) => failover::round(row, &shape, fault, self),
+                    Measure::Growth => memory::growth(row, &shape, self),
+                    _ => memory::held(row, &shape, self),
+                };
+                let failed = |error| format!("{}, {}: {error}", row.peer.name(), shape.title);
+                let sample = sample.map_err(failed)?;
+                row.samples.push(sample);
+            }
+        }
+        Ok(table)
+    }
+
+    /// Measures peers that keep running. The first round warms up and is not counted.
+    fn measure_running(&mut self, shape: &Shape, table: &mut Table) -> Result<()> {
         let pace = match (shape.measure, self.highest_rate) {
             (Measure::Open(share), Some(highest)) => Pace::Open(share * highest),
             (Measure::Open(_), None) => return Err("the highest rate of the reference is unknown".into()),
             _ => Pace::Closed,
         };
-        let workers = shape.workers().min(self.most_workers(&shape));
-        let is_concerned =
-            |running: &&Running| running.peer.checks() != Checks::Nothing || shape.status() == 200;
-        let mut rows: Vec<(&Running, Row)> = fleet
-            .iter()
-            .filter(is_concerned)
-            .map(|running| {
-                let idle_kib = running.process.memory_kib();
-                (running, Row { peer: running.peer.clone(), idle_kib, samples: Vec::new() })
-            })
-            .collect();
-        let mut beyond = Vec::new();
+        let workers = shape.workers().min(self.most_workers(shape));
+        table.remark = format!("; {workers} requests at a time");
+        if let Pace::Open(rate) = pace {
+            table.remark += &format!(", {rate:.0} a second");
+        }
+        let fleet = self.fleet_of(shape, &table.rows)?;
+        let running = |peer: &Peer| fleet.iter().find(|running| running.peer == *peer).ok_or("no such peer");
+        let idle = table.rows.iter().map(|row| Ok(running(&row.peer)?.process.memory_kib()));
+        let idle = idle.collect::<Result<Vec<u64>>>()?;
         for round in 0..=self.effort.rounds {
             let seconds = if round == 0 { self.effort.seconds / 3.0 } else { self.effort.seconds };
-            for (running, row) in &mut rows {
-                if beyond.contains(&row.peer) {
-                    continue;
-                }
-                let sample = self.round(running, &shape, workers, pace, seconds)?;
-                if !sample.keeps_up {
-                    beyond.push(row.peer.clone());
+            for (row, idle) in table.rows.iter_mut().zip(&idle).filter(|(row, _)| row.remarks.is_empty()) {
+                let mut sample = self.round(running(&row.peer)?, shape, workers, pace, seconds)?;
+                if sample.is_empty() {
+                    row.remarks.push("cannot answer at that rate".into());
+                    row.samples.clear();
                 } else if round > 0 {
+                    let [rate, cpu] = [sample[0].1, sample[1].1];
+                    let (mode, peer) = (table.mode.name(), row.peer.name());
                     eprintln!(
-                        "{} round {round} {:13} {:8.0} requests/s {:7.1} µs CPU/request",
-                        mode.name(),
-                        row.peer.name(),
-                        sample.rate(),
-                        sample.cpu_micros()
+                        "{mode} round {round} {peer:13} {rate:8.0} requests/s {cpu:7.1} µs CPU/request"
                     );
+                    if shape.is_in_flight {
+                        let memory =
+                            sample.iter().find(|(of, _)| of.name == MEMORY.name).map_or(0.0, |of| of.1);
+                        let above = (memory - *idle as f64).max(0.0);
+                        sample.push((EACH_REQUEST, above / workers as f64));
+                    }
                     row.samples.push(sample);
                 }
             }
         }
-        let rows = rows.into_iter().map(|(_, row)| row).filter(|row| !beyond.contains(&row.peer)).collect();
-        let rate = if let Pace::Open(rate) = pace { Some(rate) } else { None };
-        let series = Series { mode, rate, rows, beyond, workers };
-        if mode == Mode::Accepted {
-            self.highest_rate = series.reference().map(|row| row.median(Sample::rate));
+        self.fleet = Some((shape.setup, fleet));
+        let Some(reference) = table.reference() else { return Ok(()) };
+        if pace == Pace::Closed && reference.value(BUSY) < 90.0 {
+            table.remark += &format!("; {} was not at its limit", reference.peer.name());
         }
-        Ok(series)
+        if table.mode == Mode::Accepted {
+            self.highest_rate = Some(table.reference().map_or(f64::NAN, |row| row.value(RATE)));
+        }
+        Ok(())
     }
 
-    /// One round of one peer.
+    /// The running peers of this setup. A mode that counts the memory of requests starts them anew.
+    fn fleet_of(&mut self, shape: &Shape, rows: &[Row]) -> Result<Vec<Running>> {
+        let has_all =
+            |fleet: &[Running]| rows.iter().all(|row| fleet.iter().any(|running| running.peer == row.peer));
+        match self.fleet.take() {
+            Some((setup, fleet)) if setup == shape.setup && !shape.is_in_flight && has_all(&fleet) => {
+                Ok(fleet)
+            }
+            fleet => {
+                // The peers of the last setup end before those of the next one start.
+                drop(fleet);
+                rows.iter().map(|row| self.start(&row.peer, shape.setup, &[self.origin])).collect()
+            }
+        }
+    }
+
+    /// One round of one peer; empty if the peer cannot keep up with an open loop.
     pub fn round(
         &self,
         running: &Running,
@@ -200,26 +172,28 @@ impl Bench {
         thread::sleep(Duration::from_secs_f64(seconds).saturating_sub(start.elapsed()));
         let memory_kib = running.process.memory_kib();
         let seen = load.finish()?;
-        let cpu = running.process.cpu().saturating_sub(before);
-        let Phase { latencies, failures, .. } = seen.whole();
-        let keeps_up = seen.unanswered == 0;
-        let is_open = matches!(pace, Pace::Open(_));
-        if !failures.is_empty() || latencies.is_empty() || !(keeps_up || is_open) {
-            let (name, unanswered) = (running.peer.name(), seen.unanswered);
-            return Err(format!("{name}, {}: {failures:?}, {unanswered} unanswered", shape.title).into());
-        }
+        let cpu = running.process.cpu().saturating_sub(before).as_secs_f64();
         let whole = seen.whole();
+        if seen.unanswered > 0 && pace != Pace::Closed && whole.failures.is_empty() {
+            return Ok(Sample::new());
+        }
+        if seen.lost() > 0 || whole.latencies.is_empty() {
+            let (name, failures) = (running.peer.name(), &whole.failures);
+            return Err(
+                format!("{name}, {}: {failures:?}, {} unanswered", shape.title, seen.unanswered).into()
+            );
+        }
+        let (requests, elapsed) = (whole.latencies.len() as f64, seen.elapsed.as_secs_f64());
         let at = |percent| whole.latency(percent).as_secs_f64();
-        Ok(Sample {
-            requests: latencies.len() as u64,
-            seconds: seen.elapsed.as_secs_f64(),
-            cpu: cpu.as_secs_f64(),
-            p50: at(50.0),
-            p99: at(99.0),
-            p999: at(99.9),
-            keeps_up,
-            memory_kib,
-        })
+        Ok(vec![
+            (RATE, requests / elapsed),
+            (CPU, cpu * 1e6 / requests),
+            (BUSY, 100.0 * cpu / elapsed / shape.setup.threads as f64),
+            (P50, at(50.0)),
+            (P99, at(99.0)),
+            (P999, at(99.9)),
+            (MEMORY, memory_kib as f64),
+        ])
     }
 
     /// The number of workers that the limit of open files allows: a peer needs two descriptors for each

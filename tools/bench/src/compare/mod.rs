@@ -11,13 +11,15 @@ mod memory;
 pub mod modes;
 pub mod peers;
 pub mod programs;
-mod report;
+mod table;
+mod targets;
 mod templates;
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use clap::ValueEnum as _;
+use serde_json::{Map, Value, json};
 
 use crate::rig::certificate::{Certificate, KeyKind};
 use crate::rig::cores::Cores;
@@ -26,8 +28,9 @@ use crate::rig::process::Process;
 use crate::rig::{Result, gateway, machine};
 use measure::{Bench, Effort};
 use modes::{Measure, Mode};
-use peers::{Peer, Running};
-use report::Results;
+use peers::{Build, Peer};
+use programs::Program;
+use table::Table;
 
 /// Compare the gateway with its peers
 ///
@@ -37,8 +40,12 @@ pub struct Arguments {
     /// Fewer and shorter rounds: rough figures
     #[arg(long)]
     quick: bool,
+    /// The modes and peers that have target values, and whether the gateway reaches them
+    #[arg(long, conflicts_with = "modes")]
+    targets: bool,
     /// Only these: gateway, gateway-pgo, bare, haproxy, haproxy-nolog, nginx-njs, nginx, envoy, workerd,
-    /// and the names given with --build. Default: all that are installed, except haproxy-nolog
+    /// and the names given with --build. A build has the variants NAME:direct, NAME:pingora and
+    /// NAME:small-pages. Default: all that are installed, except variants and haproxy-nolog
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     peers: Vec<String>,
     /// Only these. `latency-…` needs the rate of `accepted` and adds it. Default: all except `growth`
@@ -58,35 +65,42 @@ pub struct Arguments {
 impl Arguments {
     /// The peers to measure, in the order of the tables.
     fn peers(&self) -> Result<Vec<Peer>> {
-        let is_wanted = |name: &str| self.peers.is_empty() || self.peers.iter().any(|peer| peer == name);
         let mut builds = self.builds.clone();
         let optimised = target()?.join("pgo/approov-gateway");
         if optimised.is_file() && builds.iter().all(|(name, _)| name != "gateway-pgo") {
             builds.insert(0, ("gateway-pgo".into(), optimised));
         }
-        if is_wanted("gateway") {
+        if self.peers.is_empty() || self.peers.iter().any(|name| name.split(':').next() == Some("gateway")) {
             builds.insert(0, ("gateway".into(), gateway::build()?));
         }
-        let builds = builds.into_iter().map(|(name, path)| Peer::Gateway { name, path });
-        let known: Vec<Peer> = builds.chain(Peer::OTHERS).collect();
-        if self.peers.is_empty() {
-            let is_default = |peer: &Peer| peer.is_missing().is_none() && *peer != Peer::HaproxyNoLog;
-            return Ok(known.into_iter().filter(is_default).collect());
+        let builds: Vec<Build> = builds.iter().map(|(name, path)| Build::new(name, path.clone())).collect();
+        if !self.peers.is_empty() {
+            return self.peers.iter().map(|name| choose(name, &builds)).collect();
         }
-        let choose = |name: &String| {
-            let peer = known.iter().find(|peer| peer.name() == name);
-            let peer = peer.ok_or_else(|| format!("there is no peer {name:?}"))?;
-            match peer.is_missing() {
-                None => Ok(peer.clone()),
-                Some(missing) => Err(format!("{name} cannot run: {missing}").into()),
+        let mut peers = Vec::new();
+        for build in builds {
+            if self.targets && build.has_exchanges() {
+                for exchange in ["direct", "pingora"] {
+                    peers.push(Peer::Gateway(build.clone().variant(exchange)?));
+                }
+            } else {
+                peers.push(Peer::Gateway(build));
             }
-        };
-        self.peers.iter().map(choose).collect()
+        }
+        let others = if self.targets { &[Peer::Haproxy, Peer::Nginx][..] } else { &Peer::OTHERS };
+        for peer in others.iter().filter(|peer| **peer != Peer::HaproxyNoLog) {
+            match peer.is_missing() {
+                Some(missing) if self.targets => return Err(missing.into()),
+                Some(_) => {}
+                None => peers.push(peer.clone()),
+            }
+        }
+        Ok(peers)
     }
 
     /// The modes to measure, in their own order.
     fn modes(&self) -> Vec<Mode> {
-        let mut modes = self.modes.clone();
+        let mut modes = if self.targets { targets::modes() } else { self.modes.clone() };
         if modes.is_empty() {
             modes.extend(Mode::value_variants().iter().filter(|mode| **mode != Mode::Growth));
         }
@@ -99,9 +113,27 @@ impl Arguments {
     }
 
     fn effort(&self) -> Effort {
-        let (rounds, seconds) = if self.quick { (3, 1.0) } else { (7, 3.0) };
+        let (rounds, seconds) = match (self.quick, self.targets) {
+            (true, _) => (3, 1.0),
+            (false, true) => (5, 2.0),
+            (false, false) => (7, 3.0),
+        };
         Effort { rounds: self.rounds.unwrap_or(rounds).max(1), seconds: self.seconds.unwrap_or(seconds) }
     }
+}
+
+/// The peer with this name, or a variant of a build.
+fn choose(name: &str, builds: &[Build]) -> Result<Peer> {
+    if let Some(peer) = Peer::OTHERS.into_iter().find(|peer| peer.name() == name) {
+        return match peer.is_missing() {
+            None => Ok(peer),
+            Some(missing) => Err(format!("{name} cannot run: {missing}").into()),
+        };
+    }
+    let mut parts = name.split(':');
+    let build = parts.next().and_then(|name| builds.iter().find(|build| build.name == name));
+    let build = build.ok_or_else(|| format!("there is no peer {name:?}"))?.clone();
+    Ok(Peer::Gateway(parts.try_fold(build, Build::variant)?))
 }
 
 fn parse_build(text: &str) -> std::result::Result<(String, PathBuf), String> {
@@ -129,50 +161,34 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         folder,
         cores,
         origin: origin.await_line("listening on http://")?.parse()?,
+        fleet: None,
         highest_rate: None,
     };
-    let mut results = Results::default();
-    let mut fleet: Option<(modes::Setup, Vec<Running>)> = None;
+    let mut tables = Vec::new();
     for mode in arguments.modes() {
-        let shape = mode.shape();
-        match shape.measure {
-            Measure::Held(held) => {
-                fleet = None;
-                let footprints = memory::measure(mode, held, &peers, &bench)?;
-                report::print_memory(&footprints);
-                results.memory.extend(footprints);
-            }
-            Measure::Growth => {
-                fleet = None;
-                let growth = memory::growth(&peers, &bench)?;
-                report::print_growth(&growth);
-                results.growth.extend(growth);
-            }
-            Measure::Failover(fault) => {
-                fleet = None;
-                let outcomes = failover::measure(mode, fault, &peers, &bench)?;
-                report::print_failover(&outcomes);
-                results.failover.extend(outcomes);
-            }
-            Measure::Closed | Measure::Open(_) => {
-                if fleet.as_ref().is_none_or(|(setup, _)| *setup != shape.setup || shape.is_in_flight) {
-                    // The peers of the last setup end before those of the next one start.
-                    drop(fleet.take());
-                    let concerned = peers.iter().filter(|peer| peer.has(shape.setup));
-                    let start = |peer| bench.start(peer, shape.setup, &[bench.origin]);
-                    fleet = Some((shape.setup, concerned.map(start).collect::<Result<_>>()?));
-                }
-                let (_, running) = fleet.as_ref().ok_or("no peer runs")?;
-                let series = bench.measure(mode, running)?;
-                report::print(&series);
-                results.series.push(series);
-            }
-        }
+        let table = bench.measure(mode, &peers)?;
+        table.print();
+        tables.push(table);
     }
-    let json = report::json(&peers, &bench, &results);
-    std::fs::create_dir_all(self::results())?;
-    let place = self::results().join("compare.json");
-    std::fs::write(&place, serde_json::to_string_pretty(&json)?)?;
+    if arguments.targets {
+        targets::print(&tables, &peers);
+    }
+    std::fs::create_dir_all(results())?;
+    let place = results().join("compare.json");
+    std::fs::write(&place, serde_json::to_string_pretty(&json(&peers, bench.effort, &tables))?)?;
     println!("\nall figures, round by round: {}", shown(&place));
     Ok(())
+}
+
+/// All figures, with the machine and the versions that they belong to.
+fn json(peers: &[Peer], effort: Effort, tables: &[Table]) -> Value {
+    let programs = Program::ALL.map(|program| (program.name().to_owned(), program.version().into()));
+    json!({
+        "machine": machine::describe(),
+        "rounds": effort.rounds,
+        "seconds": effort.seconds,
+        "programs": Map::from_iter(programs),
+        "peers": Map::from_iter(peers.iter().map(|peer| (peer.name().to_owned(), peer.describe().into()))),
+        "results": tables.iter().map(Table::json).collect::<Vec<_>>(),
+    })
 }

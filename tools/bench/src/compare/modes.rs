@@ -1,7 +1,6 @@
 //! The modes: what a run measures, and how the peers are configured for it.
 
 use clap::ValueEnum;
-use serde::Serialize;
 
 use crate::load::Request;
 use crate::rig::certificate::KeyKind;
@@ -10,9 +9,9 @@ use crate::rig::token::{AUTHORIZATION, Kind, token};
 macro_rules! modes {
     ($($mode:ident $name:literal $title:literal $change:expr;)*) => {
         /// A table of the report, in the order of a run.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
         pub enum Mode {
-            $(#[value(name = $name)] #[serde(rename = $name)] $mode,)*
+            $(#[value(name = $name)] $mode,)*
         }
 
         impl Mode {

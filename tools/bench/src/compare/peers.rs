@@ -6,9 +6,8 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
 
-use super::modes::{Setup, Tls};
+use super::modes::{Setup, Shape, Tls};
 use super::programs::{Program, modules};
 use super::templates::Values;
 use crate::rig::Result;
@@ -22,11 +21,7 @@ use crate::rig::token::{SECRET, secret_base64};
 /// A proxy that is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// A build of the gateway.
-    Gateway {
-        name: String,
-        path: PathBuf,
-    },
+    Gateway(Build),
     /// A Pingora proxy without checks and without a log.
     Bare,
     Haproxy,
@@ -38,9 +33,42 @@ pub enum Peer {
     Workerd,
 }
 
-impl Serialize for Peer {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
+/// A build of the gateway, and how it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// The name of the build, and the variants behind colons.
+    pub name: String,
+    pub path: PathBuf,
+    /// `direct` or `pingora`; the default of the build if `None`.
+    pub exchange: Option<&'static str>,
+    /// Whether the allocator asks for huge pages, as it does by default.
+    pub has_huge_pages: bool,
+}
+
+impl Build {
+    pub fn new(name: &str, path: PathBuf) -> Self {
+        Self { name: name.into(), path, exchange: None, has_huge_pages: true }
+    }
+
+    /// Whether the build has the key `server.http1_exchange`.
+    pub fn has_exchanges(&self) -> bool {
+        let schema = Command::new(&self.path).arg("schema").output();
+        schema.is_ok_and(|schema| String::from_utf8_lossy(&schema.stdout).contains("\"http1_exchange\""))
+    }
+
+    /// The same build with `direct`, `pingora` or `small-pages`.
+    pub fn variant(mut self, variant: &str) -> Result<Self> {
+        match variant {
+            "direct" => self.exchange = Some("direct"),
+            "pingora" => self.exchange = Some("pingora"),
+            "small-pages" => self.has_huge_pages = false,
+            _ => return Err(format!("{variant:?} is not direct, pingora or small-pages").into()),
+        }
+        if self.exchange.is_some() && !self.has_exchanges() {
+            return Err(format!("{} has no key server.http1_exchange", self.path.display()).into());
+        }
+        self.name = format!("{}:{variant}", self.name);
+        Ok(self)
     }
 }
 
@@ -68,7 +96,7 @@ impl Peer {
 
     pub fn name(&self) -> &str {
         match self {
-            Self::Gateway { name, .. } => name,
+            Self::Gateway(build) => &build.name,
             Self::Bare => "bare",
             Self::Haproxy => "haproxy",
             Self::HaproxyNoLog => "haproxy-nolog",
@@ -82,7 +110,7 @@ impl Peer {
     /// The differences that a reader of the tables has to know.
     pub fn describe(&self) -> &'static str {
         match self {
-            Self::Gateway { .. } => "defaults: access log and metrics on",
+            Self::Gateway(_) => "defaults: access log and metrics on",
             Self::Bare => "Pingora alone: no check, no log",
             Self::Haproxy => "all checks by converters; access log, one line for each request",
             Self::HaproxyNoLog => "all checks by converters; no log",
@@ -104,7 +132,7 @@ impl Peer {
     /// The reason why the peer cannot run, such as a missing program.
     pub fn is_missing(&self) -> Option<String> {
         let programs: &[Program] = match self {
-            Self::Gateway { .. } | Self::Bare => &[],
+            Self::Gateway(_) | Self::Bare => &[],
             Self::Haproxy | Self::HaproxyNoLog => &[Program::Haproxy],
             Self::NginxNjs => &[Program::Nginx, Program::Njs],
             Self::Nginx => &[Program::Nginx],
@@ -114,14 +142,19 @@ impl Peer {
         programs.iter().find_map(|program| Some(program.path().err()?.to_string()))
     }
 
-    /// Whether the peer can be set up this way, and whether the figures differ from the usual setup.
-    pub fn has(&self, setup: Setup) -> bool {
+    pub fn is_profile_guided(&self) -> bool {
+        matches!(self, Self::Gateway(build) if build.name.starts_with("gateway-pgo"))
+    }
+
+    /// Whether the peer can do what the mode asks for, and whether the figures differ from the usual ones.
+    pub fn has(&self, shape: &Shape) -> bool {
+        let setup = shape.setup;
         let has_one_thread = matches!(self, Self::Bare | Self::Workerd);
         let is_usual = setup.tls.is_none() && setup.addresses == 1;
         let has_all_templates =
-            matches!(self, Self::Gateway { .. } | Self::Haproxy | Self::HaproxyNoLog | Self::NginxNjs);
+            matches!(self, Self::Gateway(_) | Self::Haproxy | Self::HaproxyNoLog | Self::NginxNjs);
         (setup.threads == 1 || !has_one_thread)
-            && (setup.binding || self.checks() != Checks::Nothing)
+            && (self.checks() != Checks::Nothing || (setup.binding && shape.status() == 200))
             && (is_usual || has_all_templates)
     }
 
@@ -131,8 +164,15 @@ impl Peer {
             |suffix: &str| format!("{}-{}.{suffix}", self.name(), values.of("port").unwrap_or_default());
         let mut command;
         match self {
-            Self::Gateway { path, .. } => {
-                command = gateway::command(path, &render(&file("yaml"), include_str!("peers/gateway.yaml"))?);
+            Self::Gateway(build) => {
+                let template = include_str!("peers/gateway.yaml");
+                let exchange =
+                    build.exchange.map_or(String::new(), |name| format!(", http1_exchange: {name}"));
+                let template = template.replace("@exchange@", &exchange);
+                command = gateway::command(&build.path, &render(&file("yaml"), &template)?);
+                if !build.has_huge_pages {
+                    command.env("MIMALLOC_ALLOW_THP", "0");
+                }
             }
             Self::Bare => {
                 command = Command::new(std::env::current_exe()?);

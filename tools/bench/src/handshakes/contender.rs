@@ -14,7 +14,7 @@ use rustls::{ServerConfig, ServerConnection};
 
 use super::{Case, HYBRID};
 use crate::compare::modes::Setup;
-use crate::compare::peers::{Peer, Running};
+use crate::compare::peers::{Build, Peer, Running};
 use crate::compare::programs::Program;
 use crate::rig::Result;
 use crate::rig::certificate::{Certificate, KeyKind};
@@ -98,7 +98,7 @@ impl Contender {
         cores: &Cores,
     ) -> Result<Self> {
         let peer = match kind {
-            Kind::Gateway => Peer::Gateway { name: "gateway".into(), path: gateway.to_path_buf() },
+            Kind::Gateway => Peer::Gateway(Build::new("gateway", gateway.to_path_buf())),
             Kind::Haproxy => Peer::Haproxy,
             Kind::Nginx => Peer::NginxNjs,
             Kind::Openssl => return openssl(case, certificate, cores),

@@ -5,16 +5,15 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 use tokio::io::unix::AsyncFd;
 
 pub struct Ticker {
     timer: AsyncFd<OwnedFd>,
-    /// One period before the first tick.
-    pub start: Instant,
-    pub period: Duration,
+    /// The time of the next tick.
+    due: Instant,
+    period: Duration,
 }
 
 impl Ticker {
@@ -23,36 +22,25 @@ impl Ticker {
         let timer =
             timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         let period = Duration::from_secs_f64(1.0 / rate);
+        let due = Instant::now() + period;
         let interval = Timespec::try_from(period).map_err(io::Error::other)?;
-        let (start, now) = both_clocks();
-        let first = now.checked_add(interval).ok_or(io::ErrorKind::InvalidInput)?;
-        let times = Itimerspec { it_interval: interval, it_value: first };
-        timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &times)?;
+        let times = Itimerspec { it_interval: interval, it_value: interval };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times)?;
         #[allow(deprecated, reason = "the replacement is unsafe; an owned descriptor stays open")]
         let timer = AsyncFd::new(timer)?;
-        Ok(Self { timer, start, period })
+        Ok(Self { timer, due, period })
     }
 
-    /// Waits for the next tick, and returns how many have passed since the last call.
-    pub async fn tick(&self) -> io::Result<u64> {
-        loop {
+    /// Waits for the next tick, and returns the time when it was due.
+    pub async fn tick(&mut self) -> io::Result<Instant> {
+        while self.due > Instant::now() {
             let mut ready = self.timer.readable().await?;
-            let mut count = [0; 8];
-            match ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut count)?)) {
-                Ok(read) => return read.map(|_| u64::from_ne_bytes(count)),
-                Err(_) => continue,
+            let read = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0; 8])?));
+            if let Ok(read) = read {
+                read?;
             }
         }
-    }
-}
-
-/// The present on both clocks, read with less than 20 µs between them.
-fn both_clocks() -> (Instant, Timespec) {
-    loop {
-        let start = Instant::now();
-        let now = clock_gettime(ClockId::Monotonic);
-        if start.elapsed() < Duration::from_micros(20) {
-            return (start, now);
-        }
+        self.due += self.period;
+        Ok(self.due - self.period)
     }
 }

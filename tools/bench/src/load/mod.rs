@@ -35,7 +35,7 @@ pub use request::Request;
 pub use same::Same;
 
 /// The time between the requests of the load.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
     /// The next request of a worker follows its last answer.
     Closed,
@@ -203,13 +203,9 @@ where
         tasks.spawn_local(work(script.clone(), worker, pace, desk.clone()));
     }
     if let Pace::Open(rate) = pace {
-        let ticker = Ticker::new(rate)?;
-        let (mut due, period) = (ticker.start, ticker.period);
+        let mut ticker = Ticker::new(rate)?;
         while !desk.is_stopped() {
-            for _ in 0..ticker.tick().await? {
-                due += period;
-                desk.put(due);
-            }
+            desk.put(ticker.tick().await?);
         }
         // One permit without a request for each worker: it ends after the last waiting request.
         desk.count.add_permits(count);

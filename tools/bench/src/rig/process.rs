@@ -1,12 +1,13 @@
 //! The guard of every process that a command starts: it watches, measures and ends it.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,14 +29,9 @@ pub const ROLE: &str = "guarded";
 pub struct Process {
     name: String,
     child: Child,
-    lines: Arc<Lines>,
-}
-
-/// The lines that a process has written to standard error.
-#[derive(Default)]
-struct Lines {
-    lines: Mutex<(Vec<String>, bool)>,
-    changed: Condvar,
+    /// The lines of standard error that were looked at, and those that follow.
+    lines: RefCell<Vec<String>>,
+    more: Receiver<String>,
 }
 
 /// Becomes `program`, which the kernel kills as soon as the parent ends.
@@ -62,19 +58,14 @@ impl Process {
             };
         }
         let mut child = guarded.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn()?;
-        let lines = Arc::new(Lines::default());
+        let (sender, more) = mpsc::channel();
         if let Some(stderr) = child.stderr.take() {
-            let lines = lines.clone();
             thread::spawn(move || {
-                for line in BufReader::new(stderr).lines().map_while(std::result::Result::ok) {
-                    lines.lock().0.push(line);
-                    lines.changed.notify_all();
-                }
-                lines.lock().1 = true;
-                lines.changed.notify_all();
+                let lines = BufReader::new(stderr).lines().map_while(std::result::Result::ok);
+                lines.for_each(|line| drop(sender.send(line)));
             });
         }
-        Ok(Self { name: name.into(), child, lines })
+        Ok(Self { name: name.into(), child, lines: RefCell::default(), more })
     }
 
     pub fn id(&self) -> u32 {
@@ -89,24 +80,23 @@ impl Process {
     /// Waits for the first line with this text, and returns what follows the text.
     pub fn await_line(&self, text: &str) -> Result<String> {
         let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.lines.lock();
         loop {
-            if let Some((_, rest)) = lines.0.iter().find_map(|line| line.split_once(text)) {
+            let found = self.lines.borrow().iter().find_map(|line| Some(line.split_once(text)?.1.to_owned()));
+            if let Some(rest) = found {
                 return Ok(rest.trim().to_owned());
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if lines.1 || left.is_zero() {
-                let said = lines.0.join("\n");
-                return Err(format!("{} did not write {text:?}. It wrote:\n{said}", self.name).into());
+            match self.more.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.lines.borrow_mut().push(line),
+                Err(_) => return Err(self.failure(&format!("did not write {text:?}"))),
             }
-            let waited = self.lines.changed.wait_timeout(lines, left);
-            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Counts the lines with this text so far.
     pub fn count_lines(&self, text: &str) -> usize {
-        self.lines.lock().0.iter().filter(|line| line.contains(text)).count()
+        let mut lines = self.lines.borrow_mut();
+        lines.extend(self.more.try_iter());
+        lines.iter().filter(|line| line.contains(text)).count()
     }
 
     /// Waits until the process accepts connections at `address`.
@@ -207,13 +197,8 @@ impl Process {
     }
 
     fn failure(&self, what: &str) -> Failure {
-        format!("{} {what}:\n{}", self.name, self.lines.lock().0.join("\n")).into()
-    }
-}
-
-impl Lines {
-    fn lock(&self) -> MutexGuard<'_, (Vec<String>, bool)> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.borrow_mut().extend(self.more.try_iter());
+        format!("{} {what}. It wrote:\n{}", self.name, self.lines.borrow().join("\n")).into()
     }
 }
 

@@ -8,10 +8,12 @@
 //! fails on one lost request, on one refused request at the origin, on memory or descriptors that do not
 //! come back, and on a figure beyond its limit.
 
+mod banned;
 mod honest;
 mod hostile;
+mod keys;
+mod plan;
 mod report;
-mod scenarios;
 mod stage;
 mod watch;
 
@@ -21,6 +23,8 @@ use std::{process, thread};
 use clap::ValueEnum;
 
 use crate::rig::{Result, gateway, machine};
+use hostile::{Attack, Kind};
+use plan::Plan;
 
 /// The time that a run may take beyond its plan.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -63,14 +67,14 @@ pub enum Scenario {
 
 impl Arguments {
     /// The length of the run.
-    fn duration(&self) -> Duration {
+    pub fn duration(&self) -> Duration {
         let default = if self.scenario == Scenario::All { 600 } else { 40 };
         let seconds = self.minutes.map(|minutes| minutes.saturating_mul(60)).or(self.seconds);
         Duration::from_secs(seconds.unwrap_or(default).max(1).into())
     }
 
     /// Honest requests a second.
-    fn rate(&self) -> u32 {
+    pub fn rate(&self) -> u32 {
         self.rate.unwrap_or(if self.scenario == Scenario::All { 300 } else { 1000 }).max(1)
     }
 }
@@ -85,5 +89,69 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         eprintln!("not done after {} s", most.as_secs());
         process::exit(2);
     });
-    scenarios::run(arguments, &gateway)
+    match arguments.scenario {
+        Scenario::Banned => banned::run(&gateway),
+        Scenario::Keys => keys::run(&gateway),
+        _ => plan(arguments).run(arguments, &gateway),
+    }
+}
+
+/// The attacks of a scenario, and the limits of its figures. This program has the other end of each
+/// connection, and usually 20 000 descriptors.
+fn plan(arguments: &Arguments) -> Plan {
+    let rate = arguments.rate();
+    let at_rate = |kind, share: u32| Attack::at_rate(kind, rate.div_ceil(share));
+    let flood = Attack::at_rate(Kind::WrongSignatures, 10 * rate);
+    let held = rate.min(500);
+    let usual = Plan {
+        attacks: Vec::new(),
+        rounds: 4,
+        shares: [1, 1, 0],
+        limit: None,
+        stalls_log: false,
+        is_step_by_step: true,
+    };
+    match arguments.scenario {
+        Scenario::All | Scenario::Banned | Scenario::Keys => Plan {
+            attacks: vec![
+                flood,
+                at_rate(Kind::RapidResets, 100),
+                at_rate(Kind::NewKey, 5),
+                at_rate(Kind::Offender, 5),
+                at_rate(Kind::Admin, 20),
+                at_rate(Kind::Oversize, 20),
+                at_rate(Kind::Garbage, 10),
+                at_rate(Kind::HostileOrigin, 10),
+                Attack::held(Kind::SlowHead, held),
+                Attack::held(Kind::SlowBody, held),
+                Attack::held(Kind::SlowReader, held),
+                Attack::held(Kind::Silent, 2 * held),
+                Attack::held(Kind::SilentAdmin, 2 * held),
+            ],
+            rounds: 1,
+            shares: [1, 3, 1],
+            stalls_log: true,
+            is_step_by_step: false,
+            ..usual
+        },
+        Scenario::Flood => Plan { attacks: vec![flood], limit: Some(2.0), ..usual },
+        // One round: memory that so many connections leave behind is returned during the next round
+        // without them, and would slow that round down.
+        Scenario::Slow => Plan {
+            attacks: vec![
+                Attack::held(Kind::SlowHead, 1700),
+                Attack::held(Kind::SlowBody, 1700),
+                Attack::held(Kind::SlowReader, 1600),
+            ],
+            limit: Some(1.2),
+            rounds: 1,
+            ..usual
+        },
+        Scenario::Origins => Plan { attacks: vec![at_rate(Kind::HostileOrigin, 5)], ..usual },
+        Scenario::Admin => {
+            let attacks = vec![Attack::held(Kind::SilentAdmin, 3000), at_rate(Kind::Admin, 5)];
+            Plan { attacks, ..usual }
+        }
+        Scenario::Log => Plan { stalls_log: true, rounds: 1, ..usual },
+    }
 }

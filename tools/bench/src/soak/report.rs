@@ -28,15 +28,17 @@ impl Verdict {
     /// # Errors
     /// All expectations that did not hold.
     pub fn judge(self) -> Result<()> {
-        match self.failures.as_slice() {
-            [] => Ok(()),
-            failures => Err(format!("{} failed: {}", failures.len(), failures.join("; ")).into()),
+        if self.failures.is_empty() {
+            println!("\nPASSED: every expectation holds");
+            return Ok(());
         }
+        println!("\nFAILED: {} expectations do not hold", self.failures.len());
+        Err(self.failures.join("; ").into())
     }
 }
 
 /// Honest clients, a column for each group of phases.
-pub fn print_honest(seen: &Seen, columns: &[(&str, &[usize])]) {
+pub fn print_honest(seen: &Seen, columns: &[(&str, Vec<usize>)]) {
     let columns: Vec<_> = columns.iter().map(|(name, phases)| (name, seen.together(phases))).collect();
     let row = |name: &str, value: &dyn Fn(&Phase) -> String| {
         let values: String = columns.iter().map(|(_, phase)| format!("{:>14}", value(phase))).collect();
@@ -96,17 +98,15 @@ pub fn print_counters(gateway: &Gateway) -> Result<()> {
 }
 
 pub fn print_watch(watch: &Watch) {
-    println!("\n{:>8} {:16}{:>12}{:>14}{:>12}", "after", "phase", "memory", "descriptors", "CPU");
-    for pair in watch.samples.windows(2) {
-        let (before, sample) = (&pair[0], &pair[1]);
-        let load = (sample.cpu - before.cpu).as_secs_f64() / (sample.at - before.at).as_secs_f64();
+    println!("\n{:>8} {:16}{:>12}{:>14}{:>12}", "after", "part", "memory", "descriptors", "CPU");
+    for slice in &watch.slices {
         println!(
             "{:>6} s {:16}{:>12}{:>14}{:>10.0} %",
-            sample.at.as_secs(),
-            sample.phase,
-            mebibytes(sample.memory_kib),
-            sample.descriptors,
-            100.0 * load
+            slice.at.as_secs(),
+            slice.part,
+            mebibytes(slice.memory_kib),
+            slice.descriptors,
+            100.0 * slice.busy
         );
     }
 }

@@ -1,59 +1,74 @@
-//! Memory, descriptors and CPU of the gateway over time.
+//! The gateway over time: memory, descriptors, CPU, and the requests of honest clients.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::load::Load;
 use crate::rig::process::Process;
 
+/// A slice of a run is at least this long.
+const SLICE: Duration = Duration::from_millis(2500);
+
+/// The most slices of one part, so that the table stays readable.
+const SLICES: u128 = 12;
+
+/// One slice of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Sample {
-    /// Since the start of the run.
+pub struct Slice {
+    /// The end of the slice, since the start of the run.
     pub at: Duration,
-    pub phase: &'static str,
+    pub part: &'static str,
+    /// The phase of the honest clients.
+    pub phase: usize,
     pub memory_kib: u64,
     pub descriptors: usize,
-    pub cpu: Duration,
+    /// The share of a core that the gateway used.
+    pub busy: f64,
 }
 
-#[derive(Debug)]
 pub struct Watch {
     start: Instant,
-    pub samples: Vec<Sample>,
+    pub slices: Vec<Slice>,
 }
 
 impl Watch {
     pub fn new() -> Self {
-        Self { start: Instant::now(), samples: Vec::new() }
+        Self { start: Instant::now(), slices: Vec::new() }
     }
 
-    /// Takes so many samples of a phase, the last one at its end.
-    pub fn during(&mut self, phase: &'static str, gateway: &Process, duration: Duration, times: u32) {
-        let start = Instant::now();
-        for time in 1..=times {
-            thread::sleep((duration * time / times).saturating_sub(start.elapsed()));
-            self.samples.push(Sample {
+    /// Watches one part of the run. Afterwards the honest clients are in the phase 0, which is not
+    /// measured.
+    pub fn during(&mut self, part: &'static str, gateway: &Process, honest: &Load, duration: Duration) {
+        let count = (duration.as_millis() / SLICE.as_millis()).clamp(1, SLICES) as u32;
+        for _ in 0..count {
+            let phase = self.slices.len() + 1;
+            honest.enter(phase);
+            let (start, cpu) = (Instant::now(), gateway.cpu());
+            thread::sleep(duration / count);
+            let used = gateway.cpu().saturating_sub(cpu).as_secs_f64();
+            self.slices.push(Slice {
                 at: self.start.elapsed(),
+                part,
                 phase,
                 memory_kib: gateway.memory_kib(),
                 descriptors: gateway.descriptors(),
-                cpu: gateway.cpu(),
+                busy: used / start.elapsed().as_secs_f64(),
             });
         }
+        honest.enter(0);
     }
 
-    /// The last sample of a phase.
-    pub fn end_of(&self, phase: &str) -> Option<&Sample> {
-        self.samples.iter().rev().find(|sample| sample.phase == phase)
+    pub fn of(&self, part: &str) -> impl DoubleEndedIterator<Item = &Slice> {
+        self.slices.iter().filter(move |slice| slice.part == part)
     }
 
-    /// The share of a core that the gateway used in a phase.
-    pub fn load(&self, phase: &str) -> f64 {
-        let last = self.samples.iter().rposition(|sample| sample.phase == phase);
-        let first = self.samples.iter().position(|sample| sample.phase == phase);
-        let (Some(before), Some(last)) = (first.and_then(|first| first.checked_sub(1)), last) else {
-            return f64::NAN;
-        };
-        let (before, last) = (&self.samples[before], &self.samples[last]);
-        (last.cpu - before.cpu).as_secs_f64() / (last.at - before.at).as_secs_f64()
+    /// The phases of honest clients in a part.
+    pub fn phases(&self, part: &str) -> Vec<usize> {
+        self.of(part).map(|slice| slice.phase).collect()
+    }
+
+    /// The mean share of a core that the gateway used in a part.
+    pub fn busy(&self, part: &str) -> f64 {
+        self.of(part).map(|slice| slice.busy).sum::<f64>() / self.of(part).count() as f64
     }
 }

