@@ -32,7 +32,7 @@ pub struct Fetcher {
 /// The answer of a server.
 #[derive(Debug)]
 pub struct Document {
-    /// The status, which the caller must judge.
+    /// The status of the response. Any status is possible: the caller decides which ones it takes.
     pub status: StatusCode,
     /// The version of the document, to ask for a newer one.
     pub etag: Option<HeaderValue>,

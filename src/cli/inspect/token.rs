@@ -41,7 +41,10 @@ pub struct TokenReport {
 }
 
 impl TokenReport {
-    /// Takes the value of a token header apart.
+    /// Reads header and payload of the token in `value`, the value of a token header.
+    ///
+    /// # Errors
+    /// [`NotAToken`] if the value does not have three segments.
     pub fn new(value: &str, verdict: Option<TokenJudgement<'_>>) -> Result<Self, NotAToken> {
         let segments: Vec<&str> = without_scheme(value).split('.').collect();
         let [header, payload, signature] = segments[..] else { return Err(NotAToken) };
