@@ -49,6 +49,9 @@ pub struct OriginStream {
     limits: ExchangeLimits,
     /// Something was sent, and no byte of the answer has arrived yet.
     is_awaiting: bool,
+    /// Whether an answer began before its request was written. The origin may take the rest of that request
+    /// for another one, so no request may follow on this connection.
+    is_overtaken: bool,
     /// The deadline for the first byte of the answer.
     first_byte_at: Option<Instant>,
     /// The deadline for the whole exchange.
@@ -106,6 +109,7 @@ impl OriginStream {
             socket: Arc::new(SocketDigest::from_raw_fd(descriptor)),
             limits,
             is_awaiting: false,
+            is_overtaken: false,
             first_byte_at: None,
             total_at: None,
             timer: None,
@@ -117,9 +121,10 @@ impl OriginStream {
         self.next.set(is_head);
     }
 
-    /// Whether the last answer is complete and nothing has followed it.
+    /// Whether another request may follow: the last answer is complete, nothing has followed it, and it did
+    /// not overtake its request.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.answers.are_complete()
+        self.answers.are_complete() && !self.is_overtaken
     }
 
     /// Begins a request if one was announced. Anything that came before it would be taken for its
@@ -129,10 +134,14 @@ impl OriginStream {
         if !self.answers.are_complete() {
             return Err(NotSent::Unsolicited.into());
         }
+        if self.is_overtaken {
+            return Err(NotSent::Closed.into());
+        }
         match self.transport.get_mut().standing(context) {
             Standing::Quiet => {
                 self.next.read_ahead.clear();
                 self.answers.expect(is_head);
+                (self.is_awaiting, self.first_byte_at, self.total_at) = (false, None, None);
             }
             Standing::Closed => return Err(NotSent::Closed.into()),
             Standing::Unsolicited => return Err(NotSent::Unsolicited.into()),
@@ -181,17 +190,20 @@ impl OriginStream {
         }
     }
 
+    /// Follows a write. A part of a request behind the start of its answer moves no deadline.
     fn sent(&mut self, written: &Poll<io::Result<usize>>) {
         if !matches!(written, Poll::Ready(Ok(_))) {
+            return;
+        }
+        if !self.answers.are_due() {
+            self.is_overtaken = true;
             return;
         }
         let ExchangeLimits { first_byte, total } = self.limits;
         if first_byte.is_some() || total.is_some() {
             let now = clock::timer();
             self.first_byte_at = first_byte.map(|limit| now + limit);
-            if !self.is_awaiting {
-                self.total_at = total.map(|limit| now + limit);
-            }
+            self.total_at = self.total_at.or_else(|| total.map(|limit| now + limit));
         }
         self.is_awaiting = true;
     }

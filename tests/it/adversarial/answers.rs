@@ -148,6 +148,30 @@ fn a_malformed_chunked_answer_is_not_a_clean_end() {
     }
 }
 
+#[test]
+fn an_answer_that_overtakes_its_request_ends_the_connection() {
+    // The origin does not read the body and takes it for a request, whose answer would come late.
+    let origin = Origin::troubled(|exchange| match exchange.request.target.clone() {
+        target if target == "/smuggled" => exchange.wait_for_hangup(),
+        target => exchange.answer("200 OK", &target),
+    });
+    let gateway = gateway_before(&origin);
+    let body = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut client = gateway.connect();
+    let head = Message::new("POST", "/early").token(&tokens::valid());
+    client.send(head.field("Content-Length", &body.len().to_string()).bytes());
+    assert_eq!(client.response().text(), "/early");
+    client.send(body);
+    eventually("the origin to take the body for a request", || {
+        (origin.count("/smuggled") == 1).then_some(())
+    });
+    assert_eq!(gateway.ask(&get("/victim")).text(), "/victim");
+    let requests = origin.requests();
+    let connection =
+        |target: &str| requests.iter().find(|request| request.target == target).unwrap().connection;
+    assert_ne!(connection("/victim"), connection("/early"));
+}
+
 /// Answers each request with its target. After the answer to `/first…` it sends an unsolicited second
 /// answer. `sent` counts the second answers.
 fn sends_a_second_answer(sent: &Arc<AtomicUsize>) -> impl Fn(&mut Exchange<'_>) -> io::Result<Then> + use<> {
