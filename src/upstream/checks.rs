@@ -138,8 +138,14 @@ impl Upstream {
         }
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
-        session.read_response_header().await?;
-        let status = session.response_header().map(|response| response.status.as_u16());
+        let status = loop {
+            session.read_response_header().await?;
+            let status = session.response_header().map(|response| response.status.as_u16());
+            // The final response follows an interim one, except where the protocol was switched.
+            if !matches!(status, Some(100 | 102..=199)) {
+                break status;
+            }
+        };
         if let HttpSession::H2(_) = session {
             // Dropping the session would keep the connection open for as long as that of a request.
             connector.release_http_session(session, peer, Some(Duration::ZERO)).await;

@@ -145,9 +145,18 @@ impl Fetcher {
             session.write_body(body).await?;
             session.finish_body().await?;
         }
-        session.read_response().await?;
-        let missing = || Error::explain(ErrorType::InvalidHTTPHeader, "no answer");
-        let response = session.resp_header().ok_or_else(missing)?;
+        let response = loop {
+            session.read_response().await?;
+            let missing = || Error::explain(ErrorType::InvalidHTTPHeader, "no answer");
+            let response = session.resp_header().ok_or_else(missing)?;
+            match response.status {
+                // No switch was asked for.
+                StatusCode::SWITCHING_PROTOCOLS => return Err(missing()),
+                // The final response follows. The caller's time limit and the cap of interim responses end the loop.
+                status if status.is_informational() => {}
+                _ => break response,
+            }
+        };
         let (status, etag) = (response.status, response.headers.get(ETAG).cloned());
         let mut read_body = Some(Vec::new());
         while let (Some(read), Some(piece)) = (&mut read_body, session.read_body_bytes().await?) {

@@ -13,6 +13,17 @@ fn assert_serves(gateway: &Gateway, key: &SigningKey) {
 }
 
 #[test]
+fn interim_answers_before_the_set_are_skipped() {
+    let key = SigningKey::new("a");
+    let (origin, server) = (Origin::new(), KeyServer::with_keys(&[&key]));
+    let set = set_of(&[&key]);
+    let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(2);
+    let last = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{set}", set.len());
+    server.set(Answer::Bytes(interim + &last));
+    assert_serves(&gateway(&origin, &server.url()), &key);
+}
+
+#[test]
 fn the_last_set_stays_in_force_whatever_the_server_answers() {
     let key = SigningKey::new("a");
     let (origin, server) = (Origin::new(), KeyServer::with_keys(&[&key]));
