@@ -40,7 +40,7 @@ pub use grammar::{is_field_value, is_token, trim_blanks};
 pub use head::{Head, HeadFault, HeadLimits, HeadReader};
 pub use host::is_host;
 pub use hpack::{Fragment, PathScan};
-pub use pipe::BodyPipe;
+pub use pipe::{BodyPipe, in_one_chunk};
 pub use request_line::RequestLine;
 pub use response::{AnswerBody, AnswerHead, AnswerReader, BadAnswer};
 pub use target::{is_origin_form, is_target_byte};

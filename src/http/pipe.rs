@@ -6,6 +6,9 @@ use super::chunked::{BadChunk, ChunkedReader, Part};
 use super::framing::Body;
 use super::response::AnswerBody;
 
+/// The last chunk, without trailers (RFC 9112 §7.1).
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
 /// One body on its way through the gateway. A body with a length keeps its length. Every other body
 /// gets new chunks, without extensions and trailers.
 #[derive(Debug)]
@@ -136,9 +139,17 @@ impl BodyPipe {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"0\r\n\r\n");
+        out.extend_from_slice(LAST_CHUNK);
         self.source = BodySource::Done;
     }
+}
+
+/// A whole body as one chunk and the last chunk.
+pub fn in_one_chunk(data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len() + 32);
+    chunk(data, &mut out);
+    out.extend_from_slice(LAST_CHUNK);
+    out
 }
 
 /// Appends one chunk. A chunk without data would end the body.

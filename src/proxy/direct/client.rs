@@ -103,13 +103,19 @@ impl ClientSide<'_> {
     /// # Errors
     /// If the client fails to send its body. The inner error is that of `hold`.
     pub async fn hold(&mut self, upload: &mut Upload, hold: &mut Hold) -> Result<Result<(), BodyFault>> {
+        // The data alone: small chunks would take several times their length in the form for the origin.
+        let (is_chunked, mut held) = (upload.body.left().is_none(), Vec::new());
         while !upload.body.is_done() {
             self.deadline.set(self.body_time);
-            let (body, out) = upload.room();
-            let mut judged = Ok(());
+            let (mut judged, mut out) = (Ok(()), Vec::new());
             let part = poll_fn(|context| {
-                let take = |data: &[u8]| judged = judged.and_then(|()| hold.take(data));
-                match self.poll_body(context, body, out, take) {
+                let take = |data: &[u8]| {
+                    judged = judged.and_then(|()| hold.take(data));
+                    if judged.is_ok() {
+                        held.extend_from_slice(data);
+                    }
+                };
+                match self.poll_body(context, &mut upload.body, &mut out, take) {
                     Poll::Ready(read) => Poll::Ready(read.map(drop)),
                     Poll::Pending => self.deadline.poll_passed(context).map(|()| Err(silent())),
                 }
@@ -119,6 +125,7 @@ impl ClientSide<'_> {
                 return Ok(judged);
             }
         }
+        upload.put_held(held, is_chunked);
         Ok(Ok(()))
     }
 

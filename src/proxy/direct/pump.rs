@@ -304,6 +304,14 @@ impl<'p, 'a> Pump<'p, 'a> {
         }
         match self.request.client.deadline.poll_passed(context) {
             Poll::Pending => Poll::Pending,
+            // The origin answers and ignores the rest of the request. Its answer is passed on.
+            Poll::Ready(()) if wait == Wait::OriginTakes && self.request.download.status.is_some() => {
+                self.state.waits_for = None;
+                self.state.broken_upload =
+                    Some(Error::explain(ErrorType::WriteTimedout, "sending the request").into_up());
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Ready(()) => Poll::Ready(Err(match wait {
                 Wait::OriginTakes => {
                     Error::explain(ErrorType::WriteTimedout, "sending the request").into_up()

@@ -1,9 +1,12 @@
 //! The request on its way to the origin.
 
-use crate::http::{Body, BodyPipe};
+use crate::http::{Body, BodyPipe, in_one_chunk};
 
-/// The most bytes of a body that are kept, so that the request can be sent again.
-const MAX_KEPT: usize = 64 * 1024;
+/// The most bytes of a body, as it is sent, that are kept, so that the request can be sent again.
+const MAX_KEPT: usize = 64 * 1024 + MAX_FRAMING;
+
+/// The most bytes around the data of a body in one chunk.
+const MAX_FRAMING: usize = 32;
 
 /// A request on its way to the origin. It outlives an attempt, because a request may be sent again.
 pub(super) struct Upload {
@@ -34,6 +37,11 @@ impl Upload {
         } else {
             self.bytes.splice(0..old, head);
         }
+    }
+
+    /// Takes the data of a whole body that was held back. A chunked body becomes one chunk.
+    pub fn put_held(&mut self, data: Vec<u8>, is_chunked: bool) {
+        self.bytes = if is_chunked { in_one_chunk(&data) } else { data };
     }
 
     /// Whether everything that has arrived is kept.
@@ -100,6 +108,17 @@ mod tests {
         body.pass(b"01234", out).expect("a body");
         upload.begin(b"head ".to_vec());
         assert_eq!(upload.unsent(), b"head 01234");
+    }
+
+    #[test]
+    fn a_held_body_is_one_chunk_and_can_be_sent_again() {
+        let mut upload = Upload::new(Body::Chunked);
+        upload.body.pass(b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n", &mut Vec::new()).expect("a body");
+        upload.put_held(b"ab".to_vec(), true);
+        upload.begin(b"head ".to_vec());
+        assert_eq!(upload.unsent(), b"head 2\r\nab\r\n0\r\n\r\n");
+        upload.put_held(vec![b'x'; 64 * 1024], true);
+        assert!(upload.is_repeatable());
     }
 
     #[test]

@@ -26,9 +26,8 @@ const HOP_BY_HOP: [&str; 10] = [
     "upgrade",
 ];
 
-/// The longest field name that is compared with names of the gateway. A longer one is compared by this
-/// part, which is longer than every such name.
-const LONGEST: usize = 256;
+/// The space for a field's name. A longer name makes it grow.
+const USUAL_NAME: usize = 64;
 
 /// Appends the head of a request for the origin.
 pub(super) fn request(head: &RequestView<'_>, body: Body, exchange: &Exchange, out: &mut Vec<u8>) {
@@ -37,9 +36,9 @@ pub(super) fn request(head: &RequestView<'_>, body: Body, exchange: &Exchange, o
     let own = OwnFields::new(head, &arrival.client, &arrival.correlation, &exchange.facts, origin);
     out.extend_from_slice(head.view.first_line());
     out.extend_from_slice(b"\r\n");
-    let mut space = [0; LONGEST];
+    let mut lower = Vec::with_capacity(USUAL_NAME);
     for field in head.view.fields() {
-        let name = lower_case(field.name, &mut space);
+        let name = lower_case(field.name, &mut lower);
         let is_removed =
             HOP_BY_HOP.contains(&name) || own.replaces(name) || arrival.snapshot.forwarding.removes(name);
         if !is_removed {
@@ -120,10 +119,21 @@ fn spelled(name: &HeaderName) -> &str {
 }
 
 /// The name in lower case. A name is a token, and so it is ASCII.
-fn lower_case<'s>(name: &[u8], space: &'s mut [u8; LONGEST]) -> &'s str {
-    let length = name.len().min(LONGEST);
-    let lower = &mut space[..length];
-    lower.copy_from_slice(&name[..length]);
-    lower.make_ascii_lowercase();
-    std::str::from_utf8(lower).unwrap_or_default()
+fn lower_case<'s>(name: &[u8], space: &'s mut Vec<u8>) -> &'s str {
+    space.clear();
+    space.extend_from_slice(name);
+    space.make_ascii_lowercase();
+    std::str::from_utf8(space).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_whole_however_long() {
+        let (name, mut space) = ("X-".repeat(500), Vec::new());
+        assert_eq!(lower_case(name.as_bytes(), &mut space), "x-".repeat(500));
+        assert_eq!(lower_case(b"Host", &mut space), "host");
+    }
 }
