@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -13,12 +13,20 @@ use crate::approov::MAX_KEY_SET;
 /// Reads the file. A file that is too long is cut off, and then is no key set.
 ///
 /// # Errors
-/// If there is no regular file that this process may read.
+/// If there is no regular file that this process may read, or if another user may write to it.
 pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let no_wait = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(no_wait).open(path)?;
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let is_own = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
+    if !is_own || metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::new(
+            ErrorKind::PermissionDenied,
+            "another user may write to it; chmod go-w, or delete it",
+        ));
     }
     let mut text = Vec::new();
     file.take(MAX_KEY_SET as u64 + 1).read_to_end(&mut text)?;
@@ -50,4 +58,24 @@ fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text)?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_others_can_write_is_not_read() {
+        let path = std::env::temp_dir().join(format!("approov-key-set-{}", std::process::id()));
+        replace_file(&path, b"{}").expect("a file");
+        assert_eq!(read_file(&path).expect("a safe file"), b"{}");
+        for mode in [0o620, 0o602, 0o666] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("permissions");
+            let error = read_file(&path).expect_err("an unsafe file");
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{mode:o}");
+        }
+        fs::remove_file(&path).expect("the file");
+    }
 }

@@ -106,10 +106,10 @@ pub async fn fetch_once(
     Ok(results)
 }
 
-/// Gives each of `sets` the keys that a predecessor had, unless it was fetched already.
+/// Gives each of `sets` the keys that a predecessor had from the same URL, unless it was fetched already.
 pub fn import_sets(sets: &[Arc<RemoteSet>], handed: Vec<HandedSet>) {
     for handed in handed {
-        if let Some(set) = sets.iter().find(|set| *set.name() == *handed.name) {
+        if let Some(set) = sets.iter().find(|set| set.is_source_of(&handed)) {
             set.take(handed);
         }
     }

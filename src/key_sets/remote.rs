@@ -55,6 +55,8 @@ struct CurrentSet {
 /// The set in force of a process, for its successor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandedSet {
+    /// SHA-256 of the whole URL. The successor takes the set for the same URL only.
+    pub source: String,
     /// The URL of the set without its query.
     pub name: Box<str>,
     /// The Unix time of the last successful fetch; 0 if the keys are those of the cache file.
@@ -75,6 +77,11 @@ impl RemoteSet {
     /// The URL without its query.
     pub fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// Whether `handed` comes from the URL of this set.
+    pub(super) fn is_source_of(&self, handed: &HandedSet) -> bool {
+        self.settings.source() == handed.source
     }
 
     /// Goes on from the state of an earlier set of this name. Returns whether that has keys.
@@ -123,7 +130,8 @@ impl RemoteSet {
         let current = state.current.as_ref()?;
         // A key set is JSON, so its text is UTF-8.
         let text = String::from_utf8_lossy(&current.text).into_owned();
-        Some(HandedSet { name: self.name().into(), fetched_at: current.fetched_at, text })
+        let (source, name) = (self.settings.source(), self.name().into());
+        Some(HandedSet { source, name, fetched_at: current.fetched_at, text })
     }
 
     /// Takes the set of a predecessor, unless this process has fetched one already.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::approov::SharedKeySet;
 use crate::origins::Origin;
 
@@ -32,6 +34,12 @@ impl KeySetSettings {
     /// The values that can be configured.
     pub const REFRESH_RANGE: RangeInclusive<Duration> =
         Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+
+    /// SHA-256 of the whole URL in hexadecimal. A query may be a secret, so the URL itself is not handed on.
+    pub fn source(&self) -> String {
+        let digest = Sha256::digest(format!("{}\n{}", self.name, self.target));
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 
     /// Whether both fetch the same document.
     pub fn is_same_source(&self, other: &Self) -> bool {

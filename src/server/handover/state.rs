@@ -32,8 +32,7 @@ impl HandedState {
     /// If the system has no memory for it.
     pub fn enclose(&self) -> io::Result<OwnedFd> {
         let mut file = File::from(memfd_create("approov-gateway-state", MemfdFlags::CLOEXEC)?);
-        let set =
-            |set: &HandedSet| json!({ "name": set.name, "fetched_at": set.fetched_at, "text": set.text });
+        let set = |set: &HandedSet| json!({ "source": set.source, "name": set.name, "fetched_at": set.fetched_at, "text": set.text });
         let sets: Vec<Value> = self.key_sets.iter().map(set).collect();
         file.write_all(format!("{}\n", json!({ "key_sets": sets })).as_bytes())?;
         file.write_all(&self.replays)?;
@@ -58,6 +57,7 @@ impl HandedState {
         let sets = head.get("key_sets").and_then(Value::as_array).ok_or(ErrorKind::InvalidData)?;
         let set = |set: &Value| {
             Some(HandedSet {
+                source: set.get("source")?.as_str()?.into(),
                 name: set.get("name")?.as_str()?.into(),
                 fetched_at: set.get("fetched_at")?.as_u64()?,
                 text: set.get("text")?.as_str()?.into(),
@@ -75,7 +75,12 @@ mod tests {
 
     #[test]
     fn the_state_arrives_as_it_was() {
-        let set = HandedSet { name: "https://a/".into(), fetched_at: 7, text: "{\"keys\":\n[]}".into() };
+        let set = HandedSet {
+            source: "a1".into(),
+            name: "https://a/".into(),
+            fetched_at: 7,
+            text: "{\"keys\":\n[]}".into(),
+        };
         for state in [
             HandedState::default(),
             HandedState { key_sets: vec![set.clone(), set], replays: vec![b'\n'; 48] },
