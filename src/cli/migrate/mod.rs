@@ -66,7 +66,7 @@ pub fn translate_text(text: &str, env: Option<&str>, part: Option<OutputPart>) -
     if let Some(name) = env
         && !names.contains(&name)
     {
-        return Err(format!("there is no [env.{name}]; there is {}", list(&names)));
+        return Err(format!("there is no [env.{}]; there is {}", name.escape_debug(), list(&names)));
     }
     let wanted = workers.iter().filter(|worker| env.is_none() || worker.env.as_deref() == env);
     let translations: Vec<_> = wanted.map(translate::translate).collect();
@@ -79,5 +79,6 @@ pub fn translate_text(text: &str, env: Option<&str>, part: Option<OutputPart>) -
 }
 
 fn list(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| name.escape_debug().to_string()).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

@@ -100,7 +100,7 @@ impl Translation {
     }
 
     fn leave(&mut self, name: &str, why: &str) {
-        self.left.push((name.to_owned(), why.to_owned()));
+        self.left.push((name.escape_debug().to_string(), why.to_owned()));
     }
 
     fn read_variables(&mut self, worker: &CloudflareWorker) -> WorkerVerification {
@@ -109,8 +109,8 @@ impl Translation {
         for (name, value) in &worker.variables {
             let word = is_word(value).then(|| value.clone());
             match (name.as_str(), word) {
-                ("APPROOV_SECRET_BASE64", _) if value.contains("BEGIN PUBLIC KEY") => {
-                    found.public_key = Some(value.trim().to_owned());
+                ("APPROOV_SECRET_BASE64", _) if public_key(value).is_some() => {
+                    found.public_key = public_key(value);
                     has_secret = true;
                 }
                 ("APPROOV_SECRET_BASE64", _) => {
@@ -210,7 +210,7 @@ impl Translation {
     /// The whole translation. What is not configuration is a comment.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
-        let name = self.env.as_ref().map_or(String::new(), |env| format!(" of [env.{env}]"));
+        let name = self.env.as_ref().map_or(String::new(), |env| format!(" of [env.{}]", env.escape_debug()));
         // Writing to a string does not fail.
         let _ =
             write!(text, "# Environment{name}\n{}\n# gateway.yaml{name}\n{}", self.environment(), self.yaml);
@@ -234,6 +234,18 @@ impl Translation {
 fn is_word(value: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/,[]".contains(&byte);
     !value.is_empty() && value.len() <= 256 && value.bytes().all(is_plain)
+}
+
+/// The value, if it is one public key in PEM form (RFC 7468 §13) and nothing else. A private key next to it is
+/// not printed, and no other byte reaches the YAML.
+fn public_key(value: &str) -> Option<String> {
+    const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
+    const END: &str = "-----END PUBLIC KEY-----";
+    let base64 = value.trim().strip_prefix(BEGIN)?.strip_suffix(END)?;
+    let lines: Vec<&str> = base64.split_ascii_whitespace().collect();
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    let is_key = !lines.is_empty() && lines.iter().all(|line| line.bytes().all(is_base64));
+    is_key.then(|| format!("{BEGIN}\n{}\n{END}", lines.join("\n")))
 }
 
 fn yaml(found: &WorkerVerification, routes: &str) -> String {
@@ -272,4 +284,25 @@ fn yaml(found: &WorkerVerification, routes: &str) -> String {
     line(0, "# observe refuses nothing and counts what protect would refuse. Look, then write protect.");
     line(0, "routes:");
     text + routes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_public_key_alone_is_carried_over() {
+        let key = "-----BEGIN PUBLIC KEY-----\nMFkw+/=\nAAAA\n-----END PUBLIC KEY-----";
+        assert_eq!(public_key(&format!(" {key}\n")).as_deref(), Some(key));
+        let secret = "-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----";
+        for value in [
+            format!("{key}\n{secret}"),
+            format!("{secret}\n{key}"),
+            format!("-----BEGIN PUBLIC KEY-----\n{secret}\n-----END PUBLIC KEY-----"),
+            key.replace("AAAA", "AAAA\radmin: {}"),
+            "-----BEGIN PUBLIC KEY----------END PUBLIC KEY-----".to_owned(),
+        ] {
+            assert_eq!(public_key(&value), None, "{value:?}");
+        }
+    }
 }
