@@ -4,7 +4,6 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,13 +11,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Signal, geteuid};
+use rustix::process::{Signal, Uid, geteuid};
 
 use super::CommandFailure;
 use super::running::RunningGateway;
 use crate::clock;
 use crate::config::{User, show_duration};
-use crate::server::{UPGRADE_VARIABLE, notify, progress_socket};
+use crate::server::{UPGRADE_VARIABLE, bind_private, notify, progress_socket};
 
 /// How long the running process may take to start a successor.
 const LAUNCH: Duration = Duration::from_secs(10);
@@ -192,11 +191,9 @@ impl NotifySocket {
         if notify(path.as_os_str(), "").is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
             fs::remove_file(&path)?;
         }
-        let notify_socket = Self { socket: UnixDatagram::bind(&path)?, path };
-        fs::set_permissions(&notify_socket.path, fs::Permissions::from_mode(0o600))?;
-        if let (Some(user), true) = (user, geteuid().is_root()) {
-            chown(&notify_socket.path, Some(user.uid), None)?;
-        }
+        let owner = user.filter(|_| geteuid().is_root()).map(|user| Uid::from_raw(user.uid));
+        let socket = bind_private(&path, owner, |path| UnixDatagram::bind(path))?;
+        let notify_socket = Self { socket, path };
         notify_socket.socket.set_read_timeout(Some(POLL))?;
         Ok(notify_socket)
     }

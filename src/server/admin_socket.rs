@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
+use rustix::process::Uid;
 use tokio::net::TcpListener;
 
 use super::listener::BoundListener;
+use super::private_socket::bind_private;
 use crate::admin::{AdminAddress, AdminListener};
 
 /// A listening socket of the admin listener.
@@ -96,11 +98,7 @@ impl UnixSocket {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let socket = UnixListener::bind(&present)?;
-        fs::set_permissions(&present, fs::Permissions::from_mode(0o600))?;
-        if let Some(user) = user {
-            chown(&present, Some(user), None)?;
-        }
+        let socket = bind_private(&present, user.map(Uid::from_raw), |path| UnixListener::bind(path))?;
         socket.set_nonblocking(true)?;
         let inode = fs::metadata(&present)?.ino();
         Ok(Self { socket, path: path.to_owned(), present: Mutex::new(present), inode })

@@ -25,6 +25,7 @@ mod notify;
 mod origins;
 mod pid_file;
 mod pingora;
+mod private_socket;
 mod privileges;
 mod reload;
 mod signals;
@@ -54,6 +55,7 @@ pub use launch::progress_socket;
 pub use local::LocalService;
 pub use notify::{READY, UPGRADE_VARIABLE, WAITING, notify};
 pub use pid_file::{OpenPidFile, is_proc_ours};
+pub use private_socket::bind_private;
 pub use privileges::{become_user, forbid_core_dumps};
 pub use reload::{Load, LoadError};
 

@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use zeroize::Zeroizing;
 use super::conversation::{Conversation, MESSAGE_WITHIN, POLL, asked, refuse_strangers};
 use super::{ACCEPTING, GO, HandedState, MAX_MESSAGE, MAX_SOCKETS, READY, YOURS, keys};
 use crate::clock;
+use crate::server::private_socket::bind_private;
 
 /// The socket at which a successor waits for the running process.
 #[derive(Debug)]
@@ -56,12 +56,8 @@ impl SuccessorSocket {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let socket = UnixListener::bind(path)?;
+        let socket = bind_private(path, future_user, |path| UnixListener::bind(path))?;
         let waiting = Self { socket, path: path.to_owned(), future_user };
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        if let Some(user) = future_user {
-            chown(path, Some(user.as_raw()), None)?;
-        }
         waiting.socket.set_nonblocking(true)?;
         Ok(waiting)
     }
