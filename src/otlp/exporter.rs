@@ -27,7 +27,7 @@ impl Exporter {
     /// `otlp`, whose configuration never asks for an export.
     pub fn start(settings: OtlpSettings, metrics: &Metrics) -> io::Result<Self> {
         let counters = metrics.spans();
-        let queue = Arc::new(SpanQueue::new(settings.queue, counters.dropped.clone()));
+        let queue = Arc::new(SpanQueue::new(settings.queue, settings.batch, counters.dropped.clone()));
         let (alive, ended) = mpsc::channel();
         sender::start(settings, counters, queue.clone(), alive)?;
         Ok(Self { queue, ended })

@@ -130,8 +130,7 @@ pub(super) fn encode(resource: &[(String, String)], spans: Vec<EndedSpan>) -> Ve
     ExportRequest { resource_spans: vec![resource_spans] }.encode_to_vec()
 }
 
-/// How many spans the collector has refused, by the body of its answer. What is no answer of OTLP refuses
-/// none.
+/// How many spans the collector has refused, by the body of its answer. 0 if `body` is not an OTLP response.
 pub(super) fn rejected(body: &[u8]) -> u64 {
     let answer = ExportResponse::decode(body).ok().and_then(|answer| answer.partial_success);
     answer.map_or(0, |partial| u64::try_from(partial.rejected_spans).unwrap_or(0))

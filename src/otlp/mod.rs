@@ -1,7 +1,7 @@
 //! Export of spans to a collector of OpenTelemetry (OTLP over HTTP, protobuf).
 //!
-//! Requests put their spans into a queue and never wait. A thread of its own sends them. A collector that
-//! is gone, slow or talks nonsense costs spans, which are counted, and nothing else.
+//! Requests put their spans into a queue and never wait. A separate thread sends them. If the collector is
+//! unreachable, slow or sends malformed answers, spans are lost and counted. Requests are not affected.
 //!
 //! - `settings`: where and how spans are sent;
 //! - `exporter`: the handle of the thread;

@@ -72,7 +72,7 @@ enum ExportFailure {
 
 impl Sender {
     fn run(mut self) {
-        while let Some(spans) = self.queue.take(self.settings.batch, self.settings.delay) {
+        while let Some(spans) = self.queue.take(self.settings.delay) {
             let count = spans.len() as u64;
             match self.export(spans) {
                 Ok(rejected) => {

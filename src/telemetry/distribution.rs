@@ -63,7 +63,7 @@ impl Distribution {
             below += count;
             from = *bound;
         }
-        // Above the last bound nothing is known but that.
+        // Of a value above the last bound, only that bound is known.
         (total > 0).then_some(from)
     }
 }

@@ -24,7 +24,7 @@ pub struct Totals {
     pub lost_lines: u64,
     /// From the head of a request to the end of its response.
     pub durations: Distribution,
-    /// The gateway's own share of it.
+    /// The gateway's own share of that time.
     pub overhead: Distribution,
 }
 

@@ -41,7 +41,7 @@ impl LimitFamilies {
         self.limited[cause as usize][outcome as usize].inc();
     }
 
-    /// How often limits were exceeded: those that were.
+    /// How often each limit was exceeded. Limits that were never exceeded are left out.
     pub fn exceeded(&self) -> Vec<(Cause, Outcome, u64)> {
         let all = Cause::ALL.into_iter().flat_map(|cause| Outcome::ALL.map(|outcome| (cause, outcome)));
         let counted = all

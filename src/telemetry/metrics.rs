@@ -44,7 +44,8 @@ pub struct Metrics {
     process: Process,
     handshakes: IntCounterVec,
     refused_certificates: IntCounterVec,
-    app_statuses: IntCounterVec,
+    /// One counter for each value.
+    app_statuses: [IntCounter; AppStatus::ALL.len()],
     spans: IntCounterVec,
     failover_tokens: IntCounter,
     certificate_expiry: GaugeVec,
@@ -58,6 +59,10 @@ impl Metrics {
     /// If two families have the same name, which is a bug in this file.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("approov_gateway".into()), None)?;
+        let app_statuses = IntCounterVec::new(
+            Opts::new("app_statuses_total", "Requests with an Approov-Status header, by its value."),
+            &["status"],
+        )?;
         let metrics = Self {
             routes: Routes::new(&registry)?,
             origins: OriginFamilies::register(&registry)?,
@@ -104,10 +109,7 @@ impl Metrics {
                 ),
                 &["listener", "certificate"],
             )?,
-            app_statuses: IntCounterVec::new(
-                Opts::new("app_statuses_total", "Requests with an Approov-Status header, by its value."),
-                &["status"],
-            )?,
+            app_statuses: AppStatus::ALL.map(|status| app_statuses.with_label_values(&[status.label()])),
             spans: IntCounterVec::new(
                 Opts::new("spans_total", "Spans of traced requests, by what became of them."),
                 &["result"],
@@ -125,9 +127,6 @@ impl Metrics {
             )?,
             history: Mutex::new(History::new(clock::now(), Totals::none())),
         };
-        for status in AppStatus::ALL {
-            metrics.app_statuses.with_label_values(&[status.label()]);
-        }
         let build_info =
             GaugeVec::new(Opts::new("build_info", "1, with the version as a label."), &["version"])?;
         build_info.with_label_values(&[crate::VERSION]).set(1.0);
@@ -140,7 +139,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.tunnels.clone()))?;
         metrics.registry.register(Box::new(metrics.handshakes.clone()))?;
         metrics.registry.register(Box::new(metrics.refused_certificates.clone()))?;
-        metrics.registry.register(Box::new(metrics.app_statuses.clone()))?;
+        metrics.registry.register(Box::new(app_statuses))?;
         metrics.registry.register(Box::new(metrics.spans.clone()))?;
         metrics.spans();
         metrics.registry.register(Box::new(metrics.failover_tokens.clone()))?;
@@ -192,7 +191,7 @@ impl Metrics {
 
     /// Counts a request whose app sent a status.
     pub fn app_status(&self, status: AppStatus) {
-        self.app_statuses.with_label_values(&[status.label()]).inc();
+        self.app_statuses[status as usize].inc();
     }
 
     /// A connection or request has exceeded a limit.
@@ -253,7 +252,6 @@ impl Metrics {
         let now = clock::unix_time();
         self.config_last_reload_success.set(1);
         self.config_last_reload_success_timestamp.set(now.as_secs_f64());
-        self.routes.forget_unused(clock::now());
     }
 
     /// Counts a configuration that was refused.
@@ -271,6 +269,7 @@ impl Metrics {
 
     /// Remembers the counts of each route. To be called once a minute.
     pub fn remember_routes(&self) {
+        self.routes.forget_unused(clock::now());
         self.routes.remember();
     }
 
@@ -288,6 +287,7 @@ impl Metrics {
 
     /// The requests of each route that has had one.
     pub fn routes(&self) -> Vec<RouteCounts> {
+        self.routes.forget_unused(clock::now());
         self.routes.counts()
     }
 
@@ -296,7 +296,7 @@ impl Metrics {
         self.origins.reports()
     }
 
-    /// How often limits were exceeded: those that were.
+    /// How often each limit was exceeded. Limits that were never exceeded are left out.
     pub fn exceeded(&self) -> Vec<(Cause, Outcome, u64)> {
         self.limits.exceeded()
     }

@@ -31,6 +31,7 @@ pub use key_sets::KeySetMetrics;
 pub use limits::LimitState;
 pub use metrics::{Metrics, OpenTunnel, SpanCounters};
 pub use origins::{AddressReport, AddressState, LastFailure, OriginMetrics, OriginReport, OriginState};
+pub use redact::is_deceptive;
 pub use response::{Source, StatusClass};
 pub use route_counts::{Count, RouteCounts};
 pub use route_metrics::{CountedRequest, Reason, RouteMetrics};

@@ -168,7 +168,7 @@ pub trait OriginState: Send + Sync {
 closed_set! {
     /// Whether an address of an origin answers.
     pub enum AddressState {
-        /// Nothing is known against it.
+        /// The address gets requests, and no present failure is known.
         Up => "up",
         /// It gets requests, and the last one failed.
         Failing => "failing",
@@ -186,7 +186,7 @@ pub struct AddressReport {
     pub state: AddressState,
     /// Requests at this address; `None` where only those of the origin are counted.
     pub in_flight: Option<usize>,
-    /// How it failed last, also if it answers again.
+    /// The last failure, also if the address answers again.
     pub last_failure: Option<LastFailure>,
 }
 
@@ -235,7 +235,7 @@ impl OriginGauges {
         })
     }
 
-    /// After a reload an origin may still serve earlier requests beside its successor, which comes later:
+    /// After a reload an origin may still serve earlier requests next to its successor, which comes later:
     /// their requests add up, and the addresses are those of the successor.
     fn living(&self) -> Vec<Arc<dyn OriginState>> {
         self.origins.lock().iter().filter_map(Weak::upgrade).collect()

@@ -9,7 +9,7 @@ const MAX_VALUE: usize = 256;
 /// A client's value as it may be logged: without JWTs and control characters, and cut to a maximum length.
 pub(super) fn client_value(bytes: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_VALUE)]);
-    if text.len() <= MAX_VALUE && !text.contains(is_unprintable) && !holds_jwt(&text) {
+    if text.len() <= MAX_VALUE && !text.contains(is_deceptive) && !holds_jwt(&text) {
         return text;
     }
     let mut clean = String::with_capacity(MAX_VALUE + 3);
@@ -41,12 +41,12 @@ pub(super) fn is_plain(value: &[u8]) -> bool {
 
 /// One line of text, with control characters and invisible ones written as escapes.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unprintable) {
+    if !text.contains(is_deceptive) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if is_unprintable(c) {
+        if is_deceptive(c) {
             // Writing to a string cannot fail.
             let _ = write!(escaped, "\\u{{{:x}}}", u32::from(c));
         } else {
@@ -63,10 +63,12 @@ pub(super) fn may_hold_credential(message: &str) -> bool {
     MARKS.iter().any(|mark| lower.contains(mark))
 }
 
-/// Line breaks, other control characters, and the characters that reorder or hide text.
-fn is_unprintable(c: char) -> bool {
+/// Whether `c` is a control character, or hides or reorders the text around it, or cannot be seen (Unicode's
+/// general categories Cc and Cf). No output of the gateway shows one that came from outside.
+pub fn is_deceptive(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Whether the text may contain a JWT: every JWT begins with the base64url of `{"`.

@@ -1,10 +1,10 @@
 //! What the counters of the routes say, for the status page.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::history::Totals;
 use super::response::{Source, StatusClass};
-use super::route_metrics::{Known, Reason, RouteMetrics, Routes};
+use super::route_metrics::{Known, Reason, RouteMetrics, Routes, Series, outcomes};
 use crate::policy::{Policy, Verdict};
 
 /// Minutes that counts are remembered for.
@@ -26,8 +26,8 @@ pub struct RouteCounts {
 pub struct Count {
     /// The verdict that these requests got.
     pub verdict: Verdict,
-    /// The reason, as in metrics: `ok` if nothing is wrong with the request.
-    pub reason: &'static str,
+    /// Why the requests have this verdict.
+    pub reason: Reason,
     /// The number since the start of the process.
     pub total: u64,
     /// In the last ten to eleven minutes.
@@ -37,12 +37,12 @@ pub struct Count {
 impl Count {
     /// Whether the requests were refused.
     pub fn is_refused(&self) -> bool {
-        matches!(self.verdict, Verdict::Rejected | Verdict::Denied)
+        self.verdict.is_refusal()
     }
 
     /// Whether the requests were forwarded only because their route observes.
     pub fn would_be_refused(&self) -> bool {
-        self.verdict == Verdict::Observed && self.reason != Reason::Ok.label()
+        self.verdict == Verdict::Observed && self.reason != Reason::Ok
     }
 }
 
@@ -50,20 +50,21 @@ impl Count {
 pub(super) type Past = VecDeque<Vec<(usize, u64)>>;
 
 impl Totals {
-    /// Adds the counts of one route.
-    pub(super) fn add(&mut self, route: &RouteMetrics) {
+    /// Adds the requests of a route with one policy.
+    pub(super) fn add_requests(&mut self, route: &RouteMetrics) {
         for (_, verdict, _, count) in route.counts() {
             self.requests += count;
-            if matches!(verdict, Verdict::Rejected | Verdict::Denied) {
+            if verdict.is_refusal() {
                 self.refused += count;
             }
         }
-        if let Some(series) = route.series.get() {
-            let errors = series.responses.chunks(Source::ALL.len()).nth(StatusClass::ServerError as usize);
-            let errors = errors.unwrap_or_default().iter();
-            self.server_errors += errors.map(prometheus::IntCounter::get).sum::<u64>();
-            self.durations.add(&series.durations);
-        }
+    }
+
+    /// Adds what the policies of one route name count together: their series have no label for the policy.
+    pub(super) fn add_shared(&mut self, series: &Series) {
+        let errors = series.responses.chunks(Source::ALL.len()).nth(StatusClass::ServerError as usize);
+        self.server_errors += errors.unwrap_or_default().iter().map(prometheus::IntCounter::get).sum::<u64>();
+        self.durations.add(&series.durations);
     }
 }
 
@@ -72,7 +73,13 @@ impl Routes {
     pub fn totals(&self) -> Totals {
         let known = self.known.lock();
         let mut totals = self.forgotten.lock().clone();
-        known.values().for_each(|known| totals.add(&known.metrics));
+        let mut names = HashSet::new();
+        for ((name, _), known) in known.iter() {
+            totals.add_requests(&known.metrics);
+            if let Some(series) = known.metrics.series.get().filter(|_| names.insert(name)) {
+                totals.add_shared(series);
+            }
+        }
         totals
     }
 
@@ -115,12 +122,10 @@ impl Routes {
 
 impl RouteMetrics {
     /// The counts that are not 0: position, verdict, reason, count.
-    fn counts(&self) -> impl Iterator<Item = (usize, Verdict, &'static str, u64)> {
-        let outcomes =
-            Verdict::ALL.into_iter().flat_map(|verdict| Reason::all().map(move |reason| (verdict, reason)));
+    fn counts(&self) -> impl Iterator<Item = (usize, Verdict, Reason, u64)> {
         let cells = self.series.get().into_iter().flat_map(|series| &series.requests);
-        let counted = cells.zip(outcomes).enumerate().map(|(index, (cell, (verdict, reason)))| {
-            (index, verdict, reason.label(), cell.get().map_or(0, prometheus::IntCounter::get))
+        let counted = cells.zip(outcomes()).enumerate().map(|(index, (cell, (verdict, reason)))| {
+            (index, verdict, reason, cell.get().map_or(0, prometheus::IntCounter::get))
         });
         counted.filter(|(.., count)| *count > 0)
     }

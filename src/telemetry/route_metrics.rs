@@ -1,7 +1,7 @@
 //! The metric series of the routes. A series exists from the first request of its route until some time
 //! after a reload has removed the route.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,8 @@ impl Reason {
         }
     }
 
-    pub(super) fn label(self) -> &'static str {
+    /// The value of the label `reason`.
+    pub fn label(self) -> &'static str {
         match self {
             Reason::Ok => "ok",
             Reason::Rejected(rejection) => rejection.label(),
@@ -72,6 +73,11 @@ impl Reason {
             Reason::PolicyDeny | Reason::Limit => "",
         }
     }
+}
+
+/// Every verdict with every reason, in the order of the counters.
+pub(super) fn outcomes() -> impl Iterator<Item = (Verdict, Reason)> {
+    Verdict::ALL.into_iter().flat_map(|verdict| Reason::all().map(move |reason| (verdict, reason)))
 }
 
 /// The signature label of a token that names no key.
@@ -100,7 +106,7 @@ struct Families {
 pub(super) struct Routes {
     families: Families,
     pub(super) known: Mutex<HashMap<(Box<str>, Policy), Known>>,
-    /// What the routes had counted whose series are removed.
+    /// The counts of routes whose series were removed.
     pub(super) forgotten: Mutex<Totals>,
 }
 
@@ -182,11 +188,19 @@ impl Routes {
             }
             is_kept
         });
+        let mut forgotten = self.forgotten.lock();
+        let mut names = HashSet::new();
         for metrics in gone {
-            self.forgotten.lock().add(&metrics);
-            // The durations have no label for the policy.
-            let is_known = |policy| known.contains_key(&(metrics.name.clone(), policy));
-            metrics.remove(Policy::ALL.into_iter().any(is_known));
+            forgotten.add_requests(&metrics);
+            // The other series have no label for the policy. A route with another policy goes on with them.
+            let of = |policy| known.get(&(metrics.name.clone(), policy));
+            let heir = Policy::ALL.into_iter().find_map(of);
+            match (metrics.series.get(), heir) {
+                (Some(_), Some(heir)) => drop(heir.metrics.series()),
+                (Some(series), None) if names.insert(metrics.name.clone()) => forgotten.add_shared(series),
+                _ => {}
+            }
+            metrics.remove(heir.is_some());
         }
     }
 }
@@ -312,9 +326,7 @@ impl RouteMetrics {
             }
         }
         let Some(series) = self.series.get() else { return };
-        let all =
-            Verdict::ALL.into_iter().flat_map(|verdict| Reason::all().map(move |reason| (verdict, reason)));
-        for (cell, (verdict, reason)) in series.requests.iter().zip(all) {
+        for (cell, (verdict, reason)) in series.requests.iter().zip(outcomes()) {
             if cell.get().is_some() {
                 // The series exists, because nothing else removes it.
                 let _ = self.families.requests.remove_label_values(&self.labels(verdict, reason));
@@ -363,6 +375,33 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}{text}");
         }
+    }
+
+    #[test]
+    fn what_the_policies_of_a_route_share_is_summed_up_once() {
+        let routes = Routes::new(&Registry::new()).expect("names are unique");
+        let error = CountedRequest {
+            response: Some((StatusClass::ServerError, Source::Origin)),
+            ..counted(Verdict::Observed, Reason::Ok)
+        };
+        let before = routes.find("/v1/", Policy::Observe);
+        before.record(error);
+        let after = routes.find("/v1/", Policy::Protect);
+        after.prepare();
+        after.record(CountedRequest { verdict: Verdict::Accepted, ..error });
+        let sums = || (routes.totals().requests, routes.totals().server_errors);
+        assert_eq!(sums(), (2, 2));
+        drop(before);
+        let now = crate::clock::now();
+        routes.forget_unused(now);
+        routes.forget_unused(now + KEPT);
+        assert!(!routes.known.lock().contains_key(&("/v1/".into(), Policy::Observe)));
+        assert_eq!(sums(), (2, 2), "the other policy goes on with the counts");
+        drop(after);
+        routes.forget_unused(now + KEPT);
+        routes.forget_unused(now + 2 * KEPT);
+        assert!(routes.known.lock().is_empty());
+        assert_eq!(sums(), (2, 2));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Write};
 
+use crate::telemetry::is_deceptive;
+
 /// HTML that is being written. Markup is known when the program is built; everything else is text, and
 /// is escaped.
 #[derive(Default)]
@@ -52,12 +54,6 @@ impl Write for Escaping<'_> {
         }
         Ok(())
     }
-}
-
-/// Control characters, and those that hide or reorder the text around them.
-fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A count with its digits in groups of three.

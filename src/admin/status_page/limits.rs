@@ -6,6 +6,9 @@ use serde::Serialize;
 use crate::proxy::Shared;
 use crate::telemetry::LimitState;
 
+/// The most bans that are shown. Clients decide how many there are, and the page is loaded every two seconds.
+const MAX_BANS: usize = 100;
+
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct LimitReport {
     pub requests_in_flight: Use,
@@ -13,7 +16,9 @@ pub(in crate::admin) struct LimitReport {
     /// By limit and outcome, since the start.
     pub exceeded: Vec<ExceededReport>,
     pub rates: Vec<RateReport>,
-    /// Banned addresses, the ban that ends last first.
+    /// The number of banned addresses.
+    pub banned: usize,
+    /// The banned addresses whose bans end last, at most [`MAX_BANS`].
     pub bans: Vec<BanReport>,
 }
 
@@ -57,11 +62,12 @@ impl LimitReport {
             let left = moment.until(end);
             (format!("{:.3}", now.checked_add(left).unwrap_or(now)), left.as_secs())
         };
-        let bans =
-            limits.offenders().into_iter().filter(|offender| offender.until > moment).map(|offender| {
-                let (until, seconds_left) = ban(offender.until);
-                BanReport { address: offender.range.to_string(), until, seconds_left, bans: offender.strikes }
-            });
+        let mut banned = limits.offenders();
+        banned.retain(|offender| offender.until > moment);
+        let bans = banned.iter().take(MAX_BANS).map(|offender| {
+            let (until, seconds_left) = ban(offender.until);
+            BanReport { address: offender.range.to_string(), until, seconds_left, bans: offender.strikes }
+        });
         let rates = shared.rates().into_iter().filter(|rule| rule.refused() + rule.observed() > 0);
         let rates = rates.map(|rule| RateReport {
             name: rule.limit().name.to_string(),
@@ -83,6 +89,7 @@ impl LimitReport {
             exceeded: exceeded.collect(),
             rates: rates.collect(),
             bans: bans.collect(),
+            banned: banned.len(),
         }
     }
 }

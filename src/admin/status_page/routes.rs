@@ -33,6 +33,9 @@ pub(in crate::admin) struct OutcomeReport {
     pub reason: &'static str,
     #[serde(flatten)]
     pub amount: Amount,
+    /// Whether the requests were, or would be, refused.
+    #[serde(skip)]
+    pub is_refusal: bool,
 }
 
 /// Since the start, and in the last ten minutes.
@@ -84,11 +87,7 @@ impl RouteReport {
 impl OutcomeReport {
     fn of(count: &Count) -> Self {
         let amount = Amount { total: count.total, recent: count.recent };
-        Self { verdict: count.verdict.label(), reason: count.reason, amount }
-    }
-
-    /// Whether the requests were, or would be, refused.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self.verdict, "rejected" | "denied") || self.verdict == "observed" && self.reason != "ok"
+        let is_refusal = count.is_refused() || count.would_be_refused();
+        Self { verdict: count.verdict.label(), reason: count.reason.label(), amount, is_refusal }
     }
 }

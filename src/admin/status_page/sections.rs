@@ -125,7 +125,7 @@ fn route(route: &RouteReport, html: &mut Html) {
     amount("refused", route.refused, html);
     amount("would be refused", route.would_be_refused, html);
     html.raw("<td class=\"why\">");
-    let refusals: Vec<_> = route.outcomes.iter().filter(|outcome| outcome.is_refusal()).collect();
+    let refusals: Vec<_> = route.outcomes.iter().filter(|outcome| outcome.is_refusal).collect();
     for outcome in refusals.iter().filter(|outcome| outcome.amount.recent > 0) {
         html.raw("<span class=\"chip\">").raw(outcome.reason).raw(" <b>");
         html.text(Grouped(outcome.amount.recent)).raw("</b></span> ");
@@ -222,7 +222,12 @@ fn limits(limits: &LimitReport, html: &mut Html) {
             html.raw("</span><button type=\"button\" hidden data-forgive=\"").text(&ban.address);
             html.raw("\">Forgive</button></div></li>");
         }
-        html.raw("</ul><noscript><p class=\"note\">To forgive an address: <code>curl -X DELETE http://…/offenders/ADDRESS</code></p></noscript>");
+        html.raw("</ul>");
+        if limits.banned > limits.bans.len() {
+            html.raw("<p class=\"note\">").text(Grouped((limits.banned - limits.bans.len()) as u64));
+            html.raw(" more: see <code>/offenders</code></p>");
+        }
+        html.raw("<noscript><p class=\"note\">To forgive an address: <code>curl -X DELETE http://…/offenders/ADDRESS</code></p></noscript>");
     }
     html.raw("</section>");
 }

@@ -28,7 +28,7 @@ closed_set! {
     /// How device ids are logged.
     #[derive(Default)]
     pub enum DevicePrivacy {
-        /// As the token has them.
+        /// The device id of the token, unchanged.
         #[default]
         Full => "full",
         /// As a keyed hash: the lines of one device stay together, and the device stays unknown.
@@ -42,10 +42,10 @@ closed_set! {
     /// How paths of requests are logged.
     #[derive(Default)]
     pub enum PathPrivacy {
-        /// As the client sent them, without the query.
+        /// The path that the client sent, without the query.
         #[default]
         Full => "full",
-        /// As the route has them.
+        /// The path of the route.
         Route => "route",
         /// The lines have no path.
         Omit => "omit",

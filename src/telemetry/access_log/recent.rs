@@ -58,8 +58,9 @@ impl Recent {
 
     /// The entries, the latest first.
     pub fn entries(&self) -> Vec<Value> {
-        let lines = self.lines.lock();
-        lines.ring.iter().rev().filter_map(|line| serde_json::from_slice(line).ok()).collect()
+        // Copied first: workers wait for the lock.
+        let lines: Vec<Vec<u8>> = self.lines.lock().ring.iter().rev().cloned().collect();
+        lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
 }
 

@@ -25,7 +25,7 @@ pub struct TracedRequest<'a> {
     pub attempts: &'a [TracedAttempt],
 }
 
-/// The methods of HTTP. Others are told as `_OTHER`, so that clients cannot make names of spans.
+/// The methods of HTTP. Others become `_OTHER`, so that clients cannot invent span names.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
 
 /// The attributes of one span.

@@ -13,6 +13,8 @@ pub struct SpanQueue {
     waiting: Mutex<WaitingSpans>,
     arrived: Condvar,
     capacity: usize,
+    /// The most spans of one export.
+    batch: usize,
     dropped: IntCounter,
 }
 
@@ -23,9 +25,10 @@ struct WaitingSpans {
 }
 
 impl SpanQueue {
-    /// A queue for this many spans. `dropped` counts those that find no room.
-    pub fn new(capacity: usize, dropped: IntCounter) -> Self {
-        Self { waiting: Mutex::default(), arrived: Condvar::new(), capacity, dropped }
+    /// A queue for `capacity` spans, of which up to `batch` are taken at once. `dropped` counts those that find
+    /// no room.
+    pub fn new(capacity: usize, batch: usize, dropped: IntCounter) -> Self {
+        Self { waiting: Mutex::default(), arrived: Condvar::new(), capacity, batch, dropped }
     }
 
     /// Adds the spans of one request, or none of them.
@@ -35,22 +38,27 @@ impl SpanQueue {
             self.dropped.inc_by(spans.len() as u64);
             return;
         }
+        let before = waiting.spans.len();
         waiting.spans.extend(spans);
+        let after = waiting.spans.len();
         drop(waiting);
-        self.arrived.notify_one();
+        // The thread waits for the first span, and then for a full batch.
+        if before == 0 || before < self.batch && after >= self.batch {
+            self.arrived.notify_one();
+        }
     }
 
-    /// Waits for spans, and then until there are `most` or `gather` has passed. `None` once the queue is
+    /// Waits for spans, and then until there is a full batch or `gather` has passed. `None` once the queue is
     /// closed and empty.
-    pub fn take(&self, most: usize, gather: Duration) -> Option<Vec<EndedSpan>> {
+    pub fn take(&self, gather: Duration) -> Option<Vec<EndedSpan>> {
         let mut waiting = self.waiting.lock();
         self.arrived.wait_while(&mut waiting, |waiting| waiting.spans.is_empty() && !waiting.is_closed);
-        let gathers = |waiting: &mut WaitingSpans| waiting.spans.len() < most && !waiting.is_closed;
+        let gathers = |waiting: &mut WaitingSpans| waiting.spans.len() < self.batch && !waiting.is_closed;
         self.arrived.wait_while_for(&mut waiting, gathers, gather);
         if waiting.spans.is_empty() {
             return None;
         }
-        let count = waiting.spans.len().min(most);
+        let count = waiting.spans.len().min(self.batch);
         Some(waiting.spans.drain(..count).collect())
     }
 
@@ -91,16 +99,16 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_dropped_whole_and_counted() {
         let dropped = IntCounter::new("dropped", "spans").expect("a counter");
-        let queue = SpanQueue::new(5, dropped.clone());
+        let queue = SpanQueue::new(5, 3, dropped.clone());
         for _ in 0..4 {
             queue.push(vec![span(), span()]);
         }
         assert_eq!(dropped.get(), 4);
-        assert_eq!(queue.take(3, Duration::ZERO).expect("spans").len(), 3);
+        assert_eq!(queue.take(Duration::ZERO).expect("spans").len(), 3);
         queue.close();
         queue.push(vec![span()]);
         assert_eq!(dropped.get(), 5);
-        assert_eq!(queue.take(3, Duration::from_secs(60)).expect("the rest").len(), 1);
-        assert_eq!(queue.take(3, Duration::from_secs(60)), None);
+        assert_eq!(queue.take(Duration::from_secs(60)).expect("the rest").len(), 1);
+        assert_eq!(queue.take(Duration::from_secs(60)), None);
     }
 }
