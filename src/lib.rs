@@ -39,7 +39,7 @@
 //! config     → admin, approov, clock, downstream, http, key_sets, limits, origins, otlp, policy, proxy, telemetry, tls, trusted_proxies
 //! telemetry  → approov, clock, http, limits, origins, policy, tls
 //! limits     → approov
-//! policy     → approov
+//! policy     → approov, http
 //! origins    → tls
 //! approov    → http
 //! ```

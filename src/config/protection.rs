@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::settings::Settings;
-use crate::approov::{Algorithm, KeyType};
+use crate::approov::{Algorithm, KeyType, Verifier};
 use crate::limits::Limit;
 use crate::policy::{HostPattern, Policy, Route, RouteTable, is_weaker};
 
@@ -26,14 +26,13 @@ pub struct Protection {
 impl Protection {
     /// What these settings protect.
     pub fn of(settings: &Settings) -> Self {
-        let own = settings.approov.origin_verifiers.iter().flatten();
-        let verifiers = std::iter::once(&settings.approov.verifier).chain(own);
+        let keys = settings.approov.verifiers().flat_map(Verifier::keys);
         let trusted = settings.listeners.iter().flat_map(|listener| {
             let ranges = listener.trusted_proxies.iter().flat_map(|proxies| proxies.ranges());
             ranges.map(|range| (listener.address, *range))
         });
         Self {
-            algorithms: verifiers.flat_map(|verifier| verifier.keys()).map(|key| key.algorithm()).collect(),
+            algorithms: keys.map(|key| key.algorithm()).collect(),
             rates: settings.limits.rates.iter().filter(|rate| !rate.observe).cloned().collect(),
             bans: settings.limits.offenders.is_some(),
             trusted: trusted.collect(),
@@ -93,29 +92,34 @@ fn allows_more(now: &Limit, then: &Limit) -> bool {
 /// The most routes that are named.
 const MAX_NAMED: usize = 20;
 
-/// Which requests meet a weaker route now than they did before, a sentence each. One example of each route
-/// of either table is tried.
+/// Which requests meet a weaker route now than they did before, a sentence each. Of the path of each route of
+/// either table, every host of the route is tried with each of its methods. A route for every method is tried
+/// with all methods that any route names, and with GET.
 pub fn weaker_routes(now: &RouteTable, before: &RouteTable) -> Vec<String> {
+    let examples = || before.routes().iter().chain(now.routes());
+    let mut named: BTreeSet<&str> =
+        examples().flat_map(|route| &route.methods).map(|method| &**method).collect();
+    named.insert("GET");
     let mut weaker = BTreeSet::new();
-    for example in before.routes().iter().chain(now.routes()) {
-        let method = example.methods.first().map_or("GET", |method| method);
-        let host = match example.hosts.first() {
-            None => String::new(),
-            Some(HostPattern::Exact(name)) => name.to_string(),
-            Some(HostPattern::Suffix(suffix)) => format!("any{suffix}"),
-        };
+    for example in examples() {
         let path = example.path.text();
-        let find = |table: &RouteTable| {
-            let found = table.find(method, host.as_bytes(), path.as_bytes(), None);
-            found.ok().flatten().map(|(_, route)| route.clone())
-        };
-        if let Some(now) = find(now)
-            && let before = find(before)
-            && before.as_ref().is_none_or(|before| is_weaker(&now, before))
-            && now.policy != Policy::Deny
-        {
-            let before = before.as_ref().map_or("refused with 404".to_owned(), shown);
-            weaker.insert(format!("{method} {host}{path} is {} now, and was {before}", shown(&now)));
+        let own: Vec<&str> = example.methods.iter().map(|method| &**method).collect();
+        let methods = if own.is_empty() { named.iter().copied().collect() } else { own };
+        for host in example_hosts(example) {
+            for method in &methods {
+                let find = |table: &RouteTable| {
+                    let found = table.find(method, host.as_bytes(), path.as_bytes(), None);
+                    found.ok().flatten().map(|(_, route)| route.clone())
+                };
+                if let Some(now) = find(now)
+                    && let before = find(before)
+                    && before.as_ref().is_none_or(|before| is_weaker(&now, before))
+                    && now.policy != Policy::Deny
+                {
+                    let before = before.as_ref().map_or("refused with 404".to_owned(), shown);
+                    weaker.insert(format!("{method} {host}{path} is {} now, and was {before}", shown(&now)));
+                }
+            }
         }
     }
     let more = weaker.len().saturating_sub(MAX_NAMED);
@@ -124,6 +128,16 @@ pub fn weaker_routes(now: &RouteTable, before: &RouteTable) -> Vec<String> {
         weaker.push(format!("{more} more routes are weaker"));
     }
     weaker
+}
+
+/// A host for each pattern of a route. Empty if the route is for every host.
+fn example_hosts(route: &Route) -> Vec<String> {
+    let hosts = route.hosts.iter().map(|host| match host {
+        HostPattern::Exact(name) => name.to_string(),
+        HostPattern::Suffix(suffix) => format!("any{suffix}"),
+    });
+    let hosts: Vec<String> = hosts.collect();
+    if hosts.is_empty() { vec![String::new()] } else { hosts }
 }
 
 /// The demands of a route.
@@ -196,6 +210,16 @@ mod tests {
                 "routes: [ { path: /a/ } ]".to_owned(),
                 "routes: [ { path: /a/ }, { path: /b/ } ]".to_owned(),
                 "GET /b/ is protect (token, enforced for 100 %, message signing off, 0 claims) now, and was refused with 404",
+            ),
+            (
+                "routes: [ { path: /x, methods: [GET, POST] }, { path: /, policy: open } ]".to_owned(),
+                "routes: [ { path: /x, methods: [GET] }, { path: /, policy: open } ]".to_owned(),
+                "POST /x is open now, and was protect",
+            ),
+            (
+                "routes: [ { path: /x, hosts: [a.test, b.test] }, { path: /, policy: open } ]".to_owned(),
+                "routes: [ { path: /x, hosts: [a.test] }, { path: /, policy: open } ]".to_owned(),
+                "GET b.test/x is open now, and was protect",
             ),
             (
                 "limits: { rate: [ { by: address, rate: 1/s } ] }".to_owned(),

@@ -9,7 +9,7 @@ use log::LevelFilter;
 
 use super::document::{Problem, SourceFile};
 use crate::admin::AdminSettings;
-use crate::approov::{ApproovSettings, KeyType};
+use crate::approov::{ApproovSettings, KeyType, Verifier};
 use crate::closed_set::closed_set;
 use crate::downstream::ListenerSettings;
 use crate::key_sets::KeySetSettings;
@@ -64,9 +64,9 @@ pub struct Settings {
 impl Settings {
     /// What would make the configuration better. Unlike a warning, a hint never means a mistake.
     pub fn hints(&self) -> Vec<&'static str> {
-        let keys = self.approov.verifier.keys();
-        let has_secret = keys.iter().any(|key| key.algorithm().key_type() == KeyType::Secret);
-        let hint = "whoever reads the secret of an HS key can make tokens; with ES256 the gateway holds only a public key";
+        let mut keys = self.approov.verifiers().flat_map(Verifier::keys);
+        let has_secret = keys.any(|key| key.algorithm().key_type() == KeyType::Secret);
+        let hint = "the secret of an HS key also makes tokens; with ES256 the gateway has only a public key";
         has_secret.then_some(hint).into_iter().collect()
     }
 

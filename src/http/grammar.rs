@@ -47,6 +47,12 @@ pub fn trim_blanks(mut value: &[u8]) -> &[u8] {
     value
 }
 
+/// The byte that two hexadecimal digits at the start of `text` stand for.
+pub fn hex_pair(text: &[u8]) -> Option<u8> {
+    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,7 +36,7 @@ pub use body::BodyReader;
 pub use chunked::{BadChunk, ChunkedReader, Part};
 pub use frames::{Frames, PREFACE};
 pub use framing::{Body, content_length};
-pub use grammar::{is_field_value, is_token, trim_blanks};
+pub use grammar::{hex_pair, is_field_value, is_token, trim_blanks};
 pub use head::{Head, HeadFault, HeadLimits, HeadReader};
 pub use host::is_host;
 pub use hpack::{Fragment, PathScan};

@@ -83,7 +83,7 @@ impl BodyPipe {
         self.pass_each(bytes, out, |_| {})
     }
 
-    /// Does the same, and calls `each` with the data.
+    /// Passes on `bytes` like [`pass`](Self::pass), and calls `each` with the data.
     ///
     /// # Errors
     /// [`BadChunk`] if the chunks are malformed.

@@ -17,6 +17,7 @@ use crate::config::document::{Location, quoted, whole_number};
 use crate::config::overrides::OtelOverrides;
 use crate::config::sections;
 use crate::config::values::server_url;
+use crate::http::hex_pair;
 use crate::otlp::OtlpSettings;
 use crate::proxy::{Sampler, Tracing};
 
@@ -85,12 +86,12 @@ impl Otel<'_> {
             .ok()?;
         let milliseconds = |name, default| Duration::from_millis(self.number(name, default) as u64);
         let queue = self.number(OTEL_BSP_MAX_QUEUE_SIZE, 2048);
-        let timeout = OTEL_TIMEOUT.into_iter().find(|name| self.value(name).is_some());
+        let timeout = self.first(OTEL_TIMEOUT).map_or(OTEL_TIMEOUT[1], |(name, _)| name);
         Some(OtlpSettings {
             server: sections::server(&url, &at, self.report).ok()?,
             target: url.target,
             headers: self.headers(),
-            timeout: milliseconds(timeout.unwrap_or(OTEL_TIMEOUT[1]), 10_000),
+            timeout: milliseconds(timeout, 10_000),
             resource: self.resource(),
             queue,
             delay: milliseconds(OTEL_BSP_SCHEDULE_DELAY, 5000),
@@ -98,11 +99,15 @@ impl Otel<'_> {
         })
     }
 
+    /// The first of these variables that is set.
+    fn first(&self, names: [&'static str; 2]) -> Option<(&'static str, &str)> {
+        names.into_iter().find_map(|name| Some((name, self.value(name)?)))
+    }
+
     /// Reports a value other than the only one that is supported.
     fn only(&self, names: [&'static str; 2], supported: &str, hint: &'static str) {
-        let set = names.into_iter().find_map(|name| Some((name, self.value(name)?)));
-        if let Some((name, value)) = set.filter(|(_, value)| *value != supported) {
-            let message = format!("{} is not supported, so {supported} holds", quoted(value));
+        if let Some((name, value)) = self.first(names).filter(|(_, value)| *value != supported) {
+            let message = format!("{} is not supported, so {supported} is used", quoted(value));
             self.warn(name, message, hint);
         }
     }
@@ -110,7 +115,7 @@ impl Otel<'_> {
     fn number(&self, name: &'static str, default: usize) -> usize {
         let Some(text) = self.value(name) else { return default };
         whole_number(text, 1..=10_000_000).unwrap_or_else(|_| {
-            let message = format!("{} is not a whole number from 1, so {default} holds", quoted(text));
+            let message = format!("{} is not a whole number from 1, so {default} is used", quoted(text));
             self.warn(name, message, "write a number, or unset it");
             default
         })
@@ -118,8 +123,7 @@ impl Otel<'_> {
 
     /// The headers of exports. Their values may be secrets, so problems do not show them.
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        let set = OTEL_HEADERS.into_iter().find_map(|name| Some((name, self.value(name)?)));
-        let Some((name, text)) = set else { return Vec::new() };
+        let Some((name, text)) = self.first(OTEL_HEADERS) else { return Vec::new() };
         let header = |(key, value): (&str, String)| {
             let mut value = HeaderValue::try_from(value).ok()?;
             value.set_sensitive(true);
@@ -212,8 +216,8 @@ impl Otel<'_> {
             "always_off" => 0.0,
             "traceidratio" => self.share(),
             _ => {
-                let message = format!("{} is not supported, so parentbased_always_on holds", quoted(name));
-                let hint = "write always_on, always_off or traceidratio, with parentbased_ before it or not";
+                let message = format!("{} is not supported, so parentbased_always_on is used", quoted(name));
+                let hint = "write always_on, always_off or traceidratio; the prefix parentbased_ is allowed";
                 self.warn(OTEL_TRACES_SAMPLER, message, hint);
                 return Some(Sampler::DEFAULT);
             }
@@ -226,7 +230,7 @@ impl Otel<'_> {
         match text.parse() {
             Ok(share) if (0.0..=1.0).contains(&share) => share,
             _ => {
-                let message = format!("{} is not a number from 0 to 1, so 1 holds", quoted(text));
+                let message = format!("{} is not a number from 0 to 1, so 1 is used", quoted(text));
                 self.warn(OTEL_TRACES_SAMPLER_ARG, message, "write one such as 0.01");
                 1.0
             }
@@ -260,9 +264,8 @@ fn percent_decoded(text: &str) -> Option<String> {
     while let [first, after @ ..] = rest {
         rest = after;
         if *first == b'%' {
-            let (digits, after) = rest.split_at_checked(2)?;
-            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = after;
+            bytes.push(hex_pair(rest)?);
+            rest = &rest[2..];
         } else {
             bytes.push(*first);
         }
@@ -338,9 +341,9 @@ mod tests {
     #[cfg(feature = "otlp")]
     fn settings_that_are_not_supported_are_reported() {
         for (name, value, expected) in [
-            (OTEL_PROTOCOL[1], "grpc", "`grpc` is not supported, so http/protobuf holds"),
-            (OTEL_COMPRESSION[0], "gzip", "`gzip` is not supported, so none holds"),
-            (OTEL_TIMEOUT[0], "10s", "`10s` is not a whole number from 1, so 10000 holds"),
+            (OTEL_PROTOCOL[1], "grpc", "`grpc` is not supported, so http/protobuf is used"),
+            (OTEL_COMPRESSION[0], "gzip", "`gzip` is not supported, so none is used"),
+            (OTEL_TIMEOUT[0], "10s", "`10s` is not a whole number from 1, so 10000 is used"),
             (OTEL_UNSUPPORTED[1], "/ca.pem", "it is not supported"),
             (OTEL_TRACES_EXPORTER, "zipkin", "`zipkin` is not supported, so no spans are exported"),
         ] {
@@ -387,7 +390,7 @@ mod tests {
             (&[on, (OTEL_TRACES_SAMPLER, "xray")], "OTEL_TRACES_SAMPLER: `xray` is not supported, so"),
             (
                 &[on, (OTEL_TRACES_SAMPLER, "parentbased_traceidratio"), (OTEL_TRACES_SAMPLER_ARG, "1%")],
-                "OTEL_TRACES_SAMPLER_ARG: `1%` is not a number from 0 to 1, so 1 holds",
+                "OTEL_TRACES_SAMPLER_ARG: `1%` is not a number from 0 to 1, so 1 is used",
             ),
             (&[on, (OTEL_SDK_DISABLED, "yes")], "OTEL_SDK_DISABLED: `yes` counts as false"),
         ] {

@@ -140,22 +140,22 @@ pub const VARIABLES: [Variable; 31] = [
     variable(OTEL_TRACES_ENDPOINT, "The whole URL for spans, in place of the variable before.", "none"),
     variable(
         OTEL_HEADERS[1],
-        "Further headers of each export, such as a key: `name=value,name=value`, percent-encoded. `OTEL_EXPORTER_OTLP_TRACES_HEADERS` goes before.",
+        "Further headers of each export, such as a key: `name=value,name=value`, percent-encoded. `OTEL_EXPORTER_OTLP_TRACES_HEADERS` overrides it.",
         "none",
     ),
     variable(
         OTEL_PROTOCOL[1],
-        "Only `http/protobuf`. `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL` goes before.",
+        "Only `http/protobuf`. `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL` overrides it.",
         "`http/protobuf`",
     ),
     variable(
         OTEL_COMPRESSION[1],
-        "Only `none`. `OTEL_EXPORTER_OTLP_TRACES_COMPRESSION` goes before.",
+        "Only `none`. `OTEL_EXPORTER_OTLP_TRACES_COMPRESSION` overrides it.",
         "`none`",
     ),
     variable(
         OTEL_TIMEOUT[1],
-        "How long one export may take, in milliseconds. `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT` goes before.",
+        "How long one export may take, in milliseconds. `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT` overrides it.",
         "`10000`",
     ),
     variable(OTEL_SERVICE_NAME, "`service.name` of the spans.", "`approov-gateway`"),

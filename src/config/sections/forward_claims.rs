@@ -30,11 +30,11 @@ impl Kind for ForwardClaims {
     }
 }
 
-/// Reports a field that also carries what is verified.
-pub fn check(fields: &[ForwardedClaim], verified: &[HeaderName], report: &Report) {
+/// Reports a field that has another meaning already. `taken` are the headers that have one.
+pub fn check(fields: &[ForwardedClaim], taken: &[HeaderName], report: &Report) {
     for Located { value: (name, _), at } in fields {
-        if verified.contains(name) {
-            let message = format!("{} also carries what is verified", quoted(name.as_str()));
+        if taken.contains(name) {
+            let message = format!("{} has another meaning already", quoted(name.as_str()));
             report.problem(at, message, "choose another name");
         }
     }

@@ -156,12 +156,14 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
     verification.check_binding(routes.routes(), report);
     origins::check_authorities(&origins, overrides.authorities.as_ref(), report);
     origins::check_loops(&origins, &addresses, report);
-    origins::check_secret_headers(&origins, &verification.verified_headers(), report);
-    let forward_claims = file.forward_claims.value().unwrap_or_default();
-    forward_claims::check(&forward_claims, &verification.verified_headers(), report);
-    let claims = forward_claims.iter().map(|field| &field.value.0);
-    let taken: Vec<_> = verification.verified_headers().iter().chain(claims).cloned().collect();
+    // No field of the gateway's own may have two meanings.
+    let mut taken = verification.verified_headers();
     let request_id = file.request_id.resolve(&taken, report);
+    taken.extend(request_id.clone());
+    origins::check_secret_headers(&origins, &taken, report);
+    taken.extend(origins::secret_headers(&origins).cloned());
+    let forward_claims = file.forward_claims.value().unwrap_or_default();
+    forward_claims::check(&forward_claims, &taken, report);
     let listeners = listeners::load(listeners, routes.routes(), report);
     let (approov, key_sets) = verification.resolve(keys?, own_rules?, report)?;
     Ok(Settings {

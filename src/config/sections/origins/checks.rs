@@ -11,7 +11,7 @@ use super::super::listeners::collide;
 use super::NamedOrigin;
 use crate::config::document::{Located, Report, quoted};
 use crate::config::values::read_file;
-use crate::origins::Target;
+use crate::origins::{Origin, Target};
 
 /// Reports an origin that is a listener of the gateway: a request would be forwarded for ever.
 pub fn check_loops(origins: &[NamedOrigin], listeners: &[Located<SocketAddr>], report: &Report) {
@@ -38,15 +38,24 @@ pub fn check_loops(origins: &[NamedOrigin], listeners: &[Located<SocketAddr>], r
 }
 
 /// Reports a header that the gateway both verifies and adds.
-pub fn check_secret_headers(origins: &[NamedOrigin], verified: &[HeaderName], report: &Report) {
+pub fn check_secret_headers(origins: &[NamedOrigin], taken: &[HeaderName], report: &Report) {
     for Located { value: origin, at } in origins.iter().filter_map(|named| named.origin.as_ref().ok()) {
-        let Some(secret) = &origin.secret_header else { continue };
-        let next = secret.next.iter().map(|(name, _)| name);
-        if let Some(name) = next.chain([&secret.name]).find(|name| verified.contains(name)) {
-            let message = format!("{} also carries what is verified", quoted(name.as_str()));
+        if let Some(name) = names_of_secrets(origin).find(|name| taken.contains(name)) {
+            let message = format!("{} has another meaning already", quoted(name.as_str()));
             report.problem(at, message, "choose another name for secret_header");
         }
     }
+}
+
+/// The headers that carry the secrets of origins.
+pub fn secret_headers(origins: &[NamedOrigin]) -> impl Iterator<Item = &HeaderName> {
+    let origins = origins.iter().filter_map(|named| named.origin.as_ref().ok());
+    origins.flat_map(|origin| names_of_secrets(&origin.value))
+}
+
+fn names_of_secrets(origin: &Origin) -> impl Iterator<Item = &HeaderName> {
+    let secrets = origin.secret_header.iter();
+    secrets.flat_map(|secret| secret.next.iter().map(|(name, _)| name).chain([&secret.name]))
 }
 
 /// More than all authorities of the world take.

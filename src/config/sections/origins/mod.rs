@@ -19,7 +19,7 @@ use crate::origins::{
     Target,
 };
 
-pub use checks::{check_authorities, check_loops, check_secret_headers};
+pub use checks::{check_authorities, check_loops, check_secret_headers, secret_headers};
 pub use section::OriginSection;
 
 use section::{CheckWord, HealthCheckSection, Http2Section, HttpVersion, QUEUE, RetriesSection, RetryOn};
