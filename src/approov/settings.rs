@@ -24,3 +24,10 @@ pub struct ApproovSettings {
     /// What message signatures must satisfy.
     pub message_signing: MessageSigningSettings,
 }
+
+impl ApproovSettings {
+    /// Every verifier: that of the origins without their own rules, and the others.
+    pub fn verifiers(&self) -> impl Iterator<Item = &Verifier> {
+        std::iter::once(&self.verifier).chain(self.origin_verifiers.iter().flatten())
+    }
+}

@@ -72,10 +72,11 @@ impl RequestSigner {
         let has = |name: &&&str| request.presented(name) != Presented::Missing;
         let mut components = vec!["@method", "@target-uri", token_header];
         components.extend(DEFAULT_FIELDS.iter().filter(has));
-        let (label, algorithm) = match self {
-            Self::Install(_) => (Label::Install.label(), "ecdsa-p256-sha256"),
-            Self::Account(_) => (Label::Account.label(), "hmac-sha256"),
+        let label = match self {
+            Self::Install(_) => Label::Install,
+            Self::Account(_) => Label::Account,
         };
+        let (label, algorithm) = (label.label(), label.algorithm());
         let end = now.saturating_add(expires);
         let parameters = format!(";alg=\"{algorithm}\";created={now};expires={end}");
         let (input, base) = base_to_sign(&request.message(), &components, &parameters)

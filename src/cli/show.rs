@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::telemetry::is_deceptive;
+
 /// A moment in Unix seconds as UTC, and how far it is from `now`.
 pub(super) fn moment(seconds: f64, now: f64) -> String {
     // The cast saturates, and a number that has no date is an error.
@@ -28,7 +30,7 @@ fn span(seconds: u64) -> String {
 pub(super) fn printable(text: &str) -> String {
     let mut printed = String::with_capacity(text.len());
     for c in text.chars() {
-        if c == '\n' || !is_steering(c) {
+        if c == '\n' || !is_deceptive(c) {
             printed.push(c);
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {
@@ -37,10 +39,4 @@ pub(super) fn printable(text: &str) -> String {
         }
     }
     printed
-}
-
-fn is_steering(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -94,8 +94,8 @@ impl Successor {
             .ok_or_else(|| io::Error::other(format!("launching ended with {status}; see its log")))
     }
 
-    /// Orders one from `old`, which starts it from the file that it was started from itself. The successor
-    /// then can read what `old` can read, which may be more than this command can.
+    /// Orders a successor from `old`, which starts its own binary file again. So the successor can read what
+    /// `old` can read, which may be more than this command can.
     pub fn order(old: RunningGateway, upgrade_sock: &Path, user: Option<&User>) -> Result<Self, String> {
         let socket = progress_socket(upgrade_sock);
         let notify_socket = NotifySocket::bind(socket.clone(), user)

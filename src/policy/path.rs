@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::http::hex_pair;
+
 /// Why the origin might read a path as another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathFault {
@@ -105,14 +107,6 @@ fn check_escape(rest: &[u8]) -> Result<(), PathFault> {
         byte if byte.is_ascii_alphanumeric() => Err(PathFault::HiddenCharacter),
         b'%' if hex_pair(&rest[2..]).is_some() => Err(PathFault::HiddenCharacter),
         _ => Ok(()),
-    }
-}
-
-fn hex_pair(text: &[u8]) -> Option<u8> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    match text {
-        [high, low, ..] => u8::try_from(digit(high)? * 16 + digit(low)?).ok(),
-        _ => None,
     }
 }
 

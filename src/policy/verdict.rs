@@ -18,3 +18,10 @@ closed_set! {
         Denied => "denied",
     }
 }
+
+impl Verdict {
+    /// Whether the request was refused.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Verdict::Rejected | Verdict::Denied)
+    }
+}

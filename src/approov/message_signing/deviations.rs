@@ -4,8 +4,8 @@
 //! family of clients, if that differs: at most [`MAX_VERIFICATIONS`] times in all.
 
 use super::component::Component;
-use super::query_param::hex_pair;
 use super::{Message, message::split_port};
+use crate::http::hex_pair;
 
 /// The most verifications of one signature.
 pub(super) const MAX_VERIFICATIONS: usize = 4;

@@ -29,7 +29,8 @@ closed_set! {
 }
 
 impl Label {
-    pub(super) fn algorithm(self) -> &'static str {
+    /// The name of its algorithm (RFC 9421 §3.3).
+    pub fn algorithm(self) -> &'static str {
         match self {
             Label::Install => "ecdsa-p256-sha256",
             Label::Account => "hmac-sha256",

@@ -1,5 +1,7 @@
 //! `@query-param` (RFC 9421 §2.2.8): one parameter of a form-encoded query.
 
+use crate::http::hex_pair;
+
 /// The value of the parameter with this percent-encoded name, percent-encoded anew. `None` if the
 /// query does not have the parameter exactly once.
 pub(super) fn value(query: &[u8], name: &str) -> Option<Vec<u8>> {
@@ -36,12 +38,6 @@ fn normal(part: &[u8]) -> Vec<u8> {
         }
     }
     encoded
-}
-
-/// The byte that two hexadecimal digits at the start of `text` stand for.
-pub(super) fn hex_pair(text: &[u8]) -> Option<u8> {
-    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
 #[cfg(test)]

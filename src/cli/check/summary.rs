@@ -126,7 +126,7 @@ requests       10000 at once, 1000 of them for verified ones
 sizes          header 64KiB, target 8KiB, body 2GiB
 times          header 10s, body 30s, idle 75s
 access log     json, on standard output
-hint           whoever reads the secret of an HS key can make tokens; with ES256 the gateway holds only a public key
+hint           the secret of an HS key also makes tokens; with ES256 the gateway has only a public key
 ";
         let (fixed, warnings) = text.split_at(expected.len());
         assert_eq!(fixed, expected);

@@ -19,7 +19,8 @@ impl RoutePattern {
         let (host, path) = rest.split_at(slash);
         let hosts = match host.strip_prefix('*') {
             _ if !host
-                .trim_start_matches('*')
+                .strip_prefix('*')
+                .unwrap_or(host)
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)) =>
             {

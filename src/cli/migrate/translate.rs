@@ -105,13 +105,11 @@ impl Translation {
 
     fn read_variables(&mut self, worker: &CloudflareWorker) -> WorkerVerification {
         let mut found = WorkerVerification::default();
-        let mut has_secret = false;
         for (name, value) in &worker.variables {
             let word = is_word(value).then(|| value.clone());
             match (name.as_str(), word) {
                 ("APPROOV_SECRET_BASE64", _) if public_key(value).is_some() => {
                     found.public_key = public_key(value);
-                    has_secret = true;
                 }
                 ("APPROOV_SECRET_BASE64", _) => {
                     self.leave(
@@ -134,10 +132,10 @@ impl Translation {
                 }
                 ("APPROOV_BINDING_CLAIM_NAME", Some(claim)) => found.binding_claim = Some(claim),
                 ("APPROOV_VERIFICATION_STRATEGY", Some(word)) => match word.as_str() {
-                    "token" => found.strategy = Some("token"),
-                    "token-binding" => found.strategy = Some("token-binding"),
+                    "token" => self.choose(&mut found, name, "token"),
+                    "token-binding" => self.choose(&mut found, name, "token-binding"),
                     "token-with-binding" => {
-                        found.strategy = Some("token-binding");
+                        self.choose(&mut found, name, "token-binding");
                         self.note(
                             "The worker of August 2024 checked no binding with the word token-with-binding. The \
                              gateway checks it: look at binding_mismatch and missing_binding_claim before you enforce.",
@@ -147,8 +145,8 @@ impl Translation {
                         .leave(name, "it is neither token nor token-binding; the worker took it for token"),
                 },
                 ("APPROOV_BINDING_VERIFICATION", Some(word)) => match word.as_str() {
-                    "true" => found.strategy = Some("token-binding"),
-                    "false" => found.strategy = Some("token"),
+                    "true" => self.choose(&mut found, name, "token-binding"),
+                    "false" => self.choose(&mut found, name, "token"),
                     _ => self.leave(name, "it is neither true nor false"),
                 },
                 (name, None) if name.starts_with("APPROOV_") => {
@@ -157,7 +155,7 @@ impl Translation {
                 (name, _) => self.leave(name, "the gateway has no such setting"),
             }
         }
-        if !has_secret && !worker.variables.contains_key("APPROOV_SECRET_BASE64") {
+        if !worker.variables.contains_key("APPROOV_SECRET_BASE64") {
             self.leave(
                 "APPROOV_SECRET_BASE64",
                 "Cloudflare does not show a secret again; `approov secret -plain -get base64` prints it",
@@ -170,6 +168,16 @@ impl Translation {
             );
         }
         found
+    }
+
+    /// The variable `name` asks for this strategy. Of two that contradict each other, the stricter one holds.
+    fn choose(&mut self, found: &mut WorkerVerification, name: &str, strategy: &'static str) {
+        if found.strategy.is_some_and(|other| other != strategy) {
+            self.leave(name, "it contradicts the other variable for the strategy; token-binding is written");
+            found.strategy = Some("token-binding");
+        } else {
+            found.strategy = Some(strategy);
+        }
     }
 
     fn set_environment(&mut self, found: &WorkerVerification) {
@@ -289,6 +297,18 @@ fn yaml(found: &WorkerVerification, routes: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_strategies_the_stricter_is_written() {
+        for (strategy, switch) in [("token", "true"), ("token-binding", "false")] {
+            let variables =
+                [("APPROOV_VERIFICATION_STRATEGY", strategy), ("APPROOV_BINDING_VERIFICATION", switch)];
+            let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let worker = CloudflareWorker { variables: variables.into(), ..CloudflareWorker::default() };
+            let text = translate(&worker).to_text();
+            assert!(text.contains("strategy: token-binding") && text.contains("contradicts"), "{text}");
+        }
+    }
 
     #[test]
     fn only_a_public_key_alone_is_carried_over() {

@@ -17,8 +17,8 @@ pub(super) struct CloudflareWorker {
     pub others: Vec<String>,
 }
 
-/// Reads every worker of a file. The file itself counts if it has variables or routes, or nothing else
-/// has.
+/// Reads every worker of a file. The part outside of `env` is a worker if it has variables, or if `env` has
+/// no section.
 pub(super) fn read(text: &str) -> Result<Vec<CloudflareWorker>, String> {
     let file: Table = text.parse().map_err(|error: toml::de::Error| {
         // The error's own text repeats the line, which may hold a secret.

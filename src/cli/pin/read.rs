@@ -21,8 +21,8 @@ pub(super) enum Pinned {
     Key(Pin),
 }
 
-/// The certificates of a file in their order. If there are none, the public keys; if there are none either,
-/// the public half of a private key. Never empty.
+/// The certificates of a file in their order. Without a certificate, the public keys. Without a public key
+/// either, the public half of a private key. Never empty.
 ///
 /// # Errors
 /// Why the file cannot be used, in words.
