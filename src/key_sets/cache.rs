@@ -1,5 +1,5 @@
 //! The cache file of a key set: the last set, for a start without the server. It holds public keys only,
-//! but whoever can write to it decides which tokens are accepted.
+//! but a user who can write to the file decides which tokens are accepted.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};

@@ -90,12 +90,12 @@ impl RemoteSet {
             return false;
         }
         let mut state = before.state.lock().clone();
+        let Some(current) = state.current.clone() else { return false };
         state.schedule.limit(clock::timer(), self.settings.refresh);
         state.is_saved &= self.settings.cache_file == before.settings.cache_file;
-        let current = state.current.clone();
         *self.state.lock() = state;
-        self.put_in_force(current.as_ref());
-        current.is_some()
+        self.put_in_force(&current);
+        true
     }
 
     /// Puts the set of the cache file in force. Returns whether there is one.
@@ -113,7 +113,7 @@ impl RemoteSet {
             Ok(set) => {
                 log::info!("key set {name}: {} keys of the cache file are in force", set.keys().len());
                 let current = CurrentSet { text: text.into(), set: Arc::new(set), etag: None, fetched_at: 0 };
-                self.put_in_force(Some(&current));
+                self.put_in_force(&current);
                 self.state.lock().current = Some(current);
                 true
             }
@@ -144,7 +144,7 @@ impl RemoteSet {
         if let Ok(set) = KeySet::parse(text.as_bytes(), KeySetSource::Url) {
             let text = text.into_bytes().into();
             let current = CurrentSet { text, set: Arc::new(set), etag: None, fetched_at };
-            self.put_in_force(Some(&current));
+            self.put_in_force(&current);
             state.current = Some(current);
             state.is_saved = false;
         }
@@ -197,7 +197,7 @@ impl RemoteSet {
                     }
                     state.is_saved = false;
                 }
-                self.put_in_force(Some(&current));
+                self.put_in_force(&current);
                 state.current = Some(current);
             }
             Err(why) => {
@@ -239,12 +239,11 @@ impl RemoteSet {
     /// Fetches the set once, for a command.
     pub(super) async fn try_out(&self) -> Result<usize, String> {
         let current = self.fetch().await?;
-        self.put_in_force(Some(&current));
+        self.put_in_force(&current);
         Ok(current.set.keys().len())
     }
 
-    fn put_in_force(&self, current: Option<&CurrentSet>) {
-        let Some(current) = current else { return };
+    fn put_in_force(&self, current: &CurrentSet) {
         self.settings.keys.store(current.set.clone());
         self.metrics.in_force(current.set.keys().len());
         self.metrics.fetched_at(current.fetched_at);
@@ -288,6 +287,7 @@ impl RemoteSet {
         let written = tokio::task::spawn_blocking(move || replace_file(&path, &text)).await;
         if let Ok(Err(error)) = written {
             log::warn!("key set {}: the cache file {shown} cannot be written: {error}", self.name());
+            self.state.lock().is_saved = false;
         }
     }
 }
