@@ -18,7 +18,7 @@ pub(super) struct KnownFailure {
     /// What is wrong and how to fix it.
     pub message: String,
     pub at: Instant,
-    /// The answers of the origin until then.
+    /// The number of answers of the origin at the time of the failure.
     pub answers: u64,
     /// Whether a health check has passed since then.
     pub is_over: bool,
@@ -33,6 +33,11 @@ impl KnownFailures {
         } else if failures.len() < MAX_ADDRESSES {
             failures.insert(address.to_owned(), failure);
         }
+    }
+
+    /// Forgets all but these addresses.
+    pub fn retain(&self, addresses: &[String]) {
+        self.0.lock().retain(|known, _| addresses.contains(known));
     }
 
     /// A health check of an address has passed.

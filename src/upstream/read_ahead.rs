@@ -139,7 +139,7 @@ mod tests {
         read
     }
 
-    /// One test, since all of them of the process share.
+    /// One test for everything, because all tests of a process use the same common share.
     #[test]
     fn pieces_shrink_while_many_clients_do_not_read() {
         let first = ReadAhead::default();

@@ -66,6 +66,7 @@ impl Upstream {
         };
         let list = wanted.into_iter().filter_map(endpoint).collect();
         self.endpoints.store(Arc::new(Endpoints::new(list)));
+        self.known_failures.retain(&addresses);
     }
 }
 

@@ -11,7 +11,7 @@ use super::explain::FailureCause;
 /// The shortest time between two warnings about the same address and cause.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Addresses and causes that are remembered. Beyond them there are no further warnings.
+/// Addresses and causes that are remembered. Beyond them there are no further warnings for [`EVERY`].
 const MAX_ENTRIES: usize = 256;
 
 /// The warnings of one origin, so that each is given once in a while.
@@ -38,6 +38,10 @@ impl Warnings {
     /// Counts a failure of this cause at this address.
     pub fn turn(&self, address: &str, cause: FailureCause, now: Instant) -> Turn {
         let mut entries = self.0.lock();
+        if entries.len() >= MAX_ENTRIES {
+            // What was not warned about for long may be warned about again.
+            entries.retain(|_, warned| now.saturating_duration_since(warned.last) < EVERY);
+        }
         let has_room = entries.len() < MAX_ENTRIES;
         match entries.get_mut(&(address.to_owned(), cause)) {
             Some(warned) if now.saturating_duration_since(warned.last) < EVERY => {
