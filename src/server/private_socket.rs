@@ -13,13 +13,13 @@ use rustix::process::{Uid, umask};
 /// socket's place. So nothing here follows a link.
 ///
 /// # Errors
-/// Those of `bind`, and if the owner cannot be set.
+/// If `bind` fails, or if the owner cannot be set.
 pub fn bind_private<T>(
     path: &Path,
     owner: Option<Uid>,
     bind: impl FnOnce(&Path) -> io::Result<T>,
 ) -> io::Result<T> {
-    // The mask is that of the whole process. A file that another thread creates meanwhile is stricter, too.
+    // The umask is per process: a file that another thread creates at this moment is stricter, too.
     let before = umask(Mode::from_raw_mode(0o177));
     let bound = bind(path);
     umask(before);

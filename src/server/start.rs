@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use rustix::process::{Uid, geteuid};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use super::admin_socket;
 use super::descriptors::Descriptors;
@@ -282,6 +283,8 @@ fn tell_of_memory(most: MostInFlight) {
 /// What is done once a second, every ten seconds and once a minute.
 async fn keep_time(shared: Arc<Shared>) {
     let mut interval = tokio::time::interval(Duration::from_secs(1));
+    // After a pause of the process, a burst of ticks would fill the history with samples of one moment.
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for second in 1_u64.. {
         interval.tick().await;
         shared.access_log.report_if_slow();

@@ -89,10 +89,15 @@ fn converse(
     if asked_to_end() {
         return Err(asked());
     }
-    let attached = keys::enclose(&tickets.export()).and_then(|keys| Ok((state().enclose()?, keys)));
-    match attached {
-        // The keys come last: a version without a state takes the last.
-        Ok((state, keys)) => successor.say_with(GO, &[state.as_fd(), keys.as_fd()])?,
+    match keys::enclose(&tickets.export()) {
+        Ok(keys) => match state().enclose() {
+            // The keys come last: an older version, which knows no state, reads only the last descriptor.
+            Ok(state) => successor.say_with(GO, &[state.as_fd(), keys.as_fd()])?,
+            Err(error) => {
+                log::warn!("the successor gets no state: {error}");
+                successor.say_with(GO, &[keys.as_fd()])?;
+            }
+        },
         Err(error) => {
             log::warn!("the successor gets no ticket keys and no state, and resumes no TLS session: {error}");
             successor.say(GO)?;

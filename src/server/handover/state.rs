@@ -42,7 +42,7 @@ impl HandedState {
     /// Reads the state of a file that came with a word.
     ///
     /// # Errors
-    /// If it is no such file.
+    /// If `file` is not a regular file, is too large, or has malformed content.
     pub fn disclose(file: OwnedFd) -> io::Result<Self> {
         let mut file = File::from(file);
         let metadata = file.metadata()?;
