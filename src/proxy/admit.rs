@@ -152,15 +152,17 @@ pub(super) fn admit(
 }
 
 impl Refused {
-    /// A request that was admitted, but whose body is not forwarded.
-    pub fn by_body(admitted: Admitted, fault: BodyFault, metrics: &Metrics) -> Self {
-        let refused = Self {
-            answer: Answer::Refused,
-            route: Some(admitted.route),
-            judgement: admitted.judgement,
-            limit: admitted.observed,
-            ends_connection: false,
-        };
+    /// A request that was admitted to `route`, but whose body is not forwarded. `limit` is a limit that it
+    /// exceeds and that only observes.
+    pub fn by_body(
+        route: usize,
+        judgement: Judgement,
+        limit: Option<Refusal>,
+        fault: BodyFault,
+        metrics: &Metrics,
+    ) -> Self {
+        let refused =
+            Self { answer: Answer::Refused, route: Some(route), judgement, limit, ends_connection: false };
         match fault {
             BodyFault::TooLong => refused.by_limit(Refusal::by(Cause::BodySize), metrics),
             BodyFault::Busy => refused.by_limit(Refusal::by(Cause::HeldBodies), metrics),

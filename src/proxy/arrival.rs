@@ -13,6 +13,7 @@ use crate::admission::ClientKey;
 use crate::downstream::{Connection, TlsSession};
 
 /// What is known when the head of a request has arrived.
+#[derive(Clone)]
 pub(super) struct Arrival {
     /// The configuration of this request. The request keeps it, so a reload never splits a request.
     pub snapshot: Arc<Snapshot>,

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use http::Version;
 use http::header::EXPECT;
+use pingora_core::Error;
 use pingora_proxy::Session;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::head::RequestHead;
 use crate::approov::{BodyVerifier, ContentDigest, Rejection};
 
-/// How many bodies are held back at the same time in all workers. Pingora keeps at most 64 KiB of
-/// each, so this is a total of 64 MiB.
+/// How many bodies are held back at the same time in all workers. With `digest_buffer` of 64 KiB their data is
+/// at most 64 MiB in total; a buffer that grows may take twice its data.
 const MAX_HELD: usize = 1024;
 
 /// The room for bodies that are held back.
@@ -132,7 +133,7 @@ pub(super) async fn verify(
     if !is_empty {
         invite(session).await?;
         session.as_mut().enable_retry_buffering();
-        while let Some(part) = session.read_request_body().await? {
+        while let Some(part) = session.read_request_body().await.map_err(Error::into_down)? {
             each(part.len(), false);
             if let Err(fault) = hold.take(&part) {
                 return Ok(Err(fault));
@@ -147,7 +148,7 @@ pub(super) async fn verify(
 async fn invite(session: &mut Session) -> pingora_core::Result<()> {
     if session.req_header().headers.contains_key(EXPECT) {
         if session.req_header().version == Version::HTTP_11 {
-            session.as_mut().write_continue_response().await?;
+            session.as_mut().write_continue_response().await.map_err(Error::into_down)?;
         }
         session.req_header_mut().remove_header(&EXPECT);
     }

@@ -82,7 +82,7 @@ pub(super) struct Correlation {
 }
 
 impl Sampler {
-    /// OpenTelemetry's default: what a trusted parent says, else every request.
+    /// OpenTelemetry's default: the decision of a trusted parent. Without a parent, every request is sampled.
     pub const DEFAULT: Self = Self { is_parent_based: true, threshold: u64::MAX };
 
     /// Samples this share, from 0 to 1, of the traces that begin here.
@@ -104,8 +104,7 @@ impl Sampler {
 }
 
 impl Correlation {
-    /// The ids of a request. Those that a trusted proxy sends are kept if they are valid. A client's are
-    /// never.
+    /// The ids of a request. Valid ids from a trusted proxy are kept. Ids from a client are never kept.
     pub fn of(settings: &CorrelationSettings, client: &Client, head: &impl RequestHead) -> Self {
         if settings.request_id.is_none() && settings.tracing.is_none() && !client.is_told_by_proxy {
             return Self::default();

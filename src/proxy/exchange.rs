@@ -7,9 +7,9 @@ use http::StatusCode;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, Result};
 
-use super::admit::Admitted;
+use super::admit::{Admitted, Refused};
 use super::arrival::Arrival;
-use super::body::HeldBody;
+use super::body::{BodyFault, HeldBody};
 use super::failure;
 use super::forward::Fact;
 use super::judgement::Judgement;
@@ -19,6 +19,7 @@ use crate::clock;
 use crate::limits::{Cause, Permit};
 use crate::origins::{RetryReason, UpstreamErrorKind};
 use crate::policy::Route;
+use crate::telemetry::Metrics;
 use crate::upstream::{ClientIdentity, ExchangeFailure, Lease, MAX_ATTEMPTS, Unavailable, Upstream};
 
 /// What is known about a request that is forwarded.
@@ -73,6 +74,13 @@ pub(super) struct Break {
 }
 
 impl Exchange {
+    /// The body of the request is not forwarded, and so the request is not.
+    pub fn refuse_body(mut self, fault: BodyFault, metrics: &Metrics) -> (Arrival, Refused) {
+        let judgement = std::mem::replace(&mut self.judgement, Judgement::denied());
+        let refused = Refused::by_body(self.route, judgement, self.limit.take(), fault, metrics);
+        (self.arrival.clone(), refused)
+    }
+
     /// An admitted request.
     pub fn new(arrival: Arrival, admitted: Admitted, is_tunnel: bool) -> Self {
         let Admitted { route, judgement, observed, rate, permit, body: _, facts } = admitted;

@@ -10,7 +10,7 @@ use crate::limits::Cause;
 use crate::origins::UpstreamErrorKind;
 use crate::upstream::{NotSent, SpeaksTls, Unavailable};
 
-/// Who is at fault when an exchange fails.
+/// The side that is at fault when an exchange fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The origin is at fault.

@@ -17,9 +17,9 @@ use pingora_core::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use super::admit::{Admitted, Refused, admit};
+use super::admit::{Refused, admit};
 use super::arrival::Arrival;
-use super::body::{self, BodyFault, HeldBody};
+use super::body::{self, BodyDemand, BodyFault, HeldBody};
 use super::exchange::{Exchange, Progress};
 use super::failure;
 use super::head::RequestHead;
@@ -61,12 +61,11 @@ impl Gateway {
         &self,
         session: &mut Session,
         ctx: &RequestContext,
-        arrival: &Arrival,
-        admitted: &Admitted,
+        demand: BodyDemand,
+        limit: usize,
     ) -> Result<Result<Option<HeldBody>, BodyFault>> {
-        let limit = arrival.snapshot.signing.digest_buffer();
         let watch = |length, is_end| ctx.watch_body(length, is_end);
-        body::verify(session, admitted.body, limit, &self.shared.held_bodies, watch).await
+        body::verify(session, demand, limit, &self.shared.held_bodies, watch).await
     }
 }
 
@@ -86,20 +85,22 @@ impl ProxyHttp for Gateway {
         let arrival = self.arrive(session, ctx)?;
         match admit(&arrival, session.req_header(), &self.shared.metrics) {
             Ok(admitted) => {
-                let held = match self.verify_body(session, ctx, &arrival, &admitted).await? {
-                    Ok(held) => held,
+                let (demand, limit) = (admitted.body, arrival.snapshot.signing.digest_buffer());
+                let is_accepted = admitted.judgement.verdict == Verdict::Accepted;
+                // From here on a failure, also a body that is too slow, is one of an admitted request.
+                ctx.life = Life::Exchange(Exchange::new(arrival, admitted, false));
+                match self.verify_body(session, ctx, demand, limit).await? {
+                    Ok(held) => ctx.hold(held)?,
                     Err(fault) => {
-                        let refused = Refused::by_body(admitted, fault, &self.shared.metrics);
+                        let (arrival, refused) = ctx.refuse_body(fault, &self.shared.metrics)?;
                         return refuse(session, ctx, arrival, refused).await;
                     }
-                };
-                if admitted.judgement.verdict == Verdict::Accepted && session.req_header().is_grpc() {
+                }
+                if is_accepted && session.req_header().is_grpc() {
                     // The messages of a call may have pauses between them.
                     ctx.end_watch();
                 }
-                let mut exchange = begin_exchange(session, arrival, admitted);
-                exchange.held_body = held;
-                ctx.life = Life::Exchange(exchange);
+                ctx.exchange()?.is_tunnel = prepare_session(session);
                 Ok(false)
             }
             Err(refused) => refuse(session, ctx, arrival, refused).await,
@@ -184,11 +185,8 @@ impl ProxyHttp for Gateway {
             ctx.end_watch();
         }
         let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
-        ctx.asked.is_answered |= is_switch || !response.status.is_informational();
         if is_switch {
             ctx.asked.tunnel = Some(self.shared.metrics.open_tunnel());
-        }
-        if is_switch {
             let exchange = ctx.exchange()?;
             exchange.arrival.connection.become_tunnel(TUNNEL_IDLE);
             exchange.become_tunnel();
@@ -309,8 +307,8 @@ async fn refuse(
     Ok(true)
 }
 
-/// Prepares the session for an admitted request.
-fn begin_exchange(session: &mut Session, arrival: Arrival, admitted: Admitted) -> Exchange {
+/// Prepares the session for the exchange with the origin. Returns whether it may become a tunnel.
+fn prepare_session(session: &mut Session) -> bool {
     let upgrade = Upgrade::of(session.req_header());
     if upgrade == Upgrade::Ignored {
         session.req_header_mut().remove_header(&UPGRADE);
@@ -325,7 +323,7 @@ fn begin_exchange(session: &mut Session, arrival: Arrival, admitted: Admitted) -
         session.set_ignore_info_resp(true);
         session.req_header_mut().remove_header(&EXPECT);
     }
-    Exchange::new(arrival, admitted, is_tunnel)
+    is_tunnel
 }
 
 /// Sends an answer of the gateway's own, in the form of the request's configuration.

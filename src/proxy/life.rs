@@ -1,4 +1,4 @@
-//! The life of a request inside of Pingora, which has one context type for all of its phases.
+//! The life of a request that both exchanges drive. Pingora has one context type for all of its phases.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -83,7 +83,7 @@ impl Finished<'_> {
 
     /// Whether the request was refused, or failed.
     fn is_refused_or_failed(&self) -> bool {
-        matches!(self.judgement.verdict, Verdict::Rejected | Verdict::Denied)
+        self.judgement.verdict.is_refusal()
             || self.error.is_some()
             || self.transfer.status.is_none_or(|status| status >= 500)
     }

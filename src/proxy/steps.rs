@@ -8,6 +8,7 @@ use pingora_core::{Error, ErrorType, Result, RetryType};
 use super::admit::Refused;
 use super::answer::Answer;
 use super::arrival::Arrival;
+use super::body::{BodyFault, HeldBody};
 use super::exchange::{Break, Progress};
 use super::failure::{self, Failure};
 use super::head::ResponseHead;
@@ -32,6 +33,29 @@ impl RequestContext {
         let answer = refused.answer;
         self.life = Life::Refused(arrival, refused);
         (answer, ends)
+    }
+
+    /// The body was verified. Counts it as `held`, if it was held back.
+    ///
+    /// # Errors
+    /// If the request is not forwarded.
+    pub(super) fn hold(&mut self, held: Option<HeldBody>) -> Result<()> {
+        self.exchange()?.held_body = held;
+        Ok(())
+    }
+
+    /// The body of an admitted request is not forwarded, and so the request is not.
+    ///
+    /// # Errors
+    /// If the request was not admitted.
+    pub(super) fn refuse_body(&mut self, fault: BodyFault, metrics: &Metrics) -> Result<(Arrival, Refused)> {
+        match std::mem::replace(&mut self.life, Life::Done) {
+            Life::Exchange(exchange) => Ok(exchange.refuse_body(fault, metrics)),
+            life => {
+                self.life = life;
+                Err(failure::wrong_state())
+            }
+        }
     }
 
     /// The peer for the next attempt.
@@ -95,6 +119,7 @@ impl RequestContext {
         }
         let is_resent = exchange.answered(status, progress);
         self.asked.answered(status, is_resent);
+        self.asked.is_answered |= !is_resent;
         Ok(is_resent)
     }
 

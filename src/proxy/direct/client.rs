@@ -104,10 +104,10 @@ impl ClientSide<'_> {
     /// If the client fails to send its body. The inner error is that of `hold`.
     pub async fn hold(&mut self, upload: &mut Upload, hold: &mut Hold) -> Result<Result<(), BodyFault>> {
         // The data alone: small chunks would take several times their length in the form for the origin.
-        let (is_chunked, mut held) = (upload.body.left().is_none(), Vec::new());
+        let (is_chunked, mut held, mut out) = (upload.body.left().is_none(), Vec::new(), Vec::new());
         while !upload.body.is_done() {
             self.deadline.set(self.body_time);
-            let (mut judged, mut out) = (Ok(()), Vec::new());
+            let mut judged = Ok(());
             let part = poll_fn(|context| {
                 let take = |data: &[u8]| {
                     judged = judged.and_then(|()| hold.take(data));
@@ -121,6 +121,7 @@ impl ClientSide<'_> {
                 }
             });
             part.await?;
+            out.clear();
             if judged.is_err() {
                 return Ok(judged);
             }

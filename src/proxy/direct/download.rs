@@ -98,8 +98,7 @@ impl Download {
                         return Ok(());
                     };
                     let (head_bytes, rest) = bytes.split_at(head.length);
-                    let mut index = HeadIndex::default();
-                    index.index(head_bytes);
+                    let index = HeadIndex::of(head_bytes);
                     let status = StatusCode::from_u16(head.status).map_err(|_| malformed())?;
                     let view = ResponseView { view: index.view(head_bytes), status };
                     on_head(&view, head, self.is_begun, &mut self.bytes)?;

@@ -1,4 +1,4 @@
-//! Heads that are bytes, as decisions read them.
+//! Read access to heads that are kept as bytes.
 
 use http::header::{CONNECTION, EXPECT, HOST, UPGRADE};
 use http::{HeaderName, Method, StatusCode, Version};
@@ -76,7 +76,7 @@ impl RequestHead for RequestView<'_> {
     }
 
     fn values<'h>(&'h self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'h [u8]> {
-        self.view.fields().filter(move |field| field.is_named(name.as_str())).map(|field| field.value)
+        self.view.values(name.as_str())
     }
 
     fn field_count(&self) -> usize {
@@ -97,7 +97,7 @@ impl ResponseHead for ResponseView<'_> {
     }
 
     fn values<'h>(&'h self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'h [u8]> {
-        self.view.fields().filter(move |field| field.is_named(name.as_str())).map(|field| field.value)
+        self.view.values(name.as_str())
     }
 }
 
@@ -107,8 +107,7 @@ mod tests {
     use crate::http::HeadIndex;
 
     fn plain(head: &str) -> Option<(bool, bool)> {
-        let mut index = HeadIndex::default();
-        index.index(head.as_bytes());
+        let index = HeadIndex::of(head.as_bytes());
         let view = RequestView::plain(index.view(head.as_bytes()))?;
         Some((view.closes(), view.is_idempotent()))
     }

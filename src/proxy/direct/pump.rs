@@ -234,8 +234,7 @@ impl<'p, 'a> Pump<'p, 'a> {
 
     /// Passes on bytes of the response.
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        let progress = self.progress();
-        let DirectRequest { ctx, client, download, .. } = &mut *self.request;
+        let DirectRequest { ctx, head, client, upload, download, .. } = &mut *self.request;
         download.take(bytes, |view, answer: AnswerHead, is_begun, out| {
             if view.status == http::StatusCode::SWITCHING_PROTOCOLS {
                 return Err(failure::unasked_switch());
@@ -243,12 +242,17 @@ impl<'p, 'a> Pump<'p, 'a> {
             let next = if answer.is_interim() {
                 Next::Response
             } else {
-                let progress = Progress { is_answered: progress.is_answered || is_begun, ..progress };
+                let progress = Progress {
+                    is_idempotent: head.is_idempotent(),
+                    is_answered: is_begun,
+                    is_repeatable: upload.is_repeatable(),
+                    is_body_done: upload.body.is_done(),
+                };
                 if ctx.answered(view.status, progress)? {
                     return Err(failure::resend());
                 }
-                ctx.asked.is_answered = true;
-                // A client that is still sending may send what nobody reads, so no request can follow.
+                upload.forget();
+                // A client that is still sending may send bytes that are not read, so no request can follow.
                 client.is_last |= !progress.is_body_done;
                 if client.closes() { Next::Close } else { Next::Request }
             };
@@ -264,7 +268,7 @@ impl<'p, 'a> Pump<'p, 'a> {
         if let Some(error) = self.state.broken_upload.take() {
             return error;
         }
-        // The operating system's errors are those of a connection that was closed meanwhile.
+        // An operating system error before a response means that the connection was closed in the meantime.
         let is_of_connection = error.raw_os_error().is_some() && self.request.download.status.is_none();
         let mut error = Error::because(ErrorType::ReadError, "reading the response", error).into_up();
         if is_of_connection {

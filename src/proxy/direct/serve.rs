@@ -16,7 +16,7 @@ use super::request::DirectRequest;
 use super::upload::Upload;
 use crate::downstream::{ClientStream, Http1Request};
 use crate::http::HeadIndex;
-use crate::proxy::admit::{Admitted, Refused, admit, leads_to_http1};
+use crate::proxy::admit::{Admitted, admit, leads_to_http1};
 use crate::proxy::answer::{LINGER_TIME, MAX_LINGERED};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::body::{BodyDemand, BodyFault, HeldBody, Hold};
@@ -60,8 +60,7 @@ impl Direct {
     ) -> Served<'a> {
         let Http1Request { head: bytes, body, stream, is_last, deadline, limits } = request;
         let mut ctx = RequestContext::new(self.shared.snapshot.load_full(), self.in_flight.clone());
-        let mut index = HeadIndex::default();
-        index.index(&bytes);
+        let index = HeadIndex::of(&bytes);
         let begun = RequestView::plain(index.view(&bytes)).and_then(|head| {
             let (snapshot, started) = ctx.begin()?;
             let arrival = Arrival::new(snapshot, started, stream.connection().clone(), &head);
@@ -100,41 +99,35 @@ impl Direct {
         arrival: Arrival,
         admitted: Admitted,
     ) -> Result<()> {
-        if admitted.body == BodyDemand::Free {
-            request.ctx.life = Life::Exchange(Exchange::new(arrival, admitted, false));
-            return self.exchange(request).await;
-        }
-        match Box::pin(self.verify_body(request, &arrival, admitted.body)).await {
-            Ok(Ok(held)) => {
-                let mut exchange = Exchange::new(arrival, admitted, false);
-                exchange.held_body = held;
-                request.ctx.life = Life::Exchange(exchange);
-                let length = usize::try_from(request.upload.body.bytes()).unwrap_or(usize::MAX);
-                if let Err(error) = request.ctx.take_body(&self.shared.metrics, length) {
-                    self.fail(request, &error).await;
-                    return Err(error);
+        let (demand, limit) = (admitted.body, arrival.snapshot.signing.digest_buffer());
+        request.ctx.life = Life::Exchange(Exchange::new(arrival, admitted, false));
+        if demand != BodyDemand::Free {
+            let verified = match Box::pin(self.verify_body(request, demand, limit)).await {
+                Ok(Ok(held)) => request.ctx.hold(held).and_then(|()| {
+                    let length = usize::try_from(request.upload.body.bytes()).unwrap_or(usize::MAX);
+                    request.ctx.take_body(&self.shared.metrics, length)
+                }),
+                Ok(Err(fault)) => {
+                    let (arrival, refused) = request.ctx.refuse_body(fault, &self.shared.metrics)?;
+                    return request.refuse(arrival, refused).await;
                 }
-                self.exchange(request).await
-            }
-            Ok(Err(fault)) => {
-                request.refuse(arrival, Refused::by_body(admitted, fault, &self.shared.metrics)).await
-            }
-            Err(error) => {
-                request.ctx.life = Life::Exchange(Exchange::new(arrival, admitted, false));
+                Err(error) => Err(error),
+            };
+            if let Err(error) = verified {
                 self.fail(request, &error).await;
-                Err(error)
+                return Err(error);
             }
         }
+        self.exchange(request).await
     }
 
-    /// Holds the body of a request back until it is verified.
+    /// Holds the body of a request back until it is verified. `limit` is the most bytes that are held.
     async fn verify_body(
         &self,
         request: &mut DirectRequest<'_>,
-        arrival: &Arrival,
         demand: BodyDemand,
+        limit: usize,
     ) -> Result<Result<Option<HeldBody>, BodyFault>> {
-        let limit = arrival.snapshot.signing.digest_buffer();
         let length = request.upload.body.left();
         let mut hold = match Hold::begin(demand, length, limit, &self.shared.held_bodies) {
             Ok(Some(hold)) => hold,

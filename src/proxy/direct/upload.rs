@@ -49,6 +49,14 @@ impl Upload {
         self.is_repeatable && self.bytes.len() <= self.head + MAX_KEPT
     }
 
+    /// The request will not be sent again, so what the connection has taken is not needed any more.
+    pub fn forget(&mut self) {
+        self.is_repeatable = false;
+        if self.unsent().is_empty() {
+            (self.bytes, self.sent) = (Vec::new(), 0);
+        }
+    }
+
     /// The bytes that are to be sent now.
     pub fn unsent(&self) -> &[u8] {
         &self.bytes[self.sent..]

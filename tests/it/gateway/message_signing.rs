@@ -380,6 +380,32 @@ fn a_client_that_waits_for_100_is_asked_for_its_body() {
     assert_eq!(origin.only_request().body, HELLO.as_bytes());
 }
 
+/// A request with `Expect` goes through Pingora's proxy, whatever the exchange is.
+#[test]
+fn a_body_that_breaks_off_before_its_digest_is_verified_is_recorded() {
+    let (app, origin) = (App::install(), Origin::new());
+    let gateway = gateway(&origin, "mode: required", "");
+    for (path, fields) in [("/direct", &[][..]), ("/pingora", &[("Expect", "100-continue")])] {
+        let message = Message::post(path, HELLO).host(HOST).field("Content-Digest", HELLO_DIGEST);
+        let message = fields.iter().fold(message, |message, (name, value)| message.field(name, value));
+        let uri = format!("http://{HOST}{path}");
+        let bytes = app.sign(message, &uri, &[("\"content-digest\"", HELLO_DIGEST)]).bytes();
+        let mut client = gateway.connect();
+        client.send(&bytes[..bytes.len() - 1]);
+        if !fields.is_empty() {
+            assert_eq!(client.head().status, 100, "the gateway waits for the body");
+        }
+        drop(client);
+        let entry = gateway.wait_for_entry(|entry| entry["url.path"] == path);
+        assert_eq!(
+            (&entry["approov.verdict"], &entry["error.type"]),
+            (&json!("accepted"), &json!("client_closed"))
+        );
+    }
+    gateway.wait_for_requests(&[("verdict", "accepted")], 2.0);
+    assert!(origin.requests().is_empty());
+}
+
 #[test]
 fn a_replayed_signature_is_counted_or_refused() {
     for (mode, expected) in [("observe", 200), ("enforce", 401)] {
