@@ -46,8 +46,7 @@ fn agrees_with_httparse(is_head: bool, head: &AnswerHead, bytes: &[u8]) {
     };
     assert_eq!((length, response.code), (head.length, Some(head.status)));
     assert!(bytes.iter().filter(|byte| **byte == b'\n').count() == response.headers.len() + 2);
-    let mut index = HeadIndex::default();
-    index.index(bytes);
+    let index = HeadIndex::of(bytes);
     let view = index.view(bytes);
     let found: Vec<_> = view.fields().map(|field| (field.name, field.value)).collect();
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');

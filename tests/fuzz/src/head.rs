@@ -101,8 +101,7 @@ impl<'h> Message<'h> {
     }
 
     fn agrees_with_index(&self, bytes: &[u8]) {
-        let mut index = HeadIndex::default();
-        index.index(bytes);
+        let index = HeadIndex::of(bytes);
         let view = index.view(bytes);
         assert!(bytes.strip_prefix(view.first_line()).is_some_and(|rest| rest.starts_with(b"\r\n")));
         let found: Vec<_> = view.fields().map(|field| (field.name, field.value)).collect();

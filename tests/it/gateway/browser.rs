@@ -117,7 +117,7 @@ fn button_lifts_a_ban_with_the_token() {
     browser.evaluate(&give("a wrong one"));
     browser.wait_for_text("send Authorization: Bearer with the token", PATIENCE);
     browser.evaluate(&give(TOKEN));
-    browser.wait_for_text("No address is banned", SOON);
+    browser.wait_for_text("No address is banned", PATIENCE);
     gateway.wait_for_message("audit: bans of 127.0.0.7 lifted by 127.0.0.1:");
     let log = String::from_utf8(gateway.stderr()).unwrap();
     assert!(!log.contains(TOKEN), "{log}");

@@ -311,9 +311,10 @@ fn spans_that_find_no_room_are_dropped_and_counted() {
         .env("OTEL_BSP_MAX_QUEUE_SIZE", "4")
         .env("OTEL_BSP_SCHEDULE_DELAY", "3600000")
         .start();
-    for _ in 0..10 {
-        gateway.assert_serves(&origin);
-    }
+    let serve = |count| (0..count).for_each(|_| gateway.assert_serves(&origin));
+    serve(2);
+    collector.wait_until("the first batch", |record| !record.requests.is_empty());
+    serve(8);
     // The thread holds 4 spans, since a full batch does not gather further; 4 wait.
     gateway.wait_for_count("approov_gateway_spans_total", &[("result", "dropped")], 12.0);
 }

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 use crate::harness::tls::{Authority, Identity};
 use crate::harness::{
-    Client, Folder, Gateway, Message, Origin, Process, Setup, eventually, gateway_before, get, has_program,
-    tokens,
+    Client, Folder, Gateway, Message, Origin, Process, SetOnDrop, Setup, eventually, gateway_before, get,
+    has_program, tokens,
 };
 
 /// The alerts whose faults the test makes.
@@ -139,6 +139,7 @@ fn each_alert_fires_for_its_fault() {
     );
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _over = SetOnDrop(&is_over);
         scope.spawn(|| {
             while !is_over.load(Relaxed) {
                 gateway.ask(&get("/broken/"));
@@ -158,7 +159,6 @@ fn each_alert_fires_for_its_fault() {
             }
             fired.clone()
         });
-        is_over.store(true, Relaxed);
         assert!(missing.is_empty(), "these alerts have not fired: {missing:?}");
     });
 }

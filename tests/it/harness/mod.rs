@@ -51,6 +51,7 @@ pub mod tokens;
 pub mod websocket;
 mod wire;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use browser::Browser;
@@ -134,5 +135,15 @@ mod example {
         assert!(!request.has("approov-token"), "the token is removed");
 
         gateway.wait_for_requests(&[("verdict", "rejected"), ("reason", "expired")], 1.0);
+    }
+}
+
+/// Sets a flag when it is dropped, also if the test fails. Threads that run until the flag is set would
+/// otherwise run for ever.
+pub struct SetOnDrop<'f>(pub &'f AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{begin_download, end_download, gated, get};
-use crate::harness::{Client, Folder, Gate, Gateway, Message, Origin, eventually, tokens};
+use crate::harness::{Client, Folder, Gate, Gateway, Message, Origin, SetOnDrop, eventually, tokens};
 
 /// How late the balancer is after the probe has failed.
 const LATE: Duration = Duration::from_millis(1000);
@@ -22,6 +22,7 @@ fn no_connection_is_refused_while_a_balancer_has_not_noticed() {
     let (address, token) = (gateway.address(), tokens::valid());
     let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
+        let over = SetOnDrop(&is_over);
         for _ in 0..4 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
@@ -38,7 +39,7 @@ fn no_connection_is_refused_while_a_balancer_has_not_noticed() {
         let before = answered.load(Ordering::Relaxed);
         // Time is what this is about.
         thread::sleep(LATE);
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         assert!(answered.load(Ordering::Relaxed) > before + 50);
     });
     println!("{} connections, none refused", answered.load(Ordering::Relaxed));

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::{Exit, Folder, Gateway, Message, Origin, Setup, get, run, tokens};
@@ -19,7 +19,7 @@ impl Service {
     fn start() -> Self {
         let (folder, origin) = (Folder::new(), Origin::new());
         let binary = folder.path("approov-gateway");
-        fs::copy(env!("CARGO_BIN_EXE_approov-gateway"), &binary).unwrap();
+        copy_gateway(&binary);
         let config = folder.write("gateway.yaml", config(&folder, &origin, "127.0.0.1:0", "127.0.0.1:0"));
         let gateway = Setup::bare()
             .without("GATEWAY_LISTEN")
@@ -43,7 +43,7 @@ impl Service {
     /// Puts the same program in place as another file, as a package manager does.
     fn install(&self) {
         let new = self.folder.path("new");
-        fs::copy(env!("CARGO_BIN_EXE_approov-gateway"), &new).unwrap();
+        copy_gateway(&new);
         fs::rename(new, &self.binary).unwrap();
     }
 
@@ -51,6 +51,13 @@ impl Service {
         let mut command = Command::new(&self.binary);
         run(command.args(["reload", "--or-upgrade", "-c"]).arg(self.folder.path("gateway.yaml")).env_clear())
     }
+}
+
+/// Copies the program by another process: a child that another test starts just now may hold a file open that
+/// this process writes, and the file then cannot be executed.
+fn copy_gateway(to: &Path) {
+    let exit = run(Command::new("cp").arg(env!("CARGO_BIN_EXE_approov-gateway")).arg(to));
+    assert!(exit.status.success(), "{}", exit.stderr);
 }
 
 impl Drop for Service {

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{assert_echoes, assert_tunnel, begin_download, begin_tunnel, end_download, gated};
-use crate::harness::{Client, DEADLINE, Folder, Gate, Gateway, Message, Origin, eventually, get, tokens};
+use crate::harness::{
+    Client, DEADLINE, Folder, Gate, Gateway, Message, Origin, SetOnDrop, eventually, get, tokens,
+};
 
 const WAITING: &str = "waiting for the sockets of the running process";
 
@@ -59,15 +61,6 @@ impl Load {
     }
 }
 
-/// Stops the load, also if the test fails.
-struct Stop<'l>(&'l Load);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.stop.store(true, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn an_upgrade_under_load_loses_and_repeats_no_request() {
     let gate = Gate::default();
@@ -77,7 +70,7 @@ fn an_upgrade_under_load_loses_and_repeats_no_request() {
     let load = Load::default();
     let (asked, new) = std::thread::scope(|scope| {
         let load = &load;
-        let stop = Stop(load);
+        let stop = SetOnDrop(&load.stop);
         let clients: Vec<_> = (0..6)
             .map(|number| scope.spawn(move || load.run(address, &format!("load{number}"), number % 2 == 0)))
             .collect();

@@ -50,6 +50,7 @@ impl Page {
         let mut found = Vec::new();
         collect(root(), &mut found);
         found.sort();
+        assert!(found.len() >= 10, "only {} pages", found.len());
         found.into_iter().map(Self::read).collect()
     }
 

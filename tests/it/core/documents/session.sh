@@ -23,7 +23,10 @@ serve() {
         sleep 0.02
     done
     [ "$1" = demo ] || return 0
-    until grep -q 'Ctrl-C ends the demo' access.log; do sleep 0.02; done
+    until grep -q 'Ctrl-C ends the demo' access.log; do
+        kill -0 "$gateway" 2> /dev/null || { cat diagnostics.log; return 1; }
+        sleep 0.02
+    done
     cat access.log
     TOKEN=$(grep -o "eyJ[^']*" access.log | head -n 1)
 }

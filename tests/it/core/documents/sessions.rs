@@ -261,12 +261,18 @@ fn commands_run_and_print_what_is_shown() {
 
 #[test]
 fn commands_that_are_not_run_are_well_formed() {
+    if !has_program("bash") {
+        return;
+    }
+    let mut checked = 0;
     for page in Page::all() {
         for block in page.blocks.iter().filter(|block| block.language == "sh" && !block.is_run()) {
             let exit = run(Command::new("bash").args(["-n", "-c", &block.text]));
             assert!(exit.status.success(), "{}: {}", page.place(block), exit.stderr);
+            checked += 1;
         }
     }
+    assert!(checked >= 5, "only {checked} blocks");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::{Answer, KeyServer, SigningKey, config, gateway, set_of, wait_for_keys};
-use crate::harness::{Folder, Origin, Setup, eventually};
+use crate::harness::{Folder, Origin, SetOnDrop, Setup, eventually};
 
 #[test]
 fn a_rotation_under_load_refuses_no_request() {
@@ -15,6 +15,7 @@ fn a_rotation_under_load_refuses_no_request() {
     let signing = Mutex::new(Arc::clone(&old));
     let (is_over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
+        let over = SetOnDrop(&is_over);
         let apps: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
@@ -41,7 +42,7 @@ fn a_rotation_under_load_refuses_no_request() {
         server.set(Answer::Set(set_of(&[&new])));
         wait_for_keys(&gateway, 1);
         keep_going(50);
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         let refused: usize = apps.into_iter().map(|app| app.join().unwrap()).sum();
         assert_eq!(refused, 0, "of {} requests", sent.load(Ordering::Relaxed));
     });

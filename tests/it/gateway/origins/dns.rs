@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::config;
-use crate::harness::{Client, Folder, Origin, Setup, get, has_program, is_root};
+use crate::harness::{Client, Folder, Origin, SetOnDrop, Setup, get, has_program, is_root};
 
 /// The gateway has its own `/etc/hosts`, in a mount namespace.
 #[test]
@@ -26,6 +26,7 @@ fn a_changed_address_of_a_name_gets_the_requests_and_none_is_lost() {
 
     let (address, is_over) = (gateway.address(), AtomicBool::new(false));
     thread::scope(|scope| {
+        let over = SetOnDrop(&is_over);
         let clients = [0, 1].map(|_| {
             scope.spawn(|| {
                 let mut client = Client::connect(address);
@@ -41,7 +42,7 @@ fn a_changed_address_of_a_name_gets_the_requests_and_none_is_lost() {
         });
         folder.write("hosts", "127.0.0.2 api.test\n");
         second.wait_until("requests at the new address", |record| record.requests.len() > 100);
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         clients.into_iter().for_each(|client| client.join().unwrap());
     });
 

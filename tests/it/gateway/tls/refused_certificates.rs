@@ -10,7 +10,7 @@ use rustls::{ClientConfig, ClientConnection, Stream};
 use super::serving::{Edge, NAME};
 use super::wire::Client;
 use crate::harness::tls::{Authority, Identity};
-use crate::harness::{Folder, gateway_command, run, tokens};
+use crate::harness::{DEADLINE, Folder, gateway_command, run, tokens};
 
 const REFUSED: &str = "approov_gateway_tls_certificates_refused_total";
 
@@ -19,6 +19,8 @@ fn shake_hands(config: &Arc<ClientConfig>, address: std::net::SocketAddr, name: 
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut connection = ClientConnection::new(config.clone(), name).unwrap();
     let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.set_write_timeout(Some(DEADLINE)).unwrap();
     let mut stream = Stream::new(&mut connection, &mut socket);
     let is_fine = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").is_ok();
     // The alert is sent before the socket is closed.
