@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 /// The delay of an answer that follows a complete answer.
-const LATE: Duration = Duration::from_millis(50);
+const LATE: Duration = Duration::from_millis(20);
 
 /// Interim answers before the final one.
 const STORM: usize = 2000;
@@ -22,7 +22,7 @@ pub enum Kind {
     UnknownCoding,
     /// A second answer directly behind the first.
     SecondAnswer,
-    /// A second answer 50 ms after the first, when the connection is pooled.
+    /// A second answer 20 ms after the first, when the connection is pooled.
     LateAnswer,
     /// Two thousand interim answers before the final one.
     InterimStorm,

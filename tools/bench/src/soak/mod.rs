@@ -103,6 +103,8 @@ fn plan(arguments: &Arguments) -> Plan {
     let at_rate = |kind, share: u32| Attack::at_rate(kind, rate.div_ceil(share));
     let flood = Attack::at_rate(Kind::WrongSignatures, 10 * rate);
     let held = rate.min(500);
+    // The next request must come after a late answer, which nothing else tells from its own answer.
+    let hostile_origin = Attack::at_rate(Kind::HostileOrigin, 10);
     let usual = Plan {
         attacks: Vec::new(),
         rounds: 4,
@@ -121,7 +123,7 @@ fn plan(arguments: &Arguments) -> Plan {
                 at_rate(Kind::Admin, 20),
                 at_rate(Kind::Oversize, 20),
                 at_rate(Kind::Garbage, 10),
-                at_rate(Kind::HostileOrigin, 10),
+                hostile_origin,
                 Attack::held(Kind::SlowHead, held),
                 Attack::held(Kind::SlowBody, held),
                 Attack::held(Kind::SlowReader, held),
@@ -147,7 +149,7 @@ fn plan(arguments: &Arguments) -> Plan {
             rounds: 1,
             ..usual
         },
-        Scenario::Origins => Plan { attacks: vec![at_rate(Kind::HostileOrigin, 5)], ..usual },
+        Scenario::Origins => Plan { attacks: vec![hostile_origin], ..usual },
         Scenario::Admin => {
             let attacks = vec![Attack::held(Kind::SilentAdmin, 3000), at_rate(Kind::Admin, 5)];
             Plan { attacks, ..usual }
