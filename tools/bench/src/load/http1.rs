@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 
 use super::answer::Answer;
 use super::connect::{Stream, Target};
@@ -28,6 +30,13 @@ impl Http1 {
     /// Keeps the bodies of answers.
     pub fn with_body(self) -> Self {
         Self { answer: Answer::with_body(), ..self }
+    }
+
+    /// Whether the server has closed the connection while it was idle.
+    pub fn is_closed(&mut self) -> bool {
+        let mut byte = [0];
+        let mut context = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_ready()
     }
 
     /// The last answer.

@@ -78,8 +78,7 @@ impl Clients {
         match number % 10 {
             0..7 => {
                 let _room = self.room.acquire().await.map_err(io::Error::other)?;
-                let kept = self.idle.borrow_mut().pop();
-                let mut client = match kept {
+                let mut client = match self.kept() {
                     Some(client) => client,
                     None => self.connect(number).await?,
                 };
@@ -102,6 +101,12 @@ impl Clients {
                 expect(status, &body, &path)
             }
         }
+    }
+
+    /// A kept connection that the gateway has not closed meanwhile.
+    fn kept(&self) -> Option<Http1> {
+        let mut idle = self.idle.borrow_mut();
+        std::iter::from_fn(|| idle.pop()).find_map(|mut client| (!client.is_closed()).then_some(client))
     }
 
     async fn connect(&self, number: u64) -> io::Result<Http1> {
