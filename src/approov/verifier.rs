@@ -1,8 +1,9 @@
 //! The verification of one token: the checks and their order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::binding::BindingRules;
+use super::binding::{BindingRules, MissingClaim};
 use super::claims::{ClaimRules, Claims};
 use super::judgement::{Accepted, Device, TokenJudgement};
 use super::keys::{Key, Role};
@@ -94,6 +95,26 @@ impl Verifier {
     /// The configured keys, without those in key sets, in the order in which they are tried.
     pub fn keys(&self) -> &[Key] {
         &self.keys
+    }
+
+    /// What the rules accept that stricter rules would refuse, a sentence each.
+    pub fn concessions(&self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.accepts_failover, "tokens of Approov's failover service are accepted"),
+            (
+                self.binding.missing_claim == MissingClaim::Accept,
+                "a token without the binding claim is accepted for every value of the bound headers",
+            ),
+            (self.claims.issuers.is_empty(), "tokens of every issuer are accepted"),
+            (self.claims.audiences.is_empty(), "tokens for every audience are accepted"),
+        ]
+        .into_iter()
+        .filter_map(|(is_made, concession)| is_made.then_some(concession))
+    }
+
+    /// How long a token is accepted after it has expired.
+    pub fn leeway(&self) -> Duration {
+        Duration::try_from_secs_f64(self.claims.leeway).unwrap_or_default()
     }
 
     /// The name of the claim with the binding hash.

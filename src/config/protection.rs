@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -16,6 +17,10 @@ use crate::policy::{HostPattern, Policy, Route, RouteTable, is_weaker};
 pub struct Protection {
     /// The algorithms of all keys.
     algorithms: BTreeSet<Algorithm>,
+    /// What the verification of any origin accepts.
+    concessions: BTreeSet<&'static str>,
+    /// The longest leeway of any origin.
+    leeway: Duration,
     /// The general rate limits that refuse.
     rates: Vec<Limit>,
     bans: bool,
@@ -33,6 +38,8 @@ impl Protection {
         });
         Self {
             algorithms: keys.map(|key| key.algorithm()).collect(),
+            concessions: settings.approov.verifiers().flat_map(Verifier::concessions).collect(),
+            leeway: settings.approov.verifiers().map(Verifier::leeway).max().unwrap_or_default(),
             rates: settings.limits.rates.iter().filter(|rate| !rate.observe).cloned().collect(),
             bans: settings.limits.offenders.is_some(),
             trusted: trusted.collect(),
@@ -50,6 +57,13 @@ impl Protection {
                 now.label(),
                 then.label()
             ));
+        }
+        weaker.extend(
+            self.concessions.difference(&before.concessions).map(|&concession| concession.to_owned()),
+        );
+        if self.leeway > before.leeway {
+            let leeway = self.leeway.as_secs_f64();
+            weaker.push(format!("tokens are accepted for {leeway} s after their expiry"));
         }
         for then in &before.rates {
             let name = &then.name;
@@ -231,6 +245,19 @@ mod tests {
                 "limits: { rate: [ { by: address, rate: 1/s, observe: true } ] }".to_owned(),
                 "the rate limit `address` refuses nothing any more",
             ),
+            (
+                "approov: { failover: reject }".to_owned(),
+                "approov: { failover: accept }".to_owned(),
+                "failover",
+            ),
+            (
+                "approov: { binding: { missing_claim: reject } }".to_owned(),
+                "approov: { binding: { missing_claim: accept } }".to_owned(),
+                "without the binding claim",
+            ),
+            ("approov: { issuers: [a] }".to_owned(), String::new(), "tokens of every issuer"),
+            ("approov: { audiences: [a] }".to_owned(), String::new(), "tokens for every audience"),
+            (String::new(), "approov: { leeway: 30s }".to_owned(), "for 30 s after their expiry"),
             (String::new(), "limits: { offenders: off }".to_owned(), "addresses are banned no more"),
             (listener("10.0.0.0/16"), listener("10.0.0.0/8"), "trusts the proxies in 10.0.0.0/8"),
         ];

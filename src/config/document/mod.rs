@@ -1,6 +1,6 @@
 //! A configuration document: YAML in, typed sections and a report of every problem out.
 //!
-//! Nothing here knows the gateway. From bottom to top:
+//! Nothing here depends on the gateway. From bottom to top:
 //!
 //! - `report`: problems and warnings with file, line and dotted key;
 //! - `yaml`: the file as a tree in which every node has its line;
@@ -50,7 +50,7 @@
 //!    are those of the struct; `burst = kind => other` computes a default from the fields before it.
 //! 5. Checks that need several keys belong to the `resolve` function of the section, next to the
 //!    declaration. They report with [`Report::problem`] or [`Report::warning`] and go on.
-//! 6. Show the key in `conf/gateway.yaml`, then write the generated files anew and read the diff:
+//! 6. Show the key in `conf/gateway.yaml`, then generate the files again and read the diff:
 //!    `UPDATE_REFERENCE=1 cargo test --test it core::`. The golden files in `tests/config` hold the
 //!    messages.
 

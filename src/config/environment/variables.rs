@@ -44,7 +44,7 @@ pub const OTEL_BSP_MAX_QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
 pub const OTEL_BSP_MAX_EXPORT_BATCH_SIZE: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
 pub const OTEL_BSP_SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
 
-/// Names that exist for traces alone as well, which go before.
+/// Names that have a second form for traces only. The second form takes precedence.
 pub const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 pub const OTEL_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 pub const OTEL_HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
@@ -82,7 +82,7 @@ pub const VARIABLES: [Variable; 31] = [
         "The account secret in base64 or base64url.",
         "required, or `APPROOV_SECRET_BASE64_FILE`, or `approov.keys`",
     ),
-    variable(SECRET_FILE, "A file with the account secret.", "none"),
+    variable(SECRET_FILE, "A file with the account secret in base64 or base64url.", "none"),
     variable(
         DOMAIN,
         "The protected API: host, host:port, or a URL with `http://` or `https://` and without path, query and user. A bare host means https.",
@@ -137,7 +137,11 @@ pub const VARIABLES: [Variable; 31] = [
         "The URL of the collector; `/v1/traces` is appended to it.",
         "`http://localhost:4318`",
     ),
-    variable(OTEL_TRACES_ENDPOINT, "The whole URL for spans, in place of the variable before.", "none"),
+    variable(
+        OTEL_TRACES_ENDPOINT,
+        "The whole URL for spans, in place of `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+        "none",
+    ),
     variable(
         OTEL_HEADERS[1],
         "Further headers of each export, such as a key: `name=value,name=value`, percent-encoded. `OTEL_EXPORTER_OTLP_TRACES_HEADERS` overrides it.",

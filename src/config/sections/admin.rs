@@ -28,8 +28,8 @@ section! {
         /// nothing else, so probes from other machines need not reach the admin listener.
         health_address: Written<SocketAddr> = listen_address(),
         /// Names by which clients may ask, besides IP addresses, `localhost` and the name of the machine.
-        /// A request with another name in its `Host` field gets 421, so that a page in an operator's
-        /// browser cannot read the listener by a name of its own.
+        /// A request with another name in its `Host` field gets 421. So a page in an operator's browser
+        /// cannot read the listener through a foreign name that resolves to it (DNS rebinding).
         names: Written<Entries<Box<str>>> = list(text("host name", host_name)),
     }
 }

@@ -42,7 +42,7 @@ section! {
         token_prefix: String = default(text("word", token_prefix).shown(|word| format!("{word:?}")), String::new()),
         /// Whether the token is forwarded to the origin.
         forward_token: bool = default(boolean(), false),
-        /// The longest token in bytes. A longer token is refused unread. It must also fit into
+        /// The longest token in bytes. A longer token is refused without being read. It must also fit into
         /// `limits.requests.header_bytes`.
         max_token_length: usize = default(number(256..=64 * 1024), DEFAULT_MAX_TOKEN_LENGTH),
         /// The keys that verify tokens, tried in order. Default: the account secret of the
@@ -57,9 +57,9 @@ section! {
         binding: BindingSection = always::<BindingSection>(),
         /// The clock difference that is allowed for `exp` and `nbf`.
         leeway: Duration = default(duration(Duration::ZERO..=5 * MINUTE), Duration::ZERO),
-        /// The accepted `iss` claims. Default: any, or none.
+        /// The accepted `iss` claims. Default: any value, and a token may have none.
         issuers: Written<Entries<String>> = list(text("claim", printable)).not_empty(IF_EMPTY),
-        /// The accepted `aud` claims. Default: any, or none.
+        /// The accepted `aud` claims. Default: any value, and a token may have none.
         audiences: Written<Entries<String>> = list(text("claim", printable)).not_empty(IF_EMPTY),
         /// The tokens of Approov's failover service, which have neither a binding claim nor an
         /// installation key: `reject` them where one of the two is required, or `accept` them.

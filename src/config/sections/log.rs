@@ -35,8 +35,9 @@ section! {
         format: DiagnosticsFormat = default(words([("text", DiagnosticsFormat::Text), ("json", DiagnosticsFormat::Json)]), DiagnosticsFormat::Text),
         /// The access log: `json` writes one object a line, `off` writes nothing.
         access: AccessLog = default(words([("json", AccessLog::Json), ("off", AccessLog::Off)]), AccessLog::Json),
-        /// The share of the accepted requests that are logged. Refusals, errors and requests of a second or
-        /// more are always logged. A line of a sample has the share as `sample_rate`.
+        /// The share of the ordinary requests that are logged. Refused, observed, failed, repeated and slow
+        /// requests (a second or more) and answers with 5xx are always logged. A line of a sample has the
+        /// share as `sample_rate`.
         sample: Share = default(text("percentage", share).shown(show_share), Share::ALL),
         /// The file that the access log is appended to. SIGUSR1 opens the file again after it has
         /// been moved away. Default: standard output. Diagnostics go to standard error.

@@ -24,8 +24,8 @@ const MAX_RAW_KEY: u64 = 4 * KIB;
 section! {
     /// Message signatures: apps sign their requests, so that a stolen token is useless alone.
     pub struct MessageSigningSection {
-        /// For routes without their own: `off` ignores signatures, `observe` verifies and counts them,
-        /// `when_keyed` refuses a request whose token names a signing key unless that key signed it,
+        /// The mode of routes without their own. `off` ignores signatures. `observe` verifies and counts
+        /// them. `when_keyed` refuses a request whose token names a signing key, unless that key signed it.
         /// `required` refuses every request that is not signed.
         pub mode: Mode = default(words(Mode::ALL.map(|mode| (mode.label(), mode))), Mode::Off),
         /// The account's message-signing keys. Tokens without an installation key name one of them in

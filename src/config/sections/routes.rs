@@ -84,7 +84,7 @@ pub struct RouteContext<'s> {
     pub origins: &'s [&'s str],
     /// Whether a listener asks clients for certificates.
     pub asks_for_certificates: bool,
-    /// Which route a path meets that looks like the path of another.
+    /// Which route serves a path that looks like the path of another route.
     pub look_alikes: LookAlikes,
 }
 

@@ -46,9 +46,9 @@ section! {
         upgrade_sock: Written<PathBuf> = file(),
         /// Unused connections to origins that each worker keeps.
         upstream_keepalive_pool_size: usize = default(number(1..=100_000), 1024),
-        /// What serves plain HTTP/1.1 exchanges: `direct` decides on the bytes of a head and forwards
-        /// them; `pingora` leaves every request to Pingora's proxy. Upgrades, HTTP/2 and requests with
-        /// `Expect` are always served by Pingora's proxy. (`GATEWAY_HTTP1_EXCHANGE`)
+        /// What serves plain HTTP/1.1 exchanges. `direct`: the gateway itself, without Pingora's proxy.
+        /// `pingora`: Pingora's proxy. It always serves HTTP/1.0, HTTP/2 from clients or to origins,
+        /// upgrades, and requests with `Expect`. (`GATEWAY_HTTP1_EXCHANGE`)
         http1_exchange: Http1Exchange = default(words(HTTP1_EXCHANGES), Http1Exchange::Direct),
         /// The user that the process becomes once it listens, by name or number, if it is started
         /// as root for ports below 1024. The user must be able to read every file that is named in
@@ -58,8 +58,8 @@ section! {
         user: Written<String> = text("name or number of a user", printable),
         /// The group that the process joins with `user`. Default: the group of the user.
         group: Written<String> = text("name or number of a group", printable),
-        /// Whether this file, and the secrets and keys that it names, are loaded again about two
-        /// seconds after they change, like on SIGHUP.
+        /// Whether this file, and the files that it names, are loaded again about two seconds after they
+        /// change, as on SIGHUP.
         watch: bool = default(boolean(), false),
     }
 }

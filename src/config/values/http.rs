@@ -29,8 +29,8 @@ pub fn header_name(text: &str) -> Result<HeaderName, Fault> {
         Fault::new(format!("{} is not a header name", quoted(text)), "write one such as Approov-Token")
     })?;
     if NOT_FOR_TOKENS.contains(&name.as_str()) || is_identity_field(name.as_str()) {
-        let message = format!("{} is set or removed on the way", quoted(text));
-        return Err(Fault::new(message, "choose a header that the app sends and no proxy touches"));
+        let message = format!("{} is a header that proxies set or remove", quoted(text));
+        return Err(Fault::new(message, "choose a header that no proxy changes"));
     }
     Ok(name)
 }

@@ -35,7 +35,7 @@ impl Kind for RateKind {
 /// The fastest rate, in its period.
 const MAX_REQUESTS: u32 = 1_000_000;
 
-/// So many requests in a time: `50/s`, `10/m`, `1000/h`.
+/// A number of requests in a second, minute or hour: `50/s`, `10/m`, `1000/h`.
 fn parse(text: &str) -> Result<Rate, Fault> {
     if let Some(fault) = leading_zero(text) {
         return Err(fault);

@@ -119,9 +119,9 @@ section! {
     settings RequestLimits(keys) {
         /// Concurrent requests that are forwarded. Further requests get 503. Tunnels count as
         /// connections only; `max_in_flight` of an origin limits them. Default: 10000, or fewer if the
-        /// machine or the control group has less than 2500 MiB of memory: as many as fit into half of
-        /// it with 128 KiB each, which a client that reads a large answer slowly may take, but at least
-        /// 100.
+        /// machine or the control group has less than 2500 MiB of memory. Then it is as many as fit into
+        /// half of it at 128 KiB each, but at least 100. A client that reads a large answer slowly can
+        /// take 128 KiB.
         in_flight = most_in_flight() => MostInFlight::fitting(memory::available()),
         /// The part of `in_flight` that only verified requests may use. Default: a tenth.
         reserve = less_than(in_flight.requests) => in_flight.requests / 10,

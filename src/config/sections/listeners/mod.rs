@@ -37,8 +37,8 @@ section! {
         h2c: Written<bool> = boolean(),
         /// TLS of this listener. Certificates, keys and lists are read again at a reload.
         tls: Written<ListenerTlsSection> = nested::<ListenerTlsSection>(),
-        /// The proxies in front of this listener, such as a load balancer. Default: none, and the
-        /// peer of the connection is the client, whatever it sends.
+        /// The proxies in front of this listener, such as a load balancer. Default: none. Then the address
+        /// that connects is the client, and `X-Forwarded-For` and similar fields are removed.
         trusted_proxies: Written<ProxiesSection> = nested::<ProxiesSection>(),
         /// Whether requests without TLS are redirected to `https://`, same host and path.
         redirect_to_https: Written<bool> = boolean(),

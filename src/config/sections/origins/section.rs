@@ -32,9 +32,9 @@ section! {
         /// Where to connect. Names are resolved outside of requests. Default: the domain, with all
         /// addresses of its name. Without a port: the port of the domain.
         pub addresses: Written<Entries<AddressEntry>> = addresses(),
-        /// How an address is chosen for a request: `round_robin` takes each in turn, `least_loaded`
-        /// the one of two with fewer requests in flight, `device` keeps a device (claim `did`) at
-        /// one address, and `address` keeps a client address at one address.
+        /// How an address is chosen for a request. `round_robin` takes each in turn. `least_loaded` takes
+        /// the one of two with fewer requests in flight. `device` keeps a device (claim `did`) at one
+        /// address. `address` keeps a client address at one address.
         pub balance: Balance = default(words(Balance::ALL.map(|balance| (balance.label(), balance))), Balance::RoundRobin),
         /// The HTTP version: `h1` is HTTP/1.1 (default), `h2` HTTP/2 over TLS, `h2c` HTTP/2 without
         /// TLS. gRPC needs HTTP/2, WebSocket needs HTTP/1.1.
@@ -163,7 +163,8 @@ section! {
     settings Ejection(keys) {
         /// Consecutive failed connections; 0 switches this cause off.
         connect_failures = number(0..=1000),
-        /// Consecutive requests that were not answered in time; 0 switches this cause off.
+        /// Consecutive requests that were not answered in time. 0 counts them as `errors` instead. The last
+        /// address is never ejected for them.
         timeouts = number(0..=1000),
         /// Consecutive exchanges that failed in another way, and 5xx answers; 0 switches this cause
         /// off, because clients can cause such failures. The last address is never ejected for them.
