@@ -24,6 +24,9 @@ const CAPACITY: usize = 1024 * 1024;
 /// How long `flush` waits for the reader of standard error.
 const FLUSH: Duration = Duration::from_millis(100);
 
+/// Pingora writes this error for each listener if the process stops at once, which is not a failure.
+const STOP: &str = "shutdown_signal error";
+
 type DiagnosticLines = Arc<LineQueue<()>>;
 
 /// Starts logging to standard error, at level `info` until [`set_level`]. A second call
@@ -135,9 +138,13 @@ impl Log for Guarded {
         if !self.enabled(record.metadata()) {
             return;
         }
-        if is_own(record.target()) || !redact::may_hold_credential(&record.args().to_string()) {
-            self.logger.log(record);
+        if !is_own(record.target()) {
+            let message = record.args().to_string();
+            if message.starts_with(STOP) || redact::may_hold_credential(&message) {
+                return;
+            }
         }
+        self.logger.log(record);
     }
 
     fn flush(&self) {
