@@ -52,7 +52,7 @@
 //! pure: http, policy, approov, limits, origins, trusted_proxies
 //! ```
 //!
-//! A pure room knows no sockets, tasks, files, environment, log or clock. Times come in as parameters.
+//! A pure room uses no sockets, tasks, files, environment, log or clock. Times come in as parameters.
 //! Outside of tests only [`clock`] reads the time.
 //!
 //! # Words

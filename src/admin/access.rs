@@ -1,5 +1,5 @@
-//! Which requests the admin listener takes. A page in an operator's browser must neither read it, by
-//! a name that it lets resolve to this address (DNS rebinding), nor change anything.
+//! Which requests the admin listener takes. A page in an operator's browser must not read the listener
+//! through a name that resolves to this address (DNS rebinding), and must not change anything.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -105,7 +105,7 @@ impl Access {
             return Ok(());
         }
         let origin = one(fields, ORIGIN.as_str()).map_err(|()| AccessRefusal::ForeignOrigin)?;
-        // A browser always tells the origin with a request that changes something.
+        // A browser sends `Origin` with every request that changes something.
         if let Some(origin) = origin
             && origin.strip_prefix("http://") != host
         {

@@ -27,7 +27,7 @@ impl Health {
 }
 
 impl Pages for Health {
-    /// Any `Host` will do: a probe may ask by any name, and learns only this.
+    /// Any `Host` is accepted: probes use any name, and the answer shows nothing but health.
     fn answer(&self, request: &RequestHeader, _peer: Peer) -> Response<Vec<u8>> {
         match request.method {
             Method::GET => page(&self.0, request.uri.path()),

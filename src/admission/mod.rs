@@ -1,6 +1,6 @@
 //! Admission: which connections and requests are let in.
 //!
-//! [`crate::limits`] has the single limits and knows no clock. This module combines the limits of one
+//! [`crate::limits`] has the single limits and uses no clock. This module combines the limits of one
 //! configuration and asks them in the right order:
 //!
 //! 1. a connection is accepted ([`Limits::admit_connection`]), or a trusted proxy names the client of a

@@ -6,7 +6,7 @@ use crate::http::HeadLimits;
 use crate::limits::{LimitSettings, TimeLimits};
 
 /// Sizes, counts and times of a connection and of the requests on it. A connection reads the limits
-/// anew for every request.
+/// again for every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProtocolLimits {
     /// The size of a request's head.

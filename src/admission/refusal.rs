@@ -50,7 +50,7 @@ impl Refusal {
         }
     }
 
-    /// Whether nothing more is wanted from the client's address.
+    /// Whether the client's address is denied or banned, so that all its requests are refused.
     pub fn is_of_address(&self) -> bool {
         matches!(self.cause, Cause::DeniedAddress | Cause::BannedAddress)
     }

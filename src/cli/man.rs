@@ -44,7 +44,7 @@ fn write(program: clap::Command, folder: &Path) -> io::Result<()> {
     fs::write(folder.join("approov-gateway.5"), configuration())
 }
 
-/// The page of one command. Its version has one line: a manual page's footer takes no more.
+/// The page of one command. Its version has one line, because the footer of a manual page has room for one.
 fn page(command: &clap::Command, name: &str, folder: &Path) -> io::Result<()> {
     let command = command.clone().display_name(name.to_owned()).long_version(None);
     let mut text = Vec::new();

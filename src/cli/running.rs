@@ -83,8 +83,8 @@ impl RunningGateway {
     }
 
     /// Whether it runs another binary than this command's, such as the one that was at the same path
-    /// before. `executable` is what the process says of its own, if it does: without root's rights
-    /// `/proc` does not tell.
+    /// before. `executable` is the identity of its binary as the process itself reports it, if it
+    /// does: only root can read it from `/proc`.
     pub fn has_another_binary(self, executable: Option<&str>) -> Result<bool, CommandFailure> {
         let ours = identity_of(Path::new("/proc/self/exe"));
         let theirs = match executable {

@@ -26,7 +26,7 @@ pub struct TokenArgs {
     /// Bind the token to the value of a header; several in the order of the configured headers
     #[arg(long, value_name = "VALUE")]
     bind: Vec<String>,
-    /// How long the token is good for; an expired one has expired that long ago
+    /// How long the token is valid; with --type expired, how long ago it expired
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_ttl)]
     ttl: Duration,
     /// Set a claim; the value is JSON, or else text
@@ -169,7 +169,7 @@ fn parse_ttl(text: &str) -> Result<Duration, String> {
         text.parse().map_err(|_| "write a duration such as 90s, 15m, 2h or 36h".to_owned())?;
     match Duration::try_from(parsed) {
         Ok(ttl) if ttl >= Duration::from_secs(1) => Ok(ttl),
-        _ => Err("a token lives for a second at least".into()),
+        _ => Err("the shortest lifetime of a token is 1s".into()),
     }
 }
 

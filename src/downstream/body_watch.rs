@@ -49,7 +49,7 @@ impl BodyWatch {
         self.has_ended.fetch_or(is_end, Ordering::Relaxed);
     }
 
-    /// Ends the watch: the body may be as slow as it likes.
+    /// Ends the watch: from now on a slow body does not cancel the request.
     pub fn end(&self) {
         self.has_ended.store(true, Ordering::Relaxed);
     }

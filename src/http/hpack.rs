@@ -131,7 +131,7 @@ impl PathScan {
         }
     }
 
-    /// Makes room for so many bytes (RFC 7541 §4.4).
+    /// Removes the oldest entries until `room` bytes fit (RFC 7541 §4.4).
     fn evict(&mut self, room: usize) {
         while self.size + room > self.limit
             && let Some(entry) = self.entries.pop_back()
@@ -141,7 +141,7 @@ impl PathScan {
     }
 }
 
-/// An integer with a prefix of so many bits (RFC 7541 §5.1).
+/// Reads an integer with a prefix of `prefix` bits (RFC 7541 §5.1).
 fn integer(block: &mut &[u8], prefix: u8) -> Option<usize> {
     let (first, rest) = block.split_first()?;
     *block = rest;

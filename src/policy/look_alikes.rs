@@ -13,7 +13,7 @@ use crate::approov::message_signing::Mode;
 use crate::closed_set::closed_set;
 
 closed_set! {
-    /// Which route a path meets that looks like the path of another route.
+    /// Which route serves a path that looks like the path of another route.
     #[derive(Default)]
     pub enum LookAlikes {
         /// The stricter of the two.
@@ -97,8 +97,8 @@ impl Folded {
     }
 
     /// The strictest route whose path `path` looks like, if it is stricter than the one at `found`.
-    /// `takes` tells whether a route takes the request but for its path, and `first` which route a path
-    /// meets.
+    /// `takes` says whether a route takes the request if its path is ignored. `first` says which route
+    /// serves a path.
     pub fn stricter(
         &self,
         host: &[u8],

@@ -47,7 +47,7 @@ impl Share {
     /// The share of all clients.
     pub const ALL: Self = Self(10_000);
 
-    /// So many hundredths of a percent. `None` above 100 %.
+    /// The share of this many hundredths of a percent. `None` above 100 %.
     pub fn from_hundredths(hundredths: u16) -> Option<Self> {
         (hundredths <= Self::ALL.0).then_some(Self(hundredths))
     }

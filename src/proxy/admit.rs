@@ -47,7 +47,7 @@ pub(super) struct Refused {
     /// The limit that the request exceeds. It may be a limit that only observes, and then it is not
     /// the reason of the refusal.
     pub limit: Option<Refusal>,
-    /// Whether nothing more is wanted from the client.
+    /// Whether the client is denied or banned now, so that its own connection is closed after the answer.
     pub ends_connection: bool,
 }
 

@@ -200,10 +200,9 @@ impl Exchange {
 
     /// The exchange broke. Returns whether to send the request again.
     ///
-    /// A request that the origin has not begun with is sent again, whatever its method. HTTP/2 tells
-    /// so (RFC 9113 §8.7). A kept connection that was closed tells so for idempotent requests. Any
-    /// other request is sent again only if the configuration asks for it and the request is idempotent
-    /// (RFC 9110 §9.2.2).
+    /// A request is sent again, whatever its method, if HTTP/2 says that the origin has not begun with it
+    /// (RFC 9113 §8.7). An idempotent request (RFC 9110 §9.2.2) is also sent again if a kept connection
+    /// turned out closed, or if the configuration asks for it.
     pub fn broke(&mut self, how: Break, progress: Progress) -> bool {
         let Break { kind, is_untouched, was_kept_closed } = how;
         let may_go_on = self.may_repeat(progress);

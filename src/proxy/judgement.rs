@@ -1,4 +1,4 @@
-//! What the gateway thinks of a request, and what the client says about itself.
+//! The gateway's judgement of a request, and what the client says about itself.
 
 use http::HeaderName;
 

@@ -119,14 +119,14 @@ impl RequestContext {
         }
     }
 
-    /// A part of the request body has arrived.
+    /// A part of the request body has arrived. Records it for the watch that cancels slow requests.
     pub(super) fn watch_body(&self, length: usize, is_end: bool) {
         if let Some(watched) = &self.watched {
             watched.watch.record(length, is_end);
         }
     }
 
-    /// From now on the request body may be as slow as it likes.
+    /// Ends the watch: from now on a slow body does not cancel the request.
     pub(super) fn end_watch(&self) {
         if let Some(watched) = &self.watched {
             watched.watch.end();

@@ -18,7 +18,7 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// No values, for a histogram with so many bounds.
+    /// No values, for a histogram with this many bounds.
     pub fn empty(bounds: usize) -> Self {
         Self { counts: vec![0; bounds + 1].into() }
     }

@@ -5,7 +5,7 @@ use crate::http::{AnswerBody, AnswerReader, BodyReader, ChunkedReader};
 /// Interim answers (1xx) before the final one. More of them only cost work.
 const MAX_INTERIM: usize = 32;
 
-/// Why bytes of an origin are not handed on. The connection must be closed.
+/// Why the bytes that an origin sent are not handed on. The connection must then be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswerFault {
     /// The answer is malformed or ambiguous.

@@ -1,6 +1,6 @@
 //! A hash that is the same in every process and on every machine, so that several gateways send a device
-//! to the same address. It does not resist collisions on purpose, and need not: colliding keys only put load
-//! on one address.
+//! to the same address. It does not resist deliberate collisions, and does not need to: colliding keys only
+//! put load on one address.
 
 /// FNV-1a (Fowler, Noll, Vo), mixed.
 pub(super) fn of(bytes: &[u8]) -> u64 {
@@ -21,7 +21,7 @@ pub(super) fn mix(mut bits: u64) -> u64 {
 mod tests {
     #[test]
     fn is_the_same_for_ever() {
-        // With another value, an upgrade would move every device to another address.
+        // If this value changed, an upgrade would move devices to other addresses (`balance: device`).
         assert_eq!(super::of(b"ExampleApproovTokenDID=="), 0x6a24_4218_8877_9c11);
         assert_eq!(super::of(b""), super::mix(0xcbf2_9ce4_8422_2325));
         assert_eq!(super::mix(0x9e37_79b9_7f4a_7c15), 0xe220_a839_7b1d_cdaf);

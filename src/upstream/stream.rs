@@ -65,7 +65,8 @@ pub struct OriginStream {
 pub(super) struct ExchangeLimits {
     /// From the last byte sent to the first byte of the answer.
     pub first_byte: Option<Duration>,
-    /// From the first byte sent to the end of the answer. The next request on the connection sets it anew.
+    /// From the first byte sent to the end of the answer. It starts again with the next request on the
+    /// connection.
     pub total: Option<Duration>,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::http::hex_pair;
 
-/// The value of the parameter with this percent-encoded name, percent-encoded anew. `None` if the
+/// The value of the parameter with this percent-encoded name, percent-encoded again. `None` if the
 /// query does not have the parameter exactly once.
 pub(super) fn value(query: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut found = None;

@@ -122,7 +122,8 @@ impl Rules {
 
     /// Checks the times. Returns the Unix time in seconds from which the signature is too old.
     fn check_times(&self, input: &Input<'_>, now: UnixTime) -> Result<u64, Rejection> {
-        // All numbers have at most 15 digits, which f64 and i64 hold exactly.
+        // The times of a signature have at most 15 digits (RFC 9651 §3.3.1), so f64 and i64 hold them, and
+        // their sums with `skew` and `max_age`, exactly.
         let (now, skew) = (now.as_secs(), i64::from(self.skew));
         if (input.created - skew) as f64 > now {
             return Err(Rejection::MessageSignatureNotYetValid);

@@ -26,7 +26,7 @@ pub fn summary(settings: &Settings) -> String {
     if let Some(user) = &server.user {
         let checked = match geteuid() {
             current if current.is_root() || current.as_raw() == user.uid => "which may read every file",
-            _ => "run this check as root to see whether that may read every file",
+            _ => "run this check as root to see whether this user may read every file",
         };
         out.line(format_args!("user           {user}, once it listens; {checked}"));
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-/// One worker: the file without a section `env`, or one of these sections.
+/// One worker of a file: its top level, or one of its sections `[env.NAME]`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CloudflareWorker {
-    /// The name of the section; `None` for the file itself.
+    /// `NAME` of the section `[env.NAME]`; `None` for the top level.
     pub env: Option<String>,
     /// The variables as text; lists and tables are empty texts.
     pub variables: BTreeMap<String, String>,
@@ -17,8 +17,8 @@ pub(super) struct CloudflareWorker {
     pub others: Vec<String>,
 }
 
-/// Reads every worker of a file. The part outside of `env` is a worker if it has variables, or if `env` has
-/// no section.
+/// Reads every worker of a file. The top level is a worker if it has variables, or if there is no section
+/// `[env.NAME]`.
 pub(super) fn read(text: &str) -> Result<Vec<CloudflareWorker>, String> {
     let file: Table = text.parse().map_err(|error: toml::de::Error| {
         // The error's own text repeats the line, which may hold a secret.

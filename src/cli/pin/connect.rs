@@ -118,7 +118,7 @@ impl ServerCertVerifier for Doubtful {
                 let verdict = verifier.verify_server_cert(own, intermediates, name, ocsp, now);
                 verdict.err().map(|error| error.to_string())
             }
-            None => Some("this machine knows no authorities; install them, or set SSL_CERT_FILE".into()),
+            None => Some("there are no trusted authorities here; install them, or set SSL_CERT_FILE".into()),
         };
         Ok(ServerCertVerified::assertion())
     }

@@ -80,7 +80,7 @@ impl ClientSide<'_> {
         }
     }
 
-    /// Reads up to `most` further bytes of the body and forgets them. Returns whether the body is
+    /// Reads up to `most` further bytes of the body and discards them. Returns whether the body is
     /// complete.
     pub async fn drain(&mut self, body: &mut BodyPipe, most: u64, limit: Duration) -> bool {
         let read = async {

@@ -32,7 +32,8 @@ enum DownloadState {
 }
 
 impl Download {
-    /// No response yet. `is_head` tells that the method is `HEAD`.
+    /// A download before any byte of a response. `is_head`: the method is `HEAD`, so the response has no
+    /// body.
     pub fn new(is_head: bool) -> Self {
         Self {
             is_head,

@@ -28,7 +28,7 @@ impl Upload {
         Self { body: BodyPipe::of_request(body), bytes: Vec::new(), head: 0, sent: 0, is_repeatable: true }
     }
 
-    /// Begins anew on another connection, with this head in front of the part of the body that has arrived.
+    /// Starts again on another connection: first this head, then the part of the body that has arrived.
     pub fn begin(&mut self, head: Vec<u8>) {
         self.sent = 0;
         let old = std::mem::replace(&mut self.head, head.len());

@@ -31,11 +31,11 @@ const LAST_WRITE: Duration = Duration::from_millis(100);
 pub(super) enum Trouble {
     /// A write has failed; the ones before it had not.
     Fails(io::Error),
-    /// A write takes long. So many lines wait for its end.
+    /// A write takes long. `waiting` lines wait for its end.
     Slow { waiting: u64 },
-    /// A write has succeeded after [`Trouble::Fails`] or [`Trouble::Slow`]. So many lines were lost.
+    /// A write has succeeded after [`Trouble::Fails`] or [`Trouble::Slow`]. `lost` lines were lost.
     Over { lost: u64 },
-    /// So many lines still waited at the end of the process, and are lost.
+    /// `lost` lines still waited at the end of the process, and are lost.
     Abandoned { lost: u64 },
 }
 

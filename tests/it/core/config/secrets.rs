@@ -157,7 +157,7 @@ fn unusable_files_of_an_origin_are_reported() {
         (&identity("old.pem", "old-key.pem"), "the certificate has expired"),
         ("secret_header: { name: X-S, value_file: short }", "fewer than 16 characters"),
         ("secret_header: { name: X-S, value_file: blanks }", "what no header can carry"),
-        ("secret_header: { name: Host, value_file: origin-secret }", "is set or removed on the way"),
+        ("secret_header: { name: Host, value_file: origin-secret }", "proxies set or remove"),
         ("secret_header: { name: Approov-Token, value_file: origin-secret }", "has another meaning already"),
         ("secret_header: { value_file: origin-secret }", "name is missing"),
         ("secret_header: { name: X-S }", "value_file is missing"),
