@@ -17,14 +17,14 @@ use translate::Translation;
 
 /// Translate the configuration of a Cloudflare worker for Approov.
 ///
-/// Reads wrangler.toml and prints the environment and the YAML file that do the same, and what cannot be
-/// carried over and why. Use either of the two: the environment is enough for one API, the file has routes
-/// and answers too. Nothing secret is printed.
+/// Reads wrangler.toml and prints an environment, a YAML file, and what cannot be carried over and why.
+/// Use the file: it has the routes and the answer of the worker, and it observes before it refuses. The
+/// environment alone protects every host and path of one API at once. Nothing secret is printed.
 #[derive(Clone, Debug, clap::Args)]
 pub struct MigrateArgs {
     /// The wrangler.toml of the worker, which is only read
     file: PathBuf,
-    /// Translate the section [env.NAME] alone, not every section
+    /// Translate the section [env.NAME] alone. Without it --print means the top level
     #[arg(long, value_name = "NAME")]
     env: Option<String>,
     /// Print one part alone, to redirect it to a file
@@ -72,8 +72,8 @@ pub fn translate_text(text: &str, env: Option<&str>, part: Option<OutputPart>) -
     let translations: Vec<_> = wanted.map(translate::translate).collect();
     match (part, &translations[..]) {
         (None, all) => Ok(all.iter().map(Translation::to_text).collect::<Vec<_>>().join("\n")),
-        (Some(OutputPart::Environment), [only]) => Ok(only.environment()),
-        (Some(OutputPart::Yaml), [only]) => Ok(only.yaml.clone()),
+        (Some(part), [only]) => Ok(only.part(part)),
+        (Some(part), [top, ..]) if top.is_top() => Ok(top.part(part)),
         (Some(_), _) => Err(format!("it has several environments; choose one with --env: {}", list(&names))),
     }
 }

@@ -41,6 +41,17 @@ impl RoutePattern {
         is_plain.then(|| Self { hosts, path: path.to_owned(), is_exact })
     }
 
+    /// Whether the pattern takes requests for an API, written as in `API_DOMAIN`.
+    pub fn takes(&self, domain: &str) -> bool {
+        let host = domain.split_once("://").map_or(domain, |(_, rest)| rest);
+        let host = host.split_once(':').map_or(host, |(host, _)| host);
+        self.hosts.is_empty()
+            || self.hosts.iter().any(|pattern| match pattern.strip_prefix('*') {
+                Some(suffix) => host.ends_with(suffix),
+                None => host == pattern,
+            })
+    }
+
     /// The route as one entry of `routes` in YAML.
     pub fn to_yaml(&self) -> String {
         let exact = if self.is_exact { ", match: exact" } else { "" };
@@ -67,6 +78,15 @@ mod tests {
         ] {
             let route = RoutePattern::read(pattern).expect(pattern).to_yaml();
             assert_eq!(route, format!("  - {{ {yaml}, policy: observe }}\n"), "{pattern}");
+        }
+        let takes = |pattern, domain| RoutePattern::read(pattern).expect(pattern).takes(domain);
+        for (pattern, domain) in [
+            ("*.example.com/*", "https://api.example.com:8443"),
+            ("api.example.com/v1/*", "api.example.com"),
+            ("*/*", "api.example.com"),
+        ] {
+            assert!(takes(pattern, domain), "{pattern} {domain}");
+            assert!(pattern == "*/*" || !takes(pattern, "origin.example.org"), "{pattern}");
         }
         for pattern in ["a.*.example.com/*", "example.com/*/a/*", "example.com/a?b", "exa mple.com/"] {
             assert_eq!(RoutePattern::read(pattern), None, "{pattern}");

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::OutputPart;
 use super::pattern::RoutePattern;
 use super::worker::CloudflareWorker;
 
@@ -51,7 +52,7 @@ pub(super) struct Translation {
     env: Option<String>,
     variables: Vec<(&'static str, String)>,
     /// The text of the configuration file, in YAML.
-    pub yaml: String,
+    yaml: String,
     /// What means something else than before.
     notes: Vec<String>,
     /// What is not carried over: the name and the reason.
@@ -76,7 +77,15 @@ pub(super) fn translate(worker: &CloudflareWorker) -> Translation {
     let mut routes = String::new();
     for text in &worker.patterns {
         match RoutePattern::read(text) {
-            Some(pattern) => routes += &pattern.to_yaml(),
+            Some(pattern) => {
+                if verification.domain.as_deref().is_some_and(|domain| pattern.takes(domain)) {
+                    out.note(
+                        "A route takes the name in API_DOMAIN. Once DNS sends that name to the gateway, the gateway \
+                         would ask itself: give the API another name or an address in the network first.",
+                    );
+                }
+                routes += &pattern.to_yaml();
+            }
             None => out.leave(&format!("route {text}"), "no route of the gateway is like this pattern"),
         }
     }
@@ -147,7 +156,13 @@ impl Translation {
                 ("APPROOV_BINDING_VERIFICATION", Some(word)) => match word.as_str() {
                     "true" => self.choose(&mut found, name, "token-binding"),
                     "false" => self.choose(&mut found, name, "token"),
-                    _ => self.leave(name, "it is neither true nor false"),
+                    _ => {
+                        self.choose(&mut found, name, "token-binding");
+                        self.leave(
+                            name,
+                            "it is neither true nor false; token-binding is written, which is stricter",
+                        );
+                    }
                 },
                 (name, None) if name.starts_with("APPROOV_") => {
                     self.leave(name, "its value cannot be used as it is");
@@ -210,8 +225,21 @@ impl Translation {
         }
     }
 
+    /// Whether this is the top level of the file, not a section `[env.NAME]`.
+    pub fn is_top(&self) -> bool {
+        self.env.is_none()
+    }
+
+    /// One part of the translation.
+    pub fn part(&self, part: OutputPart) -> String {
+        match part {
+            OutputPart::Environment => self.environment(),
+            OutputPart::Yaml => self.yaml.clone(),
+        }
+    }
+
     /// Lines for an environment file.
-    pub fn environment(&self) -> String {
+    fn environment(&self) -> String {
         self.variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
     }
 

@@ -116,6 +116,7 @@ pub fn routes(
         limits.push(own_limits);
         places.push(at);
     }
+    warn_if_all_observe(&routes, &places, report);
     let table = RouteTable::new(routes).with_look_alikes(around.look_alikes);
     for (index, at) in places.iter().enumerate() {
         if let Some(earlier) = table.covering(index) {
@@ -249,6 +250,19 @@ fn warn(section: &RouteSection, asks_for_certificates: bool, report: &Report) {
         let message =
             format!("the policy {} verifies nothing, so the strategy has no effect", policy.label());
         report.warning(&strategy.at, message, "remove it, or use policy protect or observe");
+    }
+}
+
+/// Warns of a migration or a roll-out that was left at its first step.
+fn warn_if_all_observe(routes: &[Route], places: &[Location], report: &Report) {
+    let Some(first) = routes.iter().position(|route| route.policy == Policy::Observe) else { return };
+    if !routes.iter().any(|route| route.policy == Policy::Protect) {
+        let message = "no route refuses a token: every route that verifies has the policy observe";
+        report.warning(
+            &places[first],
+            message,
+            "write policy: protect once the metrics show that clients are ready",
+        );
     }
 }
 

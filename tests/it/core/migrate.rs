@@ -61,6 +61,9 @@ fn a_choice_is_asked_for_and_a_bad_file_is_not_repeated() {
     let worker = text("newer.toml");
     let error = translate_text(&worker, None, Some(OutputPart::Yaml)).unwrap_err();
     assert_eq!(error, "it has several environments; choose one with --env: production, staging");
+    let with_top = format!("{worker}\n[vars]\nAPI_DOMAIN = \"top.example.com\"\n");
+    let top = translate_text(&with_top, None, Some(OutputPart::Environment)).unwrap();
+    assert!(top.contains("API_DOMAIN=top.example.com\n"), "{top}");
     let error = translate_text(&worker, Some("dev"), None).unwrap_err();
     assert_eq!(error, "there is no [env.dev]; there is production, staging");
     let error =

@@ -47,6 +47,13 @@ cargo() {
     approov-gateway "${@:4}"
 }
 
+# Only a package makes the group.
+install() {
+    local arguments=("$@")
+    [ "${arguments[2]} ${arguments[3]}" != '-g approov-gateway' ] || arguments=("${@:1:2}" "${@:5}")
+    command install "${arguments[@]}"
+}
+
 # Approov's command needs an account.
 approov() {
     case "$*" in
