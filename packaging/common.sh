@@ -9,7 +9,8 @@ cd "$root"
 
 name=approov-gateway
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
-target=${PACKAGE_TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
+host=$(rustc -vV | sed -n 's/^host: //p')
+target=${PACKAGE_TARGET:-$host}
 revision=${PACKAGE_REVISION:-1}
 profile=${PACKAGE_PROFILE:-release}
 output=${PACKAGE_OUTPUT:-$root/target/packages}
@@ -30,6 +31,16 @@ case $target in
     aarch64-*) deb_architecture=arm64 rpm_architecture=aarch64 oci_architecture=arm64 ;;
     *) echo "no packages are made for $target" >&2; exit 2 ;;
 esac
+
+# is_native: this machine runs programs of the target.
+is_native() { [ "${target%%-*}" = "${host%%-*}" ]; }
+
+# Another machine: its libraries, and the words before a command that run its programs here.
+sysroot=${PACKAGE_SYSROOT:-} emulator=()
+if ! is_native; then
+    sysroot=${sysroot:-/usr/${target/-unknown/}}
+    emulator=("qemu-${target%%-*}-static" -L "$sysroot")
+fi
 
 say() { printf -- '-- %s\n' "$*"; }
 fail() { printf 'packaging: %s\n' "$*" >&2; exit 1; }
@@ -53,4 +64,9 @@ same_times() { find "$1" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOC
 archive() {
     tar --create --directory "$2" --sort=name --format=gnu --owner=0 --group=0 --numeric-owner \
         --mtime="@$SOURCE_DATE_EPOCH" --mode='u=rwX,go=rX' "$3" | gzip -9n > "$1"
+}
+
+# need_emulator: fails if the target's programs cannot run here.
+need_emulator() {
+    is_native || need "${emulator[0]}" "apt-get install qemu-user-static libc6-$deb_architecture-cross libgcc-s1-$deb_architecture-cross"
 }

@@ -15,6 +15,7 @@ use crate::rig::Result;
 use crate::rig::certificate::{Certificate, Offer};
 use crate::rig::cores::Cores;
 use crate::rig::folder::Folder;
+use crate::rig::signature::signed;
 
 /// The time that outstanding requests may take at the end of a round.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -55,7 +56,9 @@ impl Bench {
             None => None,
         };
         let target = Target::new(running.address, tls);
-        let mut script = Same::new(target, shape.request(), shape.status());
+        let request = shape.request();
+        let request = if shape.setup.verifies_messages { signed(request)? } else { request };
+        let mut script = Same::new(target, request, shape.status());
         script.streams = shape.streams;
         Ok(script)
     }

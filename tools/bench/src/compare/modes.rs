@@ -41,6 +41,7 @@ modes! {
     Latency50 "latency-50" "open loop at half the highest rate of the reference" |shape| shape.measure = Measure::Open(0.5);
     Latency80 "latency-80" "open loop at 80 % of the highest rate of the reference" |shape| shape.measure = Measure::Open(0.8);
     NoBinding "no-binding" "accepted, the token verified without its binding" |shape| shape.setup.binding = false;
+    Signed "signed" "accepted, with a message signature" |shape| shape.setup.verifies_messages = true;
     Threads2 "threads-2" "accepted, two threads on two cores" |shape| shape.setup.threads = 2;
     Tls "tls" "accepted, TLS 1.3 and HTTP/1.1, 64 connections" |shape| shape.setup.tls = Some(Tls::ANY);
     TlsH2 "tls-h2" "accepted, TLS 1.3 and HTTP/2, 64 connections" |shape| shape.http2(64, 1);
@@ -99,6 +100,8 @@ pub struct Setup {
     pub tls: Option<Tls>,
     /// The number of addresses of the origin.
     pub addresses: usize,
+    /// Whether requests are signed (RFC 9421), and the signatures verified.
+    pub verifies_messages: bool,
 }
 
 /// The versions, the key and the key exchange of a listener with TLS.
@@ -146,7 +149,8 @@ impl Tls {
 }
 
 impl Setup {
-    pub const USUAL: Self = Self { threads: 1, binding: true, tls: None, addresses: 1 };
+    pub const USUAL: Self =
+        Self { threads: 1, binding: true, tls: None, addresses: 1, verifies_messages: false };
 }
 
 impl Shape {

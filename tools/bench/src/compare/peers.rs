@@ -156,6 +156,7 @@ impl Peer {
         (setup.threads == 1 || !has_one_thread)
             && (self.checks() != Checks::Nothing || (setup.binding && shape.status() == 200))
             && (is_usual || has_all_templates)
+            && (!setup.verifies_messages || matches!(self, Self::Gateway(_)))
     }
 
     fn command(&self, values: &Values, folder: &Folder) -> Result<Command> {
@@ -282,9 +283,8 @@ fn values(
         ("haproxy_tls", haproxy_tls),
         ("nginx_tls", nginx_tls),
     ]);
-    Ok(values.with_choice("plain", "tls", setup.tls.is_some()).with_choice(
-        "one",
-        "three",
-        setup.addresses > 1,
-    ))
+    Ok(values
+        .with_choice("plain", "tls", setup.tls.is_some())
+        .with_choice("one", "three", setup.addresses > 1)
+        .with_choice("unsigned", "signed", setup.verifies_messages))
 }

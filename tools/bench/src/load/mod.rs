@@ -31,7 +31,7 @@ pub use connect::{Target, connect, connect_narrow};
 pub use http1::Http1;
 pub use http2::Http2;
 pub use record::{Phase, Seen};
-pub use request::Request;
+pub use request::{AUTHORITY, Request};
 pub use same::Same;
 
 /// The time between the requests of the load.

@@ -7,6 +7,7 @@ pub mod folder;
 pub mod gateway;
 pub mod machine;
 pub mod process;
+pub mod signature;
 pub mod token;
 
 /// The reason why a command stops, in words.

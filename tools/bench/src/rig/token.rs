@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The account's secret. It is text because some peers cannot be configured with other bytes.
 pub const SECRET: &str = "ddxJ5L_Cl-7zjH_vat05JiIGZfFs79h_gL4Qa2Acrg6uE6eBSGOpweBy3-5pPZ2u";
@@ -31,19 +31,38 @@ pub fn secret_base64() -> String {
     STANDARD.encode(SECRET)
 }
 
-/// Signs a token of one device, bound to [`AUTHORIZATION`].
+/// A token of one device, bound to [`AUTHORIZATION`].
 pub fn token(kind: Kind, device: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    sign(kind, &claims(kind, device))
+}
+
+/// A valid token that names the key of an installation: its public half, in DER.
+pub fn token_with_key(public_key: &[u8]) -> String {
+    let mut claims = claims(Kind::Valid, 0);
+    claims["ipk"] = STANDARD.encode(public_key).into();
+    sign(Kind::Valid, &claims)
+}
+
+fn claims(kind: Kind, device: u64) -> Value {
+    let now = unix_time();
     let expiry = if kind == Kind::Expired { now - LIFETIME } else { now + LIFETIME };
-    let claims = json!({
+    json!({
         "did": STANDARD.encode(u128::from(device).to_be_bytes()),
         "exp": expiry,
         "ip": "1.2.3.4",
         "pay": STANDARD.encode(digest::digest(&digest::SHA256, AUTHORIZATION.as_bytes())),
-    });
+    })
+}
+
+fn sign(kind: Kind, claims: &Value) -> String {
     let header = URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"HS256"}"#);
     let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
     let secret = if kind == Kind::Invalid { "another key" } else { SECRET };
     let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), signed.as_bytes());
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// Seconds since 1970.
+pub fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
