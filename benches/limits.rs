@@ -222,7 +222,15 @@ impl Ours {
     }
 
     fn with(rate: Rate, burst: u32, by: By, keys: usize) -> Self {
-        let limit = Limit { name: "bench".into(), by, rate, burst: number(burst), observe: false, keys };
+        let limit = Limit {
+            name: "bench".into(),
+            by,
+            rate,
+            burst: number(burst),
+            observe: false,
+            keys,
+            nodes: NonZeroU32::MIN,
+        };
         Self { limits: RateLimits::new(&[limit], &[], &[], None), hasher: hasher() }
     }
 

@@ -65,10 +65,14 @@ pub(super) fn of_route(limits: &LimitSettings, index: usize, route: &Route) -> V
 }
 
 fn show_limit(limit: &Limit) -> String {
-    let Limit { name, by, rate, burst, observe, .. } = limit;
+    let Limit { name, by, rate, burst, observe, nodes, .. } = limit;
     let name = if **name == *by.label() { String::new() } else { format!(" ({name})") };
     let observe = if *observe { ", observing only" } else { "" };
-    format!("by {}: {}, burst {burst}{observe}{name}", by.label(), show_rate(*rate))
+    let divided = match nodes.get() {
+        1 => String::new(),
+        nodes => format!(", divided by {nodes} nodes"),
+    };
+    format!("by {}: {}, burst {burst}{divided}{observe}{name}", by.label(), show_rate(*rate))
 }
 
 fn show_offenders(limits: &LimitSettings) -> String {

@@ -1,6 +1,7 @@
 //! What a configuration becomes: settings for every room of the gateway, resolved and checked.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub struct Settings {
     pub correlation: CorrelationSettings,
     /// Limits of connections and requests.
     pub limits: LimitSettings,
+    /// The nodes that serve the same clients.
+    pub fleet: FleetSettings,
     /// Where spans are sent; `None` if they are not. A reload does not change it.
     pub otlp: Option<OtlpSettings>,
     /// The settings of diagnostics and the access log.
@@ -147,6 +150,19 @@ impl fmt::Display for User {
             Some(name) => write!(f, "{name} ({}:{})", self.uid, self.gid),
             None => write!(f, "{}:{}", self.uid, self.gid),
         }
+    }
+}
+
+/// The nodes that serve the same clients: `fleet` in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetSettings {
+    /// The number of nodes. [`Limit::nodes`](crate::limits::Limit::nodes) has it where it divides a limit.
+    pub nodes: NonZeroU32,
+}
+
+impl Default for FleetSettings {
+    fn default() -> Self {
+        Self { nodes: NonZeroU32::MIN }
     }
 }
 

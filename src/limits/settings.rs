@@ -182,7 +182,15 @@ fn default_rates() -> Vec<Limit> {
     let limit = |(by, requests, burst, observe): (By, u32, u32, bool)| {
         let rate = Rate { requests: positive(requests), per: Duration::from_secs(1) };
         let burst = positive(burst);
-        Limit { name: by.label().into(), by, rate, burst, observe, keys: Limit::DEFAULT_KEYS }
+        Limit {
+            name: by.label().into(),
+            by,
+            rate,
+            burst,
+            observe,
+            keys: Limit::DEFAULT_KEYS,
+            nodes: NonZeroU32::MIN,
+        }
     };
     [(By::Address, 1000, 2000, false), (By::Device, 20, 100, true)].into_iter().map(limit).collect()
 }
@@ -217,6 +225,7 @@ impl ConnectionLimits {
             burst,
             observe: false,
             keys: Limit::DEFAULT_KEYS,
+            nodes: NonZeroU32::MIN,
         }
     }
 }

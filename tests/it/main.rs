@@ -5,6 +5,7 @@
 //! | `core` | the library: configuration, tokens, architecture, dependencies |
 //! | `gateway` | gateway processes on real sockets: what clients, origins and operators see |
 //! | `adversarial` | attacks: a refused request does not reach the origin |
+//! | `fleet` | several gateway processes as one |
 //! | `lifecycle` | start, reload, upgrade and stop while requests are in progress |
 //! | `harness` | the gateway process, origins and clients that the tests use |
 //!
@@ -15,6 +16,7 @@
 
 mod adversarial;
 mod core;
+mod fleet;
 mod gateway;
 mod harness;
 mod lifecycle;

@@ -141,6 +141,7 @@ hint           the secret of an HS key also makes tokens; with ES256 the gateway
         for line in [
             "server         2 threads, grace period 2m, files watched\n",
             "user           10001:10002, once it listens; ",
+            "limit          by total: 5000/s, burst 5000, divided by 3 nodes\n",
             "/good/access.log\n",
         ] {
             assert!(text.contains(line), "{line}{text}");

@@ -20,7 +20,9 @@ use crate::admin::{AdminAddress, AdminSettings};
 use crate::approov::message_signing::{MessageSigningSettings, Mode};
 use crate::approov::{ApproovSettings, Key, Secret, Strategy, Verifier};
 use crate::clock;
-use crate::config::{AccessLog, Http1Exchange, Log, RejectionAnswer, ServerSettings, Settings};
+use crate::config::{
+    AccessLog, FleetSettings, Http1Exchange, Log, RejectionAnswer, ServerSettings, Settings,
+};
 use crate::downstream::ListenerSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
@@ -210,6 +212,7 @@ fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
         forward_headers: Vec::new(),
         correlation: CorrelationSettings::default(),
         limits: LimitSettings::default(),
+        fleet: FleetSettings::default(),
         otlp: None,
         log: Log {
             level: log::LevelFilter::Info,

@@ -3,6 +3,7 @@
 //! Kinds that are not specific to a domain are here; durations, sizes, host names and the like are in
 //! `values`.
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
 use super::quote::quoted;
@@ -79,6 +80,29 @@ impl<T: Copy + TryFrom<u64> + TryInto<u64>> Kind for Number<T> {
 
     fn show(&self, value: &T) -> Option<String> {
         Some((*value).try_into().unwrap_or(u64::MAX).to_string())
+    }
+}
+
+/// A whole number from 1 to a limit.
+pub struct Positive(u32);
+
+pub fn positive(most: u32) -> Positive {
+    Positive(most)
+}
+
+impl Kind for Positive {
+    type Value = NonZeroU32;
+
+    fn read(&self, value: &Value<'_>) -> Result<NonZeroU32, Reported> {
+        NonZeroU32::new(number(1..=self.0).read(value)?).ok_or(Reported)
+    }
+
+    fn shape(&self) -> Shape {
+        number(1..=self.0).shape()
+    }
+
+    fn show(&self, value: &NonZeroU32) -> Option<String> {
+        Some(value.to_string())
     }
 }
 

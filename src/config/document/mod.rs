@@ -66,7 +66,8 @@ mod value;
 mod yaml;
 
 pub use kind::{
-    Entries, Kind, Text, boolean, custom, list, named, number, text, usable, whole_number, word_or, words,
+    Entries, Kind, Text, boolean, custom, list, named, number, positive, text, usable, whole_number, word_or,
+    words,
 };
 pub use quote::{MAX_QUOTED, nearest, quoted, suggest};
 pub use reference::reference;

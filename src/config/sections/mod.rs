@@ -3,6 +3,7 @@
 mod admin;
 mod approov;
 mod certificate_condition;
+mod fleet;
 mod forward_claims;
 mod identity;
 mod key_sets;
@@ -44,6 +45,7 @@ pub use server::{HTTP1_EXCHANGES, THREADS};
 use admin::AdminSection;
 use approov::{ApproovSection, VerificationConfig, usual_keys};
 use certificate_condition::entries;
+use fleet::FleetSection;
 use forward_claims::{ForwardClaims, ForwardedClaim};
 use limits::LimitsSection;
 use listeners::ListenerSection;
@@ -91,6 +93,8 @@ section! {
             list(text("name of a header that is removed otherwise", forwarded_header)),
         /// How much is admitted. The defaults are safe for a public listener.
         limits: LimitsSection = always::<LimitsSection>(),
+        /// Several nodes as one.
+        fleet: FleetSection = always::<FleetSection>(),
         /// The access log.
         log: LogSection = always::<LogSection>(),
     }
@@ -139,7 +143,8 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         look_alikes: file.routing.look_alikes,
     };
     let (routes, of_routes) = routes::routes(file.routes, &around, &whole, report);
-    let limits = file.limits.resolve(of_routes, report);
+    let fleet = file.fleet.resolve();
+    let limits = file.limits.resolve(of_routes, &fleet, report);
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let admin = admin::admin(file.admin, overrides.admin, &addresses, report);
     let server = file.server.resolve(overrides.server, &addresses, report);
@@ -183,6 +188,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         forward_headers: entries(file.forward_headers),
         correlation: CorrelationSettings { request_id, tracing: overrides.otel.tracing },
         limits: limits?,
+        fleet,
         otlp: overrides.otel.exporter,
         log,
         warnings: Vec::new(),

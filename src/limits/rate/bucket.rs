@@ -50,6 +50,15 @@ impl Quota {
         Self { interval, depth: interval * u64::from(burst.get().min(Self::MAX_BURST)) }
     }
 
+    /// The even part of one of so many nodes. All parts together fill as fast as the whole, and have its
+    /// tokens, rounded up to equal parts.
+    pub fn divided(self, nodes: NonZeroU32) -> Self {
+        let nodes = u64::from(nodes.get());
+        let burst = (self.depth / self.interval).div_ceil(nodes);
+        let interval = self.interval.saturating_mul(nodes);
+        Self { interval, depth: interval.saturating_mul(burst) }
+    }
+
     /// Takes a token from the bucket that is full at `full_at`, if the bucket has one.
     pub fn ask(self, full_at: &mut Moment, now: Moment) -> Decision {
         // At most 114 years ahead, with the longest interval and the largest burst.

@@ -34,6 +34,14 @@ impl By {
             By::Device | By::Token | By::Origin => false,
         }
     }
+
+    /// Whether requests of different clients take from one bucket.
+    pub fn is_shared_by_clients(self) -> bool {
+        match self {
+            By::Total | By::Route | By::Origin => true,
+            By::Address | By::Device | By::Token => false,
+        }
+    }
 }
 
 /// A rate limit as configured.
@@ -51,6 +59,8 @@ pub struct Limit {
     pub observe: bool,
     /// The number of addresses, devices or tokens in memory: about 17 bytes for each.
     pub keys: usize,
+    /// The number of nodes that divide the rate and the burst evenly; 1 if this node has the whole limit.
+    pub nodes: NonZeroU32,
 }
 
 impl Limit {
@@ -60,15 +70,24 @@ impl Limit {
     /// The default of `keys`: 1.1 MiB of memory.
     pub const DEFAULT_KEYS: usize = 65_536;
 
+    /// Divides the limit by this number of nodes, if the nodes share its buckets. A client may send all its
+    /// requests to one node, so limits by address, device or token are not divided.
+    pub fn divide(&mut self, nodes: NonZeroU32) {
+        if self.by.is_shared_by_clients() {
+            self.nodes = nodes;
+        }
+    }
+
     pub(super) fn quota(&self) -> Quota {
-        Quota::new(self.rate, self.burst)
+        Quota::new(self.rate, self.burst).divided(self.nodes)
     }
 
     /// The item of a `RateLimit-Policy` field (draft-ietf-httpapi-ratelimit-headers-10 §3): a number of
-    /// requests in a number of seconds.
+    /// requests in a number of seconds. Of a divided limit it is the part of one node.
     pub fn policy(&self) -> String {
-        let Limit { name, burst, rate, .. } = self;
-        let window = (u128::from(burst.get()) * rate.per.as_nanos())
+        let Limit { name, burst, rate, nodes, .. } = self;
+        let burst = burst.get().div_ceil(nodes.get());
+        let window = (u128::from(burst) * rate.per.as_nanos() * u128::from(nodes.get()))
             .div_ceil(u128::from(rate.requests.get()) * 1_000_000_000)
             .max(1);
         format!("\"{name}\";q={burst};w={window}")
@@ -93,7 +112,15 @@ mod tests {
         let number = |number| NonZeroU32::new(number).expect("not zero");
         let rate = Rate { requests: number(requests), per: Duration::from_secs(per) };
         let burst = number(burst);
-        Limit { name: "address".into(), by: By::Address, rate, burst, observe: false, keys: 1 }
+        Limit {
+            name: "address".into(),
+            by: By::Address,
+            rate,
+            burst,
+            observe: false,
+            keys: 1,
+            nodes: NonZeroU32::MIN,
+        }
     }
 
     #[test]
@@ -120,6 +147,24 @@ mod tests {
         ] {
             assert_eq!(limit(requests, per, burst).policy(), policy);
         }
+    }
+
+    #[test]
+    fn divided_parts_add_up_to_the_whole() {
+        let whole = Limit { by: By::Total, ..limit(100, 1, 50) };
+        let mut third = whole.clone();
+        third.divide(NonZeroU32::new(3).expect("not zero"));
+        assert_eq!(third.policy(), "\"address\";q=17;w=1", "17 requests in 0.51 seconds");
+        let admitted = |limit: &Limit| {
+            let (quota, mut full_at) = (limit.quota(), Moment::default());
+            let moments = (0..100_000).map(|tenths| Moment::since_start(Duration::from_micros(tenths * 100)));
+            moments.filter(|now| quota.ask(&mut full_at, *now).admitted).count()
+        };
+        // The burst of 50, rounded up to 51, and 10 seconds of the rate; the three parts round on their own.
+        assert_eq!((admitted(&whole), 3 * admitted(&third)), (1049, 1050));
+        let mut device = Limit { by: By::Device, ..whole.clone() };
+        device.divide(NonZeroU32::new(3).expect("not zero"));
+        assert_eq!(device, Limit { by: By::Device, ..whole });
     }
 
     #[test]

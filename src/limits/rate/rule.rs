@@ -78,9 +78,10 @@ impl Rule {
     /// This rule with the buckets that `previous` has of the same limit. Without them a reload would
     /// fill every bucket.
     pub(super) fn with_buckets_of<'r>(self, previous: impl IntoIterator<Item = &'r Arc<Rule>>) -> Self {
+        // A bucket of another number of nodes takes about as long to fill.
+        let Limit { observe, nodes, .. } = self.limit;
         let is_same = |rule: &&Arc<Rule>| {
-            rule.route == self.route
-                && Limit { observe: self.limit.observe, ..rule.limit.clone() } == self.limit
+            rule.route == self.route && Limit { observe, nodes, ..rule.limit.clone() } == self.limit
         };
         let Some(previous) = previous.into_iter().find(is_same) else { return self };
         let store = match (self.store, &previous.store) {

@@ -5,16 +5,16 @@
 mod addresses;
 mod rates;
 
-use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::approov::Rejection;
 use crate::config::document::{
     Entries, Kind, Located, Report, Reported, Shape, Value, Written, always, boolean, custom, default, list,
-    nested, number, section, usable, word_or, words,
+    nested, number, positive, section, usable, word_or, words,
 };
 use crate::config::memory;
+use crate::config::settings::FleetSettings;
 use crate::config::values::{self, DAY, HOUR, KIB, MIB, SECOND, duration, file, size};
 use crate::limits::{
     ConnectionLimits, Ipv6Prefix, Limit, LimitSettings, MostInFlight, OffenderRules, RequestLimits,
@@ -107,7 +107,7 @@ section! {
         /// New connections of one client address.
         rate = values::rate(),
         /// New connections of one client address at once. With `rate` alone, it is that number.
-        burst = Burst => if keys.has("rate") { rate.requests } else { burst },
+        burst = positive(Limit::MAX_BURST) => if keys.has("rate") { rate.requests } else { burst },
         /// Requests on one connection.
         requests = number(COUNTS),
         /// How long a connection lasts, so that clients spread over new machines.
@@ -191,25 +191,6 @@ impl Kind for Ipv6PrefixKind {
     }
 }
 
-/// The kind of a burst.
-struct Burst;
-
-impl Kind for Burst {
-    type Value = NonZeroU32;
-
-    fn read(&self, value: &Value<'_>) -> Result<NonZeroU32, Reported> {
-        NonZeroU32::new(number(1..=Limit::MAX_BURST).read(value)?).ok_or(Reported)
-    }
-
-    fn shape(&self) -> Shape {
-        number(1..=Limit::MAX_BURST).shape()
-    }
-
-    fn show(&self, burst: &NonZeroU32) -> Option<String> {
-        Some(burst.to_string())
-    }
-}
-
 fn most_in_flight() -> impl Kind<Value = MostInFlight> {
     custom(|value| number(COUNTS).read(value).map(MostInFlight::written), || number(COUNTS).shape())
 }
@@ -232,6 +213,7 @@ impl LimitsSection {
     pub fn resolve(
         self,
         routes: Vec<RouteLimitSettings>,
+        fleet: &FleetSettings,
         report: &Report,
     ) -> Result<LimitSettings, Reported> {
         let defaults = LimitSettings::default();
@@ -253,9 +235,13 @@ impl LimitsSection {
                 (Some(rules), offences.unwrap_or(defaults.offences))
             }
         };
+        let mut rates = self.rate.value().map_or(defaults.rates, |rates| named(rates, report));
+        let mut routes = routes;
+        let of_routes = routes.iter_mut().flat_map(|route| &mut route.rates);
+        rates.iter_mut().chain(of_routes).for_each(|limit| limit.divide(fleet.nodes));
         Ok(LimitSettings {
             ipv6_prefix: self.ipv6_prefix,
-            rates: self.rate.value().map_or(defaults.rates, |rates| named(rates, report)),
+            rates,
             rate_fields: self.rate_fields,
             routes,
             offenders,

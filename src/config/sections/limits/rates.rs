@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use super::{Burst, KEYS};
+use super::KEYS;
 use crate::config::document::{
     Entries, Fault, Kind, Located, Report, Reported, Section, Shape, Value, Written, alternatives, boolean,
-    custom, default, list, number, quoted, required, section, text, words,
+    custom, default, list, number, positive, quoted, required, section, text, words,
 };
 use crate::config::values::rate;
 use crate::limits::{By, Limit, Rate};
@@ -27,7 +27,7 @@ section! {
         /// The rate.
         rate: Located<Rate> = required(rate(), "write one such as rate: 50/s"),
         /// Requests at once after a pause. Default: the number of the rate.
-        burst: Written<NonZeroU32> = Burst,
+        burst: Written<NonZeroU32> = positive(Limit::MAX_BURST),
         /// Whether the limit only counts what it would refuse.
         observe: bool = default(boolean(), false),
         /// Addresses, devices or tokens that are remembered, 17 bytes each. Requests without room
@@ -81,6 +81,7 @@ fn limit(value: &Value<'_>, kinds: &[By]) -> Result<Limit, Reported> {
         burst: burst.or(rate.requests),
         observe,
         keys: keys.or(Limit::DEFAULT_KEYS),
+        nodes: NonZeroU32::MIN,
     })
 }
 

@@ -80,18 +80,18 @@ fn every_key_reaches_the_settings() {
 /// Compares the limits of the file with every key.
 fn assert_limits(limits: &LimitSettings) {
     let show = |limit: &Limit| {
-        let Limit { name, by, rate, burst, observe, keys } = limit;
-        format!("{name} {} {} {burst} {observe} {keys}", by.label(), show_rate(*rate))
+        let Limit { name, by, rate, burst, observe, keys, nodes } = limit;
+        format!("{name} {} {} {burst} {observe} {keys} {nodes}", by.label(), show_rate(*rate))
     };
     let rates: Vec<_> = limits.rates.iter().map(show).collect();
     let expected = [
-        "address address 30/s 90 false 1024",
-        "hourly address 1000/h 1000 true 65536",
-        "total total 5000/s 5000 false 65536",
-        "route route 4000/s 1 false 65536",
-        "device device 10/m 10 false 65536",
-        "token token 20/m 20 false 65536",
-        "origin origin 3000/s 3000 false 65536",
+        "address address 30/s 90 false 1024 1",
+        "hourly address 1000/h 1000 true 65536 1",
+        "total total 5000/s 5000 false 65536 3",
+        "route route 4000/s 1 false 65536 3",
+        "device device 10/m 10 false 65536 1",
+        "token token 20/m 20 false 65536 1",
+        "origin origin 3000/s 3000 false 65536 3",
     ];
     assert_eq!(rates, expected);
     let own: Vec<_> = limits.routes.iter().map(|route| (route.rates.len(), route.body_bytes)).collect();

@@ -40,6 +40,7 @@ fn the_sample_files_are_yaml_for_another_parser() {
             "routes",
             "routing",
             "limits",
+            "fleet",
             "log"
         ]
     );

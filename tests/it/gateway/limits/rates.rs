@@ -25,6 +25,7 @@ fn limit(by: By, requests: u32, per: Duration, burst: u32) -> Limit {
         burst: number(burst),
         observe: false,
         keys: 65_536,
+        nodes: NonZeroU32::MIN,
     }
 }
 
