@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// The delay of an answer that follows a complete answer.
 const LATE: Duration = Duration::from_millis(20);
@@ -22,7 +22,7 @@ pub enum Kind {
     UnknownCoding,
     /// A second answer directly behind the first.
     SecondAnswer,
-    /// A second answer 20 ms after the first, when the connection is pooled.
+    /// A second answer 20 ms after the first, when the connection is pooled and no request has followed.
     LateAnswer,
     /// Two thousand interim answers before the final one.
     InterimStorm,
@@ -81,7 +81,10 @@ pub async fn answer(stream: &mut TcpStream, kind: &str, target: &str) -> io::Res
         Some(Kind::LateAnswer) => {
             stream.write_all(good.as_bytes()).await?;
             sleep(LATE).await;
-            stream.write_all(&super::answer("poison")).await?;
+            // Behind the next request nothing could tell it from the answer.
+            if timeout(Duration::ZERO, stream.peek(&mut [0])).await.is_err() {
+                stream.write_all(&super::answer("poison")).await?;
+            }
             Ok(true)
         }
         Some(Kind::InterimStorm) => {
