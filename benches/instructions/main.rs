@@ -12,9 +12,11 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a bench stops where it cannot go on")]
 
+mod http2;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,7 +31,7 @@ const SECRET: &str =
 const AUTHORIZATION: &str = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.user";
 
 /// Requests of the two runs: fewer than one connection may carry.
-const RUNS: [u64; 2] = [100, 900];
+const RUNS: [u64; 2] = [96, 896];
 
 /// The share by which equal code can differ, because of memory addresses.
 const TOLERANCE: f64 = 0.02;
@@ -57,8 +59,9 @@ fn count_all() -> Counts {
     let origin = origin();
     vec![
         ("verification of HS256 with binding", per_one(count_verifications)),
-        ("accepted request", per_one(|count| count_requests(origin, TokenKind::Valid, count))),
-        ("refused request", per_one(|count| count_requests(origin, TokenKind::Invalid, count))),
+        ("accepted request", per_one(|count| count_http1(origin, TokenKind::Valid, count))),
+        ("refused request", per_one(|count| count_http1(origin, TokenKind::Invalid, count))),
+        ("accepted request over HTTP/2", per_one(|count| count_http2(origin, count))),
     ]
 }
 
@@ -128,15 +131,38 @@ fn count_verifications(count: u64) -> u64 {
     collected(command.spawn().expect("valgrind starts"))
 }
 
-/// Counts the instructions of a gateway that answers `count` requests over one connection.
-fn count_requests(origin: SocketAddr, kind: TokenKind, count: u64) -> u64 {
+fn count_http1(origin: SocketAddr, kind: TokenKind, count: u64) -> u64 {
+    let status = if kind == TokenKind::Valid { "HTTP/1.1 200 " } else { "HTTP/1.1 401 " };
+    count_requests(origin, None, |address| ask(address, &token(kind), status, count))
+}
+
+fn count_http2(origin: SocketAddr, count: u64) -> u64 {
+    let config: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "instructions.yaml"].iter().collect();
+    std::fs::write(&config, "listeners: [ { address: \"127.0.0.1:0\", h2c: true } ]\n").expect("writable");
+    let token = token(TokenKind::Valid);
+    let fields = [
+        ("user-agent", "app/1.0"),
+        ("accept", "application/json"),
+        ("accept-encoding", "gzip"),
+        ("authorization", AUTHORIZATION),
+        ("approov-token", &token),
+    ];
+    count_requests(origin, Some(&config), |address| http2::ask(address, &fields, count))
+}
+
+/// Counts the instructions of a gateway that answers the requests of `ask`, which are sent over one
+/// connection. Without a configuration file the gateway listens with HTTP/1.1.
+fn count_requests(origin: SocketAddr, config: Option<&Path>, ask: impl Fn(SocketAddr)) -> u64 {
     let mut command = valgrind();
+    match config {
+        Some(file) => command.env("GATEWAY_CONFIG", file),
+        None => command.env("GATEWAY_LISTEN", "127.0.0.1:0"),
+    };
     command
         .args([env!("CARGO_BIN_EXE_approov-gateway"), "run"])
         .env("APPROOV_SECRET_BASE64", SECRET)
         .env("API_DOMAIN", format!("http://{origin}"))
         .env("APPROOV_VERIFICATION_STRATEGY", "token-binding")
-        .env("GATEWAY_LISTEN", "127.0.0.1:0")
         .env("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0")
         .env("GATEWAY_THREADS", "1");
     let mut child = command.spawn().expect("valgrind starts");
@@ -148,8 +174,7 @@ fn count_requests(origin: SocketAddr, kind: TokenKind, count: u64) -> u64 {
             break address.trim().parse::<SocketAddr>().expect("an address");
         }
     };
-    let status = if kind == TokenKind::Valid { "HTTP/1.1 200 " } else { "HTTP/1.1 401 " };
-    ask(address, &token(kind), status, count);
+    ask(address);
     let pid = child.id().to_string();
     let stopped = Command::new("kill").args(["-s", "TERM", &pid]).status();
     assert!(stopped.is_ok_and(|status| status.success()), "the gateway cannot be stopped");

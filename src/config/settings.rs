@@ -119,12 +119,12 @@ pub struct ServerSettings {
     pub watch: bool,
     /// Unused connections to origins that each worker keeps.
     pub upstream_keepalive_pool_size: usize,
-    /// What serves plain HTTP/1.1 exchanges.
+    /// What serves plain requests to origins with HTTP/1.
     pub http1_exchange: Http1Exchange,
 }
 
 closed_set! {
-    /// What serves plain HTTP/1.1 exchanges.
+    /// What serves plain requests to origins with HTTP/1.
     pub enum Http1Exchange {
         /// The direct exchange, if the request is a plain one.
         Direct => "direct",

@@ -1,13 +1,12 @@
 //! The application: what the downstream side asks about connections, and hands requests to.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use bytes::BytesMut;
 use pingora_core::protocols::http::v2::server::HttpSession;
 use pingora_core::server::ShutdownWatch;
 
-use super::{BodyWatch, ClientStream, Connection, Deadline, Listener};
+use super::{ClientStream, Connection, Deadline, Listener};
 use crate::admission::ProtocolLimits;
 use crate::http::Body;
 use crate::limits::Permit;
@@ -69,8 +68,6 @@ pub struct Http1Request<'a> {
 pub struct Http2Request {
     /// The stream of the request.
     pub session: HttpSession,
-    /// The watch over the body; `None` for a request without a body.
-    pub watch: Option<Arc<BodyWatch>>,
     /// The limits of the request.
     pub limits: ProtocolLimits,
 }

@@ -1,4 +1,4 @@
-//! The lowest rate of a request body over HTTP/2, for which Pingora has no time limits.
+//! The lowest rate of a request body over HTTP/2 that Pingora's proxy reads, which has no time limits for it.
 
 use std::future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,7 +32,7 @@ pub enum BodyEnd {
 
 impl BodyWatch {
     /// A watch over a body that begins now.
-    pub(super) fn new() -> Self {
+    pub fn begin() -> Self {
         Self {
             started: clock::timer(),
             bytes: AtomicU64::new(0),
@@ -100,7 +100,7 @@ mod tests {
     /// Sends parts of so many bytes, each after so many seconds. Returns the second at which the
     /// request was cancelled.
     async fn cancelled_after(parts: &[(u64, usize)]) -> Option<u64> {
-        let watch = BodyWatch::new();
+        let watch = BodyWatch::begin();
         let start = Instant::now();
         let task = async {
             for (index, (seconds, size)) in parts.iter().enumerate() {

@@ -11,7 +11,7 @@ use pingora_core::protocols::{Digest, GetProxyDigest, GetSocketDigest};
 use pingora_core::server::ShutdownWatch;
 use tokio::time::{Instant, interval_at, timeout};
 
-use super::{Application, BodyWatch, ClientStream, Connection, Http2Request, Worker};
+use super::{Application, ClientStream, Connection, Http2Request, Worker};
 use crate::admission::ProtocolLimits;
 use crate::clock;
 use crate::http::PREFACE;
@@ -36,6 +36,9 @@ const OWN_RESETS: usize = 256;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
+/// Bytes of a response that flow control lets go and that wait for the connection to take them, of one stream.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// How long an unwanted client may take to read the last frames.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -48,6 +51,7 @@ fn options(limits: &ProtocolLimits) -> H2Options {
         .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(Some(OWN_RESETS))
+        .max_send_buffer_size(SEND_BUFFER)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     options
@@ -127,8 +131,7 @@ pub(super) async fn serve<A: Application>(
                     draining = Some(clock::timer());
                     streams.graceful_shutdown();
                 }
-                let watch = (!session.is_body_empty()).then(|| Arc::new(BodyWatch::new()));
-                let request = Http2Request { session, watch, limits };
+                let request = Http2Request { session, limits };
                 let (worker, stop) = (worker.clone(), stop.clone());
                 tokio::spawn(async move {
                     let _counted = counted;

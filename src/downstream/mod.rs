@@ -35,6 +35,7 @@ pub use body_watch::{BodyEnd, BodyWatch};
 pub use connection::{Connection, TlsSession};
 pub use deadline::Deadline;
 pub use listener::{Listener, SharedListener};
+pub use pace::Pace;
 pub use settings::{Hsts, ListenerSettings};
 pub use stream::ClientStream;
 pub use worker::Worker;

@@ -1,4 +1,4 @@
-//! The lowest rate of a request body over HTTP/1.
+//! The lowest rate of a request body.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::clock;
 /// Measures the time that reads of a body wait for the client. While the gateway does not read because
 /// the origin is slow, no time is counted.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub struct Pace {
     /// Time that the client has beyond the time for its bytes.
     grace: Duration,
     /// Bytes a second; 0 for any rate.

@@ -10,10 +10,12 @@ use super::response::AnswerBody;
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// One body on its way through the gateway. A body with a length keeps its length. Every other body
-/// gets new chunks, without extensions and trailers.
+/// gets new chunks, without extensions and trailers, unless the receiver speaks HTTP/2.
 #[derive(Debug)]
 pub struct BodyPipe {
     source: BodySource,
+    /// Whether the data goes out without chunks around it.
+    is_bare: bool,
     /// Bytes of data that have passed.
     bytes: u64,
 }
@@ -40,6 +42,15 @@ impl BodyPipe {
         })
     }
 
+    /// The body of a request on a stream of HTTP/2. The end of the stream ends a body without a length:
+    /// see [`close`](Self::close).
+    pub fn of_stream(body: Body) -> Self {
+        Self::new(match body {
+            Body::Length(length) => BodySource::Length(length),
+            Body::Chunked => BodySource::UntilClose,
+        })
+    }
+
     /// The body of a response.
     pub fn of_answer(body: AnswerBody) -> Self {
         Self::new(match body {
@@ -52,7 +63,12 @@ impl BodyPipe {
 
     fn new(source: BodySource) -> Self {
         let source = if matches!(source, BodySource::Length(0)) { BodySource::Done } else { source };
-        Self { source, bytes: 0 }
+        Self { source, is_bare: false, bytes: 0 }
+    }
+
+    /// The same body for a receiver with HTTP/2, whose frames end a body: no chunks go out.
+    pub fn without_chunks(self) -> Self {
+        Self { is_bare: true, ..self }
     }
 
     /// Whether the body is complete.
@@ -93,7 +109,7 @@ impl BodyPipe {
         out: &mut Vec<u8>,
         mut each: impl FnMut(&[u8]),
     ) -> Result<usize, BadChunk> {
-        let mut data = 0;
+        let (mut data, is_bare) = (0, self.is_bare);
         match &mut self.source {
             BodySource::Length(left) => {
                 data = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
@@ -109,7 +125,7 @@ impl BodyPipe {
                 while at < bytes.len() && !reader.is_done() {
                     let part = reader.next(&bytes[at..])?;
                     if let Part::Data(length) = part {
-                        chunk(&bytes[at..at + length], out);
+                        put(&bytes[at..at + length], is_bare, out);
                         each(&bytes[at..at + length]);
                         data += length;
                     }
@@ -120,7 +136,7 @@ impl BodyPipe {
                 }
             }
             BodySource::UntilClose => {
-                chunk(bytes, out);
+                put(bytes, is_bare, out);
                 each(bytes);
                 data = bytes.len();
             }
@@ -139,7 +155,9 @@ impl BodyPipe {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(LAST_CHUNK);
+        if !self.is_bare {
+            out.extend_from_slice(LAST_CHUNK);
+        }
         self.source = BodySource::Done;
     }
 }
@@ -150,6 +168,15 @@ pub fn in_one_chunk(data: &[u8]) -> Vec<u8> {
     chunk(data, &mut out);
     out.extend_from_slice(LAST_CHUNK);
     out
+}
+
+/// Appends data, in a chunk unless it `is_bare`.
+fn put(data: &[u8], is_bare: bool, out: &mut Vec<u8>) {
+    if is_bare {
+        out.extend_from_slice(data);
+    } else {
+        chunk(data, out);
+    }
 }
 
 /// Appends one chunk. A chunk without data would end the body.
@@ -196,6 +223,30 @@ mod tests {
     fn malformed_chunks_are_refused() {
         let mut pipe = BodyPipe::of_request(Body::Chunked);
         assert_eq!(pipe.pass(b"5\r\nhelloX", &mut Vec::new()), Err(BadChunk));
+    }
+
+    #[test]
+    fn the_end_of_a_stream_ends_a_body_without_a_length_only() {
+        let mut pipe = BodyPipe::of_stream(Body::Chunked);
+        let mut out = Vec::new();
+        pipe.pass(b"hello", &mut out).expect("a body");
+        assert!(pipe.close(&mut out));
+        assert_eq!(out, b"5\r\nhello\r\n0\r\n\r\n");
+        let mut pipe = BodyPipe::of_stream(Body::Length(5));
+        pipe.pass(b"hell", &mut out).expect("a body");
+        assert!(!pipe.close(&mut out));
+    }
+
+    #[test]
+    fn a_receiver_with_http_2_gets_data_without_chunks() {
+        let parts = ["5;a=b\r\nhel", "lo\r\n0\r\nX-Real-IP: 1.2.3.4\r\n\r\n"];
+        let pipe = BodyPipe::of_answer(AnswerBody::Chunked).without_chunks();
+        assert_eq!(pass(pipe, &parts), ("hello".into(), true, 5));
+        let mut pipe = BodyPipe::of_answer(AnswerBody::UntilClose).without_chunks();
+        let mut out = Vec::new();
+        pipe.pass(b"hello", &mut out).expect("a body");
+        assert!(pipe.close(&mut out));
+        assert_eq!(out, b"hello");
     }
 
     #[test]

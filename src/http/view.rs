@@ -85,6 +85,19 @@ fn trimmed(bytes: &[u8], start: usize, end: usize) -> (usize, usize) {
 }
 
 impl<'h> HeadView<'h> {
+    /// The bytes of the head, with the empty line at its end.
+    pub fn bytes(&self) -> &'h [u8] {
+        self.bytes
+    }
+
+    /// The same head in a copy of its bytes.
+    pub fn over<'c>(&self, copy: &'c [u8]) -> HeadView<'c>
+    where
+        'h: 'c,
+    {
+        HeadView { bytes: copy, index: self.index }
+    }
+
     /// The request line or the status line, without its line end.
     pub fn first_line(&self) -> &'h [u8] {
         &self.bytes[..self.index.first_line as usize]

@@ -14,7 +14,8 @@ use super::life::{Cancelled, WatchExtension};
 use super::shared::Shared;
 use crate::admission::ProtocolLimits;
 use crate::downstream::{
-    Application, BodyEnd, ClientStream, Connection, Http1Request, Http2Request, Listener, UnparsedRequest,
+    Application, BodyEnd, BodyWatch, ClientStream, Connection, Http1Request, Http2Request, Listener,
+    UnparsedRequest,
 };
 use crate::limits::{Cause, Outcome, Permit};
 use crate::tls::Handshake;
@@ -25,7 +26,7 @@ use crate::upstream::OriginConnector;
 pub struct WorkerProxy {
     /// Pingora's proxy, which calls the hooks of [`Gateway`].
     pub proxy: Arc<HttpProxy<Gateway, OriginConnector>>,
-    /// Serves plain HTTP/1.1 exchanges; `None` if Pingora's proxy serves them, too.
+    /// Serves plain exchanges with origins that speak HTTP/1; `None` if Pingora's proxy serves them, too.
     pub direct: Option<Direct>,
     /// What all workers share.
     pub shared: Arc<Shared>,
@@ -89,11 +90,19 @@ impl Application for WorkerProxy {
     }
 
     async fn serve_http2(&self, request: Http2Request, stop: &ShutdownWatch) {
-        let Http2Request { mut session, watch, limits } = request;
-        let Some(watch) = watch else {
+        let request = match &self.direct {
+            Some(direct) => match direct.serve_http2(request).await {
+                Some(request) => request,
+                None => return,
+            },
+            None => request,
+        };
+        let Http2Request { mut session, limits } = request;
+        if session.is_body_empty() {
             self.proxy.process_new_http(ServerSession::new_http2(session), stop).await;
             return;
-        };
+        }
+        let watch = Arc::new(BodyWatch::begin());
         let cancelled = Arc::new(Cancelled::default());
         let extension = WatchExtension { watch: watch.clone(), cancelled: cancelled.clone() };
         session.req_header_mut().extensions_mut().insert(extension);

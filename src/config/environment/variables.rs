@@ -109,7 +109,11 @@ pub const VARIABLES: [Variable; 31] = [
     ),
     variable(ADMIN_LISTEN, "The address of the admin listener.", "`127.0.0.1:8788`"),
     variable(THREADS, "Worker threads.", "one for each core"),
-    variable(HTTP1_EXCHANGE, "What serves plain HTTP/1.1 exchanges: `direct` or `pingora`.", "`direct`"),
+    variable(
+        HTTP1_EXCHANGE,
+        "What serves plain requests to origins with HTTP/1: `direct` or `pingora`.",
+        "`direct`",
+    ),
     variable(
         LOG_LEVEL,
         "The level of the diagnostics: `error`, `warn`, `info`, `debug` or `trace`.",

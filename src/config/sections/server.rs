@@ -46,9 +46,9 @@ section! {
         upgrade_sock: Written<PathBuf> = file(),
         /// Unused connections to origins that each worker keeps.
         upstream_keepalive_pool_size: usize = default(number(1..=100_000), 1024),
-        /// What serves plain HTTP/1.1 exchanges. `direct`: the gateway itself, without Pingora's proxy.
-        /// `pingora`: Pingora's proxy. It always serves HTTP/1.0, HTTP/2 from clients or to origins,
-        /// upgrades, and requests with `Expect`. (`GATEWAY_HTTP1_EXCHANGE`)
+        /// What serves plain requests to origins with HTTP/1. `direct`: the gateway itself, without Pingora's
+        /// proxy. `pingora`: Pingora's proxy. It always serves HTTP/1.0, upgrades, gRPC calls, requests with
+        /// `Expect`, and origins with HTTP/2. (`GATEWAY_HTTP1_EXCHANGE`)
         http1_exchange: Http1Exchange = default(words(HTTP1_EXCHANGES), Http1Exchange::Direct),
         /// The user that the process becomes once it listens, by name or number, if it is started
         /// as root for ports below 1024. The user must be able to read every file that is named in

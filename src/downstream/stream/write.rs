@@ -90,8 +90,10 @@ impl AsyncWrite for ClientStream {
         self.poll_write_slices(context, slices)
     }
 
+    /// The `h2` library flushes after each frame whose data is not copied. It copies up to 255 bytes of data if
+    /// writes are vectored, else up to 1 023, so that short answers of many streams go out at once.
     fn is_write_vectored(&self) -> bool {
-        true
+        self.heads.is_none()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -3,7 +3,7 @@
 mod grpc;
 mod send;
 
-pub(super) use send::{DRAIN_TIME, LINGER_TIME, MAX_DRAINED, MAX_LINGERED};
+pub(super) use send::{DRAIN_TIME, LINGER_TIME, MAX_DRAINED, MAX_LINGERED, PATIENCE};
 
 use bytes::Bytes;
 use http::header::{
@@ -222,6 +222,19 @@ impl Answers {
     fn body(&self, answer: Answer, method: &str) -> &Bytes {
         static EMPTY: Bytes = Bytes::new();
         if method == "HEAD" || answer == Answer::Preflight { &EMPTY } else { &self.body }
+    }
+
+    /// The answer to `head` as header and body.
+    ///
+    /// # Errors
+    /// If Pingora refuses a header field.
+    pub fn parts(
+        &self,
+        answer: Answer,
+        head: &impl RequestHead,
+        notes: &Notes<'_>,
+    ) -> Result<(ResponseHeader, Bytes)> {
+        Ok((self.header_for(answer, head, notes)?, self.body(answer, head.method()).clone()))
     }
 
     /// The answer to a request that has no valid head, as bytes of HTTP/1. It says that the connection

@@ -17,7 +17,7 @@ pub(in crate::proxy) const MAX_DRAINED: u64 = 64 * 1024;
 pub(in crate::proxy) const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// How long an HTTP/2 client may leave no room for an answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(in crate::proxy) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long and how far a longer body is read after the answer. A connection that is closed over unread
 /// data is reset, and the client might lose the answer.
@@ -45,8 +45,7 @@ impl Answers {
             // While the client makes no room for the answer, the rest of its request takes memory.
             session.set_write_timeout(Some(PATIENCE));
         }
-        let header = self.header_for(answer, session.req_header(), notes)?;
-        let body = self.body(answer, session.req_header().method.as_str()).clone();
+        let (header, body) = self.parts(answer, session.req_header(), notes)?;
         let without_body = body.is_empty();
         session.write_response_header(Box::new(header), without_body).await?;
         if !without_body {

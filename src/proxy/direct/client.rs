@@ -1,4 +1,4 @@
-//! The client's side of a direct exchange.
+//! The client's side of a direct exchange: a connection with HTTP/1.1.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,22 +7,26 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pingora_core::Result;
 use pingora_core::protocols::Shutdown;
 use pingora_core::server::ShutdownWatch;
-use pingora_core::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
-use super::upload::Upload;
+use super::download::Download;
+use super::head::{RequestView, ResponseView};
+use super::side::{ClientSide, closed, read_failed, write_failed};
+use super::write::{self, Next};
 use crate::downstream::{ClientStream, Deadline};
-use crate::http::{BadChunk, BodyPipe};
-use crate::proxy::body::{BodyFault, Hold};
+use crate::http::{AnswerHead, BadChunk, BodyPipe};
+use crate::proxy::answer::{Answer, Answers, DRAIN_TIME, LINGER_TIME, MAX_DRAINED, MAX_LINGERED, Notes};
+use crate::proxy::response::ResponseEdits;
 
 /// The size of one read. The space is on the stack: a request that waits holds none.
 const READ: usize = 16 * 1024;
 
 /// The connection on which a request has arrived.
-pub(super) struct ClientSide<'a> {
+pub(super) struct Http1Side<'a> {
     pub stream: Box<ClientStream>,
     pub deadline: &'a mut Deadline,
     /// How long the client may send nothing of a body.
@@ -33,19 +37,77 @@ pub(super) struct ClientSide<'a> {
     pub stop: &'a ShutdownWatch,
 }
 
-impl ClientSide<'_> {
+impl Http1Side<'_> {
     /// Decides whether the connection is closed after this request. The response says so, and that holds.
-    pub fn closes(&mut self) -> bool {
+    fn closes(&mut self) -> bool {
         self.is_last |= *self.stop.borrow();
         self.is_last
     }
 
-    /// Reads a part of the body and appends it to `out`, in the form for the origin. Calls `each` with
-    /// its data, and returns how many bytes that are.
-    ///
-    /// # Errors
-    /// If the client fails to send its body.
-    pub fn poll_body(
+    /// Reads up to `most` further bytes of the body and discards them.
+    async fn drain(&mut self, body: &mut BodyPipe, most: u64, limit: Duration) {
+        let read = async {
+            let (mut read, mut out) = (0, Vec::new());
+            while !body.is_done() && read <= most {
+                match poll_fn(|context| self.poll_body(context, body, &mut out, |_| {})).await {
+                    Ok(length) => read += length as u64,
+                    Err(_) => break,
+                }
+                out.clear();
+            }
+        };
+        // If the body is not complete in time, the connection is closed after the response.
+        let _ = timeout(limit, read).await;
+    }
+
+    /// Sends all bytes.
+    async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut sent = 0;
+        let sending = poll_fn(|context| {
+            while sent < bytes.len() {
+                match self.stream.poll_send(context, &bytes[sent..])? {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(count) => sent += count,
+                }
+            }
+            Pin::new(&mut *self.stream).poll_flush(context)
+        });
+        sending.await.map_err(write_failed)
+    }
+
+    /// Ends the exchange. Returns the stream if the connection is kept.
+    pub async fn finish(mut self, is_kept: bool) -> Option<Box<ClientStream>> {
+        if is_kept {
+            return Some(self.stream);
+        }
+        Shutdown::shutdown(&mut *self.stream).await;
+        None
+    }
+}
+
+impl<'a> ClientSide for Http1Side<'a> {
+    type Head = RequestView<'a>;
+
+    const TAKES_BARE_DATA: bool = false;
+
+    fn body_time(&self) -> Duration {
+        self.body_time
+    }
+
+    /// [`ClientStream`] limits the time in which the client takes bytes.
+    fn write_time(&self) -> Option<Duration> {
+        None
+    }
+
+    fn set_deadline(&mut self, time: Duration) {
+        self.deadline.set(time);
+    }
+
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.deadline.poll_passed(context)
+    }
+
+    fn poll_body(
         &mut self,
         context: &mut Context<'_>,
         body: &mut BodyPipe,
@@ -67,11 +129,10 @@ impl ClientSide<'_> {
         }
     }
 
-    /// Notices that the client has closed the connection, after its whole body has arrived.
-    ///
-    /// # Errors
-    /// If the client has closed the connection.
-    pub fn watch(&mut self, context: &mut Context<'_>) -> Result<()> {
+    fn watch(&mut self, context: &mut Context<'_>, is_body_done: bool) -> Result<()> {
+        if !is_body_done {
+            return Ok(());
+        }
         let mut byte = [MaybeUninit::uninit()];
         match Pin::new(&mut *self.stream).poll_read(context, &mut ReadBuf::uninit(&mut byte)) {
             Poll::Pending => Ok(()),
@@ -80,104 +141,67 @@ impl ClientSide<'_> {
         }
     }
 
-    /// Reads up to `most` further bytes of the body and discards them. Returns whether the body is
-    /// complete.
-    pub async fn drain(&mut self, body: &mut BodyPipe, most: u64, limit: Duration) -> bool {
-        let read = async {
-            let (mut read, mut out) = (0, Vec::new());
-            while !body.is_done() && read <= most {
-                match poll_fn(|context| self.poll_body(context, body, &mut out, |_| {})).await {
-                    Ok(length) => read += length as u64,
-                    Err(_) => break,
-                }
-                out.clear();
-            }
+    fn take_head(
+        &mut self,
+        head: &ResponseView<'_>,
+        answer: AnswerHead,
+        edits: &ResponseEdits<'_>,
+        is_body_done: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<bool> {
+        let next = if answer.is_interim() {
+            Next::Response
+        } else {
+            // A client that is still sending may send bytes that are not read, so no request can follow.
+            self.is_last |= !is_body_done;
+            if self.closes() { Next::Close } else { Next::Request }
         };
-        // If the body is not complete in time, the connection is closed after the response.
-        let _ = timeout(limit, read).await;
-        body.is_done()
+        write::response(head, answer.body, edits, next, out);
+        Ok(true)
     }
 
-    /// Reads the whole body before the origin is asked.
-    ///
-    /// # Errors
-    /// If the client fails to send its body. The inner error is that of `hold`.
-    pub async fn hold(&mut self, upload: &mut Upload, hold: &mut Hold) -> Result<Result<(), BodyFault>> {
-        // The data alone: small chunks would take several times their length in the form for the origin.
-        let (is_chunked, mut held, mut out) = (upload.body.left().is_none(), Vec::new(), Vec::new());
-        while !upload.body.is_done() {
-            self.deadline.set(self.body_time);
-            let mut judged = Ok(());
-            let part = poll_fn(|context| {
-                let take = |data: &[u8]| {
-                    judged = judged.and_then(|()| hold.take(data));
-                    if judged.is_ok() {
-                        held.extend_from_slice(data);
-                    }
-                };
-                match self.poll_body(context, &mut upload.body, &mut out, take) {
-                    Poll::Ready(read) => Poll::Ready(read.map(drop)),
-                    Poll::Pending => self.deadline.poll_passed(context).map(|()| Err(silent())),
-                }
-            });
-            part.await?;
-            out.clear();
-            if judged.is_err() {
-                return Ok(judged);
+    fn poll_deliver(&mut self, context: &mut Context<'_>, download: &mut Download) -> Poll<Result<()>> {
+        while !download.unwritten().is_empty() {
+            match self.stream.poll_send(context, download.unwritten()).map_err(write_failed)? {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(count) => download.written(count),
             }
         }
-        upload.put_held(held, is_chunked);
-        Ok(Ok(()))
+        Pin::new(&mut *self.stream).poll_flush(context).map_err(write_failed)
     }
 
-    /// Sends all bytes.
-    ///
-    /// # Errors
-    /// If the client cannot be written to.
-    pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut sent = 0;
-        let sending = poll_fn(|context| {
-            while sent < bytes.len() {
-                match self.stream.poll_send(context, &bytes[sent..])? {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(count) => sent += count,
-                }
-            }
-            Pin::new(&mut *self.stream).poll_flush(context)
-        });
-        sending.await.map_err(write_failed)
+    fn end(&mut self) {
+        self.is_last = true;
+    }
+
+    fn gets(&self, _answer: Answer) -> bool {
+        true
+    }
+
+    async fn answer(
+        &mut self,
+        answers: &Answers,
+        answer: Answer,
+        head: &RequestView<'a>,
+        notes: &Notes<'_>,
+        body: &mut BodyPipe,
+    ) -> Result<usize> {
+        if answer == Answer::BadRequest {
+            // After a malformed request, the start of the next request is a guess.
+            self.is_last = true;
+        } else if body.left().is_some_and(|left| left <= MAX_DRAINED) {
+            // A small body is on its way anyway.
+            self.drain(body, MAX_DRAINED, DRAIN_TIME).await;
+        }
+        self.is_last |= !body.is_done();
+        let (bytes, body_bytes) = answers.bytes(answer, head, notes, self.closes())?;
+        self.send(&bytes).await?;
+        Ok(body_bytes)
     }
 
     /// Ends the stream to the client and reads further bytes, so that the connection is not reset and the
     /// client gets the response.
-    pub async fn linger(&mut self, most: usize, limit: Duration) {
-        let _ = timeout(limit, self.stream.linger(most)).await;
+    async fn linger(&mut self) {
+        let _ = timeout(LINGER_TIME, self.stream.linger(MAX_LINGERED)).await;
     }
-
-    /// Ends the exchange. Returns the stream if the connection is kept.
-    pub async fn finish(mut self, is_kept: bool) -> Option<Box<ClientStream>> {
-        if is_kept {
-            return Some(self.stream);
-        }
-        Shutdown::shutdown(&mut *self.stream).await;
-        None
-    }
-}
-
-/// The client cannot be written to.
-pub(super) fn write_failed(error: io::Error) -> Box<Error> {
-    Error::because(ErrorType::WriteError, "sending the response", error).into_down()
-}
-
-fn read_failed(error: io::Error) -> Box<Error> {
-    Error::because(ErrorType::ReadError, "reading the request", error).into_down()
-}
-
-/// The client has sent nothing of its body for too long.
-pub(super) fn silent() -> Box<Error> {
-    Error::explain(ErrorType::ReadTimedout, "reading the request").into_down()
-}
-
-fn closed() -> Box<Error> {
-    Error::explain(ErrorType::ConnectionClosed, "the client has closed the connection").into_down()
 }

@@ -1,5 +1,6 @@
 //! The response on its way to the client.
 
+use bytes::Bytes;
 use http::StatusCode;
 use pingora_core::{Error, ErrorType, Result};
 use std::io;
@@ -10,6 +11,8 @@ use crate::http::{AnswerHead, AnswerReader, BadAnswer, BodyPipe, HeadIndex};
 /// A response on its way to the client.
 pub(super) struct Download {
     is_head: bool,
+    /// Whether the client gets data without chunks around it.
+    is_bare: bool,
     state: DownloadState,
     /// Bytes for the client that have not been written.
     bytes: Vec<u8>,
@@ -33,10 +36,11 @@ enum DownloadState {
 
 impl Download {
     /// A download before any byte of a response. `is_head`: the method is `HEAD`, so the response has no
-    /// body.
-    pub fn new(is_head: bool) -> Self {
+    /// body. `is_bare`: the client gets data without chunks around it.
+    pub fn new(is_head: bool, is_bare: bool) -> Self {
         Self {
             is_head,
+            is_bare,
             state: DownloadState::head(is_head),
             bytes: Vec::new(),
             written: 0,
@@ -60,6 +64,17 @@ impl Download {
         }
     }
 
+    /// Takes up to `most` of the unwritten bytes out, which count as written.
+    pub fn take_unwritten(&mut self, most: usize) -> Bytes {
+        if self.written == 0 && self.bytes.len() <= most {
+            return std::mem::take(&mut self.bytes).into();
+        }
+        let count = most.min(self.unwritten().len());
+        let bytes = Bytes::copy_from_slice(&self.unwritten()[..count]);
+        self.written(count);
+        bytes
+    }
+
     /// Whether the whole response has arrived.
     pub fn is_complete(&self) -> bool {
         matches!(&self.state, DownloadState::Body(body) if body.is_done())
@@ -73,14 +88,15 @@ impl Download {
         }
     }
 
-    /// Takes bytes of the origin. `on_head` appends the head for the client.
+    /// Takes bytes of the origin. `on_head` passes a head on to the client, perhaps by appending its bytes, and
+    /// returns whether the client gets it.
     ///
     /// # Errors
     /// Errors of `on_head`. The bytes themselves have been judged before.
     pub fn take(
         &mut self,
         bytes: &[u8],
-        mut on_head: impl FnMut(&ResponseView<'_>, AnswerHead, bool, &mut Vec<u8>) -> Result<()>,
+        mut on_head: impl FnMut(&ResponseView<'_>, AnswerHead, bool, &mut Vec<u8>) -> Result<bool>,
     ) -> Result<()> {
         let mut bytes = bytes;
         let joined;
@@ -102,14 +118,15 @@ impl Download {
                     let index = HeadIndex::of(head_bytes);
                     let status = StatusCode::from_u16(head.status).map_err(|_| malformed())?;
                     let view = ResponseView { view: index.view(head_bytes), status };
-                    on_head(&view, head, self.is_begun, &mut self.bytes)?;
-                    self.is_begun = true;
+                    self.is_begun |= on_head(&view, head, self.is_begun, &mut self.bytes)?;
                     if head.is_interim() {
                         self.state = DownloadState::head(self.is_head);
                     } else {
                         self.status = Some(status);
                         self.is_last = head.is_last;
-                        self.state = DownloadState::Body(BodyPipe::of_answer(head.body));
+                        let body = BodyPipe::of_answer(head.body);
+                        let body = if self.is_bare { body.without_chunks() } else { body };
+                        self.state = DownloadState::Body(body);
                     }
                     bytes = rest;
                 }

@@ -3,8 +3,27 @@
 use http::header::{CONNECTION, EXPECT, HOST, UPGRADE};
 use http::{HeaderName, Method, StatusCode, Version};
 
-use crate::http::{HeadView, RequestLine, trim_blanks};
+use crate::http::{Field, HeadView, RequestLine, trim_blanks};
 use crate::proxy::head::{RequestHead, ResponseHead};
+
+/// The head of a request that a direct exchange forwards.
+pub(super) trait ForwardedHead: RequestHead + Sync {
+    /// Appends the request line for an origin with HTTP/1.1, without its line end.
+    fn write_line(&self, out: &mut Vec<u8>);
+
+    /// All fields in their order.
+    fn fields(&self) -> impl Iterator<Item = Field<'_>>;
+
+    /// Whether the method is idempotent (RFC 9110 §9.2.2).
+    fn is_idempotent(&self) -> bool {
+        Method::from_bytes(self.method().as_bytes()).is_ok_and(|method| method.is_idempotent())
+    }
+
+    /// Whether the response has no body.
+    fn is_head(&self) -> bool {
+        self.method() == "HEAD"
+    }
+}
 
 /// The head of an HTTP/1.1 request.
 #[derive(Clone, Copy, Debug)]
@@ -36,16 +55,6 @@ impl<'h> RequestView<'h> {
     /// Whether the client asks for the end of the connection.
     pub fn closes(&self) -> bool {
         self.connection_options().any(|option| option.eq_ignore_ascii_case(b"close"))
-    }
-
-    /// Whether the method is idempotent (RFC 9110 §9.2.2).
-    pub fn is_idempotent(&self) -> bool {
-        Method::from_bytes(self.method.as_bytes()).is_ok_and(|method| method.is_idempotent())
-    }
-
-    /// Whether the response has no body.
-    pub fn is_head(&self) -> bool {
-        self.method == "HEAD"
     }
 
     fn connection_options(&self) -> impl Iterator<Item = &'h [u8]> + use<'h> {
@@ -81,6 +90,16 @@ impl RequestHead for RequestView<'_> {
 
     fn field_count(&self) -> usize {
         self.view.field_count()
+    }
+}
+
+impl ForwardedHead for RequestView<'_> {
+    fn write_line(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.view.first_line());
+    }
+
+    fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        self.view.fields()
     }
 }
 

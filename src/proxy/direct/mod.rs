@@ -1,18 +1,22 @@
-//! The direct exchange: a plain HTTP/1.1 exchange without Pingora's proxy in between.
+//! The direct exchange: a plain request to an origin with HTTP/1, without Pingora's proxy in between.
 //!
-//! The head of the request has been judged as bytes. It is decided on, edited and forwarded as bytes
+//! The head of an HTTP/1.1 request has been judged as bytes. It is decided on, edited and forwarded as bytes
 //! (`head`, `write`), and so is the head of the response. Bodies stream in both directions (`upload`,
 //! `download`) in one future that holds no buffer while it waits (`pump`). Decisions, records
 //! and answers are the same as for Pingora's hooks: `super::steps` has them.
+//!
+//! The client's side (`side`) is a connection with HTTP/1.1 (`client`) or a stream of HTTP/2 (`http2`).
 //!
 //! Connections to origins come from Pingora's connector and stay in Pingora's pool.
 
 mod client;
 mod download;
 mod head;
+mod http2;
 mod pump;
 mod request;
 mod serve;
+mod side;
 mod upload;
 mod write;
 

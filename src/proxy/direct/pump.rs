@@ -11,12 +11,13 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result, RetryType};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::client::{silent, write_failed};
+use super::head::ForwardedHead;
 use super::request::DirectRequest;
-use super::write::{self, Next};
+use super::side::{ClientSide, silent, unread};
 use crate::http::AnswerHead;
 use crate::proxy::exchange::Progress;
 use crate::proxy::failure;
+use crate::proxy::head::RequestHead;
 use crate::proxy::life::Life;
 use crate::telemetry::Metrics;
 use crate::upstream::OriginStream;
@@ -25,8 +26,8 @@ use crate::upstream::OriginStream;
 const READ: usize = 16 * 1024;
 
 /// One attempt to serve a request over one connection.
-pub(super) struct Pump<'p, 'a> {
-    request: &'p mut DirectRequest<'a>,
+pub(super) struct Pump<'p, C: ClientSide> {
+    request: &'p mut DirectRequest<C>,
     origin: &'p mut OriginStream,
     peer: &'p HttpPeer,
     metrics: &'p Metrics,
@@ -50,8 +51,7 @@ struct PumpState {
     has_received: bool,
 }
 
-/// What an attempt waits for under a time limit. The time in which the client takes bytes is limited by
-/// [`ClientStream`](crate::downstream::ClientStream).
+/// What an attempt waits for under a time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     /// The origin takes bytes of the request.
@@ -60,12 +60,14 @@ enum Wait {
     ClientSends,
     /// The origin sends a part of its response.
     OriginSends,
+    /// The client takes a part of the response.
+    ClientTakes,
 }
 
-impl<'p, 'a> Pump<'p, 'a> {
+impl<'p, C: ClientSide> Pump<'p, C> {
     /// An attempt to serve `request` over `origin`, a connection to `peer`.
     pub fn new(
-        request: &'p mut DirectRequest<'a>,
+        request: &'p mut DirectRequest<C>,
         origin: &'p mut OriginStream,
         peer: &'p HttpPeer,
         metrics: &'p Metrics,
@@ -103,9 +105,8 @@ impl<'p, 'a> Pump<'p, 'a> {
         if self.is_complete() {
             return Poll::Ready(Ok(()));
         }
-        if self.request.upload.body.is_done() {
-            self.request.client.watch(context)?;
-        }
+        let is_body_done = self.request.upload.body.is_done();
+        self.request.client.watch(context, is_body_done)?;
         self.poll_deadline(context)
     }
 
@@ -184,7 +185,7 @@ impl<'p, 'a> Pump<'p, 'a> {
         loop {
             match self.poll_deliver(context) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Err(error)) => return Err(write_failed(error)),
+                Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(())) if self.request.download.is_complete() => return Ok(()),
                 Poll::Ready(Ok(())) => {
                     if self.poll_response(context)?.is_pending() {
@@ -195,24 +196,16 @@ impl<'p, 'a> Pump<'p, 'a> {
         }
     }
 
-    fn poll_deliver(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_deliver(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        if !self.state.needs_delivery {
+            return Poll::Ready(Ok(()));
+        }
         let DirectRequest { client, download, .. } = &mut *self.request;
-        while !download.unwritten().is_empty() {
-            match client.stream.poll_send(context, download.unwritten())? {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(count) => {
-                    download.written(count);
-                    self.state.has_received = true;
-                }
-            }
-        }
-        if self.state.needs_delivery {
-            match Pin::new(&mut *client.stream).poll_flush(context)? {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) => self.state.needs_delivery = false,
-            }
-        }
-        Poll::Ready(Ok(()))
+        let before = download.unwritten().len();
+        let delivered = client.poll_deliver(context, download);
+        self.state.has_received |= download.unwritten().len() != before;
+        self.state.needs_delivery = !matches!(delivered, Poll::Ready(Ok(())));
+        delivered
     }
 
     /// Reads a part of the response.
@@ -239,26 +232,20 @@ impl<'p, 'a> Pump<'p, 'a> {
             if view.status == http::StatusCode::SWITCHING_PROTOCOLS {
                 return Err(failure::unasked_switch());
             }
-            let next = if answer.is_interim() {
-                Next::Response
-            } else {
+            let is_body_done = upload.body.is_done();
+            if !answer.is_interim() {
                 let progress = Progress {
                     is_idempotent: head.is_idempotent(),
                     is_answered: is_begun,
                     is_repeatable: upload.is_repeatable(),
-                    is_body_done: upload.body.is_done(),
+                    is_body_done,
                 };
                 if ctx.answered(view.status, progress)? {
                     return Err(failure::resend());
                 }
                 upload.forget();
-                // A client that is still sending may send bytes that are not read, so no request can follow.
-                client.is_last |= !progress.is_body_done;
-                if client.closes() { Next::Close } else { Next::Request }
-            };
-            let edits = ctx.edits(view, http::Version::HTTP_11)?;
-            write::response(view, answer.body, &edits, next, out);
-            Ok(())
+            }
+            client.take_head(view, answer, &ctx.edits(view, head.version())?, is_body_done, out)
         })?;
         self.request.ctx.exchange()?.time_left().map(drop)
     }
@@ -296,7 +283,7 @@ impl<'p, 'a> Pump<'p, 'a> {
         };
         let has_moved = match wait {
             Wait::OriginTakes | Wait::ClientSends => self.state.has_sent,
-            Wait::OriginSends => self.state.has_received,
+            Wait::OriginSends | Wait::ClientTakes => self.state.has_received,
         };
         let left = match &self.request.ctx.life {
             Life::Exchange(exchange) => exchange.time_left()?,
@@ -304,9 +291,11 @@ impl<'p, 'a> Pump<'p, 'a> {
         };
         if has_moved || self.state.waits_for != Some(wait) {
             self.state.waits_for = Some(wait);
-            self.request.client.deadline.set(left.map_or(limit, |left| left.min(limit)));
+            // The origin's total time does not limit the client.
+            let left = left.filter(|_| wait != Wait::ClientTakes);
+            self.request.client.set_deadline(left.map_or(limit, |left| left.min(limit)));
         }
-        match self.request.client.deadline.poll_passed(context) {
+        match self.request.client.poll_deadline(context) {
             Poll::Pending => Poll::Pending,
             // The origin answers and ignores the rest of the request. Its answer is passed on.
             Poll::Ready(()) if wait == Wait::OriginTakes && self.request.download.status.is_some() => {
@@ -324,6 +313,7 @@ impl<'p, 'a> Pump<'p, 'a> {
                 Wait::OriginSends => {
                     Error::explain(ErrorType::ReadTimedout, "reading the response").into_up()
                 }
+                Wait::ClientTakes => unread(),
             })),
         }
     }
@@ -336,10 +326,13 @@ impl<'p, 'a> Pump<'p, 'a> {
                 return Some((Wait::OriginTakes, options.write_timeout?));
             }
             if !self.request.upload.body.is_done() {
-                return Some((Wait::ClientSends, self.request.client.body_time));
+                return Some((Wait::ClientSends, self.request.client.body_time()));
             }
         }
-        if self.state.needs_delivery || self.request.download.is_complete() {
+        if self.state.needs_delivery {
+            return Some((Wait::ClientTakes, self.request.client.write_time()?));
+        }
+        if self.request.download.is_complete() {
             return None;
         }
         Some((Wait::OriginSends, options.read_timeout?))

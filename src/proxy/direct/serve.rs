@@ -8,29 +8,29 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, Result};
 
-use super::client::ClientSide;
+use super::client::Http1Side;
 use super::download::Download;
-use super::head::RequestView;
+use super::head::{ForwardedHead, RequestView};
 use super::pump::Pump;
 use super::request::DirectRequest;
+use super::side::{self, ClientSide};
 use super::upload::Upload;
 use crate::downstream::{ClientStream, Http1Request};
-use crate::http::HeadIndex;
+use crate::http::{BodyPipe, HeadIndex};
 use crate::proxy::admit::{Admitted, admit, leads_to_http1};
-use crate::proxy::answer::{LINGER_TIME, MAX_LINGERED};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::body::{BodyDemand, BodyFault, HeldBody, Hold};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::failure;
 use crate::proxy::life::{Life, RequestContext};
-use crate::proxy::record::{HeadFacts, Transfer};
+use crate::proxy::record::Transfer;
 use crate::proxy::shared::Shared;
 use crate::upstream::{Dialers, OriginStream};
 
 /// The direct exchanges of one worker.
 pub struct Direct {
-    shared: Arc<Shared>,
-    in_flight: Arc<AtomicUsize>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) in_flight: Arc<AtomicUsize>,
     dialers: Dialers,
     /// Connections to origins that are kept.
     pool: TransportConnector,
@@ -74,28 +74,35 @@ impl Direct {
             ctx,
             head,
             body,
-            client: ClientSide { stream, deadline, body_time: limits.time.body, is_last, stop },
-            upload: Upload::new(body),
-            download: Download::new(head.is_head()),
+            client: Http1Side { stream, deadline, body_time: limits.time.body, is_last, stop },
+            upload: Upload::new(BodyPipe::of_request(body)),
+            download: Download::new(head.is_head(), Http1Side::TAKES_BARE_DATA),
             transfer: Transfer::default(),
         };
-        let result = match admit(&arrival, &head, &self.shared.metrics) {
-            Ok(admitted) => self.admitted(&mut request, arrival, admitted).await,
-            Err(refused) => request.refuse(arrival, refused).await,
-        };
-        let DirectRequest { mut ctx, head, client, upload, mut transfer, .. } = request;
-        transfer.request_bytes = usize::try_from(upload.body.bytes()).unwrap_or(usize::MAX);
+        let result = self.run(&mut request, arrival).await;
         let error = result.as_ref().err();
-        ctx.record(&self.shared, HeadFacts::of(&head), transfer, error.map(|error| &**error));
-        let is_kept = error.is_none() && upload.body.is_done() && !client.is_last;
-        drop(ctx);
+        let may_keep = error.is_none() && request.upload.body.is_done();
+        let client = request.record(&self.shared, error.map(|error| &**error));
+        let is_kept = may_keep && !client.is_last;
         Served::Done(client.finish(is_kept).await)
     }
 
-    /// Serves an admitted request, after its body is verified if it must be.
-    async fn admitted(
+    /// Serves a request that has arrived.
+    pub(super) async fn run<C: ClientSide>(
         &self,
-        request: &mut DirectRequest<'_>,
+        request: &mut DirectRequest<C>,
+        arrival: Arrival,
+    ) -> Result<()> {
+        match admit(&arrival, &request.head, &self.shared.metrics) {
+            Ok(admitted) => self.admitted(request, arrival, admitted).await,
+            Err(refused) => request.refuse(arrival, refused).await,
+        }
+    }
+
+    /// Serves an admitted request, after its body is verified if it must be.
+    async fn admitted<C: ClientSide>(
+        &self,
+        request: &mut DirectRequest<C>,
         arrival: Arrival,
         admitted: Admitted,
     ) -> Result<()> {
@@ -114,7 +121,7 @@ impl Direct {
                 Err(error) => Err(error),
             };
             if let Err(error) = verified {
-                self.fail(request, &error).await;
+                request.fail(&error).await;
                 return Err(error);
             }
         }
@@ -122,9 +129,9 @@ impl Direct {
     }
 
     /// Holds the body of a request back until it is verified. `limit` is the most bytes that are held.
-    async fn verify_body(
+    async fn verify_body<C: ClientSide>(
         &self,
-        request: &mut DirectRequest<'_>,
+        request: &mut DirectRequest<C>,
         demand: BodyDemand,
         limit: usize,
     ) -> Result<Result<Option<HeldBody>, BodyFault>> {
@@ -134,38 +141,29 @@ impl Direct {
             Ok(None) => return Ok(Ok(None)),
             Err(fault) => return Ok(Err(fault)),
         };
-        if let Err(fault) = request.client.hold(&mut request.upload, &mut hold).await? {
+        if let Err(fault) = side::hold(&mut request.client, &mut request.upload, &mut hold).await? {
             return Ok(Err(fault));
         }
         Ok(hold.end())
     }
 
     /// Forwards a request, or answers it if that fails.
-    async fn exchange(&self, request: &mut DirectRequest<'_>) -> Result<()> {
+    async fn exchange<C: ClientSide>(&self, request: &mut DirectRequest<C>) -> Result<()> {
         let result = self.attempts(request).await;
         let download = &request.download;
         request.transfer.status = download.status.map(|status| status.as_u16());
         request.transfer.response_bytes = usize::try_from(download.body_bytes()).unwrap_or(usize::MAX);
         if let Err(error) = &result {
-            self.fail(request, error).await;
+            request.fail(error).await;
         } else if !request.upload.body.is_done() {
             // The origin has answered and does not take the rest of the request.
-            request.client.linger(MAX_LINGERED, LINGER_TIME).await;
+            request.client.linger().await;
         }
         result
     }
 
-    /// Answers a request that has failed, if the client can still get an answer.
-    async fn fail(&self, request: &mut DirectRequest<'_>, error: &Error) {
-        request.client.is_last = true;
-        if let Some(answer) = request.ctx.fail(error).filter(|_| request.download.status.is_none()) {
-            // The client may be gone. The failure of the exchange is recorded all the same.
-            let _ = request.answer(answer).await;
-        }
-    }
-
     /// Asks the origin until an attempt succeeds or no other may follow.
-    async fn attempts(&self, request: &mut DirectRequest<'_>) -> Result<()> {
+    async fn attempts<C: ClientSide>(&self, request: &mut DirectRequest<C>) -> Result<()> {
         loop {
             let peer = request.ctx.choose_peer(&self.shared.metrics, false).await?;
             let (mut origin, was_kept) = match self.connect(&peer).await {

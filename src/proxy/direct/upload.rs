@@ -1,6 +1,6 @@
 //! The request on its way to the origin.
 
-use crate::http::{Body, BodyPipe, in_one_chunk};
+use crate::http::{BodyPipe, in_one_chunk};
 
 /// The most bytes of a body, as it is sent, that are kept, so that the request can be sent again.
 const MAX_KEPT: usize = 64 * 1024 + MAX_FRAMING;
@@ -24,8 +24,8 @@ pub(super) struct Upload {
 
 impl Upload {
     /// A request with this body.
-    pub fn new(body: Body) -> Self {
-        Self { body: BodyPipe::of_request(body), bytes: Vec::new(), head: 0, sent: 0, is_repeatable: true }
+    pub fn new(body: BodyPipe) -> Self {
+        Self { body, bytes: Vec::new(), head: 0, sent: 0, is_repeatable: true }
     }
 
     /// Starts again on another connection: first this head, then the part of the body that has arrived.
@@ -86,6 +86,11 @@ impl Upload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Body;
+
+    fn upload(body: Body) -> Upload {
+        Upload::new(BodyPipe::of_request(body))
+    }
 
     fn part(upload: &mut Upload, bytes: &[u8]) {
         let count = upload.unsent().len();
@@ -96,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_small_request_is_sent_again_from_its_start() {
-        let mut upload = Upload::new(Body::Length(10));
+        let mut upload = upload(Body::Length(10));
         upload.begin(b"head ".to_vec());
         assert_eq!(upload.unsent(), b"head ");
         part(&mut upload, b"01234");
@@ -111,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_body_that_has_arrived_before_the_head_follows_it() {
-        let mut upload = Upload::new(Body::Length(5));
+        let mut upload = upload(Body::Length(5));
         let (body, out) = upload.room();
         body.pass(b"01234", out).expect("a body");
         upload.begin(b"head ".to_vec());
@@ -120,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_held_body_is_one_chunk_and_can_be_sent_again() {
-        let mut upload = Upload::new(Body::Chunked);
+        let mut upload = upload(Body::Chunked);
         upload.body.pass(b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n", &mut Vec::new()).expect("a body");
         upload.put_held(b"ab".to_vec(), true);
         upload.begin(b"head ".to_vec());
@@ -131,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_large_body_is_not_kept() {
-        let mut upload = Upload::new(Body::Length(1 << 20));
+        let mut upload = upload(Body::Length(1 << 20));
         upload.begin(b"head ".to_vec());
         let bytes = vec![b'x'; 16 * 1024];
         for _ in 0..4 {

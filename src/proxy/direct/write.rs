@@ -5,8 +5,8 @@ use http::HeaderName;
 use http::header::HOST;
 use pingora_core::protocols::http::date::get_cached_date;
 
-use super::head::{RequestView, ResponseView};
-use crate::http::{AnswerBody, Body};
+use super::head::{ForwardedHead, ResponseView};
+use crate::http::{AnswerBody, Body, Field};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::forward::{FieldName, OwnFields};
 use crate::proxy::response::ResponseEdits;
@@ -30,14 +30,14 @@ const HOP_BY_HOP: [&str; 10] = [
 const USUAL_NAME: usize = 64;
 
 /// Appends the head of a request for the origin.
-pub(super) fn request(head: &RequestView<'_>, body: Body, exchange: &Exchange, out: &mut Vec<u8>) {
+pub(super) fn request(head: &impl ForwardedHead, body: Body, exchange: &Exchange, out: &mut Vec<u8>) {
     let arrival = &exchange.arrival;
     let origin = exchange.upstream().origin();
     let own = OwnFields::new(head, &arrival.client, &arrival.correlation, &exchange.facts, origin);
-    out.extend_from_slice(head.view.first_line());
+    head.write_line(out);
     out.extend_from_slice(b"\r\n");
     let mut lower = Vec::with_capacity(USUAL_NAME);
-    for field in head.view.fields() {
+    for field in head.fields() {
         let name = lower_case(field.name, &mut lower);
         let is_removed =
             HOP_BY_HOP.contains(&name) || own.replaces(name) || arrival.snapshot.forwarding.removes(name);
@@ -83,11 +83,8 @@ pub(super) fn response(
     out.extend_from_slice(status);
     out.extend_from_slice(if status.len() > 3 { b"\r\n" } else { b" \r\n" });
     for field in head.view.fields() {
-        let is_removed = field.is_named("connection")
-            || next != Next::Response && field.is_named("date")
-            || edits.removed().any(|name| field.is_named(name.as_str()))
-            || edits.own().any(|(name, _)| field.is_named(name.as_str()));
-        if !is_removed {
+        let is_replaced = next != Next::Response && field.is_named("date");
+        if !is_replaced && passes(field, edits) {
             append(field.name, field.value, out);
         }
     }
@@ -102,6 +99,13 @@ pub(super) fn response(
         append(b"Connection", if next == Next::Close { b"close" } else { b"keep-alive" }, out);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a field of the origin's response passes on to the client.
+pub(super) fn passes(field: Field<'_>, edits: &ResponseEdits<'_>) -> bool {
+    !field.is_named("connection")
+        && !edits.removed().any(|name| field.is_named(name.as_str()))
+        && !edits.own().any(|(name, _)| field.is_named(name.as_str()))
 }
 
 /// Appends one field line with its line end.

@@ -10,6 +10,8 @@
 //! - an answer that begins before the whole request has arrived: the direct exchange closes the client's
 //!   connection after it.
 
+mod http2;
+
 use std::sync::Arc;
 
 use crate::harness::{Client, Gateway, Message, Origin, Request, Response, Setup, Then, get, tokens};
@@ -51,6 +53,11 @@ struct SeenAnswer {
 /// The two ways, with origins that answer by `answers`: the target `/3/17` asks for the fourth answer, cut
 /// behind its 17th byte.
 fn both_ways(answers: &Arc<Vec<Vec<u8>>>) -> [Way; 2] {
+    ways(answers, Setup::before)
+}
+
+/// The two ways, each set up by `setup`.
+fn ways(answers: &Arc<Vec<Vec<u8>>>, setup: impl Fn(&Origin) -> Setup) -> [Way; 2] {
     ["direct", "pingora"].map(|way| {
         let answers = Arc::clone(answers);
         let origin = Origin::troubled(move |exchange| {
@@ -67,7 +74,7 @@ fn both_ways(answers: &Arc<Vec<Vec<u8>>>) -> [Way; 2] {
                 || answer.starts_with(b"HTTP/1.0");
             Ok(if ends { Then::Close } else { Then::KeepAlive })
         });
-        let gateway = Setup::before(&origin).env("GATEWAY_HTTP1_EXCHANGE", way).start();
+        let gateway = setup(&origin).env("GATEWAY_HTTP1_EXCHANGE", way).start();
         Way { gateway, origin }
     })
 }
@@ -90,23 +97,34 @@ impl Way {
             }
         }
         let is_kept = says_kept && is_served(&mut client);
+        let is_malformed = at_client.last().is_some_and(|answer| answer.line.contains(" 400 "));
+        let at_origin = if is_malformed { Vec::new() } else { self.at_origin(case) };
+        Seen { at_origin, at_client, is_kept }
+    }
+
+    /// What the origin saw of this case. A request of an earlier case may arrive late, if its body was
+    /// malformed.
+    fn at_origin(&self, case: &str) -> Vec<SeenRequest> {
         let requests = self.origin.requests();
-        // A request of an earlier case may arrive late, if its body was malformed.
         let is_of_case = |request: &&Request| {
             request.fields.iter().any(|(name, value)| name.eq_ignore_ascii_case("x-case") && value == case)
         };
-        let at_origin = requests.iter().filter(is_of_case).map(|request| {
+        let seen = requests.iter().filter(is_of_case).map(|request| {
             let line = request.head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            let mut fields = without_differences(&request.fields, false);
+            for (name, value) in &mut fields {
+                if name == "host" && *value == self.origin.authority() {
+                    *value = "the origin".to_owned();
+                }
+            }
             SeenRequest {
                 line: String::from_utf8_lossy(line).into_owned(),
-                fields: without_differences(&request.fields, false),
+                fields,
                 body: request.body.clone(),
                 trailers: request.trailers.clone(),
             }
         });
-        let is_malformed = at_client.last().is_some_and(|answer| answer.line.contains(" 400 "));
-        let at_origin = if is_malformed { Vec::new() } else { at_origin.collect() };
-        Seen { at_origin, at_client, is_kept }
+        seen.collect()
     }
 }
 
@@ -151,16 +169,7 @@ fn compare(answers: Vec<Vec<u8>>, requests: &[(&str, Vec<u8>)], cuts: impl Fn(us
         for cut in cuts(with_case(request, "00000").len()) {
             let case = format!("{compared:05}");
             let request = with_case(request, &case);
-            let [direct, pingora] = [&ways[0], &ways[1]].map(|way| {
-                let mut seen = way.see(method, &request, cut, &case);
-                let authority = way.origin.authority();
-                for (name, value) in seen.at_origin.iter_mut().flat_map(|request| &mut request.fields) {
-                    if name == "host" && *value == authority {
-                        *value = "the origin".to_owned();
-                    }
-                }
-                seen
-            });
+            let [direct, pingora] = [&ways[0], &ways[1]].map(|way| way.see(method, &request, cut, &case));
             assert_eq!(direct, pingora, "cut at {cut}: {}", request.escape_ascii());
             compared += 1;
             served += usize::from(direct.at_client.iter().any(|answer| !answer.line.contains(" 4")));

@@ -77,7 +77,7 @@ impl Message {
             .method(self.method.as_str())
             .uri(format!("{scheme}://{host}{}", self.target));
         for (name, value) in &self.fields {
-            request = request.header(name, value);
+            request = request.header(name, value.as_bytes());
         }
         request.body(()).unwrap()
     }

@@ -59,7 +59,7 @@ pub use client::Client;
 pub use folder::Folder;
 pub use gate::Gate;
 pub use gateway::Gateway;
-pub use http2::{Http2Client, runtime as http2_runtime};
+pub use http2::{Http2Client, Pending, runtime as http2_runtime};
 pub use http2_origin::Http2Origin;
 pub use memory_group::MemoryGroup;
 pub use message::{Message, Response};

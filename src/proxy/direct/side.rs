@@ -1,0 +1,158 @@
+//! What a direct exchange asks of the client's side: a connection with HTTP/1.1, or a stream of HTTP/2.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pingora_core::{Error, ErrorType, Result};
+
+use super::download::Download;
+use super::head::{ForwardedHead, ResponseView};
+use super::upload::Upload;
+use crate::http::{AnswerHead, BodyPipe};
+use crate::proxy::answer::{Answer, Answers, Notes};
+use crate::proxy::body::{BodyFault, Hold};
+use crate::proxy::response::ResponseEdits;
+
+/// The client's side of a direct exchange.
+pub(super) trait ClientSide: Send {
+    /// The head of a request.
+    type Head: ForwardedHead;
+
+    /// Whether data goes to the client without the chunks of HTTP/1.1.
+    const TAKES_BARE_DATA: bool;
+
+    /// How long the client may send nothing of a body.
+    fn body_time(&self) -> Duration;
+
+    /// How long the client may take nothing of a response; `None` if the connection sees to that.
+    fn write_time(&self) -> Option<Duration>;
+
+    /// Moves the deadline of the exchange to this time from now.
+    fn set_deadline(&mut self, time: Duration);
+
+    /// Ready when the deadline has passed.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()>;
+
+    /// Reads a part of the body and appends it to `out`, in the form for the origin. Calls `each` with
+    /// its data, and returns how many bytes that are.
+    ///
+    /// # Errors
+    /// If the client fails to send its body.
+    fn poll_body(
+        &mut self,
+        context: &mut Context<'_>,
+        body: &mut BodyPipe,
+        out: &mut Vec<u8>,
+        each: impl FnMut(&[u8]),
+    ) -> Poll<Result<usize>>;
+
+    /// Notices that the client has given the request up.
+    ///
+    /// # Errors
+    /// If the client has closed the connection or the stream.
+    fn watch(&mut self, context: &mut Context<'_>, is_body_done: bool) -> Result<()>;
+
+    /// Takes the head of a response, which is appended to `out` if the connection carries bytes. Returns
+    /// whether the client gets the head: an interim one need not be passed on.
+    ///
+    /// # Errors
+    /// If the head cannot be passed on.
+    fn take_head(
+        &mut self,
+        head: &ResponseView<'_>,
+        answer: AnswerHead,
+        edits: &ResponseEdits<'_>,
+        is_body_done: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<bool>;
+
+    /// Delivers what has arrived of the response, as far as the client takes it.
+    ///
+    /// # Errors
+    /// If the client cannot be written to.
+    fn poll_deliver(&mut self, context: &mut Context<'_>, download: &mut Download) -> Poll<Result<()>>;
+
+    /// No other request is to follow on the connection.
+    fn end(&mut self);
+
+    /// Whether the client of a request that has failed gets this answer.
+    fn gets(&self, answer: Answer) -> bool;
+
+    /// Sends an answer of the gateway's own. Returns the length of its body.
+    ///
+    /// # Errors
+    /// If the client cannot be written to.
+    fn answer(
+        &mut self,
+        answers: &Answers,
+        answer: Answer,
+        head: &Self::Head,
+        notes: &Notes<'_>,
+        body: &mut BodyPipe,
+    ) -> impl Future<Output = Result<usize>> + Send;
+
+    /// Lets a client that is still sending get the response.
+    fn linger(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Reads the whole body before the origin is asked.
+///
+/// # Errors
+/// If the client fails to send its body. The inner error is that of `hold`.
+pub(super) async fn hold(
+    client: &mut impl ClientSide,
+    upload: &mut Upload,
+    hold: &mut Hold,
+) -> Result<Result<(), BodyFault>> {
+    // The data alone: small chunks would take several times their length in the form for the origin.
+    let (is_chunked, mut held, mut out) = (upload.body.left().is_none(), Vec::new(), Vec::new());
+    while !upload.body.is_done() {
+        client.set_deadline(client.body_time());
+        let mut judged = Ok(());
+        let part = poll_fn(|context| {
+            let take = |data: &[u8]| {
+                judged = judged.and_then(|()| hold.take(data));
+                if judged.is_ok() {
+                    held.extend_from_slice(data);
+                }
+            };
+            match client.poll_body(context, &mut upload.body, &mut out, take) {
+                Poll::Ready(read) => Poll::Ready(read.map(drop)),
+                Poll::Pending => client.poll_deadline(context).map(|()| Err(silent())),
+            }
+        });
+        part.await?;
+        out.clear();
+        if judged.is_err() {
+            return Ok(judged);
+        }
+    }
+    upload.put_held(held, is_chunked);
+    Ok(Ok(()))
+}
+
+/// The client cannot be written to.
+pub(super) fn write_failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Box<Error> {
+    Error::because(ErrorType::WriteError, "sending the response", error).into_down()
+}
+
+/// The client cannot be read from.
+pub(super) fn read_failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Box<Error> {
+    Error::because(ErrorType::ReadError, "reading the request", error).into_down()
+}
+
+/// The client has sent nothing of its body for too long.
+pub(super) fn silent() -> Box<Error> {
+    Error::explain(ErrorType::ReadTimedout, "reading the request").into_down()
+}
+
+/// The client has taken nothing of the response for too long.
+pub(super) fn unread() -> Box<Error> {
+    Error::explain(ErrorType::WriteTimedout, "sending the response").into_down()
+}
+
+/// The client has closed the connection or the stream.
+pub(super) fn closed() -> Box<Error> {
+    Error::explain(ErrorType::ConnectionClosed, "the client has closed the connection").into_down()
+}
