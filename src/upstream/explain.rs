@@ -10,6 +10,7 @@ use super::stream::SpeaksTls;
 use super::tls::SelfSigned;
 use crate::clock;
 use crate::http::BadAnswer;
+use crate::origins::OriginTimeouts;
 
 /// The cause of a failed exchange. Finer than `error.type`: each has a remedy of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,8 +78,10 @@ pub(crate) struct AskedServer<'a> {
     pub server: ServerKind<'a>,
     /// Whether TLS is configured.
     pub is_tls: bool,
-    /// How long connecting may take.
-    pub connect_timeout: Option<Duration>,
+    /// Whether the trusted authorities are configured. Otherwise they are those of the system.
+    pub has_own_authorities: bool,
+    /// The time limits of an exchange.
+    pub timeouts: &'a OriginTimeouts,
 }
 
 /// What a server is to the gateway. It decides which setting helps.
@@ -123,10 +126,10 @@ impl ServerKind<'_> {
     }
 
     /// How to wait for longer.
-    fn how_to_wait(self) -> &'static str {
+    fn or_raise(self, limit: &str) -> String {
         match self {
-            ServerKind::Origin(_) => ", or raise read_timeout and first_byte_timeout",
-            ServerKind::KeySets | ServerKind::Collector => "",
+            ServerKind::Origin(_) => format!(", or raise {limit}"),
+            ServerKind::KeySets | ServerKind::Collector => String::new(),
         }
     }
 }
@@ -136,14 +139,15 @@ const MAX_NAMES: usize = 120;
 
 /// Explains Pingora's error in words.
 pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
-    let AskedServer { address, domain, server, is_tls, connect_timeout } = asked;
+    let AskedServer { address, domain, server, is_tls, timeouts, .. } = asked;
     let what = server.what();
     if let Some(tls) = tls_error(error) {
         return explain_tls(tls, asked);
     }
     let io = io_kind(error);
     let is_refused = *error.etype() == ErrorType::ConnectRefused || io == Some(ErrorKind::ConnectionRefused);
-    let within = connect_timeout.map_or_else(String::new, |limit| format!(" within {limit:?}"));
+    let is_late = *error.etype() == ErrorType::ReadTimedout || io == Some(ErrorKind::TimedOut);
+    let within = timeouts.connect;
     let (cause, message) = match error.etype() {
         ErrorType::ConnectRefused | ErrorType::ConnectError if is_refused => (
             FailureCause::Refused,
@@ -152,13 +156,13 @@ pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
         ErrorType::ConnectTimedout => (
             FailureCause::ConnectTimeout,
             format!(
-                "{address} does not accept a connection{within}; check the address, and firewalls on the way"
+                "{address} does not accept a connection within {within:?}; check the address, and firewalls on the way"
             ),
         ),
         ErrorType::TLSHandshakeTimedout => (
             FailureCause::ConnectTimeout,
             format!(
-                "{address} does not finish the TLS handshake{within}; if it does not speak TLS, write \
+                "{address} does not finish the TLS handshake within {within:?}; if it does not speak TLS, write \
                  http://{domain}"
             ),
         ),
@@ -202,14 +206,25 @@ pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
                 ServerKind::KeySets | ServerKind::Collector => format!("{address} does not speak HTTP/2"),
             },
         ),
-        ErrorType::ReadTimedout => silent(asked),
-        ErrorType::ReadError if io == Some(ErrorKind::TimedOut) => silent(asked),
-        ErrorType::WriteTimedout => (
-            FailureCause::NotReading,
-            format!(
-                "{address} does not read the request in time; check the load of {what}, or raise write_timeout"
-            ),
-        ),
+        ErrorType::ReadTimedout if timeouts.total.is_none_or(|total| total > timeouts.read) => {
+            let hint = server.or_raise("read_timeout");
+            let message =
+                format!("{address} sends nothing for {:?}; check the load of {what}{hint}", timeouts.read);
+            (FailureCause::Silent, message)
+        }
+        ErrorType::ReadTimedout | ErrorType::ReadError if is_late => {
+            let hint = server.or_raise("first_byte_timeout and total_timeout");
+            let message = format!("{address} does not respond in time; check the load of {what}{hint}");
+            (FailureCause::Silent, message)
+        }
+        ErrorType::WriteTimedout => {
+            let hint = server.or_raise("write_timeout");
+            let message = format!(
+                "{address} takes nothing of the request for {:?}; check the load of {what}{hint}",
+                timeouts.write
+            );
+            (FailureCause::NotReading, message)
+        }
         ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
             let how = if io == Some(ErrorKind::ConnectionReset) { "resets" } else { "closes" };
             let hint = if is_tls { "" } else { " if it speaks TLS, write https:// in front of its domain;" };
@@ -231,13 +246,6 @@ fn not_http(address: &str) -> (FailureCause, String) {
          lengths; check what listens there"
     );
     (FailureCause::NotHttp, message)
-}
-
-fn silent(asked: AskedServer<'_>) -> (FailureCause, String) {
-    let AskedServer { address, server, .. } = asked;
-    let (what, hint) = (server.what(), server.how_to_wait());
-    let message = format!("{address} does not respond in time; check the load of {what}{hint}");
-    (FailureCause::Silent, message)
 }
 
 fn explain_tls(error: &rustls::Error, asked: AskedServer<'_>) -> Explanation {
@@ -293,13 +301,19 @@ fn explain_certificate(error: &CertificateError, asked: AskedServer<'_>) -> (Fai
         CertificateError::UnknownIssuer => (
             FailureCause::UnknownAuthority,
             format!(
-                "the certificate of {address} is of an authority that is not trusted, or its chain is \
-                 incomplete; {}",
+                "the certificate of {address} is of an authority that is not in {}, or its chain is incomplete; \
+                 {}",
+                if asked.has_own_authorities {
+                    "tls.ca_file"
+                } else {
+                    "the system's certificates (SSL_CERT_FILE, if that is set)"
+                },
                 server.how_to_trust("the authority")
             ),
         ),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names: String = presented.join(", ").chars().take(MAX_NAMES).collect();
+            let names: Vec<&str> = presented.iter().map(|name| bare_name(name)).collect();
+            let names: String = names.join(", ").chars().take(MAX_NAMES).collect();
             (
                 FailureCause::WrongName,
                 format!(
@@ -329,11 +343,23 @@ fn explain_certificate(error: &CertificateError, asked: AskedServer<'_>) -> (Fai
             FailureCause::NotYetValid,
             format!("the certificate of {address} is not valid yet; check this machine's clock"),
         ),
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => (
+            FailureCause::BadCertificate,
+            format!(
+                "the certificate of {address} is an authority's own, which no server may use; install one with \
+                 the basic constraint CA:FALSE there"
+            ),
+        ),
         _ => (
             FailureCause::BadCertificate,
             format!("the certificate of {address} cannot be used ({error}); install another one there"),
         ),
     }
+}
+
+/// A name as it stands in a certificate: rustls shows `DnsName("a.example")`.
+fn bare_name(shown: &str) -> &str {
+    shown.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"')).map_or(shown, |(name, _)| name)
 }
 
 /// The error of rustls that is the cause, if one is.
@@ -363,12 +389,22 @@ mod tests {
 
     use super::*;
 
+    const TIMEOUTS: OriginTimeouts = OriginTimeouts {
+        connect: Duration::from_secs(5),
+        first_byte: None,
+        read: Duration::from_secs(60),
+        write: Duration::from_secs(60),
+        total: None,
+        idle: Duration::from_secs(60),
+    };
+
     const ASKED: AskedServer<'_> = AskedServer {
         address: "192.0.2.1:443",
         domain: "api.example.com",
         server: ServerKind::Origin("api"),
         is_tls: true,
-        connect_timeout: Some(Duration::from_secs(5)),
+        has_own_authorities: false,
+        timeouts: &TIMEOUTS,
     };
 
     fn in_handshake(error: rustls::Error) -> Box<Error> {
@@ -419,11 +455,15 @@ mod tests {
                 FailureCause::UnknownAuthority,
                 "name the authority",
             ),
-            (certificate(name), FailureCause::WrongName, "other.example.com"),
+            (certificate(name), FailureCause::WrongName, "is for other.example.com, not for api.example.com"),
             (certificate(CertificateError::Expired), FailureCause::Expired, "renew it"),
             (of_io(ErrorType::ReadError, ErrorKind::ConnectionReset), FailureCause::Closed, "resets"),
-            (of_io(ErrorType::ReadError, ErrorKind::TimedOut), FailureCause::Silent, "read_timeout"),
-            (Error::new(ErrorType::ReadTimedout), FailureCause::Silent, "read_timeout"),
+            (
+                of_io(ErrorType::ReadError, ErrorKind::TimedOut),
+                FailureCause::Silent,
+                "raise first_byte_timeout",
+            ),
+            (Error::new(ErrorType::ReadTimedout), FailureCause::Silent, "nothing for 60s"),
         ];
         for (error, cause, hint) in cases {
             let explanation = explain(&error, ASKED);

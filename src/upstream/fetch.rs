@@ -196,7 +196,8 @@ impl Fetcher {
             domain: self.server.authority.to_str().unwrap_or(&self.server.host),
             server: self.kind,
             is_tls: self.server.tls.is_some(),
-            connect_timeout: Some(self.server.timeouts.connect),
+            has_own_authorities: self.server.tls.as_ref().is_some_and(|tls| tls.roots.is_some()),
+            timeouts: &self.server.timeouts,
         };
         explain(error, asked).message
     }

@@ -206,7 +206,8 @@ impl Upstream {
             domain: self.origin.authority.to_str().unwrap_or(&self.origin.host),
             server: ServerKind::Origin(&self.origin.name),
             is_tls: self.origin.tls.is_some(),
-            connect_timeout: Some(self.origin.timeouts.connect),
+            has_own_authorities: self.origin.tls.as_ref().is_some_and(|tls| tls.roots.is_some()),
+            timeouts: &self.origin.timeouts,
         }
     }
 

@@ -155,10 +155,24 @@ fn self_signed_certificate_is_explained() {
 }
 
 #[test]
+fn certificate_of_an_authority_itself_is_explained() {
+    let authority = Authority::new();
+    let origin = Origin::with_tls(server(None, |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    }));
+    assert_explained(&https(&origin), &authority, &["an authority's own", "CA:FALSE"], true);
+}
+
+#[test]
 fn unknown_authority_is_explained() {
     let authority = Authority::new();
     let origin = Origin::with_tls(server(Some(&Authority::named("Another root")), |_| {}));
-    assert_explained(&https(&origin), &authority, &["authority that is not trusted", "tls.ca_file"], true);
+    assert_explained(
+        &https(&origin),
+        &authority,
+        &["authority that is not in the system's certificates (SSL_CERT_FILE, if", "tls.ca_file"],
+        true,
+    );
 }
 
 #[test]
@@ -218,10 +232,10 @@ fn silent_origin_is_explained() {
     assert_eq!(gateway.ask(&get("/")).status, 504);
     let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 504);
     let message = entry["error.message"].as_str().unwrap();
-    assert!(message.contains("does not respond in time") && message.contains("read_timeout"), "{message}");
+    assert!(message.contains("sends nothing for 200ms") && message.contains("read_timeout"), "{message}");
     let check = Setup::bare().config(&config).arguments(&["check", "--connect"]).run_to_exit();
     assert_eq!(check.status.code(), Some(78));
-    assert!(check.stderr.contains("does not respond in time"), "{}", check.stderr);
+    assert!(check.stderr.contains("sends nothing for 200ms"), "{}", check.stderr);
     drop(authority);
 }
 
