@@ -116,6 +116,7 @@ impl Admin {
             "pid": std::process::id(),
             "config_generation": self.status.generation(),
             "config_refused": refused,
+            "config_unapplied": self.status.unapplied(),
             "executable": self.executable,
             "started": format!("{:.3}", self.started),
         });

@@ -44,6 +44,7 @@ struct ConfigurationState {
     generation: u64,
     in_force: Option<InForce>,
     refused: Option<RefusedConfiguration>,
+    unapplied: Vec<String>,
 }
 
 /// The configuration that is in force now.
@@ -80,9 +81,16 @@ impl ConfigStatus {
         self.0.lock().refused.clone()
     }
 
-    /// Another configuration is in force, whose file has this hash; returns its generation.
-    pub fn taken(&self, hash: &str) -> u64 {
+    /// What of the configuration in force needs an upgrade to take effect, a sentence each.
+    pub fn unapplied(&self) -> Vec<String> {
+        self.0.lock().unapplied.clone()
+    }
+
+    /// Another configuration is in force, whose file has this hash, except what is `unapplied`. Returns its
+    /// generation.
+    pub fn taken(&self, hash: &str, unapplied: Vec<String>) -> u64 {
         let mut state = self.0.lock();
+        state.unapplied = unapplied;
         state.generation += 1;
         state.in_force = Some(InForce { hash: hash.to_owned(), taken: clock::timestamp() });
         state.refused = None;

@@ -57,6 +57,8 @@ pub fn run(args: &ReloadArgs, environment: &Environment) -> Result<(), CommandFa
         let now = version(admin, running)?;
         if now["config_generation"] != before["config_generation"] {
             println!("process {} reloaded: configuration {}", running.id(), now["config_generation"]);
+            let unapplied = now["config_unapplied"].as_array().into_iter().flatten();
+            unapplied.filter_map(Value::as_str).for_each(|sentence| println!("{sentence}"));
             return Ok(());
         }
         if now["config_refused"]["at"] != before["config_refused"]["at"] {

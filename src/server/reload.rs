@@ -193,10 +193,9 @@ impl Reloader {
         for warning in &settings.warnings {
             log::warn!("{warning}");
         }
-        for (key, present, wanted) in self.fixed.differences(&FixedSettings::of(&settings)) {
-            log::warn!(
-                "{key} cannot change while running: {present} stays, not {wanted}; use `approov-gateway upgrade`"
-            );
+        let unapplied = self.fixed.differences(&FixedSettings::of(&settings));
+        for sentence in &unapplied {
+            log::warn!("{sentence}");
         }
         let ending = Ending::of(&settings.server);
         let access = Access::new(&settings.admin, &machine_name());
@@ -234,7 +233,7 @@ impl Reloader {
         self.log_level.configure(level);
         telemetry::set_diagnostics_format(format);
         self.metrics.config_loaded(&hash);
-        log::info!("configuration reloaded, generation {}", self.status.taken(&hash));
+        log::info!("configuration reloaded, generation {}", self.status.taken(&hash, unapplied));
         log::info!("audit: configuration with SHA-256 {hash}… in force; ordered by: {why}");
         if !weaker.is_empty() {
             log::warn!("audit: protection is weaker than before: {}", weaker.join("; "));
@@ -299,8 +298,14 @@ impl FixedSettings {
         ])
     }
 
-    fn differences<'f>(&'f self, other: &'f Self) -> impl Iterator<Item = (&'static str, &'f str, &'f str)> {
-        let pairs = self.0.iter().zip(&other.0);
-        pairs.filter(|(this, that)| this != that).map(|(this, that)| (this.0, &*this.1, &*that.1))
+    /// What stays although `wanted` says something else, a sentence each.
+    fn differences(&self, wanted: &Self) -> Vec<String> {
+        let pairs = self.0.iter().zip(&wanted.0).filter(|(present, wanted)| present != wanted);
+        let sentences = pairs.map(|((key, present), (_, wanted))| {
+            format!(
+                "{key} cannot change while running: {present} stays, not {wanted}; use `approov-gateway upgrade`"
+            )
+        });
+        sentences.collect()
     }
 }

@@ -128,7 +128,7 @@ impl Server {
         key_sets.adopt(fetched_sets, runtime.handle());
         let status = Arc::new(ConfigStatus::default());
         metrics.config_loaded(&hash);
-        status.taken(&hash);
+        status.taken(&hash, Vec::new());
         let files = FileThread::start()
             .map_err(|error| ServerError::new("cannot start the thread that reads files", error))?;
         let access = Arc::new(ArcSwap::from_pointee(Access::new(&admin_settings, &machine_name())));

@@ -164,6 +164,8 @@ fn settings_that_cannot_change_are_named_and_the_rest_changes() {
     }
     let stderr = String::from_utf8(gateway.stderr()).unwrap();
     assert!(!stderr.contains("server.upgrade_sock cannot"), "{stderr}");
+    let unapplied = gateway.version()["config_unapplied"].clone();
+    assert_eq!(unapplied.as_array().map(Vec::len), Some(5), "{unapplied}");
     assert_eq!(gateway.ask(&Message::get("/new").token(&next_token())).status, 200);
     assert_eq!(folder.pid(), gateway.pid());
 }
