@@ -1,5 +1,8 @@
 //! The cache file of a key set: the last set, for a start without the server. It holds public keys only,
 //! but a user who can write to the file decides which tokens are accepted.
+//!
+//! The file names the source of its set, so that the keys of another URL are never taken:
+//! `{"source":"…","set":"{\"keys\":[…]}"}`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -7,14 +10,51 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 
 use crate::approov::MAX_KEY_SET;
 
-/// Reads the file. A file that is too long is cut off, and then is no key set.
+/// The longest file that is read. A character of the set may take six in the file.
+const MAX_FILE: u64 = 6 * MAX_KEY_SET as u64 + 256;
+
+/// The content of the file.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct CachedSet {
+    /// SHA-256 of the whole URL, in hexadecimal.
+    source: String,
+    /// The text of the JWK set, as it was fetched.
+    set: String,
+}
+
+/// Reads the set of this source from the file.
 ///
 /// # Errors
-/// If there is no regular file that this process may read, or if another user may write to it.
-pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+/// If there is no regular file that this process may read, if another user may write to it, or if it does
+/// not hold a set of this source.
+pub(super) fn read(path: &Path, source: &str) -> io::Result<Vec<u8>> {
+    let unusable = |why| io::Error::new(ErrorKind::InvalidData, why);
+    let text = read_file(path)?;
+    let cached: CachedSet =
+        serde_json::from_slice(&text).map_err(|_| unusable("it is not a cache file of the gateway"))?;
+    if cached.source != source {
+        return Err(unusable("it has the set of another URL"));
+    }
+    Ok(cached.set.into_bytes())
+}
+
+/// Replaces the file in one step, so that a reader sees the old set or the new one. Only this user may
+/// read and write it.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub(super) fn replace(path: &Path, source: String, set: &[u8]) -> io::Result<()> {
+    // A key set is JSON, so its text is UTF-8.
+    let cached = CachedSet { source, set: String::from_utf8_lossy(set).into_owned() };
+    replace_file(path, &serde_json::to_vec(&cached)?)
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let no_wait = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(no_wait).open(path)?;
     let metadata = file.metadata()?;
@@ -29,16 +69,11 @@ pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         ));
     }
     let mut text = Vec::new();
-    file.take(MAX_KEY_SET as u64 + 1).read_to_end(&mut text)?;
+    file.take(MAX_FILE).read_to_end(&mut text)?;
     Ok(text)
 }
 
-/// Replaces the file in one step, so that a reader sees the old set or the new one. Only this user may
-/// read and write it.
-///
-/// # Errors
-/// If the folder cannot be written.
-pub(super) fn replace_file(path: &Path, text: &[u8]) -> io::Result<()> {
+fn replace_file(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}", std::process::id()));
     let written = write_new(Path::new(&new), text).and_then(|()| fs::rename(&new, path));
@@ -66,15 +101,39 @@ mod tests {
 
     use super::*;
 
+    fn path(name: &str) -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("approov-key-set-{name}-{}", std::process::id()))
+    }
+
     #[test]
     fn a_file_that_others_can_write_is_not_read() {
-        let path = std::env::temp_dir().join(format!("approov-key-set-{}", std::process::id()));
-        replace_file(&path, b"{}").expect("a file");
-        assert_eq!(read_file(&path).expect("a safe file"), b"{}");
+        let path = path("modes");
+        replace(&path, "a".to_owned(), b"{}").expect("a file");
+        assert_eq!(read(&path, "a").expect("a safe file"), b"{}");
         for mode in [0o620, 0o602, 0o666] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("permissions");
-            let error = read_file(&path).expect_err("an unsafe file");
+            let error = read(&path, "a").expect_err("an unsafe file");
             assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{mode:o}");
+        }
+        fs::remove_file(&path).expect("the file");
+    }
+
+    #[test]
+    fn only_the_set_of_the_same_source_is_read() {
+        let path = path("sources");
+        let longest = format!("{{\"keys\":[\"{}\"]}}", "x".repeat(MAX_KEY_SET - 13));
+        for set in ["{ \"keys\" : [1.50] }\n", &longest] {
+            replace(&path, "a".repeat(64), set.as_bytes()).expect("a file");
+            assert_eq!(read(&path, &"a".repeat(64)).expect("the same source"), set.as_bytes());
+            let error = read(&path, &"b".repeat(64)).expect_err("another source");
+            assert_eq!(error.to_string(), "it has the set of another URL");
+        }
+        for text in
+            ["{\"keys\":[]}", "{\"source\":\"a\"}", "{\"set\":{}}", "", "[]", "{\"source\":\"a\",\"set\":{}"]
+        {
+            replace_file(&path, text.as_bytes()).expect("a file");
+            let error = read(&path, "a").expect_err("no cache file");
+            assert_eq!(error.to_string(), "it is not a cache file of the gateway", "{text}");
         }
         fs::remove_file(&path).expect("the file");
     }

@@ -7,7 +7,7 @@ use aws_lc_rs::rand;
 use http::{HeaderValue, StatusCode};
 use parking_lot::Mutex;
 
-use super::cache::{read_file, replace_file};
+use super::cache;
 use super::schedule::FetchSchedule;
 use super::settings::KeySetSettings;
 use crate::approov::{KeySet, KeySetSource, MAX_KEY_SET};
@@ -101,11 +101,11 @@ impl RemoteSet {
     /// Puts the set of the cache file in force. Returns whether there is one.
     pub(super) fn read_cache(&self) -> bool {
         let (name, Some(path)) = (self.name(), &self.settings.cache_file) else { return false };
-        let text = match read_file(path) {
+        let text = match cache::read(path, &self.settings.source()) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return false,
             Err(error) => {
-                log::warn!("key set {name}: the cache file {} cannot be read: {error}", path.display());
+                log::warn!("key set {name}: the cache file {} is not used: {error}", path.display());
                 return false;
             }
         };
@@ -283,8 +283,8 @@ impl RemoteSet {
             state.is_saved = true;
             text
         };
-        let shown = path.display().to_string();
-        let written = tokio::task::spawn_blocking(move || replace_file(&path, &text)).await;
+        let (shown, source) = (path.display().to_string(), self.settings.source());
+        let written = tokio::task::spawn_blocking(move || cache::replace(&path, source, &text)).await;
         if let Ok(Err(error)) = written {
             log::warn!("key set {}: the cache file {shown} cannot be written: {error}", self.name());
             self.state.lock().is_saved = false;

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::Value;
 
 use super::{Answer, KeyServer, SigningKey, config, set_of, wait_for_keys};
 use crate::harness::{Folder, Origin, Setup, eventually};
@@ -44,13 +47,11 @@ fn the_cache_file_serves_a_start_without_the_server() {
     let start = || Setup::bare().config(&config(&origin, &entry, "")).start();
     let first = start();
     eventually("the cache file", || cache.exists().then_some(()));
-    assert_eq!(fs::read_to_string(&cache).unwrap(), set_of(&[&key]));
+    assert_eq!(cached(&cache), set_of(&[&key]));
     assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o600);
     server.set(Answer::Set(set_of(&[&key, &next])));
     wait_for_keys(&first, 2);
-    eventually("the next set in the file", || {
-        (fs::read_to_string(&cache).unwrap() == set_of(&[&key, &next])).then_some(())
-    });
+    eventually("the next set in the file", || (cached(&cache) == set_of(&[&key, &next])).then_some(()));
     server.kill();
     drop(first);
     let second = start();
@@ -62,8 +63,39 @@ fn the_cache_file_serves_a_start_without_the_server() {
     drop(second);
     fs::write(&cache, "{}").unwrap();
     let third = start();
-    third.wait_for_message("is of no use: this is not a JWK set");
+    third.wait_for_message("is not used: it is not a cache file of the gateway");
     assert_eq!(third.ask(&key.request()).status, 503);
+}
+
+/// The set in a cache file.
+fn cached(path: &Path) -> String {
+    let file: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    file["set"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_cache_file_of_another_url_serves_no_start() {
+    let key = SigningKey::new("a");
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let mut server = KeyServer::with_keys(&[&key]);
+    let cache = folder.path("keys.json");
+    let url = server.url();
+    let start = |query: &str| {
+        let entry = format!("jwks_uri: \"{url}{query}\", cache_file: {}", cache.display());
+        Setup::bare().config(&config(&origin, &entry, "")).start()
+    };
+    let first = start("?account=1");
+    eventually("the cache file", || cache.exists().then_some(()));
+    assert_eq!(first.ask(&key.request()).status, 200);
+    drop(first);
+    server.kill();
+    let other = start("?account=2");
+    other.wait_for_message("is not used: it has the set of another URL");
+    assert_eq!(other.ask(&key.request()).status, 503);
+    drop(other);
+    assert_eq!(start("?account=1").ask(&key.request()).status, 200);
+    assert_eq!(origin.requests().len(), 2);
+    assert!(!fs::read_to_string(&cache).unwrap().contains("account"), "a query may be a secret");
 }
 
 #[test]
