@@ -9,13 +9,13 @@ use crate::harness::{Gateway, Http2Client, Message, Origin, Setup, config_before
 const HOST: &str = "api.test";
 
 /// An app: its signing key, and its token.
-struct App {
+pub(super) struct App {
     signer: Signer,
     token: String,
 }
 
 impl App {
-    fn install() -> Self {
+    pub(super) fn install() -> Self {
         let signer = Signer::install();
         let token = tokens::with_claims(json!({ "exp": in_seconds(3600), "ipk": signer.ipk() }));
         Self { signer, token }
@@ -55,7 +55,7 @@ impl App {
 }
 
 /// A gateway with these settings of `message_signing`, and this rest of the configuration.
-fn gateway(origin: &Origin, settings: &str, rest: &str) -> Gateway {
+pub(super) fn gateway(origin: &Origin, settings: &str, rest: &str) -> Gateway {
     let signing = format!("approov:\n  message_signing: {{ {settings} }}\n");
     let config = config_before(origin, rest).replace("approov:\n", &signing);
     Setup::bare().config(&config).start()
@@ -246,9 +246,15 @@ const HELLO: &str = "{\"hello\":\"world\"}";
 const HELLO_DIGEST: &str = "sha-256=:k6I5cakU5erL8KjSUVTNownDwccvu5kU1Hxg88toFYg=:";
 const EMPTY_DIGEST: &str = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
 
-fn digested(app: &App, message: Message, digest: &str) -> Message {
+pub(super) fn digested(app: &App, message: Message, digest: &str) -> Message {
     let message = message.host(HOST).field("Content-Digest", digest);
     app.sign(message, &format!("http://{HOST}/a"), &[("\"content-digest\"", digest)])
+}
+
+/// The body in one chunk, with a trailer section.
+fn with_trailer(fields: &str) -> Message {
+    let body = format!("{:x}\r\n{HELLO}\r\n0\r\n{fields}\r\n", HELLO.len());
+    Message::new("POST", "/a").field("Transfer-Encoding", "chunked").raw_body(body)
 }
 
 fn chunked(parts: &[&str]) -> Message {
@@ -283,6 +289,15 @@ fn a_body_reaches_the_origin_only_with_the_digest_that_was_signed() {
         ("empty and chunked", digested(&app, chunked(&[]), EMPTY_DIGEST), 200),
         ("without a body", digested(&app, Message::new("POST", "/a"), EMPTY_DIGEST), 200),
         ("a body without a digest", app.sign(post(HELLO).host(HOST), "http://api.test/a", &[]), 200),
+        (
+            "with trailers",
+            digested(
+                &app,
+                with_trailer(&format!("X-Trailer: 1\r\nContent-Digest: {EMPTY_DIGEST}\r\n")),
+                HELLO_DIGEST,
+            ),
+            200,
+        ),
         ("wrong", digested(&app, post("{\"hello\":\"World\"}"), HELLO_DIGEST), 401),
         ("one of two wrong", digested(&app, post(HELLO), &format!("{sha512}, {EMPTY_DIGEST}")), 401),
         ("chunked and wrong", digested(&app, chunked(&["{}"]), HELLO_DIGEST), 401),
@@ -344,7 +359,10 @@ fn a_body_longer_than_the_buffer_gets_413_and_a_required_digest_must_be_there() 
     assert_eq!(gateway.ask(&digested(&app, chunked(&[&long]), HELLO_DIGEST)).status, 413);
     let bare = app.sign(Message::post("/a", HELLO).host(HOST), "http://api.test/a", &[]);
     assert_eq!(gateway.ask(&bare).status, 401);
-    gateway.wait_for_requests(&[("reason", "missing_content_digest")], 1.0);
+    // A trailer comes after the decision.
+    let late = with_trailer(&format!("Content-Digest: {HELLO_DIGEST}\r\n")).host(HOST);
+    assert_eq!(gateway.ask(&app.sign(late, "http://api.test/a", &[])).status, 401);
+    gateway.wait_for_requests(&[("reason", "missing_content_digest")], 2.0);
     assert_eq!(origin.bytes(), 0);
     assert_eq!(gateway.ask(&app.get("/a")).status, 200, "no body, no digest");
     assert_eq!(gateway.ask(&digested(&app, Message::post("/a", HELLO), HELLO_DIGEST)).status, 200);

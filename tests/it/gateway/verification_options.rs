@@ -38,38 +38,6 @@ fn conditions_on_claims_keep_web_tokens_out() {
 }
 
 #[test]
-fn a_share_of_the_devices_is_refused_and_always_the_same() {
-    let origin = Origin::new();
-    let gateway = gateway(&origin, "routes: [ { path: /, enforce: 30% } ]\n");
-    let expired = |device: usize| {
-        Message::get("/a")
-            .token(&tokens::with_claims(json!({ "exp": in_seconds(-60), "did": format!("device {device}") })))
-    };
-    let mut client = gateway.connect();
-    let mut round = || (0..200).map(|device| client.ask(&expired(device)).status).collect::<Vec<u16>>();
-    let first = round();
-    let refused = first.iter().filter(|status| **status == 401).count();
-    // 3 σ of 200 choices at 30 %.
-    assert!(refused.abs_diff(60) <= 20, "{refused}");
-    assert_eq!(first.iter().filter(|status| **status == 200).count(), 200 - refused);
-    assert_eq!(round(), first);
-    assert_eq!(origin.requests().len(), 2 * (200 - refused));
-    let refused = 2.0 * refused as f64;
-    gateway.wait_for_requests(&[("verdict", "rejected"), ("reason", "expired")], refused);
-    gateway.wait_for_requests(&[("verdict", "observed"), ("reason", "expired")], 400.0 - refused);
-}
-
-#[test]
-fn nothing_and_everything_are_shares_too() {
-    for (share, expected) in [("0%", 200), ("100%", 401)] {
-        let origin = Origin::new();
-        let gateway = gateway(&origin, &format!("routes: [ {{ path: /, enforce: {share} }} ]\n"));
-        assert_eq!(gateway.ask(&Message::get("/a")).status, expected, "{share}");
-        assert_eq!(gateway.ask(&Message::get("/b").token(&tokens::valid())).status, 200, "{share}");
-    }
-}
-
-#[test]
 fn verified_claims_are_forwarded_and_no_client_can_send_them() {
     let origin = Origin::new();
     let gateway = gateway(&origin, "forward_claims: { X-Approov-Device: did, X-Approov-ARC: arc }\n");

@@ -1,4 +1,6 @@
-//! What a successor goes on with: accepted signatures, and key sets.
+//! What a successor goes on with: accepted signatures, key sets, and which devices are refused.
+
+use serde_json::json;
 
 use crate::gateway::key_sets::{KeyServer, SigningKey};
 use crate::harness::{Folder, Gateway, Message, Origin, gateway_command, run, tokens};
@@ -66,4 +68,29 @@ fn a_key_set_goes_on_when_its_server_is_gone() {
     assert_eq!(new.ask(&key.request()).status, 200);
     let fetched_at = new.metrics().sum("approov_gateway_key_set_last_success_timestamp_seconds", &[]);
     assert!(fetched_at > 0.0, "the age of the set is known");
+}
+
+#[test]
+fn the_same_devices_are_refused_after_a_reload_and_an_upgrade() {
+    const DEVICES: usize = 600;
+    let (folder, origin) = (Folder::new(), Origin::new());
+    let config = folder.config(&origin, "routes: [ { path: /, enforce: 5% } ]\n");
+    let refused = |gateway: &Gateway| {
+        let mut client = gateway.connect();
+        let mut is_refused = |device: usize| {
+            let claims = json!({ "exp": tokens::in_seconds(-60), "did": format!("device {device}") });
+            client.ask(&Message::get("/a").token(&tokens::with_claims(claims))).status == 401
+        };
+        (0..DEVICES).filter(|device| is_refused(*device)).collect::<Vec<usize>>()
+    };
+    let mut old = folder.start(&config);
+    let first = refused(&old);
+    // 3 σ of 600 choices at 5 %.
+    assert!(first.len().abs_diff(30) <= 16, "{}", first.len());
+    old.signal("HUP");
+    old.wait_for_message("configuration reloaded, generation 2");
+    assert_eq!(refused(&old), first);
+    let new = folder.replace(&mut old, &config);
+    assert_eq!(refused(&new), first);
+    assert_eq!(origin.requests().len(), 3 * (DEVICES - first.len()));
 }
