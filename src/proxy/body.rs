@@ -12,7 +12,7 @@ use super::head::RequestHead;
 use crate::approov::{BodyVerifier, ContentDigest, Rejection};
 
 /// How many bodies are held back at the same time in all workers. With `digest_buffer` of 64 KiB their data is
-/// at most 64 MiB in total; a buffer that grows may take twice its data.
+/// at most 64 MiB in total. The buffer of a chunked body grows, and may take twice its data.
 const MAX_HELD: usize = 1024;
 
 /// The room for bodies that are held back.
@@ -85,6 +85,12 @@ impl Hold {
             Some(Arc::clone(&held.0).try_acquire_owned().map_err(|_| BodyFault::Busy)?)
         };
         Ok(Some(Self { verifier: digest.verifier(), permit, length: 0, limit }))
+    }
+
+    /// The bytes to reserve for a body of a declared length. A buffer that grows could take twice the data.
+    pub fn room(&self, declared: Option<u64>) -> usize {
+        let declared = declared.and_then(|length| usize::try_from(length).ok());
+        declared.unwrap_or_default().min(self.limit)
     }
 
     /// Takes in the next part of the body.

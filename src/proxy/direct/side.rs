@@ -106,7 +106,9 @@ pub(super) async fn hold(
     hold: &mut Hold,
 ) -> Result<Result<(), BodyFault>> {
     // The data alone: small chunks would take several times their length in the form for the origin.
-    let (is_chunked, mut held, mut out) = (upload.body.left().is_none(), Vec::new(), Vec::new());
+    let declared = upload.body.left();
+    let (is_chunked, mut held, mut out) =
+        (declared.is_none(), Vec::with_capacity(hold.room(declared)), Vec::new());
     while !upload.body.is_done() {
         client.set_deadline(client.body_time());
         let mut judged = Ok(());

@@ -8,6 +8,7 @@ mod clients;
 mod denied;
 mod explained_failures;
 mod flipped_signatures;
+mod held_bodies;
 mod http2;
 pub mod key_sets;
 mod large_bodies;
