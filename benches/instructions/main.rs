@@ -59,14 +59,22 @@ fn count_all() -> Counts {
     let origin = origin();
     vec![
         ("verification of HS256 with binding", per_one(count_verifications)),
-        ("accepted request", per_one(|count| count_http1(origin, TokenKind::Valid, count))),
-        ("refused request", per_one(|count| count_http1(origin, TokenKind::Invalid, count))),
+        ("accepted request", per_one(|count| count_http1(origin, TokenKind::Valid, count, None))),
+        (RECORDED, per_one(|count| count_http1(origin, TokenKind::Valid, count, Some("*Shared>::record")))),
+        (CORRELATED, per_one(|count| count_http1(origin, TokenKind::Valid, count, Some("*Correlation::of")))),
+        ("refused request", per_one(|count| count_http1(origin, TokenKind::Invalid, count, None))),
         ("accepted request over HTTP/2", per_one(|count| count_http2(origin, count))),
     ]
 }
 
+/// Parts of an accepted request: the log line and the metrics, and the request id and trace context. Each is
+/// a function with what it calls.
+const RECORDED: &str = "  of it: log and metrics";
+const CORRELATED: &str = "  of it: request id and trace";
+
 fn per_one(count: impl Fn(u64) -> u64) -> u64 {
     let [short, long] = RUNS.map(&count);
+    assert!(long > short, "no instructions: the function is inlined, or has another name");
     (long - short) / (RUNS[1] - RUNS[0])
 }
 
@@ -131,9 +139,10 @@ fn count_verifications(count: u64) -> u64 {
     collected(command.spawn().expect("valgrind starts"))
 }
 
-fn count_http1(origin: SocketAddr, kind: TokenKind, count: u64) -> u64 {
+/// With the pattern of a function only the instructions of it and of what it calls.
+fn count_http1(origin: SocketAddr, kind: TokenKind, count: u64, function: Option<&str>) -> u64 {
     let status = if kind == TokenKind::Valid { "HTTP/1.1 200 " } else { "HTTP/1.1 401 " };
-    count_requests(origin, None, |address| ask(address, &token(kind), status, count))
+    count_requests(origin, function, None, |address| ask(address, &token(kind), status, count))
 }
 
 fn count_http2(origin: SocketAddr, count: u64) -> u64 {
@@ -147,13 +156,19 @@ fn count_http2(origin: SocketAddr, count: u64) -> u64 {
         ("authorization", AUTHORIZATION),
         ("approov-token", &token),
     ];
-    count_requests(origin, Some(&config), |address| http2::ask(address, &fields, count))
+    count_requests(origin, None, Some(&config), |address| http2::ask(address, &fields, count))
 }
 
 /// Counts the instructions of a gateway that answers the requests of `ask`, which are sent over one
 /// connection. Without a configuration file the gateway listens with HTTP/1.1.
-fn count_requests(origin: SocketAddr, config: Option<&Path>, ask: impl Fn(SocketAddr)) -> u64 {
+fn count_requests(
+    origin: SocketAddr,
+    function: Option<&str>,
+    config: Option<&Path>,
+    ask: impl Fn(SocketAddr),
+) -> u64 {
     let mut command = valgrind();
+    command.args(function.map(|function| format!("--toggle-collect={function}")));
     match config {
         Some(file) => command.env("GATEWAY_CONFIG", file),
         None => command.env("GATEWAY_LISTEN", "127.0.0.1:0"),

@@ -1,5 +1,7 @@
 //! Counts of durations by size, and the quantiles that they tell.
 
+use super::durations::Durations;
+
 /// The bounds of `request_duration_seconds`: from a refusal to a slow origin.
 pub(super) const DURATION_BUCKETS: [f64; 18] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
@@ -23,16 +25,10 @@ impl Distribution {
         Self { counts: vec![0; bounds + 1].into() }
     }
 
-    /// Adds the counts of a histogram with the same bounds.
-    pub fn add(&mut self, histogram: &prometheus::Histogram) {
-        use prometheus::core::Metric;
-        let metric = histogram.metric();
-        let read = metric.get_histogram();
-        let cumulative = read.get_bucket().iter().map(prometheus::proto::Bucket::cumulative_count);
-        let mut before = 0;
-        for (count, until) in self.counts.iter_mut().zip(cumulative.chain([read.get_sample_count()])) {
-            *count += until.saturating_sub(before);
-            before = until;
+    /// Adds the counts of durations with the same bounds.
+    pub(super) fn add(&mut self, durations: &Durations) {
+        for (count, recorded) in self.counts.iter_mut().zip(durations.counts()) {
+            *count += recorded;
         }
     }
 
@@ -70,17 +66,17 @@ impl Distribution {
 
 #[cfg(test)]
 mod tests {
-    use prometheus::{Histogram, HistogramOpts};
+    use std::time::Duration;
 
     use super::*;
 
     const BOUNDS: [f64; 3] = [1.0, 2.0, 4.0];
 
     fn of(values: &[f64]) -> Distribution {
-        let histogram = Histogram::with_opts(HistogramOpts::new("h", "h").buckets(BOUNDS.to_vec())).unwrap();
-        values.iter().for_each(|value| histogram.observe(*value));
+        let durations = Durations::new(&BOUNDS);
+        values.iter().for_each(|value| durations.record(Duration::from_secs_f64(*value)));
         let mut distribution = Distribution::empty(BOUNDS.len());
-        distribution.add(&histogram);
+        distribution.add(&durations);
         distribution
     }
 

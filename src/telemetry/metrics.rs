@@ -2,6 +2,7 @@
 //! origins, policies, verdicts, reasons, kinds of failure.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,18 +10,20 @@ use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use super::distribution::OVERHEAD_BUCKETS;
+use super::durations::Durations;
 use super::history::{History, Totals, Window};
 use super::key_sets::{KeySetFamilies, KeySetMetrics};
 use super::limits::{LimitFamilies, LimitState};
 use super::origins::{OriginFamilies, OriginMetrics, OriginReport, OriginState};
 use super::process::Process;
 use super::route_counts::RouteCounts;
-use super::route_metrics::{RouteMetrics, Routes};
+use super::route_metrics::RouteMetrics;
+use super::routes::Routes;
+use super::text_format::{Histograms, NAMESPACE};
 use crate::approov::AppStatus;
 use crate::clock;
 use crate::limits::{Cause, Outcome};
@@ -39,7 +42,7 @@ pub struct Metrics {
     config_last_reload_success_timestamp: Gauge,
     access_log_dropped: IntCounter,
     config_info: IntGaugeVec,
-    overhead: Histogram,
+    overhead: Durations,
     tunnels: IntGauge,
     process: Process,
     handshakes: IntCounterVec,
@@ -50,6 +53,8 @@ pub struct Metrics {
     failover_tokens: IntCounter,
     certificate_expiry: GaugeVec,
     history: Mutex<History>,
+    /// The bytes of the last page, which tell how many the next one takes.
+    page_size: AtomicUsize,
 }
 
 impl Metrics {
@@ -58,13 +63,13 @@ impl Metrics {
     /// # Errors
     /// If two families have the same name, which is a bug in this file.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new_custom(Some("approov_gateway".into()), None)?;
+        let registry = Registry::new_custom(Some(NAMESPACE.into()), None)?;
         let app_statuses = IntCounterVec::new(
             Opts::new("app_statuses_total", "Requests with an Approov-Status header, by its value."),
             &["status"],
         )?;
         let metrics = Self {
-            routes: Routes::new(&registry)?,
+            routes: Routes::new(),
             origins: OriginFamilies::register(&registry)?,
             key_sets: KeySetFamilies::register(&registry)?,
             limits: LimitFamilies::register(&registry)?,
@@ -89,13 +94,7 @@ impl Metrics {
                 Opts::new("config_info", "1, with the start of the configuration file's SHA-256 as a label."),
                 &["hash"],
             )?,
-            overhead: Histogram::with_opts(
-                HistogramOpts::new(
-                    "overhead_seconds",
-                    "The gateway's own share: from the request's header to the refusal, or to asking the origin.",
-                )
-                .buckets(OVERHEAD_BUCKETS.to_vec()),
-            )?,
+            overhead: Durations::new(&OVERHEAD_BUCKETS),
             tunnels: IntGauge::new("tunnels", "Open tunnels (WebSocket).")?,
             process: Process::new()?,
             handshakes: IntCounterVec::new(
@@ -126,6 +125,7 @@ impl Metrics {
                 &["listener", "certificate"],
             )?,
             history: Mutex::new(History::new(clock::now(), Totals::none())),
+            page_size: AtomicUsize::new(0),
         };
         let build_info =
             GaugeVec::new(Opts::new("build_info", "1, with the version as a label."), &["version"])?;
@@ -135,7 +135,6 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.config_last_reload_success_timestamp.clone()))?;
         metrics.registry.register(Box::new(metrics.access_log_dropped.clone()))?;
         metrics.registry.register(Box::new(metrics.config_info.clone()))?;
-        metrics.registry.register(Box::new(metrics.overhead.clone()))?;
         metrics.registry.register(Box::new(metrics.tunnels.clone()))?;
         metrics.registry.register(Box::new(metrics.handshakes.clone()))?;
         metrics.registry.register(Box::new(metrics.refused_certificates.clone()))?;
@@ -235,7 +234,7 @@ impl Metrics {
 
     /// Records the time that the gateway needed for a request before it asked the origin or refused.
     pub fn overhead(&self, time: Duration) {
-        self.overhead.observe(time.as_secs_f64());
+        self.overhead.record(time);
     }
 
     /// Counts an open tunnel until the returned value is dropped.
@@ -332,7 +331,15 @@ impl Metrics {
         self.access_log_dropped.inc_by(dropped.saturating_sub(self.access_log_dropped.get()));
         let mut families = self.registry.gather();
         families.extend(self.process.read().gather());
-        TextEncoder::new().encode_to_string(&families)
+        let mut page = String::with_capacity(self.page_size.load(Ordering::Relaxed));
+        TextEncoder::new().encode_utf8(&families, &mut page)?;
+        let help =
+            "The gateway's own share: from the request's header to the refusal, or to asking the origin.";
+        Histograms::new(&mut page, "overhead_seconds", help, &OVERHEAD_BUCKETS).series("", &self.overhead);
+        self.routes.write(&mut page);
+        // Numbers get longer until the next scrape.
+        self.page_size.store(page.len() + page.len() / 16, Ordering::Relaxed);
+        Ok(page)
     }
 }
 

@@ -3,6 +3,7 @@
 mod access_log;
 mod diagnostics;
 mod distribution;
+mod durations;
 mod history;
 mod key_sets;
 mod limits;
@@ -10,11 +11,15 @@ mod lines;
 mod metrics;
 mod origins;
 mod process;
+mod reason;
 mod redact;
 mod response;
 mod route_counts;
 mod route_metrics;
+mod route_page;
+mod routes;
 mod spans;
+mod text_format;
 
 pub(crate) use access_log::write_address;
 pub use access_log::{
@@ -31,10 +36,11 @@ pub use key_sets::KeySetMetrics;
 pub use limits::LimitState;
 pub use metrics::{Metrics, OpenTunnel, SpanCounters};
 pub use origins::{AddressReport, AddressState, LastFailure, OriginMetrics, OriginReport, OriginState};
+pub use reason::Reason;
 pub use redact::is_deceptive;
 pub use response::{Source, StatusClass};
 pub use route_counts::{Count, RouteCounts};
-pub use route_metrics::{CountedRequest, Reason, RouteMetrics};
+pub use route_metrics::{CountedRequest, RouteMetrics};
 pub use spans::{
     AttributeValue, EndedSpan, ParentSpan, SpanKind, SpanQueue, TracedAttempt, TracedRequest, spans,
 };

@@ -1,10 +1,13 @@
 //! What the counters of the routes say, for the status page.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 use super::history::Totals;
+use super::reason::Reason;
 use super::response::{Source, StatusClass};
-use super::route_metrics::{Known, Reason, RouteMetrics, Routes, Series, outcomes};
+use super::route_metrics::{Common, RouteMetrics};
+use super::routes::{Known, Routes};
 use crate::policy::{Policy, Verdict};
 
 /// Minutes that counts are remembered for.
@@ -60,11 +63,13 @@ impl Totals {
         }
     }
 
-    /// Adds what the policies of one route name count together: their series have no label for the policy.
-    pub(super) fn add_shared(&mut self, series: &Series) {
-        let errors = series.responses.chunks(Source::ALL.len()).nth(StatusClass::ServerError as usize);
-        self.server_errors += errors.unwrap_or_default().iter().map(prometheus::IntCounter::get).sum::<u64>();
-        self.durations.add(&series.durations);
+    /// Adds what the policies of one route count together.
+    pub(super) fn add_common(&mut self, common: &Common) {
+        let Some(answers) = common.answers() else { return };
+        let errors = answers.responses.chunks(Source::ALL.len()).nth(StatusClass::ServerError as usize);
+        let errors = errors.into_iter().flatten().map(|count| count.load(Ordering::Relaxed));
+        self.server_errors += errors.sum::<u64>();
+        self.durations.add(&answers.durations);
     }
 }
 
@@ -73,11 +78,12 @@ impl Routes {
     pub fn totals(&self) -> Totals {
         let known = self.known.lock();
         let mut totals = self.forgotten.lock().clone();
-        let mut names = HashSet::new();
+        let mut last = None;
         for ((name, _), known) in known.iter() {
             totals.add_requests(&known.metrics);
-            if let Some(series) = known.metrics.series.get().filter(|_| names.insert(name)) {
-                totals.add_shared(series);
+            // The policies of a route are neighbours.
+            if last.replace(name) != Some(name) {
+                totals.add_common(&known.metrics.common);
             }
         }
         totals
@@ -86,7 +92,7 @@ impl Routes {
     /// Remembers the present counts for [`Count::recent`]. To be called once a minute.
     pub fn remember(&self) {
         for Known { metrics, .. } in self.known.lock().values() {
-            if metrics.series.get().is_none() {
+            if !metrics.has_counters() {
                 continue;
             }
             let present = metrics.counts().map(|(index, _, _, count)| (index, count)).collect();
@@ -123,10 +129,6 @@ impl Routes {
 impl RouteMetrics {
     /// The counts that are not 0: position, verdict, reason, count.
     fn counts(&self) -> impl Iterator<Item = (usize, Verdict, Reason, u64)> {
-        let cells = self.series.get().into_iter().flat_map(|series| &series.requests);
-        let counted = cells.zip(outcomes()).enumerate().map(|(index, (cell, (verdict, reason)))| {
-            (index, verdict, reason, cell.get().map_or(0, prometheus::IntCounter::get))
-        });
-        counted.filter(|(.., count)| *count > 0)
+        self.all_requests().filter(|(.., count)| *count > 0)
     }
 }
