@@ -48,13 +48,17 @@ fn before(domain: &str, authority: &Authority) -> Setup {
         .file("SSL_CERT_FILE", &authority.pem)
 }
 
-/// The failure of one request is explained like this, everywhere. `is_found` is whether
+/// The page that tells operators what the explanations mean.
+const PAGE: &str = include_str!("../../../docs/operate/troubleshooting.md");
+
+/// The failure of one request is explained like this, everywhere. The first words are on the page. `is_found` is whether
 /// `check --connect` finds it too.
 fn assert_explained(domain: &str, authority: &Authority, words: &[&str], is_found: bool) -> Gateway {
     let gateway = before(domain, authority).start();
     assert_eq!(gateway.ask(&get("/")).status / 100, 5, "{domain}");
     let entry = gateway.wait_for_entry(|entry| entry["url.path"] == "/");
     let message = entry["error.message"].as_str().unwrap_or_else(|| panic!("no message: {entry}"));
+    assert!(PAGE.contains(words[0]), "{}", words[0]);
     for word in words {
         assert!(message.contains(word), "{domain}: {word}: {message}");
     }
@@ -99,7 +103,7 @@ fn refused_connection_is_explained() {
 #[test]
 fn name_without_address_is_explained() {
     let authority = Authority::new();
-    assert_explained("http://api.invalid", &authority, &["api.invalid has no address", "DNS"], true);
+    assert_explained("http://api.invalid", &authority, &["has no address", "api.invalid", "DNS"], true);
 }
 
 /// An HTTP server that answers 400 to anything, as most do to a TLS handshake.
@@ -182,7 +186,7 @@ fn certificate_for_another_name_is_explained() {
     assert_explained(
         &https(&origin),
         &authority,
-        &["other.test", "not for localhost", "tls.server_name"],
+        &["is for other.test, not for", "localhost", "tls.server_name"],
         true,
     );
 }
@@ -194,7 +198,7 @@ fn expired_certificate_is_explained() {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
     }));
-    assert_explained(&https(&origin), &authority, &["has expired at 2021-01-01", "renew it"], true);
+    assert_explained(&https(&origin), &authority, &["has expired at", "2021-01-01", "renew it"], true);
 }
 
 #[test]
