@@ -1,11 +1,12 @@
 //! Clients and origins that other projects wrote: gRPC, WebSocket and HTTP/2 load.
 //!
-//! Those in Python need `pip install grpcio websockets`. `TEST_PYTHON` names the interpreter
+//! Those in Python need `pip install grpcio oteltap websockets`. `TEST_PYTHON` names the interpreter
 //! that has the packages; the default is `python3`.
 
 mod grpc;
 mod h2load;
 mod message_signatures;
+mod otlp_receiver;
 mod websockets;
 
 use std::process::{Command, Stdio};
