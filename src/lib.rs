@@ -29,7 +29,7 @@
 //! main       → cli, server
 //! cli        → admin, approov, clock, config, downstream, key_sets, limits, origins, policy, proxy, server, telemetry, tls, upstream
 //! server     → admin, clock, config, downstream, key_sets, limits, origins, otlp, proxy, telemetry, tls, upstream
-//! admin      → clock, proxy, telemetry
+//! admin      → clock, proxy, telemetry, tls
 //! proxy      → admission, approov, clock, downstream, http, limits, origins, policy, telemetry, tls, upstream
 //! downstream → admission, clock, http, limits, tls, trusted_proxies
 //! upstream   → clock, http, origins, telemetry, tls

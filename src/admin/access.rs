@@ -6,8 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use http::{Method, StatusCode, Version};
+use tokio_rustls::TlsAcceptor;
 
 use super::settings::{AdminSettings, AdminToken};
+use crate::tls;
 
 /// The other end of a connection to the admin listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,18 +68,32 @@ impl AccessRefusal {
 }
 
 /// Which requests the admin listener answers, by their Host, Origin and peer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Access {
     /// Names of this machine, which a request may have as its Host.
     names: Vec<Box<str>>,
     token: Option<AdminToken>,
+    /// `https` or `http`.
+    scheme: &'static str,
+    /// Makes handshakes; `None` in clear text.
+    acceptor: Option<TlsAcceptor>,
 }
 
 impl Access {
     /// The rules of these settings on a machine of this name.
     pub fn new(settings: &AdminSettings, machine: &str) -> Self {
         let names = settings.names.iter().cloned().chain([machine.into()]);
-        Self { names: names.filter(|name| !name.is_empty()).collect(), token: settings.token.clone() }
+        Self {
+            names: names.filter(|name| !name.is_empty()).collect(),
+            token: settings.token.clone(),
+            scheme: settings.scheme(),
+            acceptor: settings.tls.as_ref().map(|identity| tls::server_config_for_one(identity).into()),
+        }
+    }
+
+    /// Makes the handshakes of TCP connections; `None` if they are in clear text.
+    pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.acceptor.clone()
     }
 
     /// Whether changes over this connection need the token.
@@ -107,7 +123,7 @@ impl Access {
         let origin = one(fields, ORIGIN.as_str()).map_err(|()| AccessRefusal::ForeignOrigin)?;
         // A browser sends `Origin` with every request that changes something.
         if let Some(origin) = origin
-            && origin.strip_prefix("http://") != host
+            && origin.split_once("://") != host.map(|host| (self.scheme, host))
         {
             return Err(AccessRefusal::ForeignOrigin);
         }

@@ -11,6 +11,7 @@ mod serve;
 mod settings;
 mod status;
 mod status_page;
+mod tls;
 
 pub use access::Access;
 pub use health::Health;

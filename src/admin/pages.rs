@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use pingora_http::RequestHeader;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use super::access::{Access, AccessRefusal, Peer};
 use super::log_level::{self, LogLevel};
@@ -56,6 +57,10 @@ impl Pages for Admin {
             response.body_mut().clear();
         }
         response
+    }
+
+    fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.access.load().acceptor()
     }
 }
 

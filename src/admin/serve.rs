@@ -10,20 +10,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 use parking_lot::Mutex;
-use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::l4::stream::Stream as Transport;
+use pingora_core::protocols::{Stream, l4};
 use pingora_http::RequestHeader;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Notify, watch};
+use tokio::task::block_in_place;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::access::Peer;
+use super::tls::TlsConnection;
 
 /// Connections at a time. One more closes the one that has waited longest for its client.
 pub const MAX_CONNECTIONS: usize = 64;
 
-/// How long the first request of a connection may take to come.
+/// How long the TLS handshake and the first request of a connection may each take to come.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// How long a connection is kept open for another request. Longer than the usual interval of a scraper.
@@ -38,6 +40,11 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// What answers the requests of a listener.
 pub(super) trait Pages: Send + Sync + 'static {
     fn answer(&self, request: &RequestHeader, peer: Peer) -> Response<Vec<u8>>;
+
+    /// Makes the handshakes of TCP connections; `None` if they are in clear text.
+    fn acceptor(&self) -> Option<TlsAcceptor> {
+        None
+    }
 }
 
 /// A listening socket for operators.
@@ -48,19 +55,27 @@ pub enum AdminListener {
     Unix(UnixListener),
 }
 
+/// A connection as it was accepted.
+enum NewConnection {
+    Tcp(TcpStream),
+    /// Over a unix socket, without a handshake.
+    Plain(Stream),
+}
+
 impl AdminListener {
-    async fn accept(&self) -> io::Result<(Transport, Peer)> {
+    async fn accept(&self) -> io::Result<(NewConnection, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (socket, peer) = listener.accept().await?;
                 // Answers are written whole: nothing is gained by waiting for more.
                 let _ = socket.set_nodelay(true);
-                Ok((socket.into(), Peer::Tcp(peer)))
+                Ok((NewConnection::Tcp(socket), Peer::Tcp(peer)))
             }
             Self::Unix(listener) => {
                 let (socket, _) = listener.accept().await?;
                 let peer = socket.peer_cred()?;
-                Ok((socket.into(), Peer::Unix { user: peer.uid(), process: peer.pid() }))
+                let peer = Peer::Unix { user: peer.uid(), process: peer.pid() };
+                Ok((NewConnection::Plain(Box::new(l4::stream::Stream::from(socket))), peer))
             }
         }
     }
@@ -81,7 +96,11 @@ pub(super) async fn serve(pages: Arc<impl Pages>, listener: AdminListener, mut s
                 pause = PAUSES.0;
                 if let Some(open) = connections.open() {
                     let (pages, is_stopping) = (pages.clone(), stop.clone());
-                    tokio::spawn(converse(pages, Box::new(transport), peer, open, is_stopping));
+                    tokio::spawn(async move {
+                        if let Some(stream) = greet(transport, pages.acceptor(), &open).await {
+                            converse(pages, stream, peer, open, is_stopping).await;
+                        }
+                    });
                 }
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -98,6 +117,24 @@ pub(super) async fn serve(pages: Arc<impl Pages>, listener: AdminListener, mut s
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused)
+}
+
+/// Makes the TLS handshake if there is one. Returns `None` if it fails.
+async fn greet(
+    accepted: NewConnection,
+    acceptor: Option<TlsAcceptor>,
+    open: &OpenConnection,
+) -> Option<Stream> {
+    match (accepted, acceptor) {
+        (NewConnection::Plain(stream), _) => Some(stream),
+        (NewConnection::Tcp(socket), None) => Some(Box::new(l4::stream::Stream::from(socket))),
+        (NewConnection::Tcp(socket), Some(acceptor)) => tokio::select! {
+            stream = timeout(FIRST_REQUEST, acceptor.accept(socket)) => {
+                Some(Box::new(TlsConnection(stream.ok()?.ok()?)))
+            }
+            () = open.close.notified() => None,
+        },
+    }
 }
 
 async fn converse(
@@ -121,7 +158,8 @@ async fn converse(
         }
         open.has_request();
         let request = session.req_header();
-        let response = pages.answer(request, peer);
+        // The metrics of ten thousand routes take a while: other tasks of this thread move to another one.
+        let response = block_in_place(|| pages.answer(request, peer));
         session.set_keepalive(if *is_stopping.borrow() { None } else { Some(NEXT_REQUEST.as_secs()) });
         next = timeout(ANSWER, send(session, response)).await.ok().flatten();
         open.waits();

@@ -8,11 +8,15 @@ use std::str::FromStr;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::tls::Identity;
+
 /// The settings of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
     /// The address or unix socket of the listener.
     pub address: AdminAddress,
+    /// The certificate of the listener; clear text without it.
+    pub tls: Option<Identity>,
     /// What changes must show; without it, only this machine may change anything over TCP.
     pub token: Option<AdminToken>,
     /// Another listener that answers probes and nothing else.
@@ -23,7 +27,20 @@ pub struct AdminSettings {
 
 impl From<SocketAddr> for AdminSettings {
     fn from(address: SocketAddr) -> Self {
-        Self { address: AdminAddress::Tcp(address), token: None, health_address: None, names: Vec::new() }
+        Self {
+            address: AdminAddress::Tcp(address),
+            tls: None,
+            token: None,
+            health_address: None,
+            names: Vec::new(),
+        }
+    }
+}
+
+impl AdminSettings {
+    /// The scheme of URLs of the listener.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{CommandFailure, admin_client};
-use crate::admin::AdminAddress;
+use crate::admin::AdminSettings;
 use crate::config::{self, Environment};
 
 /// Ask the running gateway whether it takes requests: exit status 0 if it does, else 1.
@@ -18,7 +18,7 @@ pub struct HealthArgs {
     /// environment alone
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Ask this address and read no configuration
+    /// Ask this address, in clear text, and read no configuration
     #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
     address: Option<SocketAddr>,
     /// How long connecting and the answer may take, each, in seconds
@@ -31,17 +31,17 @@ pub struct HealthArgs {
 /// # Errors
 /// [`CommandFailure::Running`] if the gateway does not answer or is not ready.
 pub fn run(args: &HealthArgs, environment: &Environment) -> Result<(), CommandFailure> {
-    let address = match args.address {
-        Some(address) => AdminAddress::Tcp(address),
+    let admin = match args.address {
+        Some(address) => AdminSettings::from(address),
         None => {
             config::load_process(args.config.as_deref(), environment)
                 .map_err(|problems| CommandFailure::Configuration(problems.to_string()))?
                 .admin
-                .address
         }
     };
+    let address = &admin.address;
     let timeout = Duration::from_secs(args.timeout);
-    let answer = admin_client::get(&address, "/readyz", timeout).map_err(|error| {
+    let answer = admin_client::get(&admin, "/readyz", timeout).map_err(|error| {
         CommandFailure::Running(format!("the admin listener at {address} does not answer: {error}"))
     })?;
     let state = answer.body.lines().next().unwrap_or_default();

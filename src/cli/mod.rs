@@ -4,6 +4,7 @@ mod admin_client;
 pub mod check;
 mod completions;
 pub mod demo;
+mod doubtful;
 mod failure;
 mod health;
 pub mod inspect;

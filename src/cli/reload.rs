@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::running::{RunningGateway, Which};
 use super::{CommandFailure, admin_client, upgrade};
-use crate::admin::AdminAddress;
+use crate::admin::AdminSettings;
 use crate::clock;
 use crate::config::Environment;
 
@@ -42,7 +42,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub fn run(args: &ReloadArgs, environment: &Environment) -> Result<(), CommandFailure> {
     let settings = args.which.settings(environment)?;
     let running = RunningGateway::find(&settings)?;
-    let admin = &settings.admin.address;
+    let admin = &settings.admin;
     let before = version(admin, running);
     if args.or_upgrade {
         let executable = before.as_ref().ok().and_then(|version| version["executable"].as_str());
@@ -75,17 +75,18 @@ pub fn run(args: &ReloadArgs, environment: &Environment) -> Result<(), CommandFa
 }
 
 /// What the running gateway says about itself.
-fn version(admin: &AdminAddress, running: RunningGateway) -> Result<Value, CommandFailure> {
+fn version(admin: &AdminSettings, running: RunningGateway) -> Result<Value, CommandFailure> {
     let answer = admin_client::get(admin, "/version", PATIENCE);
+    let address = &admin.address;
     let answer = answer.and_then(|answer| Ok(serde_json::from_str::<Value>(&answer.body)?));
     let version = answer.map_err(|error| {
         CommandFailure::Running(format!(
-            "the admin listener at {admin} does not answer for the running gateway: {error}"
+            "the admin listener at {address} does not answer for the running gateway: {error}"
         ))
     })?;
     if version["pid"] != running.id() {
         return Err(CommandFailure::Running(format!(
-            "the admin listener at {admin} is that of process {}, not of process {} in the pid file",
+            "the admin listener at {address} is that of process {}, not of process {} in the pid file",
             version["pid"],
             running.id()
         )));

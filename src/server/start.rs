@@ -242,17 +242,17 @@ impl Server {
             written => written.map_err(|error| ServerError::new("cannot write the pid file", error))?,
         };
         started.readiness.set_ready();
-        started.announce();
+        started.announce(admin_settings.scheme());
         Ok(started)
     }
 
-    fn announce(&self) {
+    fn announce(&self, admin_scheme: &str) {
         for listener in &self.sockets.public {
             let scheme = listener.settings.load().scheme();
             log::info!("listening on {scheme}://{}", listener.socket.address());
         }
         match self.admin() {
-            AdminAddress::Tcp(address) => log::info!("admin on http://{address}"),
+            AdminAddress::Tcp(address) => log::info!("admin on {admin_scheme}://{address}"),
             address @ AdminAddress::Unix(_) => log::info!("admin on {address}"),
         }
         if let Some(health) = &self.sockets.health {

@@ -26,7 +26,7 @@ pub use client_auth::{AuthorityError, ClientAuth, ClientAuthMode, client_certifi
 pub use handshake::Handshake;
 pub use identity::{CertificateChain, ChainError, Identity, IdentityError, PrivateKey, PrivateKeyError};
 pub use resolver::UnknownName;
-pub use server::{Protocol, ServerTls, Version};
+pub use server::{Protocol, ServerTls, Version, server_config_for_one};
 pub use shown::ShownCertificates;
 pub use tickets::{TicketKey, TicketKeyError, Tickets};
 

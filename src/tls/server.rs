@@ -125,3 +125,17 @@ impl ServerTls {
         Digest(digest.finalize().into())
     }
 }
+
+/// The configuration of rustls for a listener with one certificate that speaks HTTP/1.1 only.
+#[expect(clippy::expect_used, reason = "the provider has suites for both versions")]
+pub fn server_config_for_one(identity: &Identity) -> Arc<ServerConfig> {
+    let identity = std::slice::from_ref(identity);
+    let resolver = CertificateResolver::new(identity, UnknownName::Default);
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .expect("suites for both versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(resolver));
+    config.alpn_protocols = vec![Protocol::Http11.label().into()];
+    Arc::new(config)
+}

@@ -5,14 +5,11 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::ClientConnection;
+use rustls_pki_types::ServerName;
 
-use crate::tls::{Certificate, provider};
+use crate::cli::doubtful::Doubtful;
+use crate::tls::Certificate;
 
 /// The time limit for connecting, and then for each read and write of the handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,15 +38,8 @@ pub(super) fn host_and_port(text: &str) -> Option<(&str, u16)> {
 pub(super) fn chain(host: &str, port: u16) -> Result<Shown, String> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("{host} is no host name"))?;
     let verifier = Arc::new(Doubtful::new());
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier.clone())
-        .with_no_client_auth();
-    // A resumed handshake has no chain.
-    config.resumption = Resumption::disabled();
-    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())?;
+    let config = verifier.clone().client().map_err(|error| error.to_string())?;
+    let mut connection = ClientConnection::new(config, name).map_err(|error| error.to_string())?;
     let mut stream = connect(host, port).map_err(|error| format!("cannot connect: {error}"))?;
     while connection.is_handshaking() {
         connection.complete_io(&mut stream).map_err(|error| format!("no TLS handshake: {error}"))?;
@@ -76,74 +66,6 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(failure)
-}
-
-/// Accepts every chain, and records why it cannot be trusted. The handshake still proves that the server has
-/// the private key of its certificate.
-#[derive(Debug)]
-struct Doubtful {
-    /// `None` if the system has no trusted authorities.
-    verifier: Option<Arc<WebPkiServerVerifier>>,
-    signatures: WebPkiSupportedAlgorithms,
-    doubt: Mutex<Option<String>>,
-}
-
-impl Doubtful {
-    fn new() -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().unwrap_or_default());
-        Self {
-            verifier: WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().ok(),
-            signatures: provider().signature_verification_algorithms,
-            doubt: Mutex::new(None),
-        }
-    }
-
-    fn doubt(&self) -> Option<String> {
-        self.doubt.lock().clone()
-    }
-}
-
-impl ServerCertVerifier for Doubtful {
-    fn verify_server_cert(
-        &self,
-        own: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        *self.doubt.lock() = match &self.verifier {
-            Some(verifier) => {
-                let verdict = verifier.verify_server_cert(own, intermediates, name, ocsp, now);
-                verdict.err().map(|error| error.to_string())
-            }
-            None => Some("there are no trusted authorities here; install them, or set SSL_CERT_FILE".into()),
-        };
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, own, signed, &self.signatures)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, own, signed, &self.signatures)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signatures.supported_schemes()
-    }
 }
 
 #[cfg(test)]

@@ -3,14 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use super::identity::{IdentitySection, check_validity, unix_now};
 use super::listeners::collide;
 use crate::admin::{AdminAddress, AdminSettings, AdminToken};
 use crate::config::document::{
-    Entries, Located, Location, Report, Reported, Written, list, section, text, usable,
+    Entries, Located, Location, Report, Reported, Written, list, nested, section, text, usable,
 };
 use crate::config::values::{
     admin_address, file, host_name, listen_address, read_small_file, warn_if_world_readable,
 };
+use crate::tls::Identity;
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8788);
 
@@ -20,6 +22,9 @@ section! {
         /// IP address and port, or `unix:` and the path of a unix socket, which only the user of the
         /// gateway and root can use. (`GATEWAY_ADMIN_LISTEN`)
         address: Written<AdminAddress> = admin_address(),
+        /// A certificate and its key. The TCP listener then speaks TLS, for operators and Prometheus on other
+        /// machines. A reload takes new files. Default: clear text.
+        tls: Written<IdentitySection> = nested::<IdentitySection>(),
         /// The file with a token of at least 16 characters. Every request over TCP that changes something
         /// must show it as `Authorization: Bearer`. Default: no token; only this machine may change
         /// anything.
@@ -49,7 +54,12 @@ pub fn admin(
     let health = section.health_address.checked();
     let token =
         section.token_file.checked().and_then(|file| file.map(|file| token(&file, report)).transpose());
-    let (address, health, token) = (address?, health?, token?);
+    let tls = section.tls.checked();
+    if let (Ok(Some(tls)), Ok(Located { value: AdminAddress::Unix(_), .. })) = (&tls, &address) {
+        report.problem(&tls.at, "a unix socket has no TLS", "remove it, or write an IP address and port");
+    }
+    let tls = tls.and_then(|tls| tls.map(|tls| identity(&tls.value, report)).transpose());
+    let (address, health, token, tls) = (address?, health?, token?, tls?);
     let tcp = address.value.tcp();
     if let Some((admin, listener)) = tcp.and_then(|admin| {
         let listener = listeners.iter().find(|listener| collide(listener.value, admin))?;
@@ -71,18 +81,26 @@ pub fn admin(
             report.problem(&health.at, message, "choose another port for one of them");
         }
     }
-    if let Some(admin) = tcp.filter(|admin| !admin.ip().is_loopback()) {
-        let message = format!("the admin listener {admin} is open to the network");
-        let hint = "make sure that only operators reach it, or use 127.0.0.1 or a unix socket, with \
-                    health_address for probes";
+    if let Some(admin) = tcp.filter(|admin| tls.is_none() && !admin.ip().is_loopback()) {
+        let message = format!("the admin listener {admin} is open to the network without TLS");
+        let hint = "set admin.tls, or use 127.0.0.1 or a unix socket, with health_address for probes; let only \
+                    operators reach it";
         report.warning(&address.at, message, hint);
     }
     Ok(AdminSettings {
         address: address.value,
+        tls,
         token,
         health_address: health.map(|health| health.value),
         names: usable(section.names.or(Vec::new())).collect(),
     })
+}
+
+/// The certificate and its key.
+fn identity(section: &IdentitySection, report: &Report) -> Result<Identity, Reported> {
+    let identity = section.load(report)?;
+    check_validity(&section.certificate_file, &identity, unix_now(), report);
+    Ok(identity)
 }
 
 /// The fewest characters of a token that cannot be guessed.

@@ -5,6 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use super::tls::serving::connect;
+use super::tls::wire::Client as Trust;
+use crate::harness::tls::{Authority, Identity};
 use crate::harness::{Client, Folder, Gateway, Message, Origin, Setup, config_before, eventually};
 
 /// A token for changes.
@@ -100,6 +103,41 @@ fn token_is_asked_for_with_every_change() {
     assert_eq!(delete(&gateway, &[("Authorization", &right)]), 401);
     let log = String::from_utf8(gateway.stderr()).unwrap();
     assert!(!log.contains(TOKEN), "{log}");
+}
+
+#[test]
+fn with_a_certificate_the_listener_speaks_tls_only() {
+    let (folder, origin, authority) = (Folder::new(), Origin::new(), Authority::new());
+    let entry = folder.identity("admin", &Identity::new(&authority, &["localhost"]));
+    let mut gateway = start(&folder, &origin, &format!("address: \"127.0.0.1:0\", tls: {entry}"));
+    gateway.wait_until_listening();
+    gateway.wait_for_message("admin on https://");
+    let address = gateway.admin_address();
+    let trust = Trust::trusting(&authority).build();
+    let ask = |method: &str, path: &str, origin: &str| {
+        let message = Message::new(method, path).host("localhost").field("Origin", origin);
+        connect(address, &trust, "localhost").ask(&message.field("Connection", "close"))
+    };
+    assert!(ask("GET", "/metrics", "https://localhost").text().contains("approov_gateway_build_info"));
+    assert_eq!(ask("DELETE", "/offenders", "https://localhost").status, 200);
+    assert_eq!(ask("DELETE", "/offenders", "http://localhost").status, 403, "a page in clear text");
+    let mut plain = Client::connect(address);
+    plain.send(Message::get("/metrics").host("localhost").bytes());
+    assert!(!plain.read_to_end().starts_with(b"HTTP/"), "no answer in clear text");
+    // The command asks over TLS, too.
+    let health = Setup::bare()
+        .env("GATEWAY_ADMIN_LISTEN", &address.to_string())
+        .arguments(&["health", "-c", folder.path("gateway.yaml").to_str().unwrap()])
+        .run_to_exit();
+    assert_eq!(health.status.code(), Some(0), "{}", health.stderr);
+    // A reload takes another certificate.
+    let next = Authority::new();
+    folder.identity("admin", &Identity::new(&next, &["localhost"]));
+    gateway.signal("HUP");
+    let next = Trust::trusting(&next).build();
+    eventually("the next certificate", || {
+        Client::try_connect_tls(address, next.clone(), "localhost", b"").ok().map(drop)
+    });
 }
 
 #[test]
