@@ -37,7 +37,7 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// Bytes of a response that flow control lets go and that wait for the connection to take them, of one stream.
-const SEND_BUFFER: usize = 64 * 1024;
+const SEND_BUFFER: usize = 32 * 1024;
 
 /// How long an unwanted client may take to read the last frames.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -131,6 +131,7 @@ impl Download {
                     bytes = rest;
                 }
                 DownloadState::Body(body) => {
+                    self.bytes.reserve(bytes.len());
                     body.pass(bytes, &mut self.bytes).map_err(|_| malformed())?;
                     return Ok(());
                 }

@@ -10,11 +10,11 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
+pub(super) const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 const ACK: u8 = 1;
@@ -24,7 +24,7 @@ const PADDED: u8 = 8;
 const WITH_PRIORITY: u8 = 0x20;
 
 /// A frame (RFC 9113 §4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
@@ -58,7 +58,7 @@ fn length(length: usize, block: &mut Vec<u8>) {
 }
 
 /// The fields of an honest request.
-fn fields(token: &str) -> Vec<(&str, &str)> {
+pub(super) fn fields(token: &str) -> Vec<(&str, &str)> {
     vec![
         (":method", "GET"),
         (":scheme", "http"),
@@ -68,7 +68,7 @@ fn fields(token: &str) -> Vec<(&str, &str)> {
     ]
 }
 
-fn request(stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn request(stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, block(fields.iter().copied()))
 }
 
@@ -82,20 +82,24 @@ enum End {
     SentAway,
 }
 
-struct Frames {
+pub(super) struct Frames {
     client: Client,
 }
 
 impl Frames {
     fn open(gateway: &Gateway) -> Self {
-        let mut client = gateway.connect();
+        Self::over(gateway.connect())
+    }
+
+    /// HTTP/2 over the connection of `client`.
+    pub(super) fn over(mut client: Client) -> Self {
         client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         client.send(frame(SETTINGS, 0, 0, []));
         Self { client }
     }
 
     /// Sends bytes. Returns `false` if the gateway has closed the connection.
-    fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.client.try_send(bytes).is_ok()
     }
 

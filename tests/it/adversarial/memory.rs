@@ -13,7 +13,7 @@ use crate::harness::{
 const LIMIT: u64 = 512 * 1024 * 1024;
 
 /// Answers `/endless…` without end and keeps silent about `/silent…`.
-fn hostile_origin() -> Origin {
+pub(super) fn hostile_origin() -> Origin {
     Origin::troubled(|exchange| {
         if exchange.request.target.starts_with("/silent") {
             return exchange.wait_for_hangup();

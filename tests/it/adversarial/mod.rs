@@ -28,6 +28,7 @@ mod secrecy;
 mod sizes;
 mod slowness;
 mod token;
+mod unread_streams;
 
 use crate::harness::{Gateway, Message, Origin, Setup, config_before, get, tokens};
 

@@ -10,6 +10,7 @@ mod explained_failures;
 mod flipped_signatures;
 mod held_bodies;
 mod http2;
+mod http2_streams;
 pub mod key_sets;
 mod large_bodies;
 mod limits;
