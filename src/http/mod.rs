@@ -42,7 +42,7 @@ pub use host::is_host;
 pub use hpack::{Fragment, PathScan};
 pub use pipe::{BodyPipe, in_one_chunk};
 pub use request_line::RequestLine;
-pub use response::{AnswerBody, AnswerHead, AnswerReader, BadAnswer};
+pub use response::{AnswerBody, AnswerHead, AnswerReader, BadAnswer, MAX_INTERIM};
 pub use target::{is_origin_form, is_target_byte};
 pub use trace_context::{TraceParent, trace_state, write_hex};
 pub use view::{Field, HeadIndex, HeadView};

@@ -18,6 +18,7 @@ pub struct BodyPipe {
     is_bare: bool,
     /// Bytes of data that have passed.
     bytes: u64,
+    has_more: bool,
 }
 
 /// How the body is framed where it comes from.
@@ -63,7 +64,7 @@ impl BodyPipe {
 
     fn new(source: BodySource) -> Self {
         let source = if matches!(source, BodySource::Length(0)) { BodySource::Done } else { source };
-        Self { source, is_bare: false, bytes: 0 }
+        Self { source, is_bare: false, bytes: 0, has_more: false }
     }
 
     /// The same body for a receiver with HTTP/2, whose frames end a body: no chunks go out.
@@ -88,6 +89,11 @@ impl BodyPipe {
     /// Bytes of data that have passed.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Whether bytes have arrived behind the end of the body.
+    pub fn has_more(&self) -> bool {
+        self.has_more
     }
 
     /// Passes on `bytes`, which continue the body, by appending to `out`. Returns how many bytes of data
@@ -116,6 +122,7 @@ impl BodyPipe {
                 out.extend_from_slice(&bytes[..data]);
                 each(&bytes[..data]);
                 *left -= data as u64;
+                self.has_more = data < bytes.len();
                 if *left == 0 {
                     self.source = BodySource::Done;
                 }
@@ -131,6 +138,7 @@ impl BodyPipe {
                     }
                     at += part.length();
                 }
+                self.has_more = at < bytes.len();
                 if reader.is_done() {
                     self.end(out);
                 }
@@ -140,7 +148,7 @@ impl BodyPipe {
                 each(bytes);
                 data = bytes.len();
             }
-            BodySource::Done => {}
+            BodySource::Done => self.has_more |= !bytes.is_empty(),
         }
         self.bytes += data as u64;
         Ok(data)
@@ -209,6 +217,26 @@ mod tests {
         assert_eq!(pass(pipe(), &["he", "llo more"]), ("hello".into(), true, 5));
         assert_eq!(pass(pipe(), &["he"]), ("he".into(), false, 2));
         assert!(BodyPipe::of_request(Body::Length(0)).is_done());
+    }
+
+    #[test]
+    fn bytes_behind_the_end_are_noticed_however_they_arrive() {
+        for (answer, whole) in [
+            (AnswerBody::Length(5), "hello"),
+            (AnswerBody::Chunked, "5\r\nhello\r\n0\r\n\r\n"),
+            (AnswerBody::Empty, ""),
+        ] {
+            for parts in [vec![format!("{whole}H")], vec![whole.to_owned(), "H".to_owned()]] {
+                let mut pipe = BodyPipe::of_answer(answer);
+                pipe.pass(whole.as_bytes(), &mut Vec::new()).expect("a body");
+                assert!(pipe.is_done() && !pipe.has_more(), "{answer:?}");
+                let mut pipe = BodyPipe::of_answer(answer);
+                for part in &parts {
+                    pipe.pass(part.as_bytes(), &mut Vec::new()).expect("a body");
+                }
+                assert!(pipe.is_done() && pipe.has_more(), "{answer:?} {parts:?}");
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@ use super::grammar::{is_field_value, is_token, trim_blanks};
 /// The largest head of an answer.
 const MAX_BYTES: usize = 256 * 1024;
 
+/// Interim answers (1xx) before the final one. More of them only cost work.
+pub const MAX_INTERIM: usize = 32;
+
 /// Field lines of an answer.
 const MAX_FIELDS: usize = 256;
 

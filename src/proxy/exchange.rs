@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, Result};
 
 use super::admit::{Admitted, Refused};
@@ -20,7 +20,9 @@ use crate::limits::{Cause, Permit};
 use crate::origins::{RetryReason, UpstreamErrorKind};
 use crate::policy::Route;
 use crate::telemetry::Metrics;
-use crate::upstream::{ClientIdentity, ExchangeFailure, Lease, MAX_ATTEMPTS, Unavailable, Upstream};
+use crate::upstream::{
+    ClientIdentity, Endpoint, ExchangeFailure, Lease, MAX_ATTEMPTS, OriginConnection, Unavailable, Upstream,
+};
 
 /// What is known about a request that is forwarded.
 pub(super) struct Exchange {
@@ -133,25 +135,52 @@ impl Exchange {
         self.body_bytes
     }
 
-    /// The peer to connect to, with the time limits of this request. The first call waits if the
-    /// origin has as many requests as it may.
-    pub async fn choose_peer(&mut self, is_body_empty: bool) -> Result<Box<HttpPeer>> {
+    /// Chooses the address for the next attempt. The first call waits if the origin has as many requests as
+    /// it may.
+    ///
+    /// # Errors
+    /// If no address of the origin can be asked, or no time is left.
+    pub async fn choose_address(&mut self) -> Result<()> {
         let address = Some(self.arrival.client.address);
         let (upstream, lease, device) = self.origin();
         let client = ClientIdentity { device: device.id.as_deref(), address };
         let found = match upstream.enter(lease).await {
-            Ok(()) => upstream.peer(lease, client),
+            Ok(()) => upstream.choose(lease, client),
             Err(why) => Err(why),
         };
-        let mut peer = match found {
-            Ok(peer) => peer,
-            Err(why) => {
-                upstream.count(why.kind());
-                self.retry_after = retry_after(why);
-                return Err(failure::unavailable(why));
-            }
-        };
+        if let Err(why) = found {
+            upstream.count(why.kind());
+            self.retry_after = retry_after(why);
+            return Err(failure::unavailable(why));
+        }
         self.attempts += 1;
+        self.time_left().inspect_err(|error| self.upstream().count(failure::kind(error))).map(drop)
+    }
+
+    /// The address of the present attempt.
+    ///
+    /// # Errors
+    /// If none was chosen.
+    pub fn endpoint(&self) -> Result<&Endpoint> {
+        self.lease.endpoint().ok_or_else(failure::wrong_state)
+    }
+
+    /// A new connection to the address of the present attempt.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub async fn connect(&self) -> Result<OriginConnection> {
+        let limit = self.upstream().origin().timeouts.connect;
+        let limit = self.time_left()?.map_or(limit, |left| left.min(limit));
+        self.upstream().connect(self.endpoint()?, limit).await.map_err(Error::into_up)
+    }
+
+    /// Pingora's peer for the address of the present attempt, with the time limits of this request.
+    ///
+    /// # Errors
+    /// If no address was chosen, or no time is left.
+    pub fn peer(&self, is_body_empty: bool) -> Result<Box<HttpPeer>> {
+        let mut peer = self.endpoint()?.to_peer();
         if self.is_tunnel {
             self.upstream().make_tunnel(&mut peer);
             return Ok(peer);
@@ -160,8 +189,7 @@ impl Exchange {
             // The socket takes a head at once, so the write needs no timer.
             peer.options.write_timeout = None;
         }
-        let left = self.time_left().inspect_err(|error| self.upstream().count(failure::kind(error)))?;
-        if let Some(left) = left {
+        if let Some(left) = self.time_left()? {
             for limit in [
                 &mut peer.options.read_timeout,
                 &mut peer.options.connection_timeout,
@@ -173,10 +201,9 @@ impl Exchange {
         Ok(peer)
     }
 
-    /// Explains the failure of an attempt in words. `peer` is the peer that was asked; `None` if there was
-    /// none to ask.
-    pub fn explain(&self, error: &Error, peer: Option<&HttpPeer>) -> Box<str> {
-        let address = peer.map(|peer| peer.address().to_string());
+    /// Explains the failure of the present attempt in words.
+    pub fn explain(&self, error: &Error) -> Box<str> {
+        let address = self.lease.endpoint().map(Endpoint::to_string);
         self.upstream().explain(error, address.as_deref()).into()
     }
 

@@ -109,7 +109,7 @@ impl ProxyHttp for Gateway {
 
     /// 2. Chooses the origin's address. Pingora calls the hook again after a failure to connect.
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-        ctx.choose_peer(&self.shared.metrics, session.is_body_empty()).await
+        ctx.choose_address(&self.shared.metrics).await?.peer(session.is_body_empty())
     }
 
     /// The connection learns that a request begins, and which answers it can have.
@@ -212,11 +212,11 @@ impl ProxyHttp for Gateway {
     fn fail_to_connect(
         &self,
         _session: &mut Session,
-        peer: &HttpPeer,
+        _peer: &HttpPeer,
         ctx: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let is_retried = ctx.connect_failed(&error, peer);
+        let is_retried = ctx.connect_failed(&error);
         error.set_retry(is_retried);
         error
     }
@@ -234,7 +234,7 @@ impl ProxyHttp for Gateway {
             return error;
         }
         let mut error = error.more_context(format!("origin {}", peer.address()));
-        let is_retried = ctx.broke(&error, peer, was_kept, progress(session));
+        let is_retried = ctx.broke(&error, was_kept, progress(session));
         error.set_retry(is_retried);
         error
     }

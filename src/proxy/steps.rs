@@ -2,14 +2,13 @@
 //! that every decision exists once.
 
 use http::{StatusCode, Version};
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, ErrorType, Result, RetryType};
 
 use super::admit::Refused;
 use super::answer::Answer;
 use super::arrival::Arrival;
 use super::body::{BodyFault, HeldBody};
-use super::exchange::{Break, Progress};
+use super::exchange::{Break, Exchange, Progress};
 use super::failure::{self, Failure};
 use super::head::ResponseHead;
 use super::life::{Life, RequestContext};
@@ -58,31 +57,27 @@ impl RequestContext {
         }
     }
 
-    /// The peer for the next attempt.
+    /// Chooses the address for the next attempt.
     ///
     /// # Errors
     /// If no address of the origin can be asked.
-    pub(super) async fn choose_peer(
-        &mut self,
-        metrics: &Metrics,
-        is_body_empty: bool,
-    ) -> Result<Box<HttpPeer>> {
+    pub(super) async fn choose_address(&mut self, metrics: &Metrics) -> Result<&Exchange> {
         let exchange = self.exchange()?;
         if !exchange.has_asked() {
             metrics.overhead(clock::since(exchange.arrival.started));
         }
-        let peer = exchange.choose_peer(is_body_empty).await?;
-        let address = peer.address().as_inet().copied();
+        exchange.choose_address().await?;
+        let address = exchange.endpoint()?.socket_address();
         let attempt = exchange.arrival.correlation.begin_attempt(address);
         self.asked.peer = address;
         self.asked.attempts.extend(attempt);
-        Ok(peer)
+        Ok(self.exchange()?)
     }
 
     /// The connection could not be made, and nothing was sent. Returns whether to try another address.
-    pub(super) fn connect_failed(&mut self, error: &Error, peer: &HttpPeer) -> bool {
+    pub(super) fn connect_failed(&mut self, error: &Error) -> bool {
         let Life::Exchange(exchange) = &mut self.life else { return false };
-        self.asked.explanation = Some(exchange.explain(error, Some(peer)));
+        self.asked.explanation = Some(exchange.explain(error));
         let kind = failure::kind(error);
         self.asked.attempt_failed(kind);
         exchange.connect_failed(kind)
@@ -141,13 +136,7 @@ impl RequestContext {
 
     /// The exchange with the origin, or with the client, broke. Returns whether to send the request
     /// again. `was_kept` tells that the connection to the origin was a kept one.
-    pub(super) fn broke(
-        &mut self,
-        error: &Error,
-        peer: &HttpPeer,
-        was_kept: bool,
-        progress: Progress,
-    ) -> bool {
+    pub(super) fn broke(&mut self, error: &Error, was_kept: bool, progress: Progress) -> bool {
         let (Failure::Origin(kind), Life::Exchange(exchange)) = (Failure::from(error), &mut self.life) else {
             return false;
         };
@@ -161,7 +150,7 @@ impl RequestContext {
         };
         let waits_for_client = kind == UpstreamErrorKind::ReadTimeout && !progress.is_body_done;
         if !how.is_untouched && !how.was_kept_closed && !waits_for_client {
-            self.asked.explanation = Some(exchange.explain(error, Some(peer)));
+            self.asked.explanation = Some(exchange.explain(error));
         }
         self.asked.attempt_failed(kind);
         exchange.broke(how, progress)
@@ -181,7 +170,7 @@ impl RequestContext {
             )
         );
         if was_not_asked && let Life::Exchange(exchange) = &self.life {
-            self.asked.explanation.get_or_insert_with(|| exchange.explain(error, None));
+            self.asked.explanation.get_or_insert_with(|| exchange.explain(error));
         }
         failure.answer()
     }

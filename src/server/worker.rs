@@ -15,7 +15,7 @@ use super::sockets::PublicListener;
 use crate::config::Http1Exchange;
 use crate::downstream::{self, accept};
 use crate::proxy::{Direct, Gateway, Shared, WorkerProxy};
-use crate::upstream::{Dialers, MAX_ATTEMPTS, OriginConnector};
+use crate::upstream::{Dialers, MAX_ATTEMPTS, OriginConnector, Pool};
 
 /// A worker that runs. Its thread ends with the process.
 pub(super) struct WorkerThread {
@@ -57,11 +57,13 @@ impl WorkerThread {
         let requests = Arc::new(AtomicUsize::new(0));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let gateway = Gateway::new(shared.clone(), requests.clone());
-        let connector = OriginConnector::new(upstream.dialers.clone());
+        let connector = OriginConnector::new(upstream.dialers);
         let proxy = runtime.block_on(pingora::proxy(&conf, gateway, connector))?;
         let direct = (upstream.http1_exchange == Http1Exchange::Direct).then(|| {
-            let kept = upstream.keepalive_pool_size;
-            Direct::new(shared.clone(), requests.clone(), upstream.dialers, kept)
+            let pool = Arc::new(Pool::new(upstream.keepalive_pool_size));
+            let tended = pool.clone();
+            runtime.spawn(async move { tended.tend().await });
+            Direct::new(shared.clone(), requests.clone(), pool)
         });
         let connections = Arc::new(downstream::Worker::new(WorkerProxy { proxy, direct, shared }));
         let mut accepting = JoinSet::new();

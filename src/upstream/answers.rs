@@ -1,9 +1,6 @@
 //! The answers on one connection to an origin, judged before Pingora parses them.
 
-use crate::http::{AnswerBody, AnswerReader, BodyReader, ChunkedReader};
-
-/// Interim answers (1xx) before the final one. More of them only cost work.
-const MAX_INTERIM: usize = 32;
+use crate::http::{AnswerBody, AnswerReader, BodyReader, ChunkedReader, MAX_INTERIM};
 
 /// Why the bytes that an origin sent are not handed on. The connection must then be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, ErrorType, Result};
 
 use super::Dialers;
+use super::stream::OriginStream;
 
 /// Connects with the dialer of the peer ([`Dialers`]). Pingora speaks HTTP/1 over the connection and pools it
 /// like its own.
@@ -35,8 +36,8 @@ impl Connector for OriginConnector {
         let peer: &HttpPeer = (peer as &(dyn Any + Send + Sync))
             .downcast_ref()
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "a peer of another connector"))?;
-        let stream = self.dialers.connect(peer).await?;
-        Ok((Connection::Stream(Box::new(stream)), false))
+        let connection = self.dialers.connect(peer, peer.total_connection_timeout()).await?;
+        Ok((Connection::Stream(Box::new(OriginStream::new(connection)?)), false))
     }
 
     async fn reused_http_session<P: Peer + Send + Sync + 'static>(&self, _peer: &P) -> Option<()> {

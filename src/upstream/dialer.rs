@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use pingora_core::ErrorType;
@@ -19,7 +20,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::stream::{ExchangeLimits, OriginStream};
+use super::connection::{ExchangeLimits, OriginConnection};
 use super::tls;
 use super::transport::OriginTransport;
 use crate::origins::{Origin, OriginHttp, OriginTimeouts};
@@ -36,15 +37,15 @@ struct Registry {
 }
 
 impl Dialers {
-    /// Connects to a peer that has a dialer, within the peer's connection timeout.
+    /// Connects to a peer that has a dialer, within `limit`.
     ///
     /// # Errors
     /// If the connection cannot be made.
-    pub(crate) async fn connect(&self, peer: &HttpPeer) -> Result<OriginStream> {
+    pub(super) async fn connect(&self, peer: &HttpPeer, limit: Option<Duration>) -> Result<OriginConnection> {
         let dialer = self.0.dialers.read().get(&peer.group_key).cloned();
         let dialer =
             dialer.ok_or_else(|| Error::explain(ErrorType::InternalError, "a peer without dialer"))?;
-        dialer.connect(peer).await
+        dialer.connect(peer, limit).await
     }
 
     /// Registers a dialer until the return value is dropped.
@@ -123,11 +124,11 @@ impl Dialer {
         Ok(Some(dialers.register(Dialer { tls, limits, metrics: Some(metrics.clone()) })))
     }
 
-    /// Connects within the connection timeout of the peer.
-    pub async fn connect(&self, peer: &HttpPeer) -> Result<OriginStream> {
+    /// Connects within `limit`.
+    pub async fn connect(&self, peer: &HttpPeer, limit: Option<Duration>) -> Result<OriginConnection> {
         let mut step = Step::Transport;
         let connecting = self.connect_slowly(peer, &mut step);
-        let Some(limit) = peer.total_connection_timeout() else { return connecting.await };
+        let Some(limit) = limit else { return connecting.await };
         match timeout(limit, connecting).await {
             Ok(connected) => connected,
             Err(_) => {
@@ -140,7 +141,7 @@ impl Dialer {
         }
     }
 
-    async fn connect_slowly(&self, peer: &HttpPeer, step: &mut Step) -> Result<OriginStream> {
+    async fn connect_slowly(&self, peer: &HttpPeer, step: &mut Step) -> Result<OriginConnection> {
         match peer.address() {
             SocketAddr::Inet(address) => {
                 let socket = TcpStream::connect(address).await.map_err(transport_error)?;
@@ -160,16 +161,18 @@ impl Dialer {
         }
     }
 
-    async fn encrypt<S>(&self, socket: S) -> Result<OriginStream>
+    async fn encrypt<S>(&self, socket: S) -> Result<OriginConnection>
     where
         S: OriginTransport + AsRawFd + 'static,
     {
         let descriptor = socket.as_raw_fd();
-        let Some((connector, name)) = &self.tls else {
-            return OriginStream::new(Box::new(socket), descriptor, self.limits, self.metrics.clone());
+        let transport: Box<dyn OriginTransport> = match &self.tls {
+            None => Box::new(socket),
+            Some((connector, name)) => {
+                Box::new(connector.connect(name.clone(), socket).await.map_err(tls_error)?)
+            }
         };
-        let stream = connector.connect(name.clone(), socket).await.map_err(tls_error)?;
-        OriginStream::new(Box::new(stream), descriptor, self.limits, self.metrics.clone())
+        Ok(OriginConnection::new(transport, descriptor, self.limits, self.metrics.clone()))
     }
 }
 

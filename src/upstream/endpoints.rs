@@ -1,8 +1,9 @@
 //! The addresses of an origin, and the choice among them.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use pingora_core::upstreams::peer::HttpPeer;
 
@@ -13,28 +14,60 @@ use crate::origins::Balance;
 
 /// An address with its state. The state is kept when other addresses change.
 #[derive(Debug)]
-pub(super) struct Endpoint {
-    pub address: Address,
+pub struct Endpoint {
+    pub(super) address: Address,
     /// The share of the requests.
-    pub weight: usize,
-    /// The peer for Pingora. Each request clones it.
-    pub peer: HttpPeer,
-    pub health: EndpointHealth,
+    pub(super) weight: usize,
+    pub(super) peer: HttpPeer,
+    pub(super) health: EndpointHealth,
     /// The number of requests in flight.
-    pub load: AtomicUsize,
+    pub(super) load: AtomicUsize,
     /// The seed for consistent hashing. It is the same in every process.
-    pub seed: u64,
+    pub(super) seed: u64,
+    number: u64,
 }
 
 impl Endpoint {
-    pub fn new(address: Address, weight: usize, peer: HttpPeer) -> Self {
-        let seed = hash::of(address.to_string().as_bytes());
-        Self { address, weight, peer, health: EndpointHealth::default(), load: AtomicUsize::new(0), seed }
+    pub(super) fn new(address: Address, weight: usize, peer: HttpPeer) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        Self {
+            seed: hash::of(address.to_string().as_bytes()),
+            address,
+            weight,
+            peer,
+            health: EndpointHealth::default(),
+            load: AtomicUsize::new(0),
+            number: NUMBERS.fetch_add(1, Relaxed),
+        }
+    }
+
+    /// A number that no other address of this process has, also none of another configuration.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// A peer for Pingora, which the caller may change.
+    pub fn to_peer(&self) -> Box<HttpPeer> {
+        Box::new(self.peer.clone())
+    }
+
+    /// The address and port; `None` for a unix socket.
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        match self.address {
+            Address::Inet(address) => Some(address),
+            Address::Unix(_) => None,
+        }
     }
 
     /// Whether this endpoint has less load than `other`, relative to the weights.
     fn is_freer_than(&self, other: &Self) -> bool {
         self.load.load(Relaxed) * other.weight < other.load.load(Relaxed) * self.weight
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pingora_core::{Error, ErrorType};
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
-use super::stream::SpeaksTls;
+use super::connection::SpeaksTls;
 use super::tls::SelfSigned;
 use crate::clock;
 use crate::http::BadAnswer;

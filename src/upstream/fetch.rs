@@ -14,6 +14,7 @@ use super::dialer::Dialer;
 use super::explain::{AskedServer, ServerKind, explain};
 use super::next_request::NextRequest;
 use super::peers::PeerTemplate;
+use super::stream::OriginStream;
 use crate::origins::{Origin, Target};
 
 /// The most addresses of a server that are tried.
@@ -137,7 +138,8 @@ impl Fetcher {
         let request = Box::new(request?);
         let peer = self.template.at(&Address::Inet(address));
         let peer = peer.ok_or_else(|| Error::new_up(ErrorType::new("NoAddress")))?;
-        let mut session = HttpSession::new(Box::new(self.dialer.connect(&peer).await?));
+        let connection = self.dialer.connect(&peer, Some(self.server.timeouts.connect)).await?;
+        let mut session = HttpSession::new(Box::new(OriginStream::new(connection)?));
         // The answer is read here, as it arrives.
         let _ = NextRequest::announce(session.digest(), &request.method);
         session.write_request_header(request).await?;

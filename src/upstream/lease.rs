@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::StatusCode;
-use pingora_core::upstreams::peer::HttpPeer;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::endpoints::Endpoint;
@@ -21,7 +20,10 @@ pub struct Lease {
     /// The number of the request. Retries keep it: with a new number, an address that fails every request
     /// would be tried first each time.
     turn: Option<usize>,
-    chosen: Option<(Arc<Endpoint>, Leave)>,
+    /// The address of the present attempt.
+    endpoint: Option<Arc<Endpoint>>,
+    /// The permission to ask that address; `None` if its health does not matter.
+    leave: Option<Leave>,
     /// Addresses that have failed this request.
     tried: Vec<Arc<Endpoint>>,
     /// Number of retries after the request may have reached the origin.
@@ -29,10 +31,21 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// The address of the present attempt.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        self.endpoint.as_deref()
+    }
+
+    /// The address whose health the present attempt shows, and the permission to ask it.
+    fn watched(&self) -> Option<(&Arc<Endpoint>, Leave)> {
+        self.endpoint.as_ref().zip(self.leave)
+    }
+
     /// The next attempt avoids the current address if there is another one.
     fn avoid(&mut self) {
-        if let Some((endpoint, _)) = &self.chosen {
-            self.tried.push(endpoint.clone());
+        if let Some((endpoint, _)) = self.watched() {
+            let endpoint = endpoint.clone();
+            self.tried.push(endpoint);
         }
     }
 }
@@ -57,20 +70,23 @@ impl Upstream {
         Ok(())
     }
 
-    /// The peer for the next attempt of a request. It avoids addresses that have failed this request, if there
-    /// are others.
+    /// Chooses the address for the next attempt of a request. It avoids addresses that have failed this request,
+    /// if there are others.
     ///
     /// # Errors
     /// [`Unavailable`] if no address is known or usable.
-    pub fn peer(&self, lease: &mut Lease, client: ClientIdentity<'_>) -> Result<Box<HttpPeer>, Unavailable> {
+    pub fn choose(&self, lease: &mut Lease, client: ClientIdentity<'_>) -> Result<(), Unavailable> {
+        self.leave_endpoint(lease);
         let endpoints = self.endpoints.load();
         let list = endpoints.list();
         match list {
             [] => return Err(Unavailable::NoAddress),
-            [only] if !self.is_watched => return Ok(Box::new(only.peer.clone())),
+            [only] if !self.is_watched => {
+                lease.endpoint = Some(only.clone());
+                return Ok(());
+            }
             _ => {}
         }
-        self.leave_endpoint(lease);
         let now = self.now();
         let trial = self.origin.timeouts.connect;
         let turn = *lease.turn.get_or_insert_with(|| self.turn.fetch_add(1, Relaxed));
@@ -84,8 +100,8 @@ impl Upstream {
                 let Some(endpoint) = found else { break };
                 if let Some(leave) = endpoint.health.claim(now, trial) {
                     endpoint.load.fetch_add(1, Relaxed);
-                    lease.chosen = Some((endpoint.clone(), leave));
-                    return Ok(Box::new(endpoint.peer.clone()));
+                    (lease.endpoint, lease.leave) = (Some(endpoint.clone()), Some(leave));
+                    return Ok(());
                 }
             }
         }
@@ -96,8 +112,8 @@ impl Upstream {
 
     /// No connection could be made. Returns whether another address is left to try.
     pub fn connect_failed(&self, lease: &mut Lease) -> bool {
-        let Some((endpoint, leave)) = &lease.chosen else { return false };
-        if let Some(time) = endpoint.health.connect_failed(*leave, self.now(), &self.origin.ejection) {
+        let Some((endpoint, leave)) = lease.watched() else { return false };
+        if let Some(time) = endpoint.health.connect_failed(leave, self.now(), &self.origin.ejection) {
             self.ejected(endpoint, time);
         }
         lease.avoid();
@@ -113,18 +129,18 @@ impl Upstream {
 
     /// The exchange failed before there was an answer, or the answer was 5xx.
     pub fn failed(&self, lease: &mut Lease, failure: ExchangeFailure) {
-        let Some((endpoint, leave)) = &lease.chosen else { return };
+        let Some((endpoint, leave)) = lease.watched() else { return };
         let now = self.now();
         let is_other = |other: &&Arc<Endpoint>| !Arc::ptr_eq(other, endpoint) && other.health.is_usable(now);
         let is_last = !self.endpoints.load().list().iter().any(|other| is_other(&other));
-        if let Some(time) = endpoint.health.failed(failure, *leave, is_last, now, &self.origin.ejection) {
+        if let Some(time) = endpoint.health.failed(failure, leave, is_last, now, &self.origin.ejection) {
             self.ejected(endpoint, time);
         }
     }
 
     /// The head of an answer has arrived.
     pub fn answered(&self, lease: &mut Lease, status: StatusCode) {
-        let Some((endpoint, _)) = &lease.chosen else { return };
+        let Some((endpoint, _)) = lease.watched() else { return };
         if status.is_server_error() && self.origin.ejection.errors > 0 {
             self.failed(lease, ExchangeFailure::Error);
         } else {
@@ -169,7 +185,7 @@ impl Upstream {
     }
 
     fn leave_endpoint(&self, lease: &mut Lease) {
-        if let Some((endpoint, _)) = lease.chosen.take() {
+        if let (Some(endpoint), Some(_)) = (lease.endpoint.take(), lease.leave.take()) {
             endpoint.load.fetch_sub(1, Relaxed);
         }
     }

@@ -5,14 +5,16 @@
 //! Meanwhile it holds a [`Lease`]. Outside of requests, names are resolved again (`address`) and addresses
 //! are tested (`checks`).
 //!
-//! Connections with HTTP/1 are made here (`connector`, `dialer`, `tls`, `stream`), so that every answer is
-//! judged (`answers`) before Pingora parses it. Connections with HTTP/2 are Pingora's own.
+//! Connections with HTTP/1 are made here (`dialer`, `tls`, `connection`). A direct exchange takes them from its
+//! own `pool`. Pingora gets them (`connector`) as a `stream` that judges every answer (`answers`) before
+//! Pingora parses it. Connections with HTTP/2 are Pingora's own.
 
 mod address;
 mod admission;
 mod answers;
 mod budget;
 mod checks;
+mod connection;
 mod connector;
 mod dialer;
 mod endpoints;
@@ -24,6 +26,7 @@ mod known_failures;
 mod lease;
 mod next_request;
 mod peers;
+mod pool;
 mod read_ahead;
 mod report;
 mod resolution;
@@ -41,25 +44,25 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use pingora_core::Error;
 use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, Result};
 
 use crate::clock;
 use crate::origins::{Origin, UpstreamErrorKind};
 use crate::telemetry::{Metrics, OriginMetrics, OriginState};
 
 pub use address::{Resolver, SystemResolver};
+pub use connection::{OriginConnection, SpeaksTls};
 pub use connector::OriginConnector;
 pub use dialer::Dialers;
-pub use endpoints::ClientIdentity;
+pub use endpoints::{ClientIdentity, Endpoint};
 pub use fetch::{Document, Fetcher};
 pub use health::ExchangeFailure;
 pub use lease::Lease;
 pub use next_request::NextRequest;
 pub use peers::TUNNEL_IDLE;
+pub use pool::Pool;
 pub use read_ahead::AnswerProgress;
-pub use stream::OriginStream;
-pub use stream::SpeaksTls;
 pub use transport::NotSent;
 pub use unavailable::Unavailable;
 
@@ -119,7 +122,7 @@ impl Upstream {
     ///
     /// # Errors
     /// If its certificates cannot be used. The configuration has been checked for that.
-    pub fn new(origin: Origin, context: &UpstreamContext) -> Result<Arc<Self>, rustls::Error> {
+    pub fn new(origin: Origin, context: &UpstreamContext) -> std::result::Result<Arc<Self>, rustls::Error> {
         let metrics = Arc::new(context.metrics.origin(&origin.name));
         let dialer = Dialer::register(&origin, &context.dialers, &metrics)?;
         let known = origin.addresses.iter().map(known_at_once).collect();
@@ -151,6 +154,14 @@ impl Upstream {
     /// The settings of this origin.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// A new connection to an address, made within `limit`.
+    ///
+    /// # Errors
+    /// If the connection cannot be made.
+    pub(crate) async fn connect(&self, endpoint: &Endpoint, limit: Duration) -> Result<OriginConnection> {
+        self.dialers.connect(&endpoint.peer, Some(limit)).await
     }
 
     /// Prepares a peer for a tunnel (WebSocket).

@@ -49,12 +49,17 @@ fn by_name(origin: &mut Origin) {
     origin.addresses = vec![OriginAddress { target, weight: 1 }];
 }
 
+fn address(lease: &Lease) -> String {
+    lease.endpoint().expect("one was chosen").to_string()
+}
+
 fn addresses(upstream: &Upstream, requests: usize) -> Vec<String> {
     let ask = || {
         let mut lease = Lease::default();
-        let peer = upstream.peer(&mut lease, ClientIdentity::default()).expect("a peer");
+        upstream.choose(&mut lease, ClientIdentity::default()).expect("an address");
+        let address = address(&lease);
         upstream.release(lease);
-        peer._address.to_string()
+        address
     };
     std::iter::repeat_with(ask).take(requests).collect()
 }
@@ -68,13 +73,13 @@ fn an_address_is_known_at_once_and_a_unix_socket_too() {
             OriginAddress { target: Target::Socket(([192, 0, 2, 2], 1).into()), weight: 1 },
         ];
     });
-    assert_eq!(addresses(&upstream, 3), ["/run/a.sock", "192.0.2.2:1", "/run/a.sock"]);
+    assert_eq!(addresses(&upstream, 3), ["unix:/run/a.sock", "192.0.2.2:1", "unix:/run/a.sock"]);
 }
 
 #[tokio::test]
 async fn an_answer_of_the_resolver_that_changes_changes_the_addresses() {
     let (upstream, resolver) = upstream(by_name);
-    let none = upstream.peer(&mut Lease::default(), ClientIdentity::default());
+    let none = upstream.choose(&mut Lease::default(), ClientIdentity::default());
     assert_eq!(none.err(), Some(Unavailable::NoAddress));
     resolver.set(&["192.0.2.2:8080", "192.0.2.1:8080", "[2001:db8::1]:8080"]);
     upstream.resolve().await;
@@ -107,8 +112,8 @@ async fn what_is_known_of_an_address_outlives_a_change_of_the_others() {
     upstream.resolve().await;
     for _ in 0..6 {
         let mut lease = Lease::default();
-        let peer = upstream.peer(&mut lease, ClientIdentity::default()).expect("a peer");
-        if peer._address.to_string() == "192.0.2.1:8080" {
+        upstream.choose(&mut lease, ClientIdentity::default()).expect("an address");
+        if address(&lease) == "192.0.2.1:8080" {
             upstream.connect_failed(&mut lease);
         }
         upstream.release(lease);
@@ -134,10 +139,11 @@ fn a_request_that_failed_to_connect_gets_each_address_once() {
             origin.balance = balance;
         });
         let mut lease = Lease::default();
-        let first = upstream.peer(&mut lease, ClientIdentity::default()).expect("a peer");
+        upstream.choose(&mut lease, ClientIdentity::default()).expect("an address");
+        let first = address(&lease);
         assert!(upstream.connect_failed(&mut lease), "{balance:?}");
-        let second = upstream.peer(&mut lease, ClientIdentity::default()).expect("a peer");
-        assert_ne!(first._address.to_string(), second._address.to_string(), "{balance:?}");
+        upstream.choose(&mut lease, ClientIdentity::default()).expect("an address");
+        assert_ne!(first, address(&lease), "{balance:?}");
         assert!(!upstream.connect_failed(&mut lease), "{balance:?}");
     }
 }
@@ -151,10 +157,10 @@ fn with_every_address_out_there_is_none_until_the_first_returns() {
     });
     let mut lease = Lease::default();
     for is_left in [true, false] {
-        upstream.peer(&mut lease, ClientIdentity::default()).expect("a peer");
+        upstream.choose(&mut lease, ClientIdentity::default()).expect("an address");
         assert_eq!(upstream.connect_failed(&mut lease), is_left);
     }
-    let why = upstream.peer(&mut Lease::default(), ClientIdentity::default()).err();
+    let why = upstream.choose(&mut Lease::default(), ClientIdentity::default()).err();
     let Some(Unavailable::AllDown(time)) = why else { panic!("{why:?}") };
     assert!((98..=100).contains(&time.as_secs()), "{time:?}");
     assert_eq!(upstream.addresses(), (2, 0));
@@ -167,8 +173,8 @@ fn the_only_address_is_asked_again_and_again_unless_that_is_forbidden() {
             origin.ejection = Ejection { single, connect_failures: 1, ..origin.ejection };
         });
         let mut lease = Lease::default();
-        assert!(upstream.peer(&mut lease, ClientIdentity::default()).is_ok());
+        assert!(upstream.choose(&mut lease, ClientIdentity::default()).is_ok());
         assert!(!upstream.connect_failed(&mut lease));
-        assert_eq!(upstream.peer(&mut Lease::default(), ClientIdentity::default()).is_ok(), expected);
+        assert_eq!(upstream.choose(&mut Lease::default(), ClientIdentity::default()).is_ok(), expected);
     }
 }

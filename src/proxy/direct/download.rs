@@ -2,18 +2,20 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use pingora_core::{Error, ErrorType, Result};
-use std::io;
+use pingora_core::Result;
 
 use super::head::ResponseView;
-use crate::http::{AnswerHead, AnswerReader, BadAnswer, BodyPipe, HeadIndex};
+use crate::http::{AnswerHead, AnswerReader, BadAnswer, BodyPipe, HeadIndex, MAX_INTERIM};
 
-/// A response on its way to the client.
+/// A response on its way to the client. Its bytes are judged here.
 pub(super) struct Download {
     is_head: bool,
     /// Whether the client gets data without chunks around it.
     is_bare: bool,
     state: DownloadState,
+    /// Interim responses so far.
+    interim: usize,
+    is_malformed: bool,
     /// Bytes for the client that have not been written.
     bytes: Vec<u8>,
     written: usize,
@@ -22,7 +24,7 @@ pub(super) struct Download {
     /// Whether a head, perhaps an interim one, was passed on.
     pub is_begun: bool,
     /// Whether the origin closes the connection after the response.
-    pub is_last: bool,
+    is_last: bool,
 }
 
 enum DownloadState {
@@ -42,6 +44,8 @@ impl Download {
             is_head,
             is_bare,
             state: DownloadState::head(is_head),
+            interim: 0,
+            is_malformed: false,
             bytes: Vec::new(),
             written: 0,
             status: None,
@@ -88,11 +92,31 @@ impl Download {
         }
     }
 
-    /// Takes bytes of the origin. `on_head` passes a head on to the client, perhaps by appending its bytes, and
-    /// returns whether the client gets it.
+    /// Whether a head is expected, and no byte of it has come.
+    pub fn expects_head(&self) -> bool {
+        matches!(&self.state, DownloadState::Head { seen, .. } if seen.is_empty())
+    }
+
+    /// Whether bytes have followed the end of the response. The client does not get them.
+    pub fn has_more(&self) -> bool {
+        matches!(&self.state, DownloadState::Body(body) if body.has_more())
+    }
+
+    /// Whether the origin may get another request on its connection.
+    pub fn may_keep_origin(&self) -> bool {
+        self.is_complete() && !self.is_last && !self.has_more()
+    }
+
+    /// Whether the origin's next bytes are malformed. The bytes before them are still delivered.
+    pub fn is_malformed(&self) -> bool {
+        self.is_malformed
+    }
+
+    /// Takes bytes of the origin, up to the first malformed one. `on_head` passes a head on to the client, perhaps
+    /// by appending its bytes, and returns whether the client gets it.
     ///
     /// # Errors
-    /// Errors of `on_head`. The bytes themselves have been judged before.
+    /// Errors of `on_head`.
     pub fn take(
         &mut self,
         bytes: &[u8],
@@ -110,16 +134,25 @@ impl Download {
         loop {
             match &mut self.state {
                 DownloadState::Head { reader, seen } => {
-                    let Some(head) = reader.advance(bytes).map_err(|_| malformed())? else {
-                        seen.extend_from_slice(bytes);
-                        return Ok(());
+                    let head = match reader.advance(bytes) {
+                        Ok(Some(head)) if !head.is_interim() || self.interim < MAX_INTERIM => head,
+                        Ok(None) => {
+                            seen.extend_from_slice(bytes);
+                            return Ok(());
+                        }
+                        Ok(Some(_)) | Err(BadAnswer) => {
+                            self.is_malformed = true;
+                            return Ok(());
+                        }
                     };
                     let (head_bytes, rest) = bytes.split_at(head.length);
                     let index = HeadIndex::of(head_bytes);
-                    let status = StatusCode::from_u16(head.status).map_err(|_| malformed())?;
+                    // The reader lets 100 to 999 pass.
+                    let status = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
                     let view = ResponseView { view: index.view(head_bytes), status };
                     self.is_begun |= on_head(&view, head, self.is_begun, &mut self.bytes)?;
                     if head.is_interim() {
+                        self.interim += 1;
                         self.state = DownloadState::head(self.is_head);
                     } else {
                         self.status = Some(status);
@@ -132,7 +165,7 @@ impl Download {
                 }
                 DownloadState::Body(body) => {
                     self.bytes.reserve(bytes.len());
-                    body.pass(bytes, &mut self.bytes).map_err(|_| malformed())?;
+                    self.is_malformed = body.pass(bytes, &mut self.bytes).is_err();
                     return Ok(());
                 }
             }
@@ -152,10 +185,4 @@ impl DownloadState {
     fn head(is_head: bool) -> Self {
         DownloadState::Head { reader: AnswerReader::new(is_head), seen: Vec::new() }
     }
-}
-
-/// The error for bytes that the stream of the origin should not have let pass.
-fn malformed() -> Box<Error> {
-    let cause = io::Error::new(io::ErrorKind::InvalidData, BadAnswer);
-    Error::because(ErrorType::ReadError, "reading the response", cause).into_up()
 }

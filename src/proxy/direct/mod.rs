@@ -7,7 +7,7 @@
 //!
 //! The client's side (`side`) is a connection with HTTP/1.1 (`client`) or a stream of HTTP/2 (`http2`).
 //!
-//! Connections to origins come from Pingora's connector and stay in Pingora's pool.
+//! Connections to origins stay in a pool of the worker (`crate::upstream`).
 
 mod client;
 mod download;

@@ -7,20 +7,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result, RetryType};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head::ForwardedHead;
 use super::request::DirectRequest;
 use super::side::{ClientSide, silent, unread};
-use crate::http::AnswerHead;
+use crate::http::{AnswerHead, BadAnswer};
 use crate::proxy::exchange::Progress;
 use crate::proxy::failure;
 use crate::proxy::head::RequestHead;
 use crate::proxy::life::Life;
 use crate::telemetry::Metrics;
-use crate::upstream::OriginStream;
+use crate::upstream::OriginConnection;
 
 /// The size of one read. The space is on the stack: a request that waits holds none.
 const READ: usize = 16 * 1024;
@@ -28,8 +27,7 @@ const READ: usize = 16 * 1024;
 /// One attempt to serve a request over one connection.
 pub(super) struct Pump<'p, C: ClientSide> {
     request: &'p mut DirectRequest<C>,
-    origin: &'p mut OriginStream,
-    peer: &'p HttpPeer,
+    origin: &'p mut OriginConnection,
     metrics: &'p Metrics,
     state: PumpState,
 }
@@ -65,14 +63,13 @@ enum Wait {
 }
 
 impl<'p, C: ClientSide> Pump<'p, C> {
-    /// An attempt to serve `request` over `origin`, a connection to `peer`.
+    /// An attempt to serve `request` over `origin`.
     pub fn new(
         request: &'p mut DirectRequest<C>,
-        origin: &'p mut OriginStream,
-        peer: &'p HttpPeer,
+        origin: &'p mut OriginConnection,
         metrics: &'p Metrics,
     ) -> Self {
-        Self { request, origin, peer, metrics, state: PumpState::default() }
+        Self { request, origin, metrics, state: PumpState::default() }
     }
 
     /// Sends the request and passes on the response.
@@ -95,7 +92,7 @@ impl<'p, C: ClientSide> Pump<'p, C> {
 
     /// Whether another request may follow on the origin's connection.
     pub fn may_keep_origin(&self) -> bool {
-        self.is_sent() && !self.request.download.is_last && self.origin.is_at_rest()
+        self.is_sent() && self.request.download.may_keep_origin() && !self.origin.is_overtaken()
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
@@ -210,6 +207,9 @@ impl<'p, C: ClientSide> Pump<'p, C> {
 
     /// Reads a part of the response.
     fn poll_response(&mut self, context: &mut Context<'_>) -> Result<Poll<()>> {
+        if self.request.download.is_malformed() {
+            return Err(self.response_broke(io::Error::new(io::ErrorKind::InvalidData, BadAnswer)));
+        }
         let mut space = [MaybeUninit::uninit(); READ];
         let mut buffer = ReadBuf::uninit(&mut space);
         match Pin::new(&mut *self.origin).poll_read(context, &mut buffer) {
@@ -247,7 +247,13 @@ impl<'p, C: ClientSide> Pump<'p, C> {
             }
             client.take_head(view, answer, &ctx.edits(view, head.version())?, is_body_done, out)
         })?;
-        self.request.ctx.exchange()?.time_left().map(drop)
+        if download.expects_head() {
+            self.origin.expect_head();
+        }
+        if download.has_more() {
+            self.origin.count_unsolicited();
+        }
+        ctx.exchange()?.time_left().map(drop)
     }
 
     /// The error of a read of the response.
@@ -277,7 +283,7 @@ impl<'p, C: ClientSide> Pump<'p, C> {
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some((wait, limit)) = self.wait() else {
+        let Some((wait, limit)) = self.wait()? else {
             self.state.waits_for = None;
             return Poll::Pending;
         };
@@ -319,22 +325,22 @@ impl<'p, C: ClientSide> Pump<'p, C> {
     }
 
     /// What the attempt waits for, and for how long at most.
-    fn wait(&self) -> Option<(Wait, Duration)> {
-        let options = &self.peer.options;
+    fn wait(&mut self) -> Result<Option<(Wait, Duration)>> {
+        let timeouts = self.request.ctx.exchange()?.upstream().origin().timeouts;
         if self.state.broken_upload.is_none() {
             if self.state.needs_flush || !self.request.upload.unsent().is_empty() {
-                return Some((Wait::OriginTakes, options.write_timeout?));
+                return Ok(Some((Wait::OriginTakes, timeouts.write)));
             }
             if !self.request.upload.body.is_done() {
-                return Some((Wait::ClientSends, self.request.client.body_time()));
+                return Ok(Some((Wait::ClientSends, self.request.client.body_time())));
             }
         }
         if self.state.needs_delivery {
-            return Some((Wait::ClientTakes, self.request.client.write_time()?));
+            return Ok(self.request.client.write_time().map(|time| (Wait::ClientTakes, time)));
         }
         if self.request.download.is_complete() {
-            return None;
+            return Ok(None);
         }
-        Some((Wait::OriginSends, options.read_timeout?))
+        Ok(Some((Wait::OriginSends, timeouts.read)))
     }
 }

@@ -15,7 +15,7 @@ use crate::proxy::failure;
 use crate::proxy::life::RequestContext;
 use crate::proxy::record::{HeadFacts, Transfer};
 use crate::proxy::shared::Shared;
-use crate::upstream::OriginStream;
+use crate::upstream::OriginConnection;
 
 /// The usual size of a request's head.
 const HEAD_SIZE: usize = 1024;
@@ -33,9 +33,9 @@ pub(super) struct DirectRequest<C: ClientSide> {
 
 impl<C: ClientSide> DirectRequest<C> {
     /// Prepares an attempt on a connection.
-    pub fn begin_attempt(&mut self, origin: &OriginStream) -> Result<()> {
+    pub fn begin_attempt(&mut self, origin: &mut OriginConnection) -> Result<()> {
         self.ctx.begins_to_send();
-        origin.announce(self.head.is_head());
+        origin.begin();
         self.download = Download::new(self.head.is_head(), C::TAKES_BARE_DATA);
         let mut bytes = Vec::with_capacity(HEAD_SIZE);
         write::request(&self.head, self.body, self.ctx.exchange()?, &mut bytes);

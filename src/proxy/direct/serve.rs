@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use pingora_core::connectors::{ConnectorOptions, TransportConnector};
+use pingora_core::Result;
 use pingora_core::server::ShutdownWatch;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
-use pingora_core::{Error, Result};
 
 use super::client::Http1Side;
 use super::download::Download;
@@ -25,15 +23,14 @@ use crate::proxy::failure;
 use crate::proxy::life::{Life, RequestContext};
 use crate::proxy::record::Transfer;
 use crate::proxy::shared::Shared;
-use crate::upstream::{Dialers, OriginStream};
+use crate::upstream::{OriginConnection, Pool};
 
 /// The direct exchanges of one worker.
 pub struct Direct {
     pub(super) shared: Arc<Shared>,
     pub(super) in_flight: Arc<AtomicUsize>,
-    dialers: Dialers,
     /// Connections to origins that are kept.
-    pool: TransportConnector,
+    pool: Arc<Pool>,
 }
 
 /// What is done with a request.
@@ -45,11 +42,10 @@ pub(in crate::proxy) enum Served<'a> {
 }
 
 impl Direct {
-    /// Direct exchanges over the connections of `dialers`, of which up to `kept` unused ones are kept.
-    /// Unfinished requests are counted in `in_flight`.
-    pub fn new(shared: Arc<Shared>, in_flight: Arc<AtomicUsize>, dialers: Dialers, kept: usize) -> Self {
-        let pool = TransportConnector::new(Some(ConnectorOptions::new(kept)));
-        Self { shared, in_flight, dialers, pool }
+    /// Direct exchanges that keep their connections to origins in `pool`. Unfinished requests are counted in
+    /// `in_flight`.
+    pub fn new(shared: Arc<Shared>, in_flight: Arc<AtomicUsize>, pool: Arc<Pool>) -> Self {
+        Self { shared, in_flight, pool }
     }
 
     /// Serves a request if it is a plain one for an origin with HTTP/1.
@@ -165,39 +161,40 @@ impl Direct {
     /// Asks the origin until an attempt succeeds or no other may follow.
     async fn attempts<C: ClientSide>(&self, request: &mut DirectRequest<C>) -> Result<()> {
         loop {
-            let peer = request.ctx.choose_peer(&self.shared.metrics, false).await?;
-            let (mut origin, was_kept) = match self.connect(&peer).await {
+            let exchange = request.ctx.choose_address(&self.shared.metrics).await?;
+            let (mut origin, was_kept) = match self.connect(exchange).await {
                 Ok(connected) => connected,
-                Err(error) if request.ctx.connect_failed(&error, &peer) => continue,
+                Err(error) if request.ctx.connect_failed(&error) => continue,
                 Err(error) => return Err(error),
             };
-            request.begin_attempt(&origin)?;
-            let mut pump = Pump::new(request, &mut origin, &peer, &self.shared.metrics);
+            request.begin_attempt(&mut origin)?;
+            let mut pump = Pump::new(request, &mut origin, &self.shared.metrics);
             let result = pump.run().await;
             let (progress, may_keep) = (pump.progress(), pump.may_keep_origin());
             match result {
-                Ok(()) => {
-                    if may_keep {
-                        self.pool.release_stream(origin, peer.reuse_hash(), peer.idle_timeout());
-                    }
-                    return Ok(());
-                }
+                Ok(()) if may_keep => return self.keep(request.ctx.exchange()?, origin),
+                Ok(()) => return Ok(()),
                 Err(error) if failure::is_resend(&error) => {}
-                Err(error) if request.ctx.broke(&error, &peer, was_kept, progress) => {}
+                Err(error) if request.ctx.broke(&error, was_kept, progress) => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// A connection to `peer`, and whether it is a kept one.
-    async fn connect(&self, peer: &HttpPeer) -> Result<(Box<OriginStream>, bool)> {
-        if let Some(stream) = self.pool.reused_stream(peer).await
-            && let Ok(stream) = stream.into_any().downcast()
-        {
-            return Ok((stream, true));
+    /// A connection to the chosen address, and whether it is a kept one.
+    async fn connect(&self, exchange: &Exchange) -> Result<(Box<OriginConnection>, bool)> {
+        if let Some(kept) = self.pool.take(exchange.endpoint()?.number()) {
+            return Ok((kept, true));
         }
         // The future is large and rarely needed.
-        let dialled = Box::pin(self.dialers.connect(peer)).await;
-        dialled.map(|stream| (Box::new(stream), false)).map_err(Error::into_up)
+        let connection = Box::pin(exchange.connect()).await?;
+        Ok((Box::new(connection), false))
+    }
+
+    /// Keeps the connection for another request.
+    fn keep(&self, exchange: &Exchange, connection: Box<OriginConnection>) -> Result<()> {
+        let time = exchange.upstream().origin().timeouts.idle;
+        self.pool.put(exchange.endpoint()?.number(), connection, time);
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod encryption;
 mod failover;
 mod health;
 mod http2;
+mod kept_connections;
 mod keys;
 mod lock;
 mod nginx;
