@@ -51,7 +51,13 @@ impl AppStatus {
 /// Whether a header that should carry a secret contains the status of a failed SDK call instead, with or
 /// without a scheme word: `Bearer rejected`.
 pub(super) fn stands_for_secret(value: &[u8]) -> bool {
-    let word = value.rsplit(|byte| matches!(byte, b' ' | b'\t')).next().unwrap_or_default();
+    // A status has letters and `_` only. A secret ends in few of them, so most of it is not looked at.
+    let before = value.iter().rposition(|byte| !byte.is_ascii_alphabetic() && *byte != b'_');
+    let word = match before {
+        None => value,
+        Some(at) if matches!(value[at], b' ' | b'\t') => &value[at + 1..],
+        Some(_) => return false,
+    };
     AppStatus::of_word(word).is_some_and(|status| status != AppStatus::Success)
 }
 
@@ -80,7 +86,8 @@ mod tests {
         for value in ["Bearer rejected", "rejected", "Bearer  NO_APPROOV_SERVICE", "untrusted_network"] {
             assert!(stands_for_secret(value.as_bytes()), "{value}");
         }
-        for value in ["Bearer rejected1", "", "Bearer", "success", "other", "rejected x"] {
+        for value in ["Bearer rejected1", "Bearer x.rejected", "", "Bearer", "success", "other", "rejected x"]
+        {
             assert!(!stands_for_secret(value.as_bytes()), "{value}");
         }
     }

@@ -9,6 +9,7 @@ use super::forward::{self, Fact};
 use super::head::RequestHead;
 use super::judgement::{Judgement, SelfReport};
 use super::signing::SignatureOutcome;
+use super::snapshot::Snapshot;
 use super::validity;
 use super::verification::{self, Verification};
 use crate::admission::{RateFields, Refusal, Verified, WithinLimits};
@@ -51,10 +52,11 @@ pub(super) struct Refused {
     pub ends_connection: bool,
 }
 
-/// Decides whether a request is forwarded.
+/// Decides whether a request is forwarded, of which [`find_route`] has `found` the route.
 pub(super) fn admit(
     arrival: &Arrival,
     head: &impl RequestHead,
+    found: FoundRoute,
     metrics: &Metrics,
 ) -> Result<Admitted, Refused> {
     let snapshot = &*arrival.snapshot;
@@ -69,7 +71,6 @@ pub(super) fn admit(
     if let Some(cause) = validity::oversize(head, &limits.protocol.head) {
         return Err(refused.by_limit(Refusal::by(cause), metrics));
     }
-    let found = find_route(arrival, head);
     refused.route = found.ok();
     let client = arrival.client_key();
     let now = limits.moment(arrival.started);
@@ -249,18 +250,19 @@ fn facts(verified: Verification<'_>, observes: bool) -> Vec<Fact> {
     verified.claims.into_iter().chain(verdict).collect()
 }
 
-/// Whether the request, if it is forwarded, goes to an origin with HTTP/1.
-pub(super) fn leads_to_http1(arrival: &Arrival, head: &impl RequestHead) -> bool {
-    let snapshot = &arrival.snapshot;
-    let is_http1 = |route: usize| {
+/// The position of a request's route, or the answer to a request that no route takes.
+pub(super) type FoundRoute = Result<usize, Answer>;
+
+/// Whether a request, if it is forwarded, goes to an origin with HTTP/1.
+pub(super) fn leads_to_http1(snapshot: &Snapshot, found: FoundRoute) -> bool {
+    found.map_or(true, |route| {
         let origin = snapshot.routes.routes()[route].origin;
         snapshot.upstreams[origin].origin().http == OriginHttp::H1
-    };
-    !snapshot.has_http2_origin || find_route(arrival, head).map_or(true, is_http1)
+    })
 }
 
-/// The position of the route, or the answer to a request that no route takes.
-fn find_route(arrival: &Arrival, head: &impl RequestHead) -> Result<usize, Answer> {
+/// Finds the route of a request.
+pub(super) fn find_route(arrival: &Arrival, head: &impl RequestHead) -> FoundRoute {
     let snapshot = &arrival.snapshot;
     validity::check(head, &snapshot.binding_headers, arrival.tls().is_some())?;
     if arrival.needs_tls() {

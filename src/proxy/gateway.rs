@@ -17,7 +17,7 @@ use pingora_core::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use super::admit::{Refused, admit};
+use super::admit::{Refused, admit, find_route};
 use super::arrival::Arrival;
 use super::body::{self, BodyDemand, BodyFault, HeldBody};
 use super::exchange::{Exchange, Progress};
@@ -83,7 +83,8 @@ impl ProxyHttp for Gateway {
     /// 1. Routes and verifies the request. A refused request is answered here.
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
         let arrival = self.arrive(session, ctx)?;
-        match admit(&arrival, session.req_header(), &self.shared.metrics) {
+        let found = find_route(&arrival, session.req_header());
+        match admit(&arrival, session.req_header(), found, &self.shared.metrics) {
             Ok(admitted) => {
                 let (demand, limit) = (admitted.body, arrival.snapshot.signing.digest_buffer());
                 let is_accepted = admitted.judgement.verdict == Verdict::Accepted;

@@ -14,7 +14,6 @@ use super::signing::Signing;
 use crate::admission::{Limits, Subjects};
 use crate::approov::message_signing::Mode;
 use crate::approov::{Key, Verifier};
-use crate::origins::OriginHttp;
 use crate::policy::{Policy, Route, RouteTable};
 use crate::telemetry::{Metrics, PrivacyKey, PrivacySettings, RouteMetrics, Sample};
 use crate::upstream::Upstream;
@@ -42,8 +41,6 @@ pub struct Snapshot {
     pub(super) forwarding: Forwarding,
     pub(super) correlation: CorrelationSettings,
     pub(super) upstreams: Vec<Arc<Upstream>>,
-    /// Whether an origin is asked with HTTP/2.
-    pub(super) has_http2_origin: bool,
     /// The limits on connections and requests, with their counts.
     pub limits: Limits,
     /// Whether requests are written to the access log.
@@ -89,7 +86,6 @@ impl Snapshot {
         let subjects = Subjects { routes: &routes, origins: &origins, listeners: settings.listeners };
         let forwarding = Forwarding::new(&settings);
         Ok(Self {
-            has_http2_origin: settings.origins.iter().any(|origin| origin.http != OriginHttp::H1),
             limits: Limits::new(&settings.limits, subjects, previous.map(|previous| &previous.limits)),
             route_metrics,
             unrouted_metrics: metrics.route(UNROUTED, Policy::Deny),

@@ -7,6 +7,9 @@ use pingora_core::Result;
 use super::head::ResponseView;
 use crate::http::{AnswerHead, AnswerReader, BadAnswer, BodyPipe, HeadIndex, MAX_INTERIM};
 
+/// Room for the fields that the gateway adds to the head of a response.
+const ADDED: usize = 256;
+
 /// A response on its way to the client. Its bytes are judged here.
 pub(super) struct Download {
     is_head: bool,
@@ -150,6 +153,7 @@ impl Download {
                     // The reader lets 100 to 999 pass.
                     let status = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
                     let view = ResponseView { view: index.view(head_bytes), status };
+                    self.bytes.reserve(bytes.len() + ADDED);
                     self.is_begun |= on_head(&view, head, self.is_begun, &mut self.bytes)?;
                     if head.is_interim() {
                         self.interim += 1;

@@ -15,7 +15,7 @@ use super::side::{self, ClientSide};
 use super::upload::Upload;
 use crate::downstream::{ClientStream, Http1Request};
 use crate::http::{BodyPipe, HeadIndex};
-use crate::proxy::admit::{Admitted, admit, leads_to_http1};
+use crate::proxy::admit::{Admitted, FoundRoute, admit, find_route, leads_to_http1};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::body::{BodyDemand, BodyFault, HeldBody, Hold};
 use crate::proxy::exchange::Exchange;
@@ -60,9 +60,10 @@ impl Direct {
         let begun = RequestView::plain(index.view(&bytes)).and_then(|head| {
             let (snapshot, started) = ctx.begin()?;
             let arrival = Arrival::new(snapshot, started, stream.connection().clone(), &head);
-            leads_to_http1(&arrival, &head).then_some((head, arrival))
+            let found = find_route(&arrival, &head);
+            leads_to_http1(&arrival.snapshot, found).then_some((head, arrival, found))
         });
-        let Some((head, arrival)) = begun else {
+        let Some((head, arrival, found)) = begun else {
             return Served::Left(Http1Request { head: bytes, body, stream, is_last, deadline, limits });
         };
         let is_last = is_last || head.closes();
@@ -75,7 +76,7 @@ impl Direct {
             download: Download::new(head.is_head(), Http1Side::TAKES_BARE_DATA),
             transfer: Transfer::default(),
         };
-        let result = self.run(&mut request, arrival).await;
+        let result = self.run(&mut request, arrival, found).await;
         let error = result.as_ref().err();
         let may_keep = error.is_none() && request.upload.body.is_done();
         let client = request.record(&self.shared, error.map(|error| &**error));
@@ -83,13 +84,14 @@ impl Direct {
         Served::Done(client.finish(is_kept).await)
     }
 
-    /// Serves a request that has arrived.
+    /// Serves a request that has arrived, of which the route was looked up.
     pub(super) async fn run<C: ClientSide>(
         &self,
         request: &mut DirectRequest<C>,
         arrival: Arrival,
+        found: FoundRoute,
     ) -> Result<()> {
-        match admit(&arrival, &request.head, &self.shared.metrics) {
+        match admit(&arrival, &request.head, found, &self.shared.metrics) {
             Ok(admitted) => self.admitted(request, arrival, admitted).await,
             Err(refused) => request.refuse(arrival, refused).await,
         }

@@ -13,7 +13,7 @@ use super::head::{body, is_plain};
 use super::side::Http2Side;
 use crate::downstream::{Connection, Http2Request};
 use crate::http::BodyPipe;
-use crate::proxy::admit::leads_to_http1;
+use crate::proxy::admit::{find_route, leads_to_http1};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::life::RequestContext;
 use crate::proxy::record::Transfer;
@@ -28,9 +28,10 @@ impl Direct {
             let connection = session.digest().and_then(Connection::of).filter(|_| is_plain(head))?;
             let (snapshot, started) = ctx.begin()?;
             let arrival = Arrival::new(snapshot, started, connection.clone(), head);
-            leads_to_http1(&arrival, head).then_some(arrival)
+            let found = find_route(&arrival, head);
+            leads_to_http1(&arrival.snapshot, found).then_some((arrival, found))
         };
-        let Some(arrival) = begin() else { return Some(Http2Request { session, limits }) };
+        let Some((arrival, found)) = begin() else { return Some(Http2Request { session, limits }) };
         let body = body(session.req_header(), session.is_body_empty());
         let nothing = RequestHeader::from(Request::new(()).into_parts().0);
         let head = std::mem::replace(session.req_header_mut(), nothing);
@@ -43,7 +44,7 @@ impl Direct {
             transfer: Transfer::default(),
             head,
         };
-        let result = self.run(&mut request, arrival).await;
+        let result = self.run(&mut request, arrival, found).await;
         // A stream whose response is not complete is reset when the client's side is dropped.
         request.record(&self.shared, result.as_ref().err().map(|error| &**error));
         None
