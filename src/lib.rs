@@ -11,12 +11,13 @@
 //! 1. A worker ([`server`]) accepts the connection. [`downstream`] makes the TLS handshake, waits for
 //!    the head of a request under a deadline and judges its bytes ([`http`]). A head that is malformed
 //!    or ambiguous is answered here.
-//! 2. [`proxy`] takes over: a direct exchange serves a plain request on the bytes of its head
-//!    (`proxy/direct`), and Pingora parses every other head and calls the hooks in `proxy/gateway.rs`.
+//! 2. [`proxy`] takes over: a direct exchange serves plain requests of HTTP/1.1 and HTTP/2
+//!    (`proxy/direct`), and Pingora's proxy serves all others and calls the hooks in `proxy/gateway.rs`.
 //!    The request takes the configuration in force ([`proxy::Snapshot`]) once, so that a reload never
 //!    splits a request: `proxy/arrival.rs`.
 //! 3. `proxy/admit.rs` finds the route ([`policy`]), asks the limits ([`admission`]) and verifies the
-//!    token ([`approov`], with keys that [`key_sets`] keeps fresh). A refused request is answered by `proxy/answer` and never reaches the origin.
+//!    token ([`approov`], with keys that [`key_sets`] keeps fresh). A refused request is answered by
+//!    `proxy/answer` and never reaches the origin.
 //! 4. `proxy/exchange.rs` chooses an address of the origin ([`upstream`], [`origins`]) and decides what
 //!    a failure means. `proxy/forward.rs` edits the fields for the origin: the token is removed, and
 //!    forwarding fields, `Host` and the origin's secret are set. Bodies stream in both directions.

@@ -28,7 +28,7 @@ const HONEST: u64 = 200;
 const FILLING: Duration = Duration::from_secs(4);
 
 /// The growth of memory that is allowed: the tables of the limits fill (8 MiB with two rates and the
-/// offenders, see docs/limits.md), and the allocator keeps a part of what it needed at once.
+/// offenders, see docs/how-to/limits.md), and the allocator keeps a part of what it needed at once.
 const GROWTH_KIB: u64 = 24 << 10;
 
 /// Connections that honest clients or the origin may hold at the end.
