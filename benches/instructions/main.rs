@@ -6,6 +6,9 @@
 //! cargo bench --bench instructions -- --record   # write benches/instructions/recorded.txt
 //! ```
 //!
+//! Two ratios must hold: a message signature costs at most 1.3 times what the library's verification of the
+//! same signature costs, and signing on one route costs the requests of another nothing.
+//!
 //! A count is the difference between a long and a short run, so that the start of the process does not
 //! count. Valgrind has no SHA instructions, so hashes are computed in software. Instructions of the
 //! kernel and cache misses do not show.
@@ -13,14 +16,16 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a bench stops where it cannot go on")]
 
 mod http2;
+mod tokens;
+mod verifications;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
-use approov_gateway::approov::{Key, Presented, Secret, Strategy, UnixTime, Verifier};
+use approov_gateway::approov::Secret;
 use approov_gateway::cli::token::{MintRequest, TokenKind, mint};
 
 #[global_allocator]
@@ -36,15 +41,25 @@ const RUNS: [u64; 2] = [96, 896];
 /// The share by which equal code can differ, because of memory addresses.
 const TOLERANCE: f64 = 0.02;
 
+/// An accepted request, where two routes are configured.
+const TWO_ROUTES: &str = "accepted request of two routes";
+
+/// The same request, where the other route asks for message signatures.
+const NEXT_TO_SIGNED: &str = "accepted request next to signed ones";
+
+/// What one count may be at most, as a multiple of another.
+const RATIOS: [(&str, &str, f64); 2] =
+    [(verifications::INSTALL, verifications::BARE, 1.3), (NEXT_TO_SIGNED, TWO_ROUTES, 1.005)];
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["--role-verify", count] => verify(count.parse().expect("a number")),
+        ["--role-verify", name, count] => verify(name, count.parse().expect("a number")),
         ["--bench", "--record"] | ["--record", "--bench"] | ["--record"] => record(&count_all()),
         ["--bench"] => compare(&count_all()),
-        // `cargo test --benches` passes no `--bench`: one verification shows that the bench runs.
-        _ => verify(1),
+        // `cargo test --benches` passes no `--bench`: each verification once shows that the bench runs.
+        _ => verifications::NAMES.iter().for_each(|name| verify(name, 1)),
     }
 }
 
@@ -57,14 +72,20 @@ fn count_all() -> Counts {
         std::process::exit(1);
     }
     let origin = origin();
-    vec![
-        ("verification of HS256 with binding", per_one(count_verifications)),
-        ("accepted request", per_one(|count| count_http1(origin, TokenKind::Valid, count, None))),
-        (RECORDED, per_one(|count| count_http1(origin, TokenKind::Valid, count, Some("*Shared>::record")))),
-        (CORRELATED, per_one(|count| count_http1(origin, TokenKind::Valid, count, Some("*Correlation::of")))),
+    let verifications =
+        verifications::NAMES.map(|name| (name, per_one(|count| count_verifications(name, count))));
+    let accepted = |function| per_one(|count| count_http1(origin, TokenKind::Valid, count, function));
+    let mut counts = Counts::from(verifications);
+    counts.extend([
+        ("accepted request", accepted(None)),
+        (RECORDED, accepted(Some("*Shared>::record"))),
+        (CORRELATED, accepted(Some("*Correlation::of"))),
         ("refused request", per_one(|count| count_http1(origin, TokenKind::Invalid, count, None))),
         ("accepted request over HTTP/2", per_one(|count| count_http2(origin, count))),
-    ]
+        (TWO_ROUTES, per_one(|count| count_next_to("off", origin, count))),
+        (NEXT_TO_SIGNED, per_one(|count| count_next_to("required", origin, count))),
+    ]);
+    counts
 }
 
 /// Parts of an accepted request: the log line and the metrics, and the request id and trace context. Each is
@@ -83,8 +104,8 @@ fn compare(counts: &Counts) {
     println!("{:<36} {:>10} {:>10} {:>7}", "instructions", "now", "recorded", "ratio");
     let mut has_grown = false;
     for (name, now) in counts {
-        let line = recorded.lines().find_map(|line| line.strip_prefix(name));
-        let Some(before) = line.and_then(|rest| rest.trim().parse::<u64>().ok()) else {
+        let of_line = |line: &str| line.strip_prefix(name)?.trim().parse::<u64>().ok();
+        let Some(before) = recorded.lines().find_map(of_line) else {
             println!("{name:<36} {now:>10} {:>10}", "none");
             continue;
         };
@@ -94,8 +115,24 @@ fn compare(counts: &Counts) {
     }
     if has_grown {
         println!("\nmore than recorded: find the reason, or renew the record in the same change");
+    }
+    if has_grown | misses_ratio(counts) {
         std::process::exit(1);
     }
+}
+
+/// Prints the ratios that must hold. Returns whether one does not.
+fn misses_ratio(counts: &Counts) -> bool {
+    println!("\n{:<36} {:>42} {:>7}", "ratio", "to", "");
+    let count = |wanted| counts.iter().find(|(name, _)| *name == wanted).map_or(0, |(_, count)| *count);
+    let mut misses = false;
+    for (name, other, most) in RATIOS {
+        let ratio = count(name) as f64 / count(other) as f64;
+        let verdict = if ratio <= most { "ok" } else { "MISSED" };
+        println!("{name:<36} {other:>42} {ratio:>7.3}  at most {most}: {verdict}");
+        misses |= verdict != "ok";
+    }
+    misses
 }
 
 fn record(counts: &Counts) {
@@ -113,29 +150,25 @@ fn record(counts: &Counts) {
     }
     std::fs::write(record_path(), &text).expect("the record can be written");
     print!("{text}");
+    misses_ratio(counts);
 }
 
 fn record_path() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "benches", "instructions", "recorded.txt"].iter().collect()
 }
 
-/// Verifies one token `count` times.
-fn verify(count: u64) {
-    let token = token(TokenKind::Valid);
-    let verifier = Verifier::new(vec![Key::hs256(&secret())]);
-    let now = UnixTime::since_epoch(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"));
+/// Verifies `count` times.
+fn verify(name: &str, count: u64) {
+    let verifies = verifications::prepare(name);
     for _ in 0..count {
-        let presented = Presented::Once(std::hint::black_box(token.as_bytes()));
-        let bound = |_| Presented::Once(AUTHORIZATION.as_bytes());
-        let verdict = verifier.verify(Strategy::TokenBinding, presented, bound, now);
-        assert!(verdict.rejection.is_none(), "{:?}", verdict.rejection);
+        assert!(verifies(), "{name}: a wrong verdict");
     }
 }
 
-fn count_verifications(count: u64) -> u64 {
+fn count_verifications(name: &str, count: u64) -> u64 {
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = valgrind();
-    command.arg(program).args(["--role-verify", &count.to_string()]);
+    command.arg(program).args(["--role-verify", name, &count.to_string()]);
     collected(command.spawn().expect("valgrind starts"))
 }
 
@@ -145,9 +178,25 @@ fn count_http1(origin: SocketAddr, kind: TokenKind, count: u64, function: Option
     count_requests(origin, function, None, |address| ask(address, &token(kind), status, count))
 }
 
+/// Accepted requests where another route has this mode of message signing.
+fn count_next_to(mode: &str, origin: SocketAddr, count: u64) -> u64 {
+    let config = config(&format!(
+        "listeners: [ {{ address: \"127.0.0.1:0\" }} ]\n\
+         routes: [ {{ path: /signed/, message_signing: {mode} }}, {{ path: / }} ]\n"
+    ));
+    let token = token(TokenKind::Valid);
+    count_requests(origin, None, Some(&config), |address| ask(address, &token, "HTTP/1.1 200 ", count))
+}
+
+/// A file with this configuration.
+fn config(yaml: &str) -> PathBuf {
+    let file: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "instructions.yaml"].iter().collect();
+    std::fs::write(&file, yaml).expect("writable");
+    file
+}
+
 fn count_http2(origin: SocketAddr, count: u64) -> u64 {
-    let config: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "instructions.yaml"].iter().collect();
-    std::fs::write(&config, "listeners: [ { address: \"127.0.0.1:0\", h2c: true } ]\n").expect("writable");
+    let config = config("listeners: [ { address: \"127.0.0.1:0\", h2c: true } ]\n");
     let token = token(TokenKind::Valid);
     let fields = [
         ("user-agent", "app/1.0"),

@@ -6,7 +6,7 @@ use aws_lc_rs::signature::ParsedPublicKey;
 use hmac::{Hmac, KeyInit, Mac};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject;
-use sha2::{Sha256, Sha384, Sha512};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
@@ -40,7 +40,13 @@ enum Material {
     Hs256(Hmac<Sha256>),
     Hs384(Hmac<Sha384>),
     Hs512(Hmac<Sha512>),
-    Public(ParsedPublicKey),
+    Public(PreparedPublicKey),
+}
+
+struct PreparedPublicKey {
+    key: ParsedPublicKey,
+    /// SHA-256 of algorithm and key.
+    fingerprint: [u8; 32],
 }
 
 impl Key {
@@ -88,7 +94,9 @@ impl Key {
     pub(super) fn from_public_bytes(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, KeyError> {
         let verification = algorithm.verification().ok_or(KeyError::WrongType(algorithm))?;
         let key = ParsedPublicKey::new(verification, bytes).map_err(|_| KeyError::WrongType(algorithm))?;
-        Ok(Self::of(algorithm, Material::Public(key)))
+        let name = algorithm.label().as_bytes();
+        let fingerprint = Sha256::new().chain_update(name).chain_update([0]).chain_update(bytes).finalize();
+        Ok(Self::of(algorithm, Material::Public(PreparedPublicKey { key, fingerprint: fingerprint.into() })))
     }
 
     fn of(algorithm: Algorithm, material: Material) -> Self {
@@ -128,7 +136,15 @@ impl Key {
             Material::Hs256(state) => verifies(state, message, signature),
             Material::Hs384(state) => verifies(state, message, signature),
             Material::Hs512(state) => verifies(state, message, signature),
-            Material::Public(key) => key.verify_sig(message, signature).is_ok(),
+            Material::Public(public) => public.key.verify_sig(message, signature).is_ok(),
+        }
+    }
+
+    /// Tells public keys apart, whatever their ids are. `None` for secrets.
+    pub(super) fn fingerprint(&self) -> Option<&[u8; 32]> {
+        match &self.material {
+            Material::Hs256(_) | Material::Hs384(_) | Material::Hs512(_) => None,
+            Material::Public(public) => Some(&public.fingerprint),
         }
     }
 }

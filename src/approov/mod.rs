@@ -7,7 +7,8 @@
 //!
 //! 1. presence, size, status words;
 //! 2. the three segments and the JOSE header (`token`);
-//! 3. the key by `kid` and its algorithm, the signature (`keys`, `key_set`);
+//! 3. the key by `kid` and its algorithm, the signature (`keys`, `key_set`), unless the key has verified it
+//!    before (`verified_signatures`);
 //! 4. expiry and the other claims (`claims`);
 //! 5. the binding to other headers (`binding`).
 //!
@@ -35,6 +36,7 @@ mod status;
 mod token;
 mod unix_time;
 mod unverified;
+mod verified_signatures;
 mod verifier;
 
 pub use algorithm::{Algorithm, KeyType};
@@ -53,4 +55,5 @@ pub use shared_key_set::SharedKeySet;
 pub use status::AppStatus;
 pub use unix_time::UnixTime;
 pub use unverified::Unverified;
+pub use verified_signatures::VerifiedSignatures;
 pub use verifier::{DEFAULT_MAX_TOKEN_LENGTH, Strategy, Verifier};

@@ -11,6 +11,7 @@ use super::presented::{Presented, trim};
 use super::shared_key_set::SharedKeySet;
 use super::status::AppStatus;
 use super::token::{self, JoseHeader, MAX_SIGNATURE, Segments};
+use super::verified_signatures::VerifiedSignatures;
 use super::{Payload, Rejection, UnixTime};
 
 /// The default limit for the length of a token, in bytes. Tokens with every optional claim have about
@@ -33,6 +34,7 @@ pub struct Verifier {
     /// Keys for tokens of failed attestations are at the end.
     keys: Vec<Key>,
     key_sets: Vec<Arc<SharedKeySet>>,
+    verified: Option<Arc<VerifiedSignatures>>,
     accepts_failover: bool,
     prefix: Box<[u8]>,
     max_token_length: usize,
@@ -47,6 +49,7 @@ impl Verifier {
         Self {
             keys,
             key_sets: Vec::new(),
+            verified: None,
             accepts_failover: false,
             prefix: Box::default(),
             max_token_length: DEFAULT_MAX_TOKEN_LENGTH,
@@ -58,6 +61,12 @@ impl Verifier {
     /// Adds key sets, which may be loaded and replaced later.
     pub fn with_key_sets(mut self, key_sets: Vec<Arc<SharedKeySet>>) -> Self {
         self.key_sets = key_sets;
+        self
+    }
+
+    /// Remembers the signatures of public keys in `verified`, which verifiers may share.
+    pub fn with_verified_signatures(mut self, verified: Arc<VerifiedSignatures>) -> Self {
+        self.verified = Some(verified);
         self
     }
 
@@ -232,8 +241,12 @@ impl Verifier {
         }
         let mut buffer = [0; MAX_SIGNATURE];
         let signature = token::decode_signature(segments.signature, &mut buffer)?;
+        let verifies = |key: &Key| match &self.verified {
+            Some(verified) => verified.verifies(key, segments.signed, signature),
+            None => key.verifies(segments.signed, signature),
+        };
         candidates
-            .find(|key| key.verifies(segments.signed, signature))
+            .find(|key| verifies(key))
             .map(Key::role)
             .ok_or_else(|| unless_incomplete(Rejection::BadSignature))
     }

@@ -1,6 +1,7 @@
 //! `approov`: which tokens are accepted, and what they are bound to.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -10,7 +11,7 @@ use super::keys::{CheckedKey, KeyKind, LoadedKey, LoadedKeys, load_keys};
 use super::message_signing::MessageSigningSection;
 use crate::approov::{
     ApproovSettings, BindingRules, ClaimRules, DEFAULT_MAX_TOKEN_LENGTH, MissingClaim, RESERVED_CLAIMS,
-    Secret, Strategy, Verifier,
+    Secret, Strategy, VerifiedSignatures, Verifier,
 };
 use crate::config::document::{
     Entries, Fault, Located, Location, Report, Reported, Written, always, boolean, default, list, number,
@@ -257,10 +258,11 @@ impl VerificationConfig {
             audiences: names(section.audiences),
         };
         let mut sets = KeySetList::default();
+        let verified = Arc::<VerifiedSignatures>::default();
         let mut verifier = |keys: LoadedKeys, claims: ClaimRules| {
             let key_sets = keys.sets.into_iter().map(|set| sets.add(set, report)).collect();
             let verifier = Verifier::new(keys.keys.into_iter().map(LoadedKey::into_key).collect());
-            let verifier = verifier.with_key_sets(key_sets);
+            let verifier = verifier.with_key_sets(key_sets).with_verified_signatures(verified.clone());
             let accepts_failover = section.failover == Failover::Accept;
             let verifier = if accepts_failover { verifier.with_failover() } else { verifier };
             verifier

@@ -1,5 +1,6 @@
 //! A simple verifier of tokens: `jsonwebtoken` verifies the signature and `serde_json` reads the rest.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use approov_gateway::approov::{self, BindingRules, ClaimRules, Key, Secret, Strategy, UnixTime, Verifier};
@@ -85,6 +86,7 @@ impl Setup {
             audiences: demands.audiences.clone(),
         };
         let verifier = Verifier::new(ours)
+            .with_verified_signatures(Arc::default())
             .with_prefix(demands.prefix)
             .with_claim_rules(claims)
             .with_binding_rules(BindingRules::default());

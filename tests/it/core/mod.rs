@@ -15,3 +15,4 @@ mod schema;
 mod token_commands;
 pub mod tokens;
 mod vectors;
+mod verified_signatures;

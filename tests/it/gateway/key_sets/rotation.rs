@@ -52,6 +52,28 @@ fn a_rotation_under_load_refuses_no_request() {
 }
 
 #[test]
+fn a_token_that_was_accepted_is_refused_once_its_key_is_gone() {
+    let (key, next, impostor) = (SigningKey::new("key"), SigningKey::new("next"), SigningKey::new("key"));
+    let (origin, server) = (Origin::new(), KeyServer::with_keys(&[&key]));
+    let gateway = gateway(&origin, &server.url());
+    let request = key.request();
+    assert_eq!([(); 3].map(|()| gateway.ask(&request).status), [200; 3]);
+    // Another key has its id now.
+    server.set(Answer::Set(set_of(&[&impostor, &next])));
+    wait_for_keys(&gateway, 2);
+    assert_eq!(gateway.ask(&request).status, 401);
+    gateway.wait_for_requests(&[("reason", "bad_signature")], 1.0);
+    server.set(Answer::Set(set_of(&[&next])));
+    wait_for_keys(&gateway, 1);
+    assert_eq!(gateway.ask(&request).status, 401);
+    gateway.wait_for_requests(&[("reason", "unknown_key")], 1.0);
+    server.set(Answer::Set(set_of(&[&key, &next])));
+    wait_for_keys(&gateway, 2);
+    assert_eq!(gateway.ask(&request).status, 200);
+    assert_eq!(origin.requests().len(), 4);
+}
+
+#[test]
 fn a_set_that_has_not_changed_is_not_sent_again() {
     let key = SigningKey::new("a");
     let (origin, server) = (Origin::new(), KeyServer::with_keys(&[&key]));

@@ -5,22 +5,19 @@
 //! The contestants take turns in short rounds. Each round gives one ratio, and the median of all rounds
 //! is printed, so that other work on the machine changes the result little.
 
+#[path = "../shared/mod.rs"]
 mod shared;
+mod signatures;
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use approov_gateway::approov::message_signing::{
-    Fields, Message, MessageSigningSettings, SignatureResult, base_to_sign,
-};
 use approov_gateway::approov::{
     Algorithm, Key, Presented, Rejection, Secret, Strategy, UnixTime, Verifier, binding_hash,
 };
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
@@ -44,8 +41,13 @@ const NOW: Duration = Duration::from_secs(2_000_000_000);
 fn main() -> Result<(), Failed> {
     let bench = Bench { quick: is_quick() };
     algorithms(bench)?;
-    refusals(bench)?;
-    signatures(bench)?;
+    seen_before(bench)?;
+    signatures::acceptance(bench)?;
+    let mut slower = refusals(bench)?;
+    slower.extend(signatures::refusals(bench)?);
+    if !slower.is_empty() && !bench.quick {
+        println!("slower than acceptance: {}", slower.join(", "));
+    }
     growth(bench)
 }
 
@@ -73,56 +75,28 @@ fn algorithms(bench: Bench) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A POST with these fields and a body.
-fn message(fields: &dyn Fields) -> Message<'_> {
-    Message {
-        method: b"POST",
-        is_secure: true,
-        authority: b"api.example.com",
-        target: b"/v1/orders?page=2&limit=50",
-        fields,
-        has_body: true,
+/// A token with a public key that was verified before, next to its first verification.
+fn seen_before(bench: Bench) -> Result<(), Failed> {
+    println!("\n{:32} {:>10} {:>14} {:>7}", "seen before", "again", "first", "ratio");
+    for algorithm in [Algorithm::Rs256, Algorithm::Es256] {
+        let keys = Keys::new(algorithm)?;
+        let token = keys.sign(&claims())?;
+        let pem = keys.public.clone().ok_or("a public key")?;
+        let first = Verifier::new(vec![keys.ours]);
+        let again =
+            Verifier::new(vec![Key::from_pem(algorithm, &pem)?]).with_verified_signatures(Arc::default());
+        bench.compare(
+            algorithm.label(),
+            || ours(&again, Strategy::Token, &token),
+            || ours(&first, Strategy::Token, &token),
+        )?;
     }
-}
-
-/// A message signature of an installation, next to the library's bare verification of its base with a
-/// key that is parsed already. The difference is everything else: fields, coverage, times, the base, the
-/// key of the claim.
-fn signatures(bench: Bench) -> Result<(), Failed> {
-    println!("\n{:32} {:>10} {:>14} {:>7}", "message signature", "ours", "bare P-256", "ratio");
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
-    let der: PublicKeyX509Der<'_> = pair.public_key().as_der()?;
-    let keys = Keys::new(Algorithm::Hs256)?;
-    let token = keys.sign(&json!({ "exp": 3_000_000_000_u64, "ipk": STANDARD.encode(der.as_ref()) }))?;
-    let verifier = Verifier::new(vec![keys.ours]);
-    let now = UnixTime::since_epoch(NOW);
-    let judged =
-        verifier.verify(Strategy::Token, Presented::Once(token.as_bytes()), |_| Presented::Missing, now);
-    let claims = judged.accepted.ok_or("an accepted token")?.payload.signing();
-    let mut fields: Vec<(String, Vec<u8>)> = vec![
-        ("approov-token".into(), token.clone().into_bytes()),
-        ("authorization".into(), AUTHORIZATION.into()),
-        ("content-type".into(), "application/json".into()),
-    ];
-    let components = ["@method", "@target-uri", "approov-token", "authorization", "content-type"];
-    let created = NOW.as_secs();
-    let parameters = format!(";alg=\"ecdsa-p256-sha256\";created={created};expires={}", created + 15);
-    let (input, base) = base_to_sign(&message(&fields), &components, &parameters).ok_or("a base")?;
-    let signature = pair.sign(&SystemRandom::new(), &base)?;
-    fields.push(("signature-input".into(), format!("install={input}").into_bytes()));
-    fields.push(("signature".into(), format!("install=:{}:", STANDARD.encode(signature)).into_bytes()));
-    let rules = MessageSigningSettings::default().rules;
-    let bare = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref())?;
-    bench.compare(
-        "install",
-        || rules.verify(&message(&fields), &claims, now).result == SignatureResult::Valid,
-        || bare.verify_sig(&base, signature.as_ref()).is_ok(),
-    )?;
     Ok(())
 }
 
-/// Every refusal next to the acceptance of the same token. No refusal may take longer.
-fn refusals(bench: Bench) -> Result<(), Failed> {
+/// Every refusal next to the first acceptance of the same token. No refusal may take longer. Returns the
+/// names of those that do.
+fn refusals(bench: Bench) -> Result<Vec<String>, Failed> {
     println!("\n{:32} {:>10} {:>14} {:>7}", "refused token", "refused", "accepted", "ratio");
     let mut slower = Vec::new();
     for algorithm in [Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256] {
@@ -175,10 +149,7 @@ fn refusals(bench: Bench) -> Result<(), Failed> {
             slower.push(rejection.label().to_owned());
         }
     }
-    if !slower.is_empty() && !bench.quick {
-        println!("slower than acceptance: {}", slower.join(", "));
-    }
-    Ok(())
+    Ok(slower)
 }
 
 /// Tokens from 64 bytes to 64 KiB. The nanoseconds for each byte must not grow with the length.
@@ -271,6 +242,8 @@ struct Keys {
     theirs: jsonwebtoken::Algorithm,
     encoding: EncodingKey,
     decoding: DecodingKey,
+    /// In PEM, if there is a public key.
+    public: Option<String>,
     ours: Key,
 }
 
@@ -281,6 +254,7 @@ impl Keys {
                 theirs: jsonwebtoken::Algorithm::HS256,
                 encoding: EncodingKey::from_secret(&SECRET),
                 decoding: DecodingKey::from_secret(&SECRET),
+                public: None,
                 ours: Key::hs256(&Secret::from_base64(&STANDARD.encode(SECRET))?),
             }),
             Algorithm::Rs256 => {
@@ -293,6 +267,7 @@ impl Keys {
                     encoding: EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes())?,
                     decoding: DecodingKey::from_rsa_pem(public.as_bytes())?,
                     ours: Key::from_pem(Algorithm::Rs256, &public)?,
+                    public: Some(public),
                 })
             }
             Algorithm::Es256 => {
@@ -304,6 +279,7 @@ impl Keys {
                     encoding: EncodingKey::from_ec_der(pair.to_pkcs8v1()?.as_ref()),
                     decoding: DecodingKey::from_ec_pem(public.as_bytes())?,
                     ours: Key::from_pem(Algorithm::Es256, &public)?,
+                    public: Some(public),
                 })
             }
             other => Err(format!("{} is not measured", other.label()).into()),
