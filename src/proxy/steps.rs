@@ -2,7 +2,7 @@
 //! that every decision exists once.
 
 use http::{StatusCode, Version};
-use pingora_core::{Error, ErrorType, Result, RetryType};
+use pingora_core::{Error, ErrorSource, ErrorType, Result, RetryType};
 
 use super::admit::Refused;
 use super::answer::Answer;
@@ -74,9 +74,13 @@ impl RequestContext {
         Ok(self.exchange()?)
     }
 
-    /// The connection could not be made, and nothing was sent. Returns whether to try another address.
+    /// The connection could not be made, or the client has given up meanwhile, and nothing was sent. Returns
+    /// whether to try another address.
     pub(super) fn connect_failed(&mut self, error: &Error) -> bool {
         let Life::Exchange(exchange) = &mut self.life else { return false };
+        if *error.esource() == ErrorSource::Downstream {
+            return false;
+        }
         self.asked.explanation = Some(exchange.explain(error));
         let kind = failure::kind(error);
         self.asked.attempt_failed(kind);

@@ -90,6 +90,8 @@ impl<'a> ClientSide for Http1Side<'a> {
 
     const TAKES_BARE_DATA: bool = false;
 
+    const MAY_PAUSE_FOR_RESPONSE: bool = false;
+
     fn body_time(&self) -> Duration {
         self.body_time
     }

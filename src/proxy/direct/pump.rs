@@ -331,7 +331,9 @@ impl<'p, C: ClientSide> Pump<'p, C> {
             if self.state.needs_flush || !self.request.upload.unsent().is_empty() {
                 return Ok(Some((Wait::OriginTakes, timeouts.write)));
             }
-            if !self.request.upload.body.is_done() {
+            let download = &self.request.download;
+            let may_pause = C::MAY_PAUSE_FOR_RESPONSE && download.status.is_some() && !download.is_complete();
+            if !self.request.upload.body.is_done() && !may_pause {
                 return Ok(Some((Wait::ClientSends, self.request.client.body_time())));
             }
         }

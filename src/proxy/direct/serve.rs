@@ -11,7 +11,7 @@ use super::download::Download;
 use super::head::{ForwardedHead, RequestView};
 use super::pump::Pump;
 use super::request::DirectRequest;
-use super::side::{self, ClientSide};
+use super::side::{self, ClientSide, while_wanted};
 use super::upload::Upload;
 use crate::downstream::{ClientStream, Http1Request};
 use crate::http::{BodyPipe, HeadIndex};
@@ -163,8 +163,11 @@ impl Direct {
     /// Asks the origin until an attempt succeeds or no other may follow.
     async fn attempts<C: ClientSide>(&self, request: &mut DirectRequest<C>) -> Result<()> {
         loop {
-            let exchange = request.ctx.choose_address(&self.shared.metrics).await?;
-            let (mut origin, was_kept) = match self.connect(exchange).await {
+            let is_body_done = request.upload.body.is_done();
+            let chosen = request.ctx.choose_address(&self.shared.metrics);
+            let exchange = while_wanted(&mut request.client, is_body_done, chosen).await?;
+            let connected = while_wanted(&mut request.client, is_body_done, self.connect(exchange));
+            let (mut origin, was_kept) = match connected.await {
                 Ok(connected) => connected,
                 Err(error) if request.ctx.connect_failed(&error) => continue,
                 Err(error) => return Err(error),

@@ -1,6 +1,7 @@
 //! What a direct exchange asks of the client's side: a connection with HTTP/1.1, or a stream of HTTP/2.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ pub(super) trait ClientSide: Send {
 
     /// Whether data goes to the client without the chunks of HTTP/1.1.
     const TAKES_BARE_DATA: bool;
+
+    /// Whether the body may pause while a response is on its way: the client may be waiting for parts of it.
+    const MAY_PAUSE_FOR_RESPONSE: bool;
 
     /// How long the client may send nothing of a body.
     fn body_time(&self) -> Duration;
@@ -94,6 +98,26 @@ pub(super) trait ClientSide: Send {
 
     /// Lets a client that is still sending get the response.
     fn linger(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Waits for `work` as long as the client waits as well.
+///
+/// # Errors
+/// Errors of `work`, or if the client has given the request up.
+pub(super) async fn while_wanted<T>(
+    client: &mut impl ClientSide,
+    is_body_done: bool,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut work = pin!(work);
+    let wanted = poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Pending => match client.watch(context, is_body_done) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        },
+        done => done,
+    });
+    wanted.await
 }
 
 /// Reads the whole body before the origin is asked.

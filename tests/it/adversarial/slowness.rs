@@ -223,6 +223,34 @@ fn a_grpc_call_may_pause() {
 }
 
 #[test]
+fn a_body_over_http_2_may_pause_once_its_answer_has_begun() {
+    let origin = Origin::troubled(|exchange| {
+        if exchange.request.target == "/chat" {
+            exchange.piece()?;
+            exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")?;
+        }
+        exchange.body()?;
+        exchange.send("0\r\n\r\n")?;
+        Ok(Then::KeepAlive)
+    });
+    let gateway = limited(&origin, SHORT);
+    let mut client = Http2Client::connect(gateway.address());
+    let upload = |target: &str| Message::new("POST", target).token(&tokens::valid());
+    let mut chat = client.begin(&upload("/chat"), false);
+    let mut other = client.begin(&upload("/other"), false);
+    for stream in [&mut chat, &mut other] {
+        client.send_body(stream, b"hello", false);
+    }
+    // The error of the other stream shows that the time is up.
+    client.try_response(other).expect_err("its body does not come");
+    client.send_body(&mut chat, b"bye", true);
+    let answer = client.try_response(chat).expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hi"));
+    assert!(origin.requests().iter().any(|request| request.body == b"hellobye"));
+    assert_eq!(refused(&gateway, "body_time"), 1.0);
+}
+
+#[test]
 fn a_tls_handshake_that_does_not_finish_times_out() {
     let origin = Origin::new();
     let folder = Folder::new();

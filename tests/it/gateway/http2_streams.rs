@@ -4,9 +4,10 @@ use crate::harness::{
     Gate, Gateway, Http2Client, Message, Origin, Setup, Then, config_before, eventually, get, tokens,
 };
 
+const LISTENERS: &str = "listeners: [ { address: \"127.0.0.1:0\", h2c: true } ]\n";
+
 fn gateway_before(origin: &Origin) -> Gateway {
-    let listeners = "listeners: [ { address: \"127.0.0.1:0\", h2c: true } ]\n";
-    Setup::bare().without("GATEWAY_LISTEN").config(&config_before(origin, listeners)).start()
+    Setup::bare().without("GATEWAY_LISTEN").config(&config_before(origin, LISTENERS)).start()
 }
 
 fn upload(target: &str) -> Message {
@@ -45,6 +46,40 @@ fn a_reset_ends_the_exchange_with_the_origin_at_any_moment() {
     eventually("no request in progress", || {
         (gateway.metrics().sum("approov_gateway_requests_in_flight", &[]) == 0.0).then_some(())
     });
+}
+
+#[test]
+fn a_client_that_gives_up_leaves_the_queue_of_the_origin() {
+    const LABEL: (&str, &str) = ("origin", "api");
+    const QUEUED: &str = "approov_gateway_upstream_queued";
+    let gate = Gate::default();
+    let at_origin = gate.clone();
+    let origin = Origin::scripted(move |exchange| {
+        at_origin.pass();
+        exchange.answer("200 OK", "hello")
+    });
+    let config = config_before(&origin, LISTENERS);
+    let config = config.replace("api: { ", "api: { max_in_flight: 1, queue_timeout: 20s, ");
+    let setup = Setup::bare().without("GATEWAY_LISTEN").config(&config);
+    // Pingora's proxy does not look at the client before the origin is asked.
+    let gateway = setup.env("GATEWAY_HTTP1_EXCHANGE", "direct").start();
+    let mut client = Http2Client::connect(gateway.address());
+    let first = client.send(&get("/first"));
+    gateway.wait_for_count("approov_gateway_upstream_in_flight", &[LABEL], 1.0);
+    let mut queued = client.send(&get("/queued-http2"));
+    let mut http1 = gateway.connect();
+    http1.send(get("/queued-http1").bytes());
+    gateway.wait_for_count(QUEUED, &[LABEL], 2.0);
+    queued.body.send_reset(h2::Reason::CANCEL);
+    drop(http1);
+    gateway.wait_for_count(QUEUED, &[LABEL], 0.0);
+    for target in ["/queued-http2", "/queued-http1"] {
+        let entry = gateway.wait_for_entry(|entry| entry["url.path"] == target);
+        assert_eq!(entry["error.type"], "client_closed", "{target}");
+    }
+    gate.open();
+    assert_eq!(client.response(first).status, 200);
+    assert_eq!(origin.targets(), ["/first"]);
 }
 
 #[test]

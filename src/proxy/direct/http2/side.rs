@@ -58,6 +58,8 @@ impl ClientSide for Http2Side {
 
     const TAKES_BARE_DATA: bool = true;
 
+    const MAY_PAUSE_FOR_RESPONSE: bool = true;
+
     fn body_time(&self) -> Duration {
         self.body_time
     }
@@ -113,7 +115,8 @@ impl ClientSide for Http2Side {
         if reset?.is_ready() { Err(closed()) } else { Ok(()) }
     }
 
-    /// An interim head is not passed on: the library cannot send one.
+    /// An interim head is not passed on: the library cannot send one. From a final one on, a slow body may be
+    /// waiting for the response.
     fn take_head(
         &mut self,
         head: &ResponseView<'_>,
@@ -126,6 +129,7 @@ impl ClientSide for Http2Side {
             return Ok(false);
         }
         self.head = Some(response(head, edits)?);
+        self.pace = Pace::default();
         Ok(true)
     }
 
