@@ -6,7 +6,6 @@
 mod shared;
 
 use std::cell::Cell;
-use std::hash::RandomState;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -203,7 +202,7 @@ fn client(step: u32, clients: u32) -> IpAddr {
 }
 
 fn hasher() -> KeyHasher {
-    KeyHasher::new(RandomState::new())
+    KeyHasher::new([7; 16])
 }
 
 /// The limits of the gateway, from the address to the verdict.
@@ -231,7 +230,7 @@ impl Ours {
             keys,
             nodes: NonZeroU32::MIN,
         };
-        Self { limits: RateLimits::new(&[limit], &[], &[], None), hasher: hasher() }
+        Self { limits: RateLimits::new(&[limit], &[], &[], None, None), hasher: hasher() }
     }
 
     fn ask(&self, address: IpAddr) -> bool {

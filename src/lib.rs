@@ -28,16 +28,17 @@
 //!
 //! ```text
 //! main       → cli, server
-//! cli        → admin, approov, clock, config, downstream, key_sets, limits, origins, policy, proxy, server, telemetry, tls, upstream
-//! server     → admin, clock, config, downstream, key_sets, limits, origins, otlp, proxy, telemetry, tls, upstream
+//! cli        → admin, approov, clock, config, downstream, fleet, key_sets, limits, origins, policy, proxy, server, telemetry, tls, upstream
+//! server     → admin, clock, config, downstream, fleet, key_sets, limits, origins, otlp, proxy, telemetry, tls, upstream
 //! admin      → clock, proxy, telemetry, tls
+//! fleet      → admission, approov, clock, limits, proxy, telemetry
 //! proxy      → admission, approov, clock, downstream, http, limits, origins, policy, telemetry, tls, upstream
 //! downstream → admission, clock, http, limits, tls, trusted_proxies
 //! upstream   → clock, http, origins, telemetry, tls
 //! otlp       → clock, origins, telemetry, upstream
 //! admission  → approov, clock, http, limits
 //! key_sets   → approov, clock, origins, telemetry, upstream
-//! config     → admin, approov, clock, downstream, http, key_sets, limits, origins, otlp, policy, proxy, telemetry, tls, trusted_proxies
+//! config     → admin, approov, clock, downstream, fleet, http, key_sets, limits, origins, otlp, policy, proxy, telemetry, tls, trusted_proxies
 //! telemetry  → approov, clock, http, limits, origins, policy, tls
 //! limits     → approov
 //! policy     → approov, http
@@ -86,6 +87,7 @@ pub mod clock;
 pub mod closed_set;
 pub mod config;
 pub mod downstream;
+pub mod fleet;
 pub mod http;
 pub mod key_sets;
 pub mod limits;

@@ -16,6 +16,7 @@ mod protocol;
 mod refusal;
 mod requests;
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,8 +25,8 @@ use crate::approov::Rejections;
 use crate::clock;
 use crate::limits::LimitSettings;
 use crate::limits::{
-    AddressKey, AddressSet, Caps, InFlight, Ipv6Prefix, KeyHasher, Moment, OffenderRules, Offenders,
-    RateLimits, RouteLimits, Rule, TableKey,
+    AddressKey, AddressSet, Agreement, Caps, InFlight, Ipv6Prefix, KeyHasher, Moment, OffenderRules,
+    Offenders, RateLimits, RouteLimits, Rule, TableKey,
 };
 
 pub use protocol::ProtocolLimits;
@@ -46,6 +47,8 @@ pub struct Limits {
     offenders: Option<(OffenderRules, Offenders)>,
     /// The rejections that count towards a ban.
     offences: Rejections,
+    /// How this node agrees with others; `None` if it decides alone.
+    agreement: Option<Agreement>,
     rates: RateLimits,
     /// Whether clients are told what is left of a rate before it is used up.
     tells_rates: bool,
@@ -81,7 +84,18 @@ impl Limits {
     pub fn new(settings: &LimitSettings, subjects: Subjects<'_>, previous: Option<&Limits>) -> Self {
         let LimitSettings { ipv6_prefix, connections, requests, allow, .. } = settings;
         let hasher = previous.map(|previous| previous.hasher.clone());
-        let hasher = hasher.unwrap_or_else(|| KeyHasher::new(std::hash::RandomState::new()));
+        let hasher = hasher.unwrap_or_else(|| {
+            let shared = settings.shared.as_ref().map(|shared| shared.hash_secret);
+            KeyHasher::new(shared.unwrap_or_else(random_secret))
+        });
+        // A reload does not change whether nodes agree.
+        let agreement = match previous {
+            Some(previous) => previous.agreement.clone(),
+            None => settings
+                .shared
+                .as_ref()
+                .map(|shared| Agreement { is_lost: Arc::default(), when_lost: shared.when_lost }),
+        };
         let own = |index| settings.of_route(index);
         let routes = subjects.routes.iter().enumerate();
         let routes: Vec<_> = routes
@@ -117,8 +131,10 @@ impl Limits {
                 &settings.rates,
                 &routes,
                 subjects.origins,
+                agreement.as_ref(),
                 previous.map(|previous| &previous.rates),
             ),
+            agreement,
             tells_rates: settings.rate_fields,
             connections: InFlight::new(
                 connection_caps,
@@ -180,8 +196,23 @@ impl Limits {
         self.connections.count_of_listener(listener)
     }
 
+    /// How this node agrees with others; `None` if it decides alone.
+    pub fn agreement(&self) -> Option<&Agreement> {
+        self.agreement.as_ref()
+    }
+
     /// The rate limits in force.
     pub fn rates(&self) -> &[Arc<Rule>] {
         self.rates.rules()
     }
+}
+
+/// A secret that other processes do not have, from the system's random numbers.
+fn random_secret() -> [u8; 16] {
+    let random = RandomState::new();
+    let halves = [random.hash_one(0), random.hash_one(1)].map(u64::to_ne_bytes);
+    let mut secret = [0; 16];
+    secret[..8].copy_from_slice(&halves[0]);
+    secret[8..].copy_from_slice(&halves[1]);
+    secret
 }

@@ -32,8 +32,8 @@ pub use environment::{Environment, VARIABLES, Variable};
 pub use protection::{Protection, weaker_routes};
 pub use sections::strategy_name;
 pub use settings::{
-    AccessLog, FleetSettings, Http1Exchange, Log, ProcessSettings, RejectionAnswer, RejectionDetail,
-    ServerSettings, Settings, User,
+    AccessLog, Http1Exchange, Log, ProcessSettings, RejectionAnswer, RejectionDetail, ServerSettings,
+    Settings, User,
 };
 pub use values::{show_duration, show_rate, show_size};
 

@@ -1,7 +1,6 @@
 //! What a configuration becomes: settings for every room of the gateway, resolved and checked.
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::admin::AdminSettings;
 use crate::approov::{ApproovSettings, KeyType, Verifier};
 use crate::closed_set::closed_set;
 use crate::downstream::ListenerSettings;
+use crate::fleet::FleetSettings;
 use crate::key_sets::KeySetSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
@@ -150,19 +150,6 @@ impl fmt::Display for User {
             Some(name) => write!(f, "{name} ({}:{})", self.uid, self.gid),
             None => write!(f, "{}:{}", self.uid, self.gid),
         }
-    }
-}
-
-/// The nodes that serve the same clients: `fleet` in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FleetSettings {
-    /// The number of nodes. [`Limit::nodes`](crate::limits::Limit::nodes) has it where it divides a limit.
-    pub nodes: NonZeroU32,
-}
-
-impl Default for FleetSettings {
-    fn default() -> Self {
-        Self { nodes: NonZeroU32::MIN }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Keys of 64 bits for addresses, devices and tokens.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
 
 use super::AddressKey;
 
@@ -18,20 +20,20 @@ impl TableKey {
     }
 }
 
-/// Makes keys with SipHash and a secret of the process. Without the secret a client cannot choose
-/// equal keys, or many keys of one place.
-#[derive(Clone, Debug)]
-pub struct KeyHasher(RandomState);
+/// Makes keys with SipHash-1-3 and a secret. Without the secret a client cannot choose equal keys, or many
+/// keys of one place. Nodes that agree on rates have the same secret, and so the same keys.
+#[derive(Clone)]
+pub struct KeyHasher(SipHasher13);
 
 impl KeyHasher {
     /// A hasher with this secret. All keys of a process need the same secret.
-    pub fn new(secret: RandomState) -> Self {
-        Self(secret)
+    pub fn new(secret: [u8; 16]) -> Self {
+        Self(SipHasher13::new_with_key(&secret))
     }
 
     /// The key of a client address.
     pub fn address(&self, address: AddressKey) -> TableKey {
-        let mut hasher = self.0.build_hasher();
+        let mut hasher = self.0;
         hasher.write_u64(address.bits());
         TableKey(hasher.finish())
     }
@@ -39,7 +41,7 @@ impl KeyHasher {
     /// The key of a device id, or of a verified token. Of a token only the signed part is hashed,
     /// because one signature can be encoded in several ways.
     pub fn bytes(&self, bytes: &[u8]) -> TableKey {
-        let mut hasher = self.0.build_hasher();
+        let mut hasher = self.0;
         hasher.write(bytes);
         TableKey(hasher.finish())
     }
@@ -51,7 +53,7 @@ mod tests {
 
     #[test]
     fn spreads_keys_over_all_places() {
-        let hasher = KeyHasher::new(RandomState::new());
+        let hasher = KeyHasher::new([7; 16]);
         let mut places = [0_u32; 97];
         for number in 0_u32..97_000 {
             places[hasher.bytes(&number.to_le_bytes()).place(97)] += 1;

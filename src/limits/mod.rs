@@ -16,6 +16,7 @@
 mod address;
 mod address_range;
 mod address_set;
+pub mod agreement;
 mod cause;
 mod in_flight;
 mod key;
@@ -35,9 +36,10 @@ pub use moment::Moment;
 pub use offenders::{Offender, OffenderRules, Offenders};
 pub use outcome::Outcome;
 pub use rate::{
-    By, Decision, Limit, LimitDecision, Rate, RateLimits, RequestKeys, RouteLimits, Rule, Ruling, Table,
-    in_force,
+    Agreement, By, Decision, Limit, LimitDecision, Rate, RateLimits, RequestKeys, RouteLimits, Rule, Ruling,
+    SharedBucket, Spent, Table, in_force,
 };
 pub use settings::{
-    ConnectionLimits, LimitSettings, MostInFlight, RequestLimits, RouteLimitSettings, TimeLimits,
+    ConnectionLimits, LimitSettings, MostInFlight, RequestLimits, RouteLimitSettings, SharedLimits,
+    TimeLimits,
 };

@@ -1,5 +1,6 @@
 //! The settings of all limits, with their defaults.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ pub struct LimitSettings {
     pub ipv6_prefix: Ipv6Prefix,
     /// The general rate limits, for all routes.
     pub rates: Vec<Limit>,
+    /// How nodes share the limits; `None` if this node decides alone.
+    pub shared: Option<SharedLimits>,
     /// Whether answers carry `RateLimit` fields before a rate is exceeded.
     pub rate_fields: bool,
     /// The own limits of routes, by position. Routes beyond the end have none.
@@ -53,6 +56,21 @@ impl LimitSettings {
     pub fn rates_of_route(&self, index: usize) -> Vec<&Limit> {
         let own = self.of_route(index).map_or(&[][..], |route| &route.rates);
         in_force(&self.rates, own, |limit| limit.by)
+    }
+}
+
+/// How nodes share the limits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SharedLimits {
+    /// The secret of all nodes, from which they make equal keys.
+    pub hash_secret: [u8; 16],
+    /// See [`Agreement::when_lost`](super::Agreement::when_lost).
+    pub when_lost: Option<NonZeroU32>,
+}
+
+impl fmt::Debug for SharedLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedLimits").field("when_lost", &self.when_lost).finish_non_exhaustive()
     }
 }
 
@@ -201,6 +219,7 @@ impl Default for LimitSettings {
         Self {
             ipv6_prefix: Ipv6Prefix::default(),
             rates: default_rates(),
+            shared: None,
             rate_fields: false,
             routes: Vec::new(),
             offenders: Some(OffenderRules::default()),

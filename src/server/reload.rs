@@ -24,6 +24,7 @@ use super::watched::{self, WatchedFiles};
 use crate::admin::{Access, ConfigStatus, LogLevel};
 use crate::config::{AccessLog, Problems, Protection, ServerSettings, Settings, SourceFile, weaker_routes};
 use crate::downstream::ListenerSettings;
+use crate::fleet::StoreSettings;
 use crate::key_sets::KeySets;
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::{self, Metrics};
@@ -107,6 +108,8 @@ pub(super) struct Reloader {
     pub status: Arc<ConfigStatus>,
     pub origins: Origins,
     pub key_sets: KeySets,
+    /// The store that this process agrees through.
+    pub fleet_store: Option<StoreSettings>,
     pub listeners: Listeners,
     pub tickets: Tickets,
     pub fixed: FixedSettings,
@@ -188,6 +191,11 @@ impl Reloader {
     }
 
     fn adopt(&mut self, mut settings: Settings, why: &str) -> Result<(), String> {
+        // The buckets of addresses, devices and tokens belong to the key of the fleet.
+        if settings.fleet.store != self.fleet_store {
+            let message = "fleet.store cannot change while running; use `approov-gateway upgrade`";
+            return Err(message.to_owned());
+        }
         self.watch = watch_of(&settings);
         self.descriptors.fit(&mut settings.limits.connections);
         for warning in &settings.warnings {

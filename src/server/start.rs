@@ -30,6 +30,7 @@ use super::{Server, ServerError, Start, become_user};
 use crate::admin::{Access, Admin, AdminAddress, ConfigStatus, Health, LogLevel, Readiness};
 use crate::clock;
 use crate::config::{Protection, ServerSettings, User};
+use crate::fleet;
 use crate::key_sets::{KeySets, import_sets};
 use crate::limits::MostInFlight;
 use crate::otlp::{Exporter, OtlpSettings};
@@ -100,6 +101,7 @@ impl Server {
         let (fixed, watch) = (FixedSettings::of(&settings), reload::watch_of(&settings));
         metrics.certificates(reload::certificates(&settings.listeners));
         let hash = settings.hash.clone();
+        let fleet_store = settings.fleet.store.take();
         let exporter = start_exporter(settings.otlp.take(), &metrics)?;
         let log_level = LogLevel::new(settings.log.level);
         let snapshot = Snapshot::new(settings.into_snapshot_settings(), upstreams, &metrics, None)
@@ -126,6 +128,11 @@ impl Server {
         }
 
         key_sets.adopt(fetched_sets, runtime.handle());
+        if let Some(store) = &fleet_store {
+            log::info!("agreeing with other nodes through {}", store.shown());
+            fleet::start(store.clone(), &shared, &metrics, runtime.handle())
+                .map_err(|error| ServerError::new("cannot register the metrics", error))?;
+        }
         let status = Arc::new(ConfigStatus::default());
         metrics.config_loaded(&hash);
         status.taken(&hash, Vec::new());
@@ -144,6 +151,7 @@ impl Server {
             status: status.clone(),
             origins,
             key_sets: key_sets.clone(),
+            fleet_store,
             listeners: sockets.listeners(),
             tickets: tickets.clone(),
             fixed,

@@ -15,6 +15,7 @@ use prometheus::{
 
 use super::distribution::OVERHEAD_BUCKETS;
 use super::durations::Durations;
+use super::fleet::FleetMetrics;
 use super::history::{History, Totals, Window};
 use super::key_sets::{KeySetFamilies, KeySetMetrics};
 use super::limits::{LimitFamilies, LimitState};
@@ -173,6 +174,14 @@ impl Metrics {
     /// Removes the series of a key set that is no longer configured.
     pub fn forget_key_set(&self, name: &str) {
         self.key_sets.forget(name);
+    }
+
+    /// The series of the agreement with other nodes. To be called once.
+    ///
+    /// # Errors
+    /// If it was called before.
+    pub fn fleet(&self) -> Result<FleetMetrics, prometheus::Error> {
+        FleetMetrics::register(&self.registry)
     }
 
     /// A token of Approov's failover service was accepted.

@@ -4,6 +4,7 @@ mod access_log;
 mod diagnostics;
 mod distribution;
 mod durations;
+mod fleet;
 mod history;
 mod key_sets;
 mod limits;
@@ -31,6 +32,7 @@ pub use diagnostics::{
     set_level as set_diagnostics_level,
 };
 pub use distribution::Distribution;
+pub use fleet::FleetMetrics;
 pub use history::{SAMPLE_EVERY, Totals, Window};
 pub use key_sets::KeySetMetrics;
 pub use limits::LimitState;

@@ -1,10 +1,11 @@
-//! `check --connect`: whether the origins and the servers of key sets can be reached.
+//! `check --connect`: whether the origins, the servers of key sets and the store of the fleet can be reached.
 
 use std::sync::Arc;
 
 use crate::cli::CommandFailure;
 use crate::cli::show::printable;
 use crate::config::Settings;
+use crate::fleet;
 use crate::key_sets;
 use crate::telemetry::Metrics;
 use crate::tls;
@@ -45,6 +46,12 @@ pub(super) fn run(settings: &Settings) -> Result<(), CommandFailure> {
         match result {
             Ok(keys) => println!("key set {name}: {keys} keys"),
             Err(message) => problems.push(format!("key set {name}: {}", printable(&message))),
+        }
+    }
+    if let Some(store) = &settings.fleet.store {
+        match runtime.block_on(fleet::reach(store)) {
+            Ok(()) => println!("fleet store {}: agrees", store.shown()),
+            Err(message) => problems.push(format!("fleet store {}: {message}", store.shown())),
         }
     }
     // Does not wait for a name that is still being resolved.

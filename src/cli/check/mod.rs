@@ -52,8 +52,8 @@ pub struct CheckArgs {
 
     /// Also ask every origin once: resolve its name, connect, make the TLS handshake and send `GET /`
     ///
-    /// Fetches every key set, too. Prints the status of each address and the number of keys of each set,
-    /// or what failed and how to fix it, with exit status 78.
+    /// Fetches every key set, and makes an exchange with the store of the fleet, too. Prints the status of each
+    /// address and the number of keys of each set, or what failed and how to fix it, with exit status 78.
     #[arg(long)]
     pub connect: bool,
 

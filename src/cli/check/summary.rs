@@ -56,6 +56,10 @@ pub fn summary(settings: &Settings) -> String {
     for (name, text) in limits::summary(settings) {
         out.line(format_args!("{name:<14} {text}"));
     }
+    if let Some(store) = &settings.fleet.store {
+        let (sync, name) = (show_duration(store.sync), &store.name);
+        out.line(format_args!("fleet          agrees as {name} every {sync} through {}", store.shown()));
+    }
     let log = match (settings.log.access, &settings.log.file) {
         (AccessLog::Json, None) => "json, on standard output".to_owned(),
         (AccessLog::Json, Some(file)) => format!("json, in {}", file.display()),

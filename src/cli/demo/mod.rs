@@ -20,10 +20,9 @@ use crate::admin::{AdminAddress, AdminSettings};
 use crate::approov::message_signing::{MessageSigningSettings, Mode};
 use crate::approov::{ApproovSettings, Key, Secret, Strategy, Verifier};
 use crate::clock;
-use crate::config::{
-    AccessLog, FleetSettings, Http1Exchange, Log, RejectionAnswer, ServerSettings, Settings,
-};
+use crate::config::{AccessLog, Http1Exchange, Log, RejectionAnswer, ServerSettings, Settings};
 use crate::downstream::ListenerSettings;
+use crate::fleet::FleetSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
 use crate::policy::{PathPattern, Policy, Route, RouteOptions, RouteTable, Share};

@@ -33,6 +33,7 @@ use super::overrides::Overrides;
 use super::settings::{ProcessSettings, RejectionAnswer, Settings};
 use super::values::forwarded_header;
 use crate::approov::{ApproovSettings, Strategy};
+use crate::fleet::FleetSettings;
 use crate::key_sets::KeySetSettings;
 use crate::proxy::CorrelationSettings;
 
@@ -143,8 +144,8 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         look_alikes: file.routing.look_alikes,
     };
     let (routes, of_routes) = routes::routes(file.routes, &around, &whole, report);
-    let fleet = file.fleet.resolve();
-    let limits = file.limits.resolve(of_routes, &fleet, report);
+    let fleet = file.fleet.resolve(report);
+    let limits = file.limits.resolve(of_routes, fleet.as_ref().unwrap_or(&FleetSettings::default()), report);
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let admin = admin::admin(file.admin, overrides.admin, &addresses, report);
     let server = file.server.resolve(overrides.server, &addresses, report);
@@ -188,7 +189,7 @@ pub fn settings(sources: Sources, report: &Report) -> Result<Settings, Reported>
         forward_headers: entries(file.forward_headers),
         correlation: CorrelationSettings { request_id, tracing: overrides.otel.tracing },
         limits: limits?,
-        fleet,
+        fleet: fleet?,
         otlp: overrides.otel.exporter,
         log,
         warnings: Vec::new(),

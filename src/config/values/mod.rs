@@ -7,6 +7,7 @@ mod host;
 mod http;
 mod rate;
 mod size;
+mod store_url;
 mod text;
 mod url;
 
@@ -20,5 +21,6 @@ pub use host::{Domain, domain, host_and_port, host_name, server_name};
 pub use http::{check_path, forwarded_header, header_name, media_type, method, route_path, statuses};
 pub use rate::{rate, show_rate};
 pub use size::{KIB, MIB, show_size, size};
+pub use store_url::{StoreUrl, store_url};
 pub use text::printable;
 pub use url::{ServerUrl, key_set_url, server_url};

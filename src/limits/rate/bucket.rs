@@ -6,10 +6,13 @@
 //! need not be stored.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::super::moment::{Moment, nanoseconds};
+use super::untold::Spent;
 
 /// A number of requests in a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,21 @@ impl Quota {
         Self { interval, depth: interval.saturating_mul(burst) }
     }
 
+    /// The time in which so many tokens fill.
+    pub fn time_of(self, tokens: u32) -> Duration {
+        Duration::from_nanos(self.interval.saturating_mul(tokens.into()))
+    }
+
+    /// The time in which one token fills.
+    pub fn interval(self) -> Duration {
+        Duration::from_nanos(self.interval)
+    }
+
+    /// The time in which the whole bucket fills.
+    pub fn depth(self) -> Duration {
+        Duration::from_nanos(self.depth)
+    }
+
     /// Takes a token from the bucket that is full at `full_at`, if the bucket has one.
     pub fn ask(self, full_at: &mut Moment, now: Moment) -> Decision {
         // At most 114 years ahead, with the longest interval and the largest burst.
@@ -96,7 +114,9 @@ impl Decision {
         if self.missing == 0 {
             return Duration::ZERO;
         }
-        Duration::from_nanos(self.interval - self.room() % self.interval)
+        // Other nodes may have taken more than the bucket holds.
+        let debt = self.missing.saturating_sub(self.depth);
+        Duration::from_nanos((self.interval - self.room() % self.interval).saturating_add(debt))
     }
 
     /// The time until the bucket is full.
@@ -125,11 +145,23 @@ impl Decision {
 
 /// One shared bucket without a lock, for limits with few buckets.
 #[derive(Debug, Default)]
-pub(super) struct Bucket(AtomicU64);
+pub(super) struct Bucket {
+    full_at: AtomicU64,
+    /// The tokens that were ever taken. The number wraps around.
+    taken: AtomicU32,
+    told: Mutex<LastTold>,
+}
+
+/// What other nodes know of a bucket.
+#[derive(Clone, Copy, Debug, Default)]
+struct LastTold {
+    taken: u32,
+    at: Moment,
+}
 
 impl Bucket {
     pub fn ask(&self, quota: Quota, now: Moment) -> Decision {
-        let mut seen = self.0.load(Ordering::Relaxed);
+        let mut seen = self.full_at.load(Ordering::Relaxed);
         loop {
             let mut full_at = Moment::from_nanoseconds(seen);
             let decision = quota.ask(&mut full_at, now);
@@ -137,11 +169,33 @@ impl Bucket {
                 return decision;
             }
             let taken = full_at.nanoseconds();
-            match self.0.compare_exchange_weak(seen, taken, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return decision,
+            match self.full_at.compare_exchange_weak(seen, taken, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    self.taken.fetch_add(1, Ordering::Relaxed);
+                    return decision;
+                }
                 Err(changed) => seen = changed,
             }
         }
+    }
+
+    /// What other nodes are to be told; `None` if the bucket is full and nothing was spent. The count begins
+    /// anew.
+    pub fn take_untold(&self, quota: Quota, now: Moment) -> Option<Spent> {
+        let taken = self.taken.load(Ordering::Relaxed);
+        let missing = now.until(Moment::from_nanoseconds(self.full_at.load(Ordering::Relaxed)));
+        let before = std::mem::replace(&mut *self.told.lock(), LastTold { taken, at: now });
+        let spent = quota.time_of(taken.wrapping_sub(before.taken));
+        let is_news = !spent.is_zero() || !missing.is_zero();
+        is_news.then(|| Spent { spent, window: before.at.until(now), missing })
+    }
+
+    /// All nodes together have used up the bucket until `full_at`. Tokens that this node has not told about
+    /// come on top.
+    pub fn agreed(&self, quota: Quota, full_at: Moment) {
+        let untold = self.taken.load(Ordering::Relaxed).wrapping_sub(self.told.lock().taken);
+        let full_at = full_at.after(quota.time_of(untold));
+        self.full_at.fetch_max(full_at.nanoseconds(), Ordering::Relaxed);
     }
 }
 

@@ -11,15 +11,19 @@ mod bucket;
 mod limit;
 mod rule;
 mod table;
+mod untold;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::Moment;
 
 pub use bucket::{Decision, Rate};
 pub use limit::{By, Limit};
-pub use rule::{RequestKeys, Rule};
+pub use rule::{RequestKeys, Rule, SharedBucket};
 pub use table::Table;
+pub use untold::Spent;
 
 /// The rate limits of a configuration, shared by all workers.
 pub struct RateLimits {
@@ -44,6 +48,16 @@ pub struct RouteLimits<'c> {
     pub limits: &'c [Limit],
 }
 
+/// How this node agrees with others on the buckets.
+#[derive(Clone, Debug, Default)]
+pub struct Agreement {
+    /// Whether the others cannot be asked now. Limits that clients share are then divided as `when_lost` says.
+    pub is_lost: Arc<AtomicBool>,
+    /// The number of nodes that divide the limits that clients share while the others cannot be asked; `None`
+    /// if this node then has the whole limits.
+    pub when_lost: Option<NonZeroU32>,
+}
+
 /// The answer of all rate limits to one request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ruling<'l> {
@@ -66,19 +80,23 @@ pub struct LimitDecision<'l> {
 
 impl RateLimits {
     /// Rate limits of a configuration. Limits that did not change since `previous` keep their buckets.
-    /// Routes and origins are identified by their positions in these lists.
+    /// Routes and origins are identified by their positions in these lists. `agreement` tells that other nodes
+    /// share the buckets.
     pub fn new(
         general: &[Limit],
         routes: &[RouteLimits<'_>],
         origins: &[&str],
+        agreement: Option<&Agreement>,
         previous: Option<&RateLimits>,
     ) -> Self {
         let mut rules = Vec::new();
         let mut rule = |limit: &Limit, route: Option<&str>| {
             let rule = match (limit.by, route) {
-                (By::Origin, _) => Rule::new(limit, route, origins.iter().copied()),
-                (By::Route, None) => Rule::new(limit, route, routes.iter().map(|route| route.name)),
-                _ => Rule::new(limit, route, [limit.by.label()]),
+                (By::Origin, _) => Rule::new(limit, route, origins.iter().copied(), agreement),
+                (By::Route, None) => {
+                    Rule::new(limit, route, routes.iter().map(|route| route.name), agreement)
+                }
+                _ => Rule::new(limit, route, [limit.by.label()], agreement),
             };
             let rule = Arc::new(rule.with_buckets_of(previous.iter().flat_map(|previous| &previous.rules)));
             rules.push(rule.clone());

@@ -1,13 +1,15 @@
 //! One rate limit at work: the limit, its buckets and its counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::super::key::TableKey;
 use super::super::moment::Moment;
 use super::bucket::{Bucket, Decision, Quota};
 use super::table::Table;
-use super::{By, Limit};
+use super::untold::Spent;
+use super::{Agreement, By, Limit};
 
 /// The keys by which rate limits count one request, as far as they are known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,9 +30,20 @@ pub struct RequestKeys {
 pub struct Rule {
     limit: Limit,
     quota: Quota,
+    /// The quota while other nodes cannot be asked, if it is another one.
+    when_lost: Option<(Arc<AtomicBool>, Quota)>,
     route: Option<Box<str>>,
     store: Store,
     tally: Arc<Tally>,
+}
+
+/// A bucket that nodes share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedBucket {
+    /// The bucket of an address, device or token.
+    Key(TableKey),
+    /// The bucket of a route or origin, by position, or the bucket in total.
+    Named(usize),
 }
 
 enum Store {
@@ -49,7 +62,7 @@ struct Tally {
 impl Rule {
     /// A limit by address for connections. Keeps the buckets of `previous` if the limit is the same.
     pub fn by_address(limit: &Limit, previous: Option<&Arc<Rule>>) -> Arc<Self> {
-        Arc::new(Self::new(limit, None, []).with_buckets_of(previous))
+        Arc::new(Self::new(limit, None, [], None).with_buckets_of(previous))
     }
 
     /// Whether a limit made by [`Rule::by_address`] admits this address. Takes a token if it does.
@@ -64,15 +77,23 @@ impl Rule {
         limit: &Limit,
         route: Option<&str>,
         names: impl IntoIterator<Item = &'n str>,
+        agreement: Option<&Agreement>,
     ) -> Self {
         let quota = limit.quota();
         let store = match limit.by {
-            By::Address | By::Device | By::Token => Store::Many(Arc::new(Table::new(quota, limit.keys))),
+            By::Address | By::Device | By::Token => {
+                Store::Many(Arc::new(Table::new(quota, limit.keys, agreement.is_some())))
+            }
             By::Total | By::Route | By::Origin => {
                 Store::Few(names.into_iter().map(|name| (name.into(), Arc::default())).collect())
             }
         };
-        Self { limit: limit.clone(), quota, route: route.map(Into::into), store, tally: Arc::default() }
+        let when_lost = agreement.and_then(|agreement| {
+            let nodes = agreement.when_lost.filter(|_| limit.by.is_shared_by_clients())?;
+            Some((agreement.is_lost.clone(), quota.divided(nodes)))
+        });
+        let route = route.map(Into::into);
+        Self { limit: limit.clone(), quota, when_lost, route, store, tally: Arc::default() }
     }
 
     /// This rule with the buckets that `previous` has of the same limit. Without them a reload would
@@ -126,9 +147,70 @@ impl Rule {
             Store::Many(_) => None,
             Store::Few(buckets) => {
                 let (_, bucket) = buckets.get(index)?;
-                Some(self.counted(bucket.ask(self.quota, now)))
+                let quota = match &self.when_lost {
+                    Some((is_lost, divided)) if is_lost.load(Ordering::Relaxed) => *divided,
+                    _ => self.quota,
+                };
+                Some(self.counted(bucket.ask(quota, now)))
             }
         }
+    }
+
+    /// What other nodes are to be told, about `most` keys or a few more. The counts begin anew.
+    pub fn take_untold(&self, now: Moment, most: usize) -> Vec<(SharedBucket, Spent)> {
+        match &self.store {
+            Store::Many(table) => {
+                let told = table.take_untold(now, most).into_iter();
+                told.map(|(key, spent)| (SharedBucket::Key(key), spent)).collect()
+            }
+            Store::Few(buckets) => {
+                let told = buckets.iter().enumerate().filter_map(|(index, (_, bucket))| {
+                    Some((SharedBucket::Named(index), bucket.take_untold(self.quota, now)?))
+                });
+                told.collect()
+            }
+        }
+    }
+
+    /// All nodes together have used up the bucket until `full_at`.
+    pub fn agreed(&self, bucket: SharedBucket, full_at: Moment) {
+        match (&self.store, bucket) {
+            (Store::Many(table), SharedBucket::Key(key)) => table.agreed(key, full_at),
+            (Store::Few(buckets), SharedBucket::Named(index)) => {
+                if let Some((_, bucket)) = buckets.get(index) {
+                    bucket.agreed(self.quota, full_at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The bytes that name a bucket on every node with the same limit. Two limits with the same name but
+    /// different rates have different buckets.
+    pub fn name_of(&self, bucket: SharedBucket) -> Vec<u8> {
+        let mut name = format!(
+            "{}\n{}\n{}\n{} {}\n",
+            self.limit.by.label(),
+            self.limit.name,
+            self.route().unwrap_or_default(),
+            self.quota.interval().as_nanos(),
+            self.quota.depth().as_nanos(),
+        )
+        .into_bytes();
+        match (bucket, &self.store) {
+            (SharedBucket::Key(key), _) => name.extend(key.0.to_be_bytes()),
+            (SharedBucket::Named(index), Store::Few(buckets)) => {
+                let bucket = buckets.get(index).map_or("", |(name, _)| name);
+                name.extend(bucket.as_bytes());
+            }
+            (SharedBucket::Named(_), Store::Many(_)) => {}
+        }
+        name
+    }
+
+    /// The time in which a whole bucket fills.
+    pub fn depth(&self) -> Duration {
+        self.quota.depth()
     }
 
     fn counted(&self, decision: Decision) -> Decision {

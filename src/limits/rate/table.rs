@@ -27,9 +27,10 @@ use parking_lot::Mutex;
 use super::super::key::TableKey;
 use super::super::moment::Moment;
 use super::bucket::{Decision, Quota};
+use super::untold::{Spent, Untold};
 
 /// Places of a set. Fifteen keys of 8 bytes, their buckets, a count and the lock fill four cache lines.
-const WAYS: usize = 15;
+pub(super) const WAYS: usize = 15;
 
 #[repr(align(64))]
 struct BucketSet(Mutex<Places>);
@@ -49,18 +50,25 @@ struct Places {
 pub struct Table {
     sets: Box<[BucketSet]>,
     quota: Quota,
+    /// What other nodes are to be told; `None` if there are none.
+    untold: Option<Untold>,
 }
 
 impl Table {
     /// A table with room for `keys` keys.
-    pub(super) fn new(quota: Quota, keys: usize) -> Self {
+    pub(super) fn new(quota: Quota, keys: usize, is_shared: bool) -> Self {
         let sets = keys.div_ceil(WAYS).max(1);
-        Self { sets: std::iter::repeat_with(|| BucketSet(Mutex::default())).take(sets).collect(), quota }
+        Self {
+            sets: std::iter::repeat_with(|| BucketSet(Mutex::default())).take(sets).collect(),
+            quota,
+            untold: is_shared.then(|| Untold::new(sets)),
+        }
     }
 
     /// Takes a token from the bucket of `key`.
     pub(super) fn ask(&self, key: TableKey, now: Moment) -> Decision {
-        let mut places = self.sets[key.place(self.sets.len())].0.lock();
+        let set = key.place(self.sets.len());
+        let mut places = self.sets[set].0.lock();
         let found = places.keys.iter().position(|known| *known == key.0);
         let place = found.unwrap_or_else(|| soonest(&places.full_at));
         let before = places.full_at[place];
@@ -73,8 +81,45 @@ impl Table {
                 places.displaced += u64::from(before > now);
             }
             places.full_at[place] = full_at;
+            if let Some(untold) = &self.untold {
+                untold.count(set, place, found.is_none());
+            }
         }
         decision
+    }
+
+    /// What other nodes are to be told about at most `most` keys, and some more of the last set. The counts
+    /// begin anew. Keys that found no room come first the next time.
+    pub(super) fn take_untold(&self, now: Moment, most: usize) -> Vec<(TableKey, Spent)> {
+        let Some(untold) = &self.untold else { return Vec::new() };
+        let mut told = Vec::new();
+        let mut round = untold.begin(now);
+        while told.len() < most
+            && let Some(set) = round.next()
+        {
+            let places = self.sets[set].0.lock();
+            for (place, tokens) in untold.take(set) {
+                let spent = Spent {
+                    spent: self.quota.time_of(tokens),
+                    window: round.window(),
+                    missing: now.until(places.full_at[place]),
+                };
+                told.push((TableKey(places.keys[place]), spent));
+            }
+        }
+        told
+    }
+
+    /// All nodes together have used up the bucket of `key` until `full_at`. Tokens that this node has not told
+    /// about come on top.
+    pub(super) fn agreed(&self, key: TableKey, full_at: Moment) {
+        let Some(untold) = &self.untold else { return };
+        let set = key.place(self.sets.len());
+        let mut places = self.sets[set].0.lock();
+        if let Some(place) = places.keys.iter().position(|known| *known == key.0) {
+            let full_at = full_at.after(self.quota.time_of(untold.tokens(set, place)));
+            places.full_at[place] = places.full_at[place].max(full_at);
+        }
     }
 
     /// The number of buckets that were replaced before they were full. From then on answers can be
@@ -85,7 +130,7 @@ impl Table {
 
     /// The memory of the table in bytes. It never changes.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.sets)
+        size_of_val(&*self.sets) + self.untold.as_ref().map_or(0, Untold::bytes)
     }
 }
 

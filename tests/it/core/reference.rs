@@ -141,10 +141,13 @@ fn gateway_with_every_metric() -> Gateway {
          \x20 - {{ address: 127.0.0.1:0, tls: {{ certificates: [ {} ] }} }}\n\
          approov:\n  keys: [ {{ secret_base64: \"{}\" }}, {{ jwks_uri: \"{key_sets}/keys\" }} ]\n\
          origins: {{ api: {{ domain: \"{}\" }} }}\n\
-         routes: [ {{ path: /, message_signing: observe }} ]\n",
+         routes: [ {{ path: /, message_signing: observe }} ]\n\
+         fleet: {{ store: {{ url: \"{}\", key_file: {} }} }}\n",
         identity.replace("api.", &folder.path("api.").display().to_string()),
         tokens::SECRET_BASE64,
         origin.url(),
+        Origin::refusing().url().replace("http://", "redis://"),
+        folder.write("fleet-key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").display(),
     );
     let collector = Origin::refusing().url();
     let setup = Setup::bare().without("GATEWAY_LISTEN").env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector);

@@ -3,5 +3,85 @@
 //! | what | where |
 //! |---|---|
 //! | limits that are divided by the number of nodes | `divided` |
+//! | rates that nodes agree on through a store | `rates` |
+//! | every failure of the store | `failures` |
+//! | TLS, sentinels, a cluster | `topologies` |
+//! | the arithmetic of the script | `script` |
+//! | a Redis process for these tests | `redis` |
 
 mod divided;
+mod failures;
+mod rates;
+mod redis;
+mod script;
+mod topologies;
+
+use serde_json::json;
+
+use crate::harness::{Folder, Gateway, Message, Origin, Setup, config_before, eventually, tokens};
+
+/// Nodes with the same configuration in front of one origin.
+struct Fleet {
+    origin: Origin,
+    folder: Folder,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let fleet = Self { origin: Origin::new(), folder: Folder::new() };
+        fleet.folder.write("fleet-key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+        fleet
+    }
+
+    /// A node that agrees every 100 ms. `store` are the keys of `fleet.store`, `rest` those of `fleet` and of the
+    /// whole file.
+    fn node(&self, store: &str, rest: &str) -> Gateway {
+        let key = self.folder.path("fleet-key");
+        let store = format!("sync: 100ms, name: test, key_file: {}, {store}", key.display());
+        let config = config_before(&self.origin, &format!("fleet: {{ store: {{ {store} }} }}\n{rest}"));
+        Setup::bare().config(&config).start()
+    }
+}
+
+/// `url` of a store on this port of this machine.
+fn at(port: u16) -> String {
+    format!("url: \"redis://127.0.0.1:{port}\"")
+}
+
+/// One limit, for the loopback addresses of the tests too.
+fn limit(limit: &str) -> String {
+    format!("limits: {{ allow: [], rate: [ {{ {limit} }} ] }}\n")
+}
+
+/// The status of the answer to a request of this device.
+fn ask(gateway: &Gateway, device: &str) -> u16 {
+    let token = tokens::with_claims(json!({ "exp": tokens::in_seconds(3600), "did": device }));
+    gateway.ask(&Message::get("/").token(&token)).status
+}
+
+/// How many of so many requests are admitted. The others get 429.
+fn admitted(gateway: &Gateway, requests: usize) -> usize {
+    let statuses: Vec<_> = (0..requests).map(|_| ask(gateway, "one")).collect();
+    assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+    statuses.iter().filter(|status| **status == 200).count()
+}
+
+fn count(gateway: &Gateway, name: &str) -> f64 {
+    gateway.metrics().sum(&format!("approov_gateway_fleet_{name}"), &[])
+}
+
+/// Waits until this counter has grown by `more`.
+fn wait_for_more(gateway: &Gateway, name: &str, more: f64) {
+    let before = count(gateway, name);
+    eventually(name, || (count(gateway, name) >= before + more).then_some(()));
+}
+
+/// Waits for an exchange that has begun after this call.
+fn wait_for_sync(gateway: &Gateway) {
+    wait_for_more(gateway, "sync_seconds_count", 2.0);
+}
+
+fn wait_until_connected(gateway: &Gateway, is_connected: bool) {
+    let expected = f64::from(u8::from(is_connected));
+    gateway.wait_for_count("approov_gateway_fleet_connected", &[], expected);
+}

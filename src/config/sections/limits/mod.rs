@@ -14,8 +14,8 @@ use crate::config::document::{
     nested, number, positive, section, usable, word_or, words,
 };
 use crate::config::memory;
-use crate::config::settings::FleetSettings;
 use crate::config::values::{self, DAY, HOUR, KIB, MIB, SECOND, duration, file, size};
+use crate::fleet::FleetSettings;
 use crate::limits::{
     ConnectionLimits, Ipv6Prefix, Limit, LimitSettings, MostInFlight, OffenderRules, RequestLimits,
     RouteLimitSettings, TimeLimits,
@@ -238,10 +238,11 @@ impl LimitsSection {
         let mut rates = self.rate.value().map_or(defaults.rates, |rates| named(rates, report));
         let mut routes = routes;
         let of_routes = routes.iter_mut().flat_map(|route| &mut route.rates);
-        rates.iter_mut().chain(of_routes).for_each(|limit| limit.divide(fleet.nodes));
+        rates.iter_mut().chain(of_routes).for_each(|limit| limit.divide(fleet.divisor()));
         Ok(LimitSettings {
             ipv6_prefix: self.ipv6_prefix,
             rates,
+            shared: fleet.shared_limits(),
             rate_fields: self.rate_fields,
             routes,
             offenders,

@@ -16,7 +16,7 @@ use crate::origins::{OriginHttp, OriginTls, SecretHeader};
 use crate::tls::{Certificate, Identity};
 
 /// Room for the certificates of all public authorities.
-const MAX_CA_FILE: u64 = 4 * 1024 * 1024;
+pub const MAX_CA_FILE: u64 = 4 * 1024 * 1024;
 
 /// A secret shorter than this can be guessed.
 const MIN_SECRET: usize = 16;
@@ -35,7 +35,8 @@ pub fn tls(
         let at = name.map_or(at, |name| &name.at);
         report.problem(at, "no certificate can be for this name", "write a host name, or use http://")
     });
-    let roots = section.ca_file.checked().and_then(|file| file.map(|file| roots(&file, report)).transpose());
+    let roots =
+        section.ca_file.checked().and_then(|file| file.map(|file| authorities(&file, report)).transpose());
     let identity = section.client_certificate.checked();
     let identity = identity.and_then(|own| own.map(|own| identity_of(&own.value, http, report)).transpose());
     let (identity, identity_key) = identity?.unzip();
@@ -48,7 +49,10 @@ pub fn tls(
 }
 
 /// Reads the trusted authorities from a file.
-fn roots(file: &Located<PathBuf>, report: &Report) -> Result<Vec<CertificateDer<'static>>, Reported> {
+pub fn authorities(
+    file: &Located<PathBuf>,
+    report: &Report,
+) -> Result<Vec<CertificateDer<'static>>, Reported> {
     let Located { value: path, at } = file;
     let pem = read_file(file, MAX_CA_FILE, report)?;
     let problem = |why: String| {

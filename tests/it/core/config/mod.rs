@@ -2,6 +2,7 @@
 
 mod environment;
 mod files;
+mod fleet;
 mod keys;
 mod samples;
 mod secrets;

@@ -77,7 +77,8 @@ impl<'f> Files<'f> {
             "certificate_file" => self.identity.chain.clone(),
             "private_key_file" => self.identity.key.clone(),
             "public_key_file" => rcgen::KeyPair::generate().unwrap().public_key_pem(),
-            "secret_base64_file" | "secret_file" | "value_file" | "token_file" => secret,
+            "key_file" | "password_file" | "secret_base64_file" | "secret_file" | "token_file"
+            | "value_file" => secret,
             _ => return None,
         })
     }

@@ -5,14 +5,13 @@ mod in_flight;
 mod offenders;
 mod rates;
 
-use std::hash::RandomState;
 use std::time::Duration;
 
 use approov_gateway::limits::{KeyHasher, Moment};
 use proptest::prelude::ProptestConfig;
 
 fn hasher() -> KeyHasher {
-    KeyHasher::new(RandomState::new())
+    KeyHasher::new([7; 16])
 }
 
 fn at(milliseconds: u64) -> Moment {

@@ -39,7 +39,7 @@ struct Limiter {
 
 impl Limiter {
     fn new(limit: Limit) -> Self {
-        Self { limits: RateLimits::new(&[limit], &[], &[], None), hasher: hasher() }
+        Self { limits: RateLimits::new(&[limit], &[], &[], None, None), hasher: hasher() }
     }
 
     fn ask(&self, client: u32, now: Moment) -> Decision {
@@ -275,7 +275,7 @@ fn limits_are_applied_in_order_until_one_refuses() {
         limit(By::Device, 1, SECOND, 1),
     ];
     let routes = [RouteLimits { name: "/", limits: &[] }];
-    let limits = RateLimits::new(&general, &routes, &["api"], None);
+    let limits = RateLimits::new(&general, &routes, &["api"], None, None);
     let told = |address: &str| {
         let keys = RequestKeys { address: key(address), route: Some(0), ..RequestKeys::default() };
         names(&limits.before_verification(&keys, at(1)))
@@ -305,7 +305,7 @@ fn limits_are_applied_in_order_until_one_refuses() {
 
 #[test]
 fn an_address_that_is_exempt_is_not_limited() {
-    let limits = RateLimits::new(&[limit(By::Address, 1, SECOND, 1)], &[], &[], None);
+    let limits = RateLimits::new(&[limit(By::Address, 1, SECOND, 1)], &[], &[], None, None);
     for _ in 0..10 {
         assert_eq!(names(&limits.before_verification(&RequestKeys::default(), at(1))), ["-"; 3]);
     }
@@ -320,7 +320,7 @@ fn a_routes_own_limits_replace_the_general_ones_of_the_same_kind() {
         RouteLimits { name: "/", limits: &[] },
         RouteLimits { name: "/assets/", limits: &[] },
     ];
-    let limits = RateLimits::new(&general, &routes, &["api"], None);
+    let limits = RateLimits::new(&general, &routes, &["api"], None, None);
     let told = |route: usize| {
         let keys =
             RequestKeys { route: Some(route), device: key("d"), token: key("t"), ..RequestKeys::default() };
@@ -342,7 +342,7 @@ fn a_routes_own_limits_replace_the_general_ones_of_the_same_kind() {
 fn each_route_and_each_origin_has_its_own_bucket() {
     let general = [limit(By::Route, 1, SECOND, 1), limit(By::Origin, 1, SECOND, 1)];
     let routes = ["/a", "/b"].map(|name| RouteLimits { name, limits: &[] });
-    let limits = RateLimits::new(&general, &routes, &["one", "two"], None);
+    let limits = RateLimits::new(&general, &routes, &["one", "two"], None, None);
     let keys = |route: usize, origin: usize| RequestKeys {
         route: Some(route),
         origin: Some(origin),
@@ -366,20 +366,20 @@ fn a_reload_does_not_refill_the_buckets_of_an_unchanged_limit() {
     let general =
         [limit(By::Address, 1, SECOND, 1), limit(By::Total, 1, SECOND, 2), limit(By::Route, 1, SECOND, 1)];
     let routes = ["/a", "/b"].map(|name| RouteLimits { name, limits: &[] });
-    let old = RateLimits::new(&general, &routes, &[], None);
+    let old = RateLimits::new(&general, &routes, &[], None, None);
     let keys =
         |route: usize| RequestKeys { address: key("one"), route: Some(route), ..RequestKeys::default() };
     assert_eq!(names(&old.before_verification(&keys(0), at(1)))[0], "-");
 
     let observing = [Limit { observe: true, ..general[0].clone() }, general[1].clone(), general[2].clone()];
     let turned = ["/c", "/b", "/a"].map(|name| RouteLimits { name, limits: &[] });
-    let new = RateLimits::new(&observing, &turned, &[], Some(&old));
+    let new = RateLimits::new(&observing, &turned, &[], None, Some(&old));
     let ruling = new.before_verification(&keys(2), at(1));
     assert_eq!(names(&ruling), ["route", "address", "total"], "/a has moved and keeps its empty bucket");
     assert_eq!(names(&new.before_verification(&keys(1), at(1)))[0], "total", "one of two tokens was left");
     assert_eq!(new.rules()[0].observed(), 2);
 
     let changed = [limit(By::Address, 2, SECOND, 1)];
-    let new = RateLimits::new(&changed, &routes, &[], Some(&new));
+    let new = RateLimits::new(&changed, &routes, &[], None, Some(&new));
     assert_eq!(names(&new.before_verification(&keys(0), at(1))), ["-", "-", "address"], "another limit");
 }

@@ -1,0 +1,231 @@
+//! Every failure of the store: no request fails or waits, one warning is logged, and the nodes agree again soon.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::redis::{Redis, free_port};
+use super::{Fleet, admitted, ask, at, count, limit, wait_for_more, wait_for_sync, wait_until_connected};
+use crate::harness::{Gateway, Setup, config_before, gateway_command, has_program, run};
+
+/// Asserts that requests are served without a wait.
+fn assert_serves(gateway: &Gateway) {
+    let mut times: Vec<_> = (0..20)
+        .map(|_| {
+            let began = Instant::now();
+            assert_eq!(ask(gateway, "any"), 200);
+            began.elapsed()
+        })
+        .collect();
+    times.sort();
+    // The machine may be busy, but the store would take longer each time.
+    assert!(times[10] < Duration::from_millis(100), "{times:?}");
+}
+
+fn warnings(gateway: &Gateway) -> Vec<String> {
+    let text = String::from_utf8_lossy(&gateway.stderr()).into_owned();
+    text.lines()
+        .filter(|line| line.contains("WARN") && line.contains("fleet store"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A node with a store that never works: it serves, and says once what is wrong.
+fn assert_goes_on_alone(fleet: &Fleet, store: &str, why: &str) {
+    let node = fleet.node(store, "");
+    wait_for_more(&node, "failures_total", 3.0);
+    assert_serves(&node);
+    assert_eq!(count(&node, "connected"), 0.0, "{why}");
+    let warnings = warnings(&node);
+    assert!(warnings.len() == 1 && warnings[0].contains(why), "{why}: {warnings:?}");
+}
+
+/// A server that does with each connection what `serve` does.
+fn server(serve: impl Fn(TcpStream) + Send + Clone + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, serve) = (stream.unwrap(), serve.clone());
+            thread::spawn(move || serve(stream));
+        }
+    });
+    port
+}
+
+/// Answers everything with these bytes.
+fn answering(bytes: &'static [u8]) -> u16 {
+    server(move |mut stream| {
+        let mut buffer = [0; 4096];
+        while stream.read(&mut buffer).is_ok_and(|count| count > 0) && stream.write_all(bytes).is_ok() {}
+    })
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_changes_nothing() {
+    let fleet = Fleet::new();
+    assert_goes_on_alone(&fleet, &at(free_port()), "refuses the connection");
+    assert_goes_on_alone(&fleet, "url: \"redis://store.invalid\"", "cannot be reached");
+    let silent = server(|stream| {
+        thread::sleep(Duration::from_secs(60));
+        drop(stream);
+    });
+    assert_goes_on_alone(&fleet, &at(silent), "does not answer in time");
+    assert_goes_on_alone(&fleet, &at(server(drop)), "closes the connection");
+}
+
+#[test]
+fn a_server_that_is_no_store_changes_nothing() {
+    let fleet = Fleet::new();
+    for garbage in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"\0\xff\xfe", b"$-7\r\n", b"*1000000000\r\n"] {
+        let node = fleet.node(&at(answering(garbage)), "");
+        wait_for_more(&node, "failures_total", 3.0);
+        assert_serves(&node);
+        assert_eq!(warnings(&node).len(), 1);
+    }
+    // The words of a server are never shown: an old one repeats commands that have a password.
+    let telling = answering(b"-ERR unknown command AUTH, with args beginning with hunter2\r\n");
+    let node = fleet.node(&at(telling), "");
+    wait_for_more(&node, "failures_total", 3.0);
+    assert!(!String::from_utf8_lossy(&node.stderr()).contains("hunter2"));
+    // Answers of the right protocol that the script never gives.
+    for wrong in
+        [&b"+OK\r\n"[..], b":1\r\n", b"*1\r\n:-5\r\n", b"*1\r\n:999999999999999\r\n", b"*2\r\n:0\r\n:0\r\n"]
+    {
+        assert_goes_on_alone(&fleet, &at(answering(wrong)), "");
+    }
+}
+
+#[test]
+fn a_store_that_refuses_changes_nothing() {
+    if !has_program("redis-server") {
+        return;
+    }
+    let fleet = Fleet::new();
+    let locked = Redis::start_with(&["--requirepass", "right"]);
+    let password = fleet.folder.write("password", "wrong\n");
+    assert_goes_on_alone(&fleet, &at(locked.port), "asks for a password");
+    let store = format!("{}, password_file: {}", at(locked.port), password.display());
+    assert_goes_on_alone(&fleet, &store, "refuses the user or the password");
+    fleet.folder.write("password", "right\n");
+    wait_until_connected(&fleet.node(&store, ""), true);
+
+    let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &free_port().to_string()]);
+    assert_goes_on_alone(&fleet, &at(replica.port), "is a replica");
+    let full = Redis::start_with(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]);
+    assert_goes_on_alone(&fleet, &at(full.port), "memory is full");
+    let strict =
+        Redis::start_with(&["--user", "default", "on", "nopass", "~*", "+ping", "+client", "+select"]);
+    assert_goes_on_alone(&fleet, &at(strict.port), "lacks rights");
+}
+
+#[test]
+fn nodes_agree_again_after_a_frozen_and_after_a_killed_store() {
+    if !has_program("redis-server") {
+        return;
+    }
+    let (mut redis, fleet) = (Redis::start(), Fleet::new());
+    let node = fleet.node(&at(redis.port), "");
+    wait_until_connected(&node, true);
+    redis.process.signal("STOP");
+    wait_until_connected(&node, false);
+    assert_serves(&node);
+    redis.process.signal("CONT");
+    wait_until_connected(&node, true);
+    node.wait_for_message("agreeing with the other nodes");
+    assert_eq!(warnings(&node).len(), 1, "{:?}", warnings(&node));
+
+    redis.process.kill();
+    wait_until_connected(&node, false);
+    assert_serves(&node);
+    let _redis = Redis::try_start(redis.port, &[]).unwrap();
+    wait_until_connected(&node, true);
+    assert_eq!(warnings(&node).len(), 1, "a second warning within a minute is kept back");
+}
+
+#[test]
+fn a_flushed_store_gets_its_buckets_back_from_the_nodes() {
+    if !has_program("redis-server") {
+        return;
+    }
+    let (redis, fleet) = (Redis::start(), Fleet::new());
+    let nodes = [(); 2].map(|()| fleet.node(&at(redis.port), &limit("by: device, rate: 10/h")));
+    nodes.iter().for_each(|node| wait_until_connected(node, true));
+    assert_eq!(admitted(&nodes[0], 6), 6);
+    wait_for_sync(&nodes[0]);
+    redis.ask(&["FLUSHALL"]);
+    redis.ask(&["SCRIPT", "FLUSH"]);
+    assert_eq!(admitted(&nodes[0], 1), 1);
+    wait_for_sync(&nodes[0]);
+    assert_eq!(admitted(&nodes[1], 1), 1);
+    wait_for_sync(&nodes[1]);
+    assert_eq!(admitted(&nodes[1], 5), 2, "eight are spent");
+    assert_eq!(count(&nodes[0], "failures_total"), 0.0);
+}
+
+/// Passes everything on, later.
+fn slow(port: u16, delay: Duration) -> u16 {
+    server(move |client| {
+        let store = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let copies = [(client.try_clone().unwrap(), store.try_clone().unwrap()), (store, client)];
+        for (mut from, mut to) in copies {
+            thread::spawn(move || {
+                let mut buffer = vec![0; 65_536];
+                while let Ok(count @ 1..) = from.read(&mut buffer) {
+                    thread::sleep(delay);
+                    if to.write_all(&buffer[..count]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    })
+}
+
+#[test]
+fn a_slow_store_holds_up_no_request() {
+    if !has_program("redis-server") {
+        return;
+    }
+    let (redis, fleet) = (Redis::start(), Fleet::new());
+    let port = slow(redis.port, Duration::from_millis(100));
+    let nodes = [(); 2].map(|()| fleet.node(&at(port), &limit("by: device, rate: 100/h")));
+    nodes.iter().for_each(|node| wait_until_connected(node, true));
+    assert_serves(&nodes[0]);
+    wait_for_sync(&nodes[0]);
+    let too_slow = fleet.node(&at(slow(redis.port, Duration::from_millis(600))), "");
+    wait_for_more(&too_slow, "failures_total", 1.0);
+    assert_serves(&too_slow);
+}
+
+#[test]
+fn a_node_on_its_own_has_its_share_if_that_is_configured() {
+    let fleet = Fleet::new();
+    for (on_loss, admits) in [("local", 12), ("share", 4)] {
+        let key = fleet.folder.path("fleet-key");
+        let store = format!("key_file: {}, {}, on_loss: {on_loss}", key.display(), at(free_port()));
+        let limits = limit("by: total, rate: 12/h");
+        let config = format!("fleet: {{ nodes: 3, store: {{ {store} }} }}\n{limits}");
+        let node = Setup::bare().config(&config_before(&fleet.origin, &config)).start();
+        assert_eq!(admitted(&node, 15), admits, "{on_loss}");
+    }
+}
+
+#[test]
+fn check_connects_to_the_store() {
+    if !has_program("redis-server") {
+        return;
+    }
+    let (redis, fleet) = (Redis::start(), Fleet::new());
+    for (port, told) in [(redis.port, "agrees"), (free_port(), "refuses the connection")] {
+        let key = fleet.folder.path("fleet-key");
+        let config = format!("fleet: {{ store: {{ key_file: {}, {} }} }}\n", key.display(), at(port));
+        let file = fleet.folder.write("gateway.yaml", config_before(&fleet.origin, &config));
+        let told_of = run(&mut gateway_command(&["check", "--connect", "-c", file.to_str().unwrap()]));
+        let line = format!("fleet store redis://127.0.0.1:{port}: ");
+        let text = told_of.stdout + &told_of.stderr;
+        assert!(text.lines().any(|found| found.contains(&line) && found.contains(told)), "{told}: {text}");
+        assert_eq!(told_of.status.code(), Some(if told == "agrees" { 0 } else { 78 }));
+    }
+}
