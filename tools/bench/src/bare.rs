@@ -30,18 +30,17 @@ impl ProxyHttp for Bare {
     }
 }
 
-/// Serves on a free port until it is killed, and writes the address to standard error.
-pub fn serve(origin: SocketAddr) -> Result<()> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// Serves until it is killed.
+pub fn serve(address: SocketAddr, origin: SocketAddr) -> Result<()> {
+    let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?.to_string();
+    let address = address.to_string();
     let conf =
         Arc::new(ServerConf { threads: 1, upstream_keepalive_pool_size: 16_384, ..ServerConf::default() });
     let mut service = http_proxy_service(&conf, Bare(HttpPeer::new(origin, false, String::new())));
     service.add_tcp(&address);
     let mut fds = Fds::new();
-    fds.add(address.clone(), listener.into_raw_fd());
-    eprintln!("listening on http://{address}");
+    fds.add(address, listener.into_raw_fd());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (_never, stopped) = tokio::sync::watch::channel(false);
     runtime.block_on(service.start_service(Some(Arc::new(Mutex::new(fds))), stopped, 1));

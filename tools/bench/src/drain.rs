@@ -5,19 +5,19 @@
 //! connections to the other one. A connection that is refused or reset, or whose request gets no right
 //! answer, has failed.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::process::Signal;
 
-use crate::load::{Http1, Load, Pace, Request, Script, Target};
+use crate::load::{Apps, Load, Pace, Wire};
 use crate::origin::Origin;
 use crate::rig::folder::Folder;
 use crate::rig::gateway::{self, Gateway};
-use crate::rig::token::{Kind, secret_base64, token};
 use crate::rig::{Result, machine};
 
 /// The time that any step may take.
@@ -40,55 +40,27 @@ pub struct Arguments {
     rate: f64,
 }
 
-/// The gateway that the balancer sends new connections to.
-type Choice = Arc<Mutex<SocketAddr>>;
-
-struct Balancer {
-    choice: Choice,
-    token: String,
-}
-
-impl Script for Balancer {
-    type Worker = usize;
-
-    async fn worker(&self, number: usize) -> Result<usize> {
-        Ok(number)
-    }
-
-    async fn ask(&self, worker: &mut usize, number: u64) -> std::result::Result<(), String> {
-        let address = *self.choice.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = |error: std::io::Error| format!("{}", error.kind());
-        // Several addresses, so that no port is used again soon.
-        let from = Ipv4Addr::new(127, 0, 1, (*worker % 250) as u8 + 1);
-        let mut client = Http1::open(&Target::plain(address), Some(from)).await.map_err(failed)?.with_body();
-        let path = format!("/r/{worker}/{number}");
-        let request = Request::get(&path).with("Approov-Token", &self.token).with("Connection", "close");
-        let answer = client.ask(&request.to_bytes()).await.map_err(failed)?;
-        match answer.status() {
-            200 if answer.body() == path.as_bytes() => Ok(()),
-            status => Err(format!("answer {status}")),
-        }
-    }
-}
-
 pub fn run(arguments: &Arguments) -> Result<()> {
     let (binary, folder, late) = (gateway::build()?, Folder::new()?, Duration::from_secs(arguments.late));
     machine::announce();
+    machine::raise_descriptor_limit()?;
     let origin = Origin::start()?;
-    let (address, delay, secret) = (origin.address(), arguments.late + 2, secret_base64());
-    let config = format!(
-        "server: {{ threads: 2, drain_delay: {delay}s }}\n\
-         listeners: [ {{ address: \"127.0.0.1:0\" }} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\n\
-         approov:\n  keys: [ {{ id: current, algorithm: HS256, secret_base64: \"{secret}\" }} ]\n\
-         origins:\n  api: {{ domain: \"http://{address}\" }}\n"
-    );
-    let file = folder.write("gateway.yaml", config)?;
+    let mut config = gateway::config(origin.address());
+    config["server"]["drain_delay"] = format!("{}s", arguments.late + 2).into();
+    let file = folder.write("gateway.yaml", config.to_string())?;
     let start = || Gateway::start(&binary, &file, None, Stdio::null());
     let mut gateway = start()?;
+    // The gateway that the balancer sends new connections to.
     let choice = Arc::new(Mutex::new(gateway.address));
     let theirs = choice.clone();
-    let script = move || Ok(Balancer { choice: theirs, token: token(Kind::Valid, 0) });
-    let load = Load::start(WORKERS, Pace::Open(arguments.rate), PATIENCE, script)?;
+    let load = Load::start(WORKERS, Pace::Open(arguments.rate), PATIENCE, move || {
+        let first = *theirs.lock();
+        // Several addresses, so that no port is used again soon.
+        let path = |number: u64| format!("/r/{number}");
+        let mut apps = Apps::new(first, Ipv4Addr::new(127, 0, 1, 0), path, &[Wire::New]);
+        apps.gateway = Box::new(move || *theirs.lock());
+        Ok(apps)
+    })?;
     let (mut ends, mut after_the_signal) = (0, 0);
     while load.answered() < arguments.connections {
         let mut old = std::mem::replace(&mut gateway, start()?);
@@ -97,19 +69,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         await_failing_probe(&old)?;
         thread::sleep(late);
         after_the_signal += load.answered() - before;
-        *choice.lock().unwrap_or_else(PoisonError::into_inner) = gateway.address;
-        match old.process.await_exit(PATIENCE)? {
-            Some(status) if status.success() => ends += 1,
-            status => return Err(format!("the gateway ended with {status:?}").into()),
-        }
+        *choice.lock() = gateway.address;
+        old.process.await_good_end()?;
+        ends += 1;
     }
     let seen = load.finish()?;
-    println!("{:<48} {}", "connections", seen.asked);
-    println!("{:<48} {ends}", "ends of a process");
-    println!("{:<48} {after_the_signal}", "connections answered after a signal");
     let failures = seen.whole().failures;
-    println!("{:<48} {}", "connections that failed", failures.values().sum::<u64>());
-    println!("{:<48} {}", "connections that were not made in time", seen.unanswered);
+    for (what, value) in [
+        ("connections", seen.asked),
+        ("ends of a process", ends),
+        ("connections answered after a signal", after_the_signal),
+        ("connections that failed", failures.values().sum()),
+        ("connections that were not made in time", seen.unanswered),
+    ] {
+        println!("{what:<48} {value}");
+    }
     for (failure, count) in &failures {
         println!("failed: {count} times {failure}");
     }

@@ -6,13 +6,13 @@
 mod bare;
 mod compare;
 mod drain;
-mod handshakes;
 mod lifecycle;
 mod load;
 mod origin;
 mod rig;
 mod scrape;
 mod soak;
+mod tls_server;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -34,7 +34,6 @@ enum Command {
     Lifecycle(lifecycle::Arguments),
     Drain(drain::Arguments),
     Scrape(scrape::Arguments),
-    Handshakes(handshakes::Arguments),
     /// Run a program that ends with this one
     #[command(name = rig::process::ROLE, hide = true)]
     Guarded {
@@ -48,12 +47,14 @@ enum Command {
     /// Be a bare Pingora proxy
     #[command(hide = true)]
     Bare {
+        address: SocketAddr,
         origin: SocketAddr,
     },
-    /// Be a TLS server of rustls
+    /// Be a server of rustls
     #[command(hide = true)]
     TlsServer {
         kind: String,
+        address: SocketAddr,
         chain: PathBuf,
         key: PathBuf,
     },
@@ -66,11 +67,10 @@ fn main() -> ExitCode {
         Command::Lifecycle(arguments) => lifecycle::run(&arguments),
         Command::Drain(arguments) => drain::run(&arguments),
         Command::Scrape(arguments) => scrape::run(&arguments),
-        Command::Handshakes(arguments) => handshakes::run(&arguments),
         Command::Guarded { program, arguments } => rig::process::become_guarded(&program, &arguments),
         Command::Origin => origin::serve_as_process(),
-        Command::Bare { origin } => bare::serve(origin),
-        Command::TlsServer { kind, chain, key } => handshakes::serve(&kind, &chain, &key),
+        Command::Bare { address, origin } => bare::serve(address, origin),
+        Command::TlsServer { kind, address, chain, key } => tls_server::serve(&kind, address, &chain, &key),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

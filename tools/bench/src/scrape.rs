@@ -3,16 +3,18 @@
 //! Every route has had a request, so that it has all its series. Intervals without and with a scrape each
 //! second take turns, so that a machine that changes its speed changes it for both.
 
+use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::load::{Http1, Load, Pace, Request, Script, Target};
+use serde_json::json;
+
+use crate::load::{Apps, Load, Pace, Wire};
 use crate::origin::Origin;
 use crate::rig::figures::{median_duration, ratio, show};
 use crate::rig::folder::Folder;
 use crate::rig::gateway::{self, Gateway};
-use crate::rig::token::{Kind, secret_base64, token};
 use crate::rig::{Result, machine};
 
 /// The time that any step may take.
@@ -38,49 +40,26 @@ pub struct Arguments {
     rate: f64,
 }
 
-/// Asks one route after the other.
-struct EveryRoute {
-    target: Target,
-    token: String,
-    routes: u64,
-}
-
-impl Script for EveryRoute {
-    type Worker = Http1;
-
-    async fn worker(&self, _: usize) -> Result<Http1> {
-        Ok(Http1::open(&self.target, None).await?)
-    }
-
-    async fn ask(&self, client: &mut Http1, number: u64) -> std::result::Result<(), String> {
-        let path = format!("/route/{}/", number % self.routes);
-        let request = Request::get(&path).with("Approov-Token", &self.token);
-        match client.ask(&request.to_bytes()).await.map_err(|error| error.to_string())?.status() {
-            200 => Ok(()),
-            status => Err(format!("answer {status}")),
-        }
-    }
+fn path(number: u64) -> String {
+    format!("/route/{number}/")
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let (binary, folder, routes) = (gateway::build()?, Folder::new()?, arguments.routes);
+    let (binary, folder) = (gateway::build()?, Folder::new()?);
     machine::announce();
     let origin = Origin::start()?;
-    let list: String = (0..routes)
-        .map(|number| format!("  - {{ path: /route/{number}/, policy: protect, origin: api }}\n"))
-        .collect();
-    let (address, secret) = (origin.address(), secret_base64());
-    let config = format!(
-        "server: {{ threads: 1 }}\nlog: {{ access: off }}\n\
-         listeners: [ {{ address: \"127.0.0.1:0\" }} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\n\
-         approov:\n  keys: [ {{ id: current, algorithm: HS256, secret_base64: \"{secret}\" }} ]\n\
-         origins:\n  api: {{ domain: \"http://{address}\" }}\nroutes:\n{list}"
-    );
-    let file = folder.write("gateway.yaml", config)?;
+    let mut config = gateway::config(origin.address());
+    config["log"] = json!({ "access": "off" });
+    let route = |number| json!({ "path": path(number), "policy": "protect", "origin": "api" });
+    config["routes"] = (0..arguments.routes).map(route).collect();
+    let file = folder.write("gateway.yaml", config.to_string())?;
     let gateway = Gateway::start(&binary, &file, None, Stdio::null())?;
-    let address = gateway.address;
-    let script =
-        move || Ok(EveryRoute { target: Target::plain(address), token: token(Kind::Valid, 0), routes });
+    let (address, routes) = (gateway.address, arguments.routes);
+    let script = move || {
+        let mut apps = Apps::new(address, Ipv4Addr::new(127, 0, 1, 0), path, &[Wire::Kept]);
+        apps.period = routes;
+        Ok(apps)
+    };
     let load = Load::start(WORKERS, Pace::Closed, PATIENCE, script)?;
     load.await_answers(routes + WORKERS as u64, PATIENCE)?;
     load.finish()?;

@@ -3,7 +3,7 @@
 use rustls::{CipherSuite, ProtocolVersion};
 use tokio::task::LocalSet;
 
-use super::modes::{Mode, Setup};
+use super::modes::{ACCEPTED, Setup};
 use super::peers::{Checks, Running};
 use crate::load::{Http1, Http2, Request, Target};
 use crate::rig::certificate::{Certificate, Offer};
@@ -17,11 +17,11 @@ use crate::rig::{Failure, Result};
 pub fn check(running: &Running, setup: Setup, certificate: &Certificate) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let checked = LocalSet::new().block_on(&runtime, check_all(running, setup, certificate));
-    checked.map_err(|error| format!("{}: {error}", running.peer.name()).into())
+    checked.map_err(|error| format!("{}: {error}", running.peer.name).into())
 }
 
 async fn check_all(running: &Running, setup: Setup, certificate: &Certificate) -> Result<()> {
-    let valid = Mode::Accepted.shape().request();
+    let valid = ACCEPTED.request();
     let checks = running.peer.checks();
     let with_token = |kind| valid.clone().without("Approov-Token").with("Approov-Token", token(kind, 0));
     let mut cases = vec![("a valid token", 200, valid.clone())];

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::measure::Bench;
-use super::modes::{Fault, Shape};
+use super::modes::{Fault, Mode};
 use super::table::{Figure, P99, Row, Sample};
 use crate::load::{Load, Pace};
 use crate::rig::Result;
@@ -20,18 +20,18 @@ use crate::rig::process::Process;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A round begins with a new process and with all three addresses, because a peer remembers failures.
-pub fn round(row: &mut Row, shape: &Shape, fault: Fault, bench: &Bench) -> Result<Sample> {
+pub fn round(row: &mut Row, mode: &Mode, fault: Fault, bench: &Bench) -> Result<Sample> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("origin");
     let start = |_| Process::start("the origin", &command);
-    let origins = (0..shape.setup.addresses).map(start).collect::<Result<Vec<_>>>()?;
+    let origins = (0..mode.setup.addresses).map(start).collect::<Result<Vec<_>>>()?;
     let address = |origin: &Process| Ok(origin.await_line("listening on http://")?.parse()?);
     let addresses = origins.iter().map(address).collect::<Result<Vec<SocketAddr>>>()?;
-    let running = bench.start(&row.peer, shape.setup, &addresses)?;
+    let running = bench.start(&row.peer, mode.setup, &addresses)?;
 
-    let mut script = bench.script(&running, shape)?;
+    let mut script = bench.script(&running, mode)?;
     script.patience = Some(PATIENCE);
-    let load = Load::start(shape.connections, Pace::Closed, 2 * PATIENCE, move || Ok(script))?;
+    let load = Load::start(mode.connections, Pace::Closed, 2 * PATIENCE, move || Ok(script))?;
     let length = Duration::from_secs_f64(bench.effort.seconds);
     thread::sleep(length / 3);
     let failing = origins.last().ok_or("the origin has no address")?;

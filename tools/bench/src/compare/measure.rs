@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
 
-use super::modes::{Measure, Mode, Setup, Shape};
+use super::modes::{ACCEPTED, Measure, Mode, Setup};
 use super::peers::{Peer, Running};
 use super::table::{BUSY, CPU, EACH_REQUEST, MEMORY, P50, P99, P999, RATE, Row, Sample, Table};
-use super::{checks, failover, memory};
+use super::{checks, failover, handshakes, memory};
 use crate::load::{Load, Pace, Same, Target};
 use crate::rig::Result;
-use crate::rig::certificate::{Certificate, Offer};
+use crate::rig::certificate::{Certificate, KeyKind, Offer};
 use crate::rig::cores::Cores;
 use crate::rig::folder::Folder;
 use crate::rig::signature::signed;
@@ -33,7 +33,8 @@ pub struct Bench {
     pub effort: Effort,
     pub folder: Folder,
     pub cores: Cores,
-    pub certificate: Certificate,
+    pub ecdsa: Certificate,
+    pub rsa: Certificate,
     pub origin: SocketAddr,
     /// The peers of the last setup.
     pub fleet: Option<(Setup, Vec<Running>)>,
@@ -42,51 +43,59 @@ pub struct Bench {
 }
 
 impl Bench {
+    pub fn certificate(&self, setup: Setup) -> &Certificate {
+        if setup.tls.is_some_and(|tls| tls.key == KeyKind::Rsa) { &self.rsa } else { &self.ecdsa }
+    }
+
     /// Starts a peer before these addresses of the origin, and checks that it refuses what it must.
     pub fn start(&self, peer: &Peer, setup: Setup, origins: &[SocketAddr]) -> Result<Running> {
-        let running = Running::start(peer, setup, origins, &self.certificate, &self.folder, &self.cores)?;
-        checks::check(&running, setup, &self.certificate)?;
+        let running = Running::start(peer, setup, origins, self)?;
+        if !peer.is_for_handshakes() {
+            checks::check(&running, setup, self.certificate(setup))?;
+        }
         Ok(running)
     }
 
     /// The script of a mode.
-    pub fn script(&self, running: &Running, shape: &Shape) -> Result<Same> {
-        let tls = match shape.setup.tls {
-            Some(_) => Some(self.certificate.client(Offer { http2: shape.streams.is_some(), ..Offer::ANY })?),
-            None => None,
-        };
-        let target = Target::new(running.address, tls);
-        let request = shape.request();
-        let request = if shape.setup.verifies_messages { signed(request)? } else { request };
-        let mut script = Same::new(target, request, shape.status());
-        script.streams = shape.streams;
+    pub fn script(&self, running: &Running, mode: &Mode) -> Result<Same> {
+        let offer = Offer { http2: mode.streams.is_some(), ..Offer::ANY };
+        let tls = mode.setup.tls.map(|_| self.certificate(mode.setup).client(offer)).transpose()?;
+        let request = mode.request();
+        let request = if mode.setup.verifies_messages { signed(request)? } else { request };
+        let mut script = Same::new(Target::new(running.address, tls), request, mode.status());
+        script.streams = mode.streams;
         Ok(script)
     }
 
     /// Measures one mode.
-    pub fn measure(&mut self, mode: Mode, peers: &[Peer]) -> Result<Table> {
-        let shape = mode.shape();
-        let peers = peers.iter().filter(|peer| peer.has(&shape));
+    pub fn measure(&mut self, mode: &'static Mode, peers: &[Peer]) -> Result<Table> {
+        let peers = peers.iter().filter(|peer| peer.has(mode));
         let row = |peer: &Peer| Row { peer: peer.clone(), samples: Vec::new(), remarks: Vec::new() };
         let mut table = Table { mode, rows: peers.map(row).collect(), remark: String::new() };
-        let rounds = match shape.measure {
+        let rounds = match mode.measure {
             Measure::Closed | Measure::Open(_) => {
-                self.measure_running(&shape, &mut table)?;
+                self.measure_running(mode, &mut table)?;
                 return Ok(table);
             }
-            Measure::Held(_) | Measure::Growth => 1,
-            Measure::Failover(_) => self.effort.rounds,
+            Measure::Idle | Measure::SlowReaders | Measure::Growth => 1,
+            Measure::Failover(_) | Measure::Handshakes => self.effort.rounds,
         };
         self.fleet = None;
+        let start = |row: &Row| self.start(&row.peer, mode.setup, &[self.origin]);
+        let running = match mode.measure {
+            Measure::Handshakes => table.rows.iter().map(start).collect::<Result<Vec<_>>>()?,
+            _ => Vec::new(),
+        };
         for round in 1..=rounds {
-            for row in &mut table.rows {
-                eprintln!("{} round {round} {}", mode.name(), row.peer.name());
-                let sample = match shape.measure {
-                    Measure::Failover(fault) => failover::round(row, &shape, fault, self),
-                    Measure::Growth => memory::growth(row, &shape, self),
-                    _ => memory::held(row, &shape, self),
+            for (index, row) in table.rows.iter_mut().enumerate() {
+                eprintln!("{} round {round} {}", mode.name, row.peer.name);
+                let sample = match mode.measure {
+                    Measure::Failover(fault) => failover::round(row, mode, fault, self),
+                    Measure::Growth => memory::growth(row, mode, self),
+                    Measure::Handshakes => handshakes::round(&running[index], mode, self),
+                    _ => memory::held(row, mode, self),
                 };
-                let failed = |error| format!("{}, {}: {error}", row.peer.name(), shape.title);
+                let failed = |error| format!("{}, {}: {error}", row.peer.name, mode.title);
                 let sample = sample.map_err(failed)?;
                 row.samples.push(sample);
             }
@@ -95,67 +104,65 @@ impl Bench {
     }
 
     /// Measures peers that keep running. The first round warms up and is not counted.
-    fn measure_running(&mut self, shape: &Shape, table: &mut Table) -> Result<()> {
-        let pace = match (shape.measure, self.highest_rate) {
+    fn measure_running(&mut self, mode: &Mode, table: &mut Table) -> Result<()> {
+        let pace = match (mode.measure, self.highest_rate) {
             (Measure::Open(share), Some(highest)) => Pace::Open(share * highest),
             (Measure::Open(_), None) => return Err("the highest rate of the reference is unknown".into()),
             _ => Pace::Closed,
         };
-        let workers = shape.workers().min(self.most_workers(shape));
+        let workers = mode.workers().min(self.most_workers(mode));
         table.remark = format!("; {workers} requests at a time");
         if let Pace::Open(rate) = pace {
             table.remark += &format!(", {rate:.0} a second");
         }
-        let fleet = self.fleet_of(shape, &table.rows)?;
-        let running = |peer: &Peer| fleet.iter().find(|running| running.peer == *peer).ok_or("no such peer");
-        let idle = table.rows.iter().map(|row| Ok(running(&row.peer)?.process.memory_kib()));
-        let idle = idle.collect::<Result<Vec<u64>>>()?;
+        let fleet = self.fleet_of(mode, &table.rows)?;
+        let with_idle_memory: Vec<(&Running, u64)> =
+            fleet.iter().map(|running| (running, running.process.memory_kib())).collect();
         for round in 0..=self.effort.rounds {
             let seconds = if round == 0 { self.effort.seconds / 3.0 } else { self.effort.seconds };
-            for (row, idle) in table.rows.iter_mut().zip(&idle).filter(|(row, _)| row.remarks.is_empty()) {
-                let mut sample = self.round(running(&row.peer)?, shape, workers, pace, seconds)?;
+            for row in table.rows.iter_mut().filter(|row| row.remarks.is_empty()) {
+                let (running, idle) = *with_idle_memory
+                    .iter()
+                    .find(|(running, _)| running.peer.name == row.peer.name)
+                    .ok_or("the peer does not run")?;
+                let mut sample = self.round(running, mode, workers, pace, seconds)?;
                 if sample.is_empty() {
                     row.remarks.push("cannot answer at that rate".into());
                     row.samples.clear();
                 } else if round > 0 {
-                    let [rate, cpu] = [sample[0].1, sample[1].1];
-                    let (mode, peer) = (table.mode.name(), row.peer.name());
+                    let [(_, rate), (_, cpu), .., (_, memory)] = sample[..] else { continue };
+                    let (mode_name, peer) = (mode.name, &row.peer.name);
                     eprintln!(
-                        "{mode} round {round} {peer:13} {rate:8.0} requests/s {cpu:7.1} µs CPU/request"
+                        "{mode_name} round {round} {peer:13} {rate:8.0} requests/s {cpu:7.1} µs CPU/request"
                     );
-                    if shape.is_in_flight {
-                        let memory =
-                            sample.iter().find(|(of, _)| of.name == MEMORY.name).map_or(0.0, |of| of.1);
-                        let above = (memory - *idle as f64).max(0.0);
-                        sample.push((EACH_REQUEST, above / workers as f64));
+                    if mode.is_in_flight {
+                        sample.push((EACH_REQUEST, (memory - idle as f64).max(0.0) / workers as f64));
                     }
                     row.samples.push(sample);
                 }
             }
         }
-        self.fleet = Some((shape.setup, fleet));
+        self.fleet = Some((mode.setup, fleet));
         let Some(reference) = table.reference() else { return Ok(()) };
         if pace == Pace::Closed && reference.value(BUSY) < 90.0 {
-            table.remark += &format!("; {} was not at its limit", reference.peer.name());
+            table.remark += &format!("; {} was not at its limit", reference.peer.name);
         }
-        if table.mode == Mode::Accepted {
-            self.highest_rate = Some(table.reference().map_or(f64::NAN, |row| row.value(RATE)));
+        if mode.name == ACCEPTED.name {
+            self.highest_rate = table.reference().map(|row| row.value(RATE));
         }
         Ok(())
     }
 
     /// The running peers of this setup. A mode that counts the memory of requests starts them anew.
-    fn fleet_of(&mut self, shape: &Shape, rows: &[Row]) -> Result<Vec<Running>> {
-        let has_all =
-            |fleet: &[Running]| rows.iter().all(|row| fleet.iter().any(|running| running.peer == row.peer));
+    fn fleet_of(&mut self, mode: &Mode, rows: &[Row]) -> Result<Vec<Running>> {
+        let runs = |fleet: &[Running], row: &Row| fleet.iter().any(|of| of.peer.name == row.peer.name);
+        let has_all = |fleet: &[Running]| rows.iter().all(|row| runs(fleet, row));
         match self.fleet.take() {
-            Some((setup, fleet)) if setup == shape.setup && !shape.is_in_flight && has_all(&fleet) => {
-                Ok(fleet)
-            }
+            Some((setup, fleet)) if setup == mode.setup && !mode.is_in_flight && has_all(&fleet) => Ok(fleet),
             fleet => {
                 // The peers of the last setup end before those of the next one start.
                 drop(fleet);
-                rows.iter().map(|row| self.start(&row.peer, shape.setup, &[self.origin])).collect()
+                rows.iter().map(|row| self.start(&row.peer, mode.setup, &[self.origin])).collect()
             }
         }
     }
@@ -164,12 +171,12 @@ impl Bench {
     pub fn round(
         &self,
         running: &Running,
-        shape: &Shape,
+        mode: &Mode,
         workers: usize,
         pace: Pace,
         seconds: f64,
     ) -> Result<Sample> {
-        let script = self.script(running, shape)?;
+        let script = self.script(running, mode)?;
         let load = Load::start(workers, pace, PATIENCE, move || Ok(script))?;
         let (start, before) = (Instant::now(), running.process.cpu());
         thread::sleep(Duration::from_secs_f64(seconds).saturating_sub(start.elapsed()));
@@ -181,9 +188,9 @@ impl Bench {
             return Ok(Sample::new());
         }
         if seen.lost() > 0 || whole.latencies.is_empty() {
-            let (name, failures) = (running.peer.name(), &whole.failures);
+            let (name, failures) = (&running.peer.name, &whole.failures);
             return Err(
-                format!("{name}, {}: {failures:?}, {} unanswered", shape.title, seen.unanswered).into()
+                format!("{name}, {}: {failures:?}, {} unanswered", mode.title, seen.unanswered).into()
             );
         }
         let (requests, elapsed) = (whole.latencies.len() as f64, seen.elapsed.as_secs_f64());
@@ -191,7 +198,7 @@ impl Bench {
         Ok(vec![
             (RATE, requests / elapsed),
             (CPU, cpu * 1e6 / requests),
-            (BUSY, 100.0 * cpu / elapsed / shape.setup.threads as f64),
+            (BUSY, 100.0 * cpu / elapsed / mode.setup.threads as f64),
             (P50, at(50.0)),
             (P99, at(99.0)),
             (P999, at(99.9)),
@@ -201,10 +208,10 @@ impl Bench {
 
     /// The number of workers that the limit of open files allows: a peer needs two descriptors for each
     /// connection.
-    fn most_workers(&self, shape: &Shape) -> usize {
+    fn most_workers(&self, mode: &Mode) -> usize {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) as usize;
         let most = limit.saturating_sub(300) / 2;
-        if shape.workers() > most {
+        if mode.workers() > most {
             eprintln!("only {most} requests at a time: the limit of open files is {limit}");
         }
         most

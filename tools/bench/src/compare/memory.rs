@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
 use super::measure::Bench;
-use super::modes::{Held, Measure, Mode, Shape};
+use super::modes::{ACCEPTED, Measure, Mode};
 use super::peers::Running;
 use super::table::{EACH_CONNECTION, Figure, Row, Sample, count, memory};
 use crate::load::{Http1, Load, Pace, connect_narrow};
@@ -25,22 +25,22 @@ const STEPS: [(u64, Figure); 4] = [
 ];
 
 /// Connections that are held by a process that has served nothing else. Shared pages count once.
-pub fn held(row: &mut Row, shape: &Shape, bench: &Bench) -> Result<Sample> {
-    let usual = Shape { setup: shape.setup, ..Mode::Accepted.shape() };
-    let running = bench.start(&row.peer, shape.setup, &[bench.origin])?;
+pub fn held(row: &mut Row, mode: &Mode, bench: &Bench) -> Result<Sample> {
+    let usual = Mode { setup: mode.setup, ..ACCEPTED };
+    let running = bench.start(&row.peer, mode.setup, &[bench.origin])?;
     let at_rest = || running.process.memory_at_rest_kib(REST) as f64;
     let fresh = running.process.memory_kib() as f64;
     let load = || bench.round(&running, &usual, usual.connections, Pace::Closed, bench.effort.seconds);
     load()?;
     let after_load = at_rest();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (connections, kept): (usize, Box<dyn Any>) = match shape.measure {
-        Measure::Held(Held::SlowReaders) => {
-            let kept = runtime.block_on(slow_readers(&running, shape))?;
+    let (connections, kept): (usize, Box<dyn Any>) = match mode.measure {
+        Measure::SlowReaders => {
+            let kept = runtime.block_on(slow_readers(&running, mode))?;
             (kept.len(), Box::new(kept))
         }
         _ => {
-            let kept = runtime.block_on(idle(bench, &running, shape, row))?;
+            let kept = runtime.block_on(idle(bench, &running, mode, row))?;
             (kept.len(), Box::new(kept))
         }
     };
@@ -61,11 +61,11 @@ pub fn held(row: &mut Row, shape: &Shape, bench: &Bench) -> Result<Sample> {
 }
 
 /// Connections that have each had one answer, as many as the peer accepts.
-async fn idle(bench: &Bench, running: &Running, shape: &Shape, row: &mut Row) -> Result<Vec<Http1>> {
-    let script = bench.script(running, shape)?;
-    let request = shape.request().to_bytes();
-    let mut kept = Vec::with_capacity(shape.connections);
-    while kept.len() < shape.connections {
+async fn idle(bench: &Bench, running: &Running, mode: &Mode, row: &mut Row) -> Result<Vec<Http1>> {
+    let script = bench.script(running, mode)?;
+    let request = mode.request().to_bytes();
+    let mut kept = Vec::with_capacity(mode.connections);
+    while kept.len() < mode.connections {
         let one = async {
             let mut client = Http1::open(&script.target, None).await?;
             match client.ask(&request).await?.status() {
@@ -85,10 +85,10 @@ async fn idle(bench: &Bench, running: &Running, shape: &Shape, row: &mut Row) ->
 }
 
 /// Connections that have each sent a request and read nothing of the answer.
-async fn slow_readers(running: &Running, shape: &Shape) -> Result<Vec<tokio::net::TcpStream>> {
-    let request = shape.request().to_bytes();
+async fn slow_readers(running: &Running, mode: &Mode) -> Result<Vec<tokio::net::TcpStream>> {
+    let request = mode.request().to_bytes();
     let mut kept = Vec::new();
-    for _ in 0..shape.connections {
+    for _ in 0..mode.connections {
         let mut stream = connect_narrow(Ipv4Addr::LOCALHOST, running.address).await?;
         stream.write_all(&request).await?;
         kept.push(stream);
@@ -97,10 +97,10 @@ async fn slow_readers(running: &Running, shape: &Shape) -> Result<Vec<tokio::net
 }
 
 /// The memory after so many requests.
-pub fn growth(row: &mut Row, shape: &Shape, bench: &Bench) -> Result<Sample> {
-    let running = bench.start(&row.peer, shape.setup, &[bench.origin])?;
-    let script = bench.script(&running, shape)?;
-    let load = Load::start(shape.connections, Pace::Closed, REST, move || Ok(script))?;
+pub fn growth(row: &mut Row, mode: &Mode, bench: &Bench) -> Result<Sample> {
+    let running = bench.start(&row.peer, mode.setup, &[bench.origin])?;
+    let script = bench.script(&running, mode)?;
+    let load = Load::start(mode.connections, Pace::Closed, REST, move || Ok(script))?;
     let mut sample = Sample::new();
     for (requests, figure) in STEPS {
         load.await_answers(requests, Duration::from_secs(3600))?;

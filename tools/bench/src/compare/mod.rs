@@ -4,21 +4,23 @@
 //! before it is measured. The peers take turns within each round, so that a machine that changes its
 //! speed changes it for all, and ratios are taken round by round.
 
+mod build;
 mod checks;
+mod cost;
 mod failover;
+mod handshakes;
 mod measure;
 mod memory;
-pub mod modes;
-pub mod peers;
-pub mod programs;
+mod modes;
+mod peers;
+mod programs;
 mod table;
 mod targets;
-mod templates;
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use clap::ValueEnum as _;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde_json::{Map, Value, json};
 
 use crate::rig::certificate::{Certificate, KeyKind};
@@ -26,9 +28,10 @@ use crate::rig::cores::Cores;
 use crate::rig::folder::{Folder, results, shown, target};
 use crate::rig::process::Process;
 use crate::rig::{Result, gateway, machine};
+use build::Build;
 use measure::{Bench, Effort};
-use modes::{Measure, Mode};
-use peers::{Build, Peer};
+use modes::{ACCEPTED, MODES, Measure, Mode};
+use peers::Peer;
 use programs::Program;
 use table::Table;
 
@@ -43,14 +46,19 @@ pub struct Arguments {
     /// The modes and peers that have target values, and whether the gateway reaches them
     #[arg(long, conflicts_with = "modes")]
     targets: bool,
-    /// Only these: gateway, gateway-pgo, bare, haproxy, haproxy-nolog, nginx-njs, nginx, envoy, workerd,
-    /// and the names given with --build. A build has the variants NAME:direct, NAME:pingora and
-    /// NAME:small-pages. Default: all that are installed, except variants and haproxy-nolog
+    /// What the access log, request ids and tracing cost of a request
+    #[arg(long, conflicts_with_all = ["modes", "peers", "targets"])]
+    cost: bool,
+    /// Only these: gateway, gateway-pgo, bare, haproxy, nginx-njs, nginx, envoy, workerd, and the names given
+    /// with --build; openssl, rustls, rustls-ring and tcp for handshakes. A build has
+    /// the variants NAME:direct, NAME:pingora, NAME:small-pages, NAME:quiet and NAME:traced. Default: all
+    /// that are installed, except variants
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     peers: Vec<String>,
-    /// Only these. `latency-…` needs the rate of `accepted` and adds it. Default: all except `growth`
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
-    modes: Vec<Mode>,
+    /// Only these. `latency-…` needs the rate of `accepted` and adds it. Default: all except `growth` and
+    /// `handshake-…`
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = modes())]
+    modes: Vec<String>,
     /// Another build of the gateway, measured under this name
     #[arg(long = "build", value_name = "NAME=PATH", value_parser = parse_build)]
     builds: Vec<(String, PathBuf)>,
@@ -63,53 +71,50 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// The builds of the gateway that can be measured.
+    fn builds(&self) -> Result<Vec<Build>> {
+        let build = |(name, path): &(String, PathBuf)| Build::new(name, path.clone());
+        let mut builds: Vec<Build> = self.builds.iter().map(build).collect();
+        let optimised = target()?.join("pgo/approov-gateway");
+        if optimised.is_file() && builds.iter().all(|build| build.name != "gateway-pgo") {
+            builds.push(Build::new("gateway-pgo", optimised));
+        }
+        let is_named = |name: &String| name.split(':').next() == Some("gateway");
+        if self.targets || self.peers.is_empty() || self.peers.iter().any(is_named) {
+            builds.insert(0, Build::new("gateway", gateway::build()?));
+        }
+        Ok(builds)
+    }
+
     /// The peers to measure, in the order of the tables.
     fn peers(&self) -> Result<Vec<Peer>> {
-        let mut builds = self.builds.clone();
-        let optimised = target()?.join("pgo/approov-gateway");
-        if optimised.is_file() && builds.iter().all(|(name, _)| name != "gateway-pgo") {
-            builds.insert(0, ("gateway-pgo".into(), optimised));
+        let builds = self.builds()?;
+        let preset = match (self.targets, self.cost) {
+            (true, _) => &targets::PEERS[..],
+            (_, true) => &cost::PEERS,
+            _ => &[],
+        };
+        if preset.is_empty() && self.peers.is_empty() {
+            let others = Peer::others().filter(|peer| peer.is_missing().is_none());
+            return Ok(builds.into_iter().map(Peer::gateway).chain(others).collect());
         }
-        if self.peers.is_empty() || self.peers.iter().any(|name| name.split(':').next() == Some("gateway")) {
-            builds.insert(0, ("gateway".into(), gateway::build()?));
-        }
-        let builds: Vec<Build> = builds.iter().map(|(name, path)| Build::new(name, path.clone())).collect();
-        if !self.peers.is_empty() {
-            return self.peers.iter().map(|name| choose(name, &builds)).collect();
-        }
-        let mut peers = Vec::new();
-        for build in builds {
-            if self.targets && build.has_exchanges() {
-                for exchange in ["direct", "pingora"] {
-                    peers.push(Peer::Gateway(build.clone().variant(exchange)?));
-                }
-            } else {
-                peers.push(Peer::Gateway(build));
-            }
-        }
-        let others = if self.targets { &[Peer::Haproxy, Peer::Nginx][..] } else { &Peer::OTHERS };
-        for peer in others.iter().filter(|peer| **peer != Peer::HaproxyNoLog) {
-            match peer.is_missing() {
-                Some(missing) if self.targets => return Err(missing.into()),
-                Some(_) => {}
-                None => peers.push(peer.clone()),
-            }
-        }
-        Ok(peers)
+        let names = preset.iter().copied().chain(self.peers.iter().map(String::as_str));
+        names.map(|name| choose(name, &builds)).collect()
     }
 
     /// The modes to measure, in their own order.
-    fn modes(&self) -> Vec<Mode> {
-        let mut modes = if self.targets { targets::modes() } else { self.modes.clone() };
-        if modes.is_empty() {
-            modes.extend(Mode::value_variants().iter().filter(|mode| **mode != Mode::Growth));
-        }
-        if modes.iter().any(|mode| matches!(mode.shape().measure, Measure::Open(_))) {
-            modes.push(Mode::Accepted);
-        }
-        modes.sort_unstable();
-        modes.dedup();
-        modes
+    fn modes(&self) -> Vec<&'static Mode> {
+        let names = match (self.targets, self.cost) {
+            (true, _) => targets::modes(),
+            (_, true) => cost::MODES.map(str::to_owned).to_vec(),
+            _ => self.modes.clone(),
+        };
+        let is_named = |mode: &&Mode| match names.is_empty() {
+            true => !mode.is_on_demand(),
+            false => names.iter().any(|name| name == mode.name),
+        };
+        let needs_rate = MODES.iter().filter(is_named).any(|mode| matches!(mode.measure, Measure::Open(_)));
+        MODES.iter().filter(|mode| is_named(mode) || (needs_rate && mode.name == ACCEPTED.name)).collect()
     }
 
     fn effort(&self) -> Effort {
@@ -124,7 +129,7 @@ impl Arguments {
 
 /// The peer with this name, or a variant of a build.
 fn choose(name: &str, builds: &[Build]) -> Result<Peer> {
-    if let Some(peer) = Peer::OTHERS.into_iter().find(|peer| peer.name() == name) {
+    if let Some(peer) = Peer::others().find(|peer| peer.name == name) {
         return match peer.is_missing() {
             None => Ok(peer),
             Some(missing) => Err(format!("{name} cannot run: {missing}").into()),
@@ -133,7 +138,12 @@ fn choose(name: &str, builds: &[Build]) -> Result<Peer> {
     let mut parts = name.split(':');
     let build = parts.next().and_then(|name| builds.iter().find(|build| build.name == name));
     let build = build.ok_or_else(|| format!("there is no peer {name:?}"))?.clone();
-    Ok(Peer::Gateway(parts.try_fold(build, Build::variant)?))
+    Ok(Peer::gateway(parts.try_fold(build, Build::variant)?))
+}
+
+/// The names of the modes, as a parser.
+fn modes() -> PossibleValuesParser {
+    MODES.iter().map(|mode| PossibleValue::new(mode.name).help(mode.title)).collect::<Vec<_>>().into()
 }
 
 fn parse_build(text: &str) -> std::result::Result<(String, PathBuf), String> {
@@ -157,7 +167,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let origin = Process::start("the origin", &command)?;
     let mut bench = Bench {
         effort: arguments.effort(),
-        certificate: Certificate::new(&folder, KeyKind::Ecdsa)?,
+        ecdsa: Certificate::new(&folder, KeyKind::Ecdsa)?,
+        rsa: Certificate::new(&folder, KeyKind::Rsa)?,
         folder,
         cores,
         origin: origin.await_line("listening on http://")?.parse()?,
@@ -172,6 +183,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     if arguments.targets {
         targets::print(&tables, &peers);
+    }
+    if arguments.cost {
+        cost::print(&tables);
     }
     std::fs::create_dir_all(results())?;
     let place = results().join("compare.json");
@@ -188,7 +202,7 @@ fn json(peers: &[Peer], effort: Effort, tables: &[Table]) -> Value {
         "rounds": effort.rounds,
         "seconds": effort.seconds,
         "programs": Map::from_iter(programs),
-        "peers": Map::from_iter(peers.iter().map(|peer| (peer.name().to_owned(), peer.describe().into()))),
+        "peers": Map::from_iter(peers.iter().map(|peer| (peer.name.clone(), peer.about().into()))),
         "results": tables.iter().map(Table::json).collect::<Vec<_>>(),
     })
 }

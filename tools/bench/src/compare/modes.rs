@@ -1,82 +1,14 @@
 //! The modes: what a run measures, and how the peers are configured for it.
 
-use clap::ValueEnum;
-
 use crate::load::Request;
 use crate::rig::certificate::KeyKind;
 use crate::rig::token::{AUTHORIZATION, Kind, token};
 
-macro_rules! modes {
-    ($($mode:ident $name:literal $title:literal $change:expr;)*) => {
-        /// A table of the report, in the order of a run.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-        pub enum Mode {
-            $(#[value(name = $name)] $mode,)*
-        }
-
-        impl Mode {
-            /// The name on the command line and in the results.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$mode => $name,)* }
-            }
-
-            pub fn shape(self) -> Shape {
-                let (title, change): (_, fn(&mut Shape)) = match self { $(Self::$mode => ($title, $change),)* };
-                let mut shape = Shape { title, ..Shape::USUAL };
-                change(&mut shape);
-                shape
-            }
-        }
-    };
-}
-
-modes! {
-    Accepted "accepted" "an accepted request, answer of 270 bytes, 64 connections" |_| ();
-    Refused "refused" "a refused request: wrong signature" |shape| shape.token = Kind::Invalid;
-    Response16k "response-16k" "an answer of 16 KiB" |shape| shape.path = "/v1/large/16k";
-    Response1m "response-1m" "an answer of 1 MiB" |shape| shape.path = "/v1/large/1m";
-    Post16k "post-16k" "a POST of 16 KiB" |shape| shape.body = 16 << 10;
-    Connections1 "connections-1" "accepted, one connection" |shape| shape.connections = 1;
-    Connections1000 "connections-1000" "accepted, 1 000 connections" |shape| shape.connections = 1000;
-    Latency50 "latency-50" "open loop at half the highest rate of the reference" |shape| shape.measure = Measure::Open(0.5);
-    Latency80 "latency-80" "open loop at 80 % of the highest rate of the reference" |shape| shape.measure = Measure::Open(0.8);
-    NoBinding "no-binding" "accepted, the token verified without its binding" |shape| shape.setup.binding = false;
-    Signed "signed" "accepted, with a message signature" |shape| shape.setup.verifies_messages = true;
-    Threads2 "threads-2" "accepted, two threads on two cores" |shape| shape.setup.threads = 2;
-    Tls "tls" "accepted, TLS 1.3 and HTTP/1.1, 64 connections" |shape| shape.setup.tls = Some(Tls::ANY);
-    TlsH2 "tls-h2" "accepted, TLS 1.3 and HTTP/2, 64 connections" |shape| shape.http2(64, 1);
-    TlsH2Streams "tls-h2-streams" "accepted, TLS 1.3 and HTTP/2, 8 connections of 8 streams" |shape| shape.http2(8, 8);
-    InFlight1000 "in-flight-1000" "origin of 100 ms, 1 000 connections" |shape| shape.in_flight(1000);
-    InFlight3000 "in-flight-3000" "origin of 100 ms, 3 000 connections" |shape| shape.in_flight(3000);
-    InFlight5000 "in-flight-5000" "origin of 100 ms, 5 000 connections" |shape| shape.in_flight(5000);
-    InFlight10000 "in-flight-10000" "origin of 100 ms, 10 000 connections" |shape| shape.in_flight(10_000);
-    InFlightH21000 "in-flight-h2-1000" "origin of 100 ms, TLS 1.3 and HTTP/2, 125 connections of 8 streams" |shape| shape.in_flight_http2(125);
-    InFlightH23000 "in-flight-h2-3000" "origin of 100 ms, TLS 1.3 and HTTP/2, 375 connections of 8 streams" |shape| shape.in_flight_http2(375);
-    InFlightH25000 "in-flight-h2-5000" "origin of 100 ms, TLS 1.3 and HTTP/2, 625 connections of 8 streams" |shape| shape.in_flight_http2(625);
-    InFlightH210000 "in-flight-h2-10000" "origin of 100 ms, TLS 1.3 and HTTP/2, 1 250 connections of 8 streams" |shape| shape.in_flight_http2(1250);
-    Memory "memory" "memory of 10 000 idle connections" |shape| shape.hold(Held::Idle, 10_000);
-    TlsMemory "tls-memory" "memory of 5 000 idle connections with TLS 1.3" |shape| {
-        shape.setup.tls = Some(Tls::ANY);
-        shape.hold(Held::Idle, 5000);
-    };
-    SlowReaders "slow-readers" "memory of 200 clients that read nothing of an answer of 8 MiB" |shape| {
-        shape.path = "/v1/large/8m";
-        shape.hold(Held::SlowReaders, 200);
-    };
-    Growth "growth" "memory after 100 thousand and after 10 million requests" |shape| shape.measure = Measure::Growth;
-    Failover "failover" "one of three addresses is killed under load" |shape| {
-        shape.setup.addresses = 3;
-        shape.measure = Measure::Failover(Fault::Killed);
-    };
-    FailoverSilent "failover-silent" "one of three addresses stops answering under load" |shape| {
-        shape.setup.addresses = 3;
-        shape.measure = Measure::Failover(Fault::Stopped);
-    };
-}
-
-/// What one mode sends, and to which setup.
+/// A table of the report: what is sent, and to which setup.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct Mode {
+    /// The name on the command line and in the results.
+    pub name: &'static str,
     pub title: &'static str,
     pub setup: Setup,
     pub measure: Measure,
@@ -120,20 +52,16 @@ pub enum Measure {
     Closed,
     /// In open loop, at this share of the highest rate of the reference.
     Open(f64),
-    /// Memory of connections that are held.
-    Held(Held),
-    /// Memory over many requests. Only on demand, since it takes minutes.
+    /// Memory of connections that have each had one answer.
+    Idle,
+    /// Memory of connections that have each sent a request and read nothing.
+    SlowReaders,
+    /// Memory over many requests.
     Growth,
     /// Requests lost when one address of the origin fails.
     Failover(Fault),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// Every connection has had one answer and is kept.
-    Idle,
-    /// Every connection has sent a request and reads nothing.
-    SlowReaders,
+    /// CPU time of connections with one request each.
+    Handshakes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,19 +72,74 @@ pub enum Fault {
     Stopped,
 }
 
-impl Tls {
-    pub const ANY: Self = Self { version: None, key: KeyKind::Ecdsa, group: None };
-}
+/// The group of TLS 1.3 that OpenSSL has since version 3.5.
+pub const HYBRID: &str = "X25519MLKEM768";
 
-impl Setup {
-    pub const USUAL: Self =
-        Self { threads: 1, binding: true, tls: None, addresses: 1, verifies_messages: false };
-}
+/// All modes, in the order of a run.
+pub const MODES: &[Mode] = &[
+    ACCEPTED,
+    Mode { token: Kind::Invalid, ..mode("refused", "a refused request: wrong signature") },
+    Mode { path: "/v1/large/16k", ..mode("response-16k", "an answer of 16 KiB") },
+    Mode { path: "/v1/large/1m", ..mode("response-1m", "an answer of 1 MiB") },
+    Mode { body: 16 << 10, ..mode("post-16k", "a POST of 16 KiB") },
+    Mode { connections: 1, ..mode("connections-1", "accepted, one connection") },
+    Mode { connections: 1000, ..mode("connections-1000", "accepted, 1 000 connections") },
+    open(0.5, mode("latency-50", "open loop at half the highest rate of the reference")),
+    open(0.8, mode("latency-80", "open loop at 80 % of the highest rate of the reference")),
+    with(Setup { binding: false, ..USUAL }, mode("no-binding", "the token verified without its binding")),
+    with(Setup { verifies_messages: true, ..USUAL }, mode("signed", "accepted, with a message signature")),
+    with(Setup { threads: 2, ..USUAL }, mode("threads-2", "accepted, two threads on two cores")),
+    tls(mode("tls", "accepted, TLS 1.3 and HTTP/1.1, 64 connections")),
+    http2(64, 1, mode("tls-h2", "accepted, TLS 1.3 and HTTP/2, 64 connections")),
+    http2(8, 8, mode("tls-h2-streams", "accepted, TLS 1.3 and HTTP/2, 8 connections of 8 streams")),
+    in_flight(1000, mode("in-flight-1000", "origin of 100 ms, 1 000 connections")),
+    in_flight(3000, mode("in-flight-3000", "origin of 100 ms, 3 000 connections")),
+    in_flight(5000, mode("in-flight-5000", "origin of 100 ms, 5 000 connections")),
+    in_flight(10_000, mode("in-flight-10000", "origin of 100 ms, 10 000 connections")),
+    in_flight_http2(
+        125,
+        mode("in-flight-h2-1000", "the same, HTTP/2 with TLS, 125 connections of 8 streams"),
+    ),
+    in_flight_http2(
+        375,
+        mode("in-flight-h2-3000", "the same, HTTP/2 with TLS, 375 connections of 8 streams"),
+    ),
+    in_flight_http2(
+        625,
+        mode("in-flight-h2-5000", "the same, HTTP/2 with TLS, 625 connections of 8 streams"),
+    ),
+    in_flight_http2(
+        1250,
+        mode("in-flight-h2-10000", "the same, HTTP/2 with TLS, 1 250 connections of 8 streams"),
+    ),
+    hold(Measure::Idle, 10_000, mode("memory", "memory of 10 000 idle connections")),
+    hold(Measure::Idle, 5000, tls(mode("tls-memory", "memory of 5 000 idle connections with TLS 1.3"))),
+    Mode {
+        path: "/v1/large/8m",
+        ..hold(Measure::SlowReaders, 200, mode("slow-readers", "200 clients that read nothing of 8 MiB"))
+    },
+    Mode { measure: Measure::Growth, ..mode("growth", "memory after 100 thousand and 10 million requests") },
+    failover(Fault::Killed, mode("failover", "one of three addresses is killed under load")),
+    failover(Fault::Stopped, mode("failover-silent", "one of three addresses stops answering under load")),
+    handshake("1.3", KeyKind::Ecdsa, HYBRID, mode("handshake-hybrid", "TLS 1.3, ECDSA P-256, hybrid group")),
+    handshake("1.3", KeyKind::Ecdsa, "X25519", mode("handshake-x25519", "TLS 1.3, ECDSA P-256, X25519")),
+    handshake("1.3", KeyKind::Rsa, "X25519", mode("handshake-rsa", "TLS 1.3, RSA 2048, X25519")),
+    handshake("1.2", KeyKind::Ecdsa, "X25519", mode("handshake-tls12", "TLS 1.2, ECDSA P-256, X25519")),
+];
 
-impl Shape {
-    const USUAL: Self = Self {
-        title: "",
-        setup: Setup::USUAL,
+/// The mode whose rate the open loops refer to.
+pub const ACCEPTED: Mode = mode("accepted", "an accepted request, answer of 270 bytes, 64 connections");
+
+pub const USUAL: Setup =
+    Setup { threads: 1, binding: true, tls: None, addresses: 1, verifies_messages: false };
+
+const ANY_TLS: Tls = Tls { version: None, key: KeyKind::Ecdsa, group: None };
+
+const fn mode(name: &'static str, title: &'static str) -> Mode {
+    Mode {
+        name,
+        title,
+        setup: USUAL,
         measure: Measure::Closed,
         token: Kind::Valid,
         path: "/v1/posts/1?full=true",
@@ -164,24 +147,50 @@ impl Shape {
         connections: 64,
         streams: None,
         is_in_flight: false,
-    };
-
-    fn http2(&mut self, connections: usize, streams: usize) {
-        self.setup.tls = Some(Tls::ANY);
-        (self.connections, self.streams) = (connections, Some(streams));
     }
+}
 
-    fn in_flight(&mut self, connections: usize) {
-        (self.path, self.connections, self.is_in_flight) = ("/v1/slow", connections, true);
-    }
+const fn with(setup: Setup, mode: Mode) -> Mode {
+    Mode { setup, ..mode }
+}
 
-    fn in_flight_http2(&mut self, connections: usize) {
-        self.in_flight(connections);
-        self.http2(connections, 8);
-    }
+const fn tls(mode: Mode) -> Mode {
+    with(Setup { tls: Some(ANY_TLS), ..USUAL }, mode)
+}
 
-    fn hold(&mut self, held: Held, connections: usize) {
-        (self.measure, self.connections) = (Measure::Held(held), connections);
+const fn open(share: f64, mode: Mode) -> Mode {
+    Mode { measure: Measure::Open(share), ..mode }
+}
+
+const fn http2(connections: usize, streams: usize, mode: Mode) -> Mode {
+    Mode { connections, streams: Some(streams), ..tls(mode) }
+}
+
+const fn in_flight(connections: usize, mode: Mode) -> Mode {
+    Mode { path: "/v1/slow", connections, is_in_flight: true, ..mode }
+}
+
+const fn in_flight_http2(connections: usize, mode: Mode) -> Mode {
+    http2(connections, 8, in_flight(connections, mode))
+}
+
+const fn hold(measure: Measure, connections: usize, mode: Mode) -> Mode {
+    Mode { measure, connections, ..mode }
+}
+
+const fn failover(fault: Fault, mode: Mode) -> Mode {
+    Mode { measure: Measure::Failover(fault), ..with(Setup { addresses: 3, ..USUAL }, mode) }
+}
+
+const fn handshake(version: &'static str, key: KeyKind, group: &'static str, mode: Mode) -> Mode {
+    let tls = Tls { version: Some(version), key, group: Some(group) };
+    Mode { measure: Measure::Handshakes, ..with(Setup { tls: Some(tls), ..USUAL }, mode) }
+}
+
+impl Mode {
+    /// Whether a run without `--modes` leaves the mode out: it takes minutes, or has peers of its own.
+    pub fn is_on_demand(&self) -> bool {
+        matches!(self.measure, Measure::Growth | Measure::Handshakes)
     }
 
     /// The number of requests at a time.

@@ -1,75 +1,31 @@
 //! The peers: how each is configured and started, and what it checks.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use minijinja::{Environment, context};
 
-use super::modes::{Setup, Shape, Tls};
-use super::programs::{Program, modules};
-use super::templates::Values;
+use super::build::Build;
+use super::measure::Bench;
+use super::modes::{HYBRID, Measure, Mode, Setup};
+use super::programs::Program::{self, Envoy, Haproxy, Nginx, Njs, Openssl, Workerd};
+use super::programs::{modules, openssl_has_hybrid};
 use crate::rig::Result;
-use crate::rig::certificate::Certificate;
-use crate::rig::cores::Cores;
-use crate::rig::folder::{Folder, Port};
-use crate::rig::gateway;
+use crate::rig::folder::Port;
 use crate::rig::process::Process;
-use crate::rig::token::{SECRET, secret_base64};
+use crate::rig::token::SECRET;
 
-/// A proxy that is measured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peer {
-    Gateway(Build),
-    /// A Pingora proxy without checks and without a log.
-    Bare,
-    Haproxy,
-    /// HAProxy without its access log.
-    HaproxyNoLog,
-    NginxNjs,
-    Nginx,
-    Envoy,
-    Workerd,
-}
-
-/// A build of the gateway, and how it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Build {
-    /// The name of the build, and the variants behind colons.
+/// A proxy or server that is measured.
+#[derive(Clone, Debug)]
+pub struct Peer {
     pub name: String,
-    pub path: PathBuf,
-    /// `direct` or `pingora`; the default of the build if `None`.
-    pub exchange: Option<&'static str>,
-    /// Whether the allocator asks for huge pages, as it does by default.
-    pub has_huge_pages: bool,
-}
-
-impl Build {
-    pub fn new(name: &str, path: PathBuf) -> Self {
-        Self { name: name.into(), path, exchange: None, has_huge_pages: true }
-    }
-
-    /// Whether the build has the key `server.http1_exchange`.
-    pub fn has_exchanges(&self) -> bool {
-        let schema = Command::new(&self.path).arg("schema").output();
-        schema.is_ok_and(|schema| String::from_utf8_lossy(&schema.stdout).contains("\"http1_exchange\""))
-    }
-
-    /// The same build with `direct`, `pingora` or `small-pages`.
-    pub fn variant(mut self, variant: &str) -> Result<Self> {
-        match variant {
-            "direct" => self.exchange = Some("direct"),
-            "pingora" => self.exchange = Some("pingora"),
-            "small-pages" => self.has_huge_pages = false,
-            _ => return Err(format!("{variant:?} is not direct, pingora or small-pages").into()),
-        }
-        if self.exchange.is_some() && !self.has_exchanges() {
-            return Err(format!("{} has no key server.http1_exchange", self.path.display()).into());
-        }
-        self.name = format!("{}:{variant}", self.name);
-        Ok(self)
-    }
+    kind: &'static Kind,
+    /// Of a gateway.
+    pub build: Option<Build>,
 }
 
 /// What a peer verifies of a token.
@@ -82,132 +38,153 @@ pub enum Checks {
     Nothing,
 }
 
+/// The modes that a peer takes part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Everything,
+    /// Clear text and one address of the origin.
+    Clear,
+    /// The same, with one thread.
+    OneThread,
+    /// Handshakes and nothing else.
+    Handshakes,
+}
+
+#[derive(Debug)]
+struct Kind {
+    name: &'static str,
+    /// The differences that a reader of the tables has to know.
+    about: &'static str,
+    checks: Checks,
+    scope: Scope,
+    programs: &'static [Program],
+    /// A template of words.
+    command: &'static str,
+    /// Suffixes or names of files with their templates, the configuration first.
+    files: &'static [(&'static str, &'static str)],
+}
+
+const fn kind(name: &'static str, about: &'static str, checks: Checks, scope: Scope) -> Kind {
+    Kind { name, about, checks, scope, programs: &[], command: "", files: &[] }
+}
+
+static GATEWAY: Kind = kind("gateway", "defaults: access log and metrics on", Checks::All, Scope::Everything);
+
+/// All peers except builds of the gateway, in the order of the tables.
+static KINDS: [Kind; 10] = [
+    Kind {
+        command: "{{ bench }} bare {{ address }} {{ origin }}",
+        ..kind("bare", "Pingora alone: no check, no log", Checks::Nothing, Scope::OneThread)
+    },
+    Kind {
+        programs: &[Haproxy],
+        command: "{{ haproxy }} -db -f {{ file }}",
+        files: &[("cfg", include_str!("peers/haproxy.cfg"))],
+        ..kind("haproxy", "all checks by converters; access log", Checks::All, Scope::Everything)
+    },
+    Kind {
+        programs: &[Nginx, Njs],
+        command: "{{ nginx }} -e stderr -c {{ file }}",
+        files: &[
+            ("conf", include_str!("peers/nginx-njs.conf")),
+            ("nginx-njs.js", include_str!("peers/nginx-njs.js")),
+        ],
+        ..kind("nginx-njs", "all checks in njs; access log buffered", Checks::All, Scope::Everything)
+    },
+    Kind {
+        programs: &[Nginx],
+        command: "{{ nginx }} -e stderr -c {{ file }}",
+        files: &[("conf", include_str!("peers/nginx.conf"))],
+        ..kind("nginx", "no check; access log buffered", Checks::Nothing, Scope::Clear)
+    },
+    Kind {
+        programs: &[Envoy],
+        command: "{{ envoy }} --disable-hot-restart -l error --concurrency {{ threads }} -c {{ file }}",
+        files: &[("yaml", include_str!("peers/envoy.yaml"))],
+        ..kind(
+            "envoy",
+            "jwt_authn, which cannot check the binding; access log buffered",
+            Checks::NoBinding,
+            Scope::Clear,
+        )
+    },
+    Kind {
+        programs: &[Workerd],
+        command: "{{ workerd }} serve {{ file }}",
+        files: &[
+            ("capnp", include_str!("peers/workerd.capnp")),
+            ("worker.js", include_str!("peers/worker.js")),
+        ],
+        ..kind("workerd", "the worker's checks on workerd; no log", Checks::All, Scope::OneThread)
+    },
+    Kind {
+        programs: &[Openssl],
+        command: "{{ openssl }} s_server -quiet -rev -groups {{ group }} -accept {{ address }} \
+                  -cert {{ chain }} -key {{ key }}",
+        ..kind("openssl", "openssl s_server", Checks::Nothing, Scope::Handshakes)
+    },
+    Kind { about: "rustls with AWS-LC alone", ..server("rustls") },
+    Kind { about: "rustls with ring alone", ..server("rustls-ring") },
+    Kind { about: "TCP without TLS", ..server("tcp") },
+];
+
+/// A server of this program.
+const fn server(name: &'static str) -> Kind {
+    Kind {
+        command: "{{ bench }} tls-server {{ name }} {{ address }} {{ chain }} {{ key }}",
+        ..kind(name, "", Checks::Nothing, Scope::Handshakes)
+    }
+}
+
+/// The peer that ratios refer to.
+pub const REFERENCE: &str = "haproxy";
+
 impl Peer {
     /// All peers except builds of the gateway.
-    pub const OTHERS: [Self; 7] = [
-        Self::Bare,
-        Self::Haproxy,
-        Self::HaproxyNoLog,
-        Self::NginxNjs,
-        Self::Nginx,
-        Self::Envoy,
-        Self::Workerd,
-    ];
-
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Gateway(build) => &build.name,
-            Self::Bare => "bare",
-            Self::Haproxy => "haproxy",
-            Self::HaproxyNoLog => "haproxy-nolog",
-            Self::NginxNjs => "nginx-njs",
-            Self::Nginx => "nginx",
-            Self::Envoy => "envoy",
-            Self::Workerd => "workerd",
-        }
+    pub fn others() -> impl Iterator<Item = Self> {
+        KINDS.iter().map(|kind| Self { name: kind.name.into(), kind, build: None })
     }
 
-    /// The differences that a reader of the tables has to know.
-    pub fn describe(&self) -> &'static str {
-        match self {
-            Self::Gateway(_) => "defaults: access log and metrics on",
-            Self::Bare => "Pingora alone: no check, no log",
-            Self::Haproxy => "all checks by converters; access log, one line for each request",
-            Self::HaproxyNoLog => "all checks by converters; no log",
-            Self::NginxNjs => "all checks in njs; access log buffered",
-            Self::Nginx => "no check; access log buffered",
-            Self::Envoy => "jwt_authn, which cannot check the binding; access log buffered",
-            Self::Workerd => "the worker's checks on workerd; no log",
-        }
+    pub fn gateway(build: Build) -> Self {
+        Self { name: build.name.clone(), kind: &GATEWAY, build: Some(build) }
+    }
+
+    pub fn about(&self) -> &'static str {
+        self.kind.about
     }
 
     pub fn checks(&self) -> Checks {
-        match self {
-            Self::Envoy => Checks::NoBinding,
-            Self::Bare | Self::Nginx => Checks::Nothing,
-            _ => Checks::All,
-        }
+        self.kind.checks
+    }
+
+    pub fn is_for_handshakes(&self) -> bool {
+        self.kind.scope == Scope::Handshakes
     }
 
     /// The reason why the peer cannot run, such as a missing program.
     pub fn is_missing(&self) -> Option<String> {
-        let programs: &[Program] = match self {
-            Self::Gateway(_) | Self::Bare => &[],
-            Self::Haproxy | Self::HaproxyNoLog => &[Program::Haproxy],
-            Self::NginxNjs => &[Program::Nginx, Program::Njs],
-            Self::Nginx => &[Program::Nginx],
-            Self::Envoy => &[Program::Envoy],
-            Self::Workerd => &[Program::Workerd],
-        };
-        programs.iter().find_map(|program| Some(program.path().err()?.to_string()))
-    }
-
-    pub fn is_profile_guided(&self) -> bool {
-        matches!(self, Self::Gateway(build) if build.name.starts_with("gateway-pgo"))
+        self.kind.programs.iter().find_map(|program| Some(program.path().err()?.to_string()))
     }
 
     /// Whether the peer can do what the mode asks for, and whether the figures differ from the usual ones.
-    pub fn has(&self, shape: &Shape) -> bool {
-        let setup = shape.setup;
-        let has_one_thread = matches!(self, Self::Bare | Self::Workerd);
-        let is_usual = setup.tls.is_none() && setup.addresses == 1;
-        let has_all_templates =
-            matches!(self, Self::Gateway(_) | Self::Haproxy | Self::HaproxyNoLog | Self::NginxNjs);
-        (setup.threads == 1 || !has_one_thread)
-            && (self.checks() != Checks::Nothing || (setup.binding && shape.status() == 200))
-            && (is_usual || has_all_templates)
-            && (!setup.verifies_messages || matches!(self, Self::Gateway(_)))
-    }
-
-    fn command(&self, values: &Values, folder: &Folder) -> Result<Command> {
-        let render = |name: &str, template: &str| values.render(name, template, folder);
-        let file =
-            |suffix: &str| format!("{}-{}.{suffix}", self.name(), values.of("port").unwrap_or_default());
-        let mut command;
-        match self {
-            Self::Gateway(build) => {
-                let template = include_str!("peers/gateway.yaml");
-                let exchange =
-                    build.exchange.map_or(String::new(), |name| format!(", http1_exchange: {name}"));
-                let template = template.replace("@exchange@", &exchange);
-                command = gateway::command(&build.path, &render(&file("yaml"), &template)?);
-                if !build.has_huge_pages {
-                    command.env("MIMALLOC_ALLOW_THP", "0");
-                }
-            }
-            Self::Bare => {
-                command = Command::new(std::env::current_exe()?);
-                command.arg("bare").arg(values.of("origin")?);
-            }
-            Self::Haproxy | Self::HaproxyNoLog => {
-                let haproxy = include_str!("peers/haproxy.cfg");
-                let without_log = haproxy.replace("    log global\n", "");
-                let template = if *self == Self::Haproxy { haproxy } else { &without_log };
-                command = Command::new(Program::Haproxy.path()?);
-                command.arg("-db").arg("-f").arg(render(&file("cfg"), template)?);
-            }
-            Self::NginxNjs | Self::Nginx => {
-                render("nginx-njs.js", include_str!("peers/nginx-njs.js"))?;
-                let template = match self {
-                    Self::NginxNjs => include_str!("peers/nginx-njs.conf"),
-                    _ => include_str!("peers/nginx.conf"),
-                };
-                command = Command::new(Program::Nginx.path()?);
-                command.args(["-e", "stderr", "-c"]).arg(render(&file("conf"), template)?);
-            }
-            Self::Envoy => {
-                command = Command::new(Program::Envoy.path()?);
-                command.args(["--disable-hot-restart", "-l", "error", "--concurrency"]);
-                command.arg(values.of("threads")?).arg("-c");
-                command.arg(render("envoy.yaml", include_str!("peers/envoy.yaml"))?);
-            }
-            Self::Workerd => {
-                render("worker.js", include_str!("peers/worker.js"))?;
-                command = Command::new(Program::Workerd.path()?);
-                command.arg("serve").arg(render("workerd.capnp", include_str!("peers/workerd.capnp"))?);
-            }
-        }
-        Ok(command)
+    pub fn has(&self, mode: &Mode) -> bool {
+        let setup = mode.setup;
+        let is_clear = setup.tls.is_none() && setup.addresses == 1;
+        let is_in_scope = match self.kind.scope {
+            Scope::Everything => true,
+            Scope::Clear => is_clear,
+            Scope::OneThread => is_clear && setup.threads == 1,
+            Scope::Handshakes => mode.measure == Measure::Handshakes,
+        };
+        let is_hybrid = setup.tls.is_some_and(|tls| tls.group == Some(HYBRID));
+        let has_hybrid = match self.kind.programs {
+            [] => self.name != "rustls-ring",
+            _ => openssl_has_hybrid(),
+        };
+        is_in_scope
+            && (self.checks() != Checks::Nothing || (setup.binding && mode.status() == 200))
+            && (!is_hybrid || has_hybrid)
+            && (!setup.verifies_messages || self.build.is_some())
     }
 }
 
@@ -221,70 +198,76 @@ pub struct Running {
 
 impl Running {
     /// Starts `peer` on its cores, and waits until it accepts connections.
-    pub fn start(
-        peer: &Peer,
-        setup: Setup,
-        origins: &[SocketAddr],
-        certificate: &Certificate,
-        folder: &Folder,
-        cores: &Cores,
-    ) -> Result<Self> {
+    pub fn start(peer: &Peer, setup: Setup, origins: &[SocketAddr], bench: &Bench) -> Result<Self> {
         let port = Port::reserve()?;
-        let values = values(setup, origins, certificate, folder, &port)?;
-        let command = peer.command(&values, folder)?;
-        let mut process = cores.for_peer(setup.threads, || Process::start(peer.name(), &command))??;
-        let address = match peer {
-            Peer::Bare => process.await_line("listening on http://")?.parse()?,
-            _ => port.address(),
+        let command = match &peer.build {
+            Some(build) => build.command(setup, origins, port.address(), bench)?,
+            None => command(peer, setup, origins, port.address(), bench)?,
         };
-        process.await_listening(address)?;
-        Ok(Self { peer: peer.clone(), address, process, _port: port })
+        let mut process = bench.cores.for_peer(setup.threads, || Process::start(&peer.name, &command))??;
+        process.await_listening(port.address())?;
+        Ok(Self { peer: peer.clone(), address: port.address(), process, _port: port })
     }
 }
 
-fn values(
+/// Writes the files of a peer and returns its command.
+fn command(
+    peer: &Peer,
     setup: Setup,
     origins: &[SocketAddr],
-    certificate: &Certificate,
-    folder: &Folder,
-    port: &Port,
-) -> Result<Values> {
-    let address = |number: usize| origins.get(number).or(origins.first()).ok_or("the origin has no address");
-    let [first, second, third] = [address(0)?, address(1)?, address(2)?];
-    let Tls { version, group, .. } = setup.tls.unwrap_or(Tls::ANY);
-    let mut haproxy_tls = String::new();
-    let mut nginx_tls =
-        format!("ssl_protocols {};", version.map_or("TLSv1.2 TLSv1.3".into(), |of| format!("TLSv{of}")));
-    if let Some(version) = version {
-        haproxy_tls += &format!(" ssl-min-ver TLSv{version} ssl-max-ver TLSv{version}");
+    address: SocketAddr,
+    bench: &Bench,
+) -> Result<Command> {
+    let (folder, kind) = (bench.folder.path(), peer.kind);
+    let certificate = bench.certificate(setup);
+    let first = origins.first().ok_or("the origin has no address")?;
+    let path = |(name, _): &(&str, &str)| {
+        let is_suffix = !name.contains('.');
+        folder.join(if is_suffix {
+            format!("{}-{}.{name}", peer.name, address.port())
+        } else {
+            (*name).into()
+        })
+    };
+    let program = |program: Program| program.path().unwrap_or_default();
+    let values = context! {
+        name => kind.name,
+        folder,
+        address,
+        port => address.port(),
+        origins,
+        origin => first,
+        origin_host => first.ip(),
+        origin_port => first.port(),
+        threads => setup.threads,
+        binding => u8::from(setup.binding),
+        has_tls => setup.tls.is_some(),
+        version => setup.tls.and_then(|tls| tls.version),
+        group => setup.tls.and_then(|tls| tls.group),
+        chain => certificate.chain,
+        key => certificate.key,
+        both => certificate.both,
+        secret => SECRET,
+        secret_base64url => URL_SAFE_NO_PAD.encode(SECRET),
+        modules => modules(),
+        file => kind.files.first().map(path),
+        bench => std::env::current_exe()?,
+        haproxy => program(Haproxy),
+        nginx => program(Nginx),
+        envoy => program(Envoy),
+        workerd => program(Workerd),
+        openssl => program(Openssl),
+    };
+    let mut templates = Environment::new();
+    templates.set_trim_blocks(true);
+    templates.set_lstrip_blocks(true);
+    templates.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+    for file in kind.files {
+        fs::write(path(file), templates.render_str(file.1, &values)?)?;
     }
-    if let Some(group) = group {
-        haproxy_tls += &format!(" curves {group}");
-        nginx_tls += &format!(" ssl_ecdh_curve {group};");
-    }
-    let values = Values::new([
-        ("port", port.address().port().to_string()),
-        ("origin", first.to_string()),
-        ("origin_host", first.ip().to_string()),
-        ("origin_port", first.port().to_string()),
-        ("second", second.to_string()),
-        ("third", third.to_string()),
-        ("threads", setup.threads.to_string()),
-        ("binding", u8::from(setup.binding).to_string()),
-        ("strategy", if setup.binding { "token-binding" } else { "token" }.into()),
-        ("secret", SECRET.into()),
-        ("secret_base64", secret_base64()),
-        ("secret_base64url", URL_SAFE_NO_PAD.encode(SECRET)),
-        ("folder", folder.path().display().to_string()),
-        ("chain", certificate.chain.display().to_string()),
-        ("key", certificate.key.display().to_string()),
-        ("both", certificate.both.display().to_string()),
-        ("modules", modules().unwrap_or_default().display().to_string()),
-        ("haproxy_tls", haproxy_tls),
-        ("nginx_tls", nginx_tls),
-    ]);
-    Ok(values
-        .with_choice("plain", "tls", setup.tls.is_some())
-        .with_choice("one", "three", setup.addresses > 1)
-        .with_choice("unsigned", "signed", setup.verifies_messages))
+    let line = templates.render_str(kind.command, &values)?;
+    let mut words = line.split_whitespace().map(PathBuf::from);
+    let mut command = Command::new(words.next().ok_or("a command without words")?);
+    command.args(words);
+    Ok(command)
 }

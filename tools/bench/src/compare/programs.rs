@@ -97,3 +97,10 @@ fn in_path(name: &str) -> Option<PathBuf> {
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     folders.map(|folder| folder.join(name)).find(|path| path.is_file())
 }
+
+/// OpenSSL, which HAProxy and NGINX use too, has the hybrid group since version 3.5.
+pub fn openssl_has_hybrid() -> bool {
+    let version = Program::Openssl.version();
+    let mut parts = version.split([' ', '.']).skip(1).map_while(|part| part.parse::<u32>().ok());
+    (parts.next(), parts.next()) >= (Some(3), Some(5))
+}

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::modes::Mode;
-use super::peers::Peer;
+use super::peers::{Peer, REFERENCE};
 use crate::rig::figures::{mebibytes, median, time};
 
 /// A column of a table.
@@ -32,7 +32,7 @@ impl Figure {
     }
 
     /// Also shows the ratio to the reference, round by round.
-    const fn with_ratio(self) -> Self {
+    pub const fn with_ratio(self) -> Self {
         Self { has_ratio: true, ..self }
     }
 
@@ -67,7 +67,7 @@ pub fn kibibytes(kib: f64) -> String {
     format!("{kib:.1} KiB")
 }
 
-fn micros(value: f64) -> String {
+pub fn micros(value: f64) -> String {
     format!("{value:.1} µs")
 }
 
@@ -107,7 +107,7 @@ impl Row {
 
 /// The rows of one mode.
 pub struct Table {
-    pub mode: Mode,
+    pub mode: &'static Mode,
     pub rows: Vec<Row>,
     /// What holds for all rows.
     pub remark: String,
@@ -115,16 +115,16 @@ pub struct Table {
 
 impl Table {
     pub fn row(&self, peer: &str) -> Option<&Row> {
-        self.rows.iter().find(|row| row.peer.name() == peer)
+        self.rows.iter().find(|row| row.peer.name == peer)
     }
 
     /// The row that ratios refer to: HAProxy, or the first row without it.
     pub fn reference(&self) -> Option<&Row> {
-        self.row(Peer::Haproxy.name()).or_else(|| self.rows.first()).filter(|row| !row.samples.is_empty())
+        self.row(REFERENCE).or_else(|| self.rows.first()).filter(|row| !row.samples.is_empty())
     }
 
     pub fn print(&self) {
-        println!("\n{}: {}", self.mode.name(), self.mode.shape().title);
+        println!("\n{}: {}", self.mode.name, self.mode.title);
         let Some(reference) = self.reference() else { return };
         let figures: Vec<Figure> = reference.samples[0].iter().map(|(figure, _)| *figure).collect();
         let line = |name: &str, cell: &dyn Fn(Figure) -> String, ratio: &dyn Fn(Figure) -> String| {
@@ -135,12 +135,12 @@ impl Table {
         line("", &|figure| figure.name.into(), &|_| format!(" {:>6}", "ratio"));
         for row in self.rows.iter().filter(|row| !row.samples.is_empty()) {
             let ratio = |figure| format!(" {:>6.2}", row.ratio(reference, figure));
-            line(row.peer.name(), &|figure| figure.show(row.value(figure)), &ratio);
+            line(&row.peer.name, &|figure| figure.show(row.value(figure)), &ratio);
         }
         for row in &self.rows {
-            row.remarks.iter().for_each(|remark| println!("{}: {remark}", row.peer.name()));
+            row.remarks.iter().for_each(|remark| println!("{}: {remark}", row.peer.name));
         }
-        let (rounds, name) = (reference.samples.len(), reference.peer.name());
+        let (rounds, name) = (reference.samples.len(), &reference.peer.name);
         println!("{rounds} rounds, ratios to {name}, round by round{}", self.remark);
     }
 
@@ -151,8 +151,8 @@ impl Table {
         };
         let rows = self.rows.iter().map(|row| {
             let samples: Vec<Value> = row.samples.iter().map(sample).collect();
-            (row.peer.name().to_owned(), json!({ "rounds": samples, "remarks": row.remarks }))
+            (row.peer.name.clone(), json!({ "rounds": samples, "remarks": row.remarks }))
         });
-        json!({ "mode": self.mode.name(), "peers": Map::from_iter(rows) })
+        json!({ "mode": self.mode.name, "peers": Map::from_iter(rows) })
     }
 }

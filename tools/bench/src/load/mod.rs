@@ -4,7 +4,7 @@
 //! loop requests are due by the clock, and a latency counts from the time when its request was due, so
 //! that a stalled server cannot hide its stall from the figures.
 
-mod answer;
+mod app;
 mod clock;
 mod connect;
 mod http1;
@@ -26,6 +26,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 
 use crate::rig::{Failure, Result};
+pub use app::{Apps, PATIENCE, Wire};
 pub use clock::Ticker;
 pub use connect::{Target, connect, connect_narrow};
 pub use http1::Http1;

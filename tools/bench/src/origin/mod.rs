@@ -6,31 +6,27 @@
 //! | `/v1/slow` | the same JSON after 100 ms |
 //! | `/v1/seen` | the token header of the request |
 //! | `/v1/large/16k`, `/1m`, `/8m` | that many bytes |
-//! | `/r/CLIENT/NUMBER` | the target; the arrival is counted |
+//! | `/r/NUMBER` | the target; the arrival is counted |
 //! | `/refused/…` | the target; the request should have been refused |
-//! | `/download/N`, `/upload`, `/tunnel` | for upgrades: half a download, an upload, an echo |
 //! | `/hostile/KIND/NUMBER` | see [`hostile`] |
 //! | other | the target |
 
-mod half;
 pub mod hostile;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::rig::Result;
-pub use half::HALF;
 
 /// Requests below this path should have been refused.
 pub const REFUSED: &str = "/refused/";
@@ -53,10 +49,8 @@ pub struct Origin {
 pub struct Log {
     /// Requests that should have been refused.
     wrongly_arrived: AtomicU64,
-    /// By client: how often each of its requests arrived.
-    arrived: Mutex<HashMap<usize, Vec<u8>>>,
-    /// Downloads with a number below this one may continue.
-    open: watch::Sender<usize>,
+    /// How often each request arrived.
+    arrived: Mutex<Vec<u8>>,
 }
 
 impl Origin {
@@ -94,23 +88,15 @@ impl Log {
         self.wrongly_arrived.load(Ordering::Relaxed)
     }
 
-    /// How often each request of this client arrived.
-    pub fn arrived(&self, client: usize) -> Vec<u8> {
-        let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
-        arrived.get(&client).cloned().unwrap_or_default()
+    /// How often each request arrived.
+    pub fn arrived(&self) -> Vec<u8> {
+        self.arrived.lock().clone()
     }
 
-    /// Lets the download with this number continue.
-    pub fn open(&self, number: usize) {
-        self.open.send_replace(number + 1);
-    }
-
-    fn count(&self, client: usize, number: usize) {
-        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
-        let arrived = arrived.entry(client).or_default();
-        if arrived.len() <= number {
-            arrived.resize(number + 1, 0);
-        }
+    fn count(&self, number: usize) {
+        let mut arrived = self.arrived.lock();
+        let count = arrived.len().max(number + 1);
+        arrived.resize(count, 0);
         arrived[number] += 1;
     }
 }
@@ -122,7 +108,8 @@ async fn listen() -> io::Result<TcpListener> {
 }
 
 async fn serve(listener: TcpListener, log: Arc<Log>) {
-    let fixed: Arc<[u8]> = answer(&format!("{{\"id\":1,\"text\":\"{}\"}}", "x".repeat(270 - 18))).into();
+    let fixed = answer(&format!("{{\"id\":1,\"text\":\"{}\"}}", "x".repeat(270 - 18)));
+    let fixed: Arc<[u8]> = fixed.into_bytes().into();
     loop {
         if let Ok((stream, _)) = listener.accept().await {
             let (fixed, log) = (fixed.clone(), log.clone());
@@ -152,17 +139,10 @@ impl Conversation {
                 ["v1", "seen", ..] => self.say(field(&head, "approov-token").unwrap_or_default()).await?,
                 ["v1", "large", size, ..] => self.large(size).await?,
                 ["v1", ..] => self.stream.write_all(fixed).await?,
-                ["r", client, number] => {
-                    if let (Ok(client), Ok(number)) = (client.parse(), number.parse()) {
-                        self.log.count(client, number);
-                    }
+                ["r", number] => {
+                    number.parse().into_iter().for_each(|number| self.log.count(number));
                     self.say(&target).await?;
                 }
-                ["download", number] => {
-                    let mut open = self.log.open.subscribe();
-                    half::download(&mut self.stream, number.parse().unwrap_or(0), &mut open).await?;
-                }
-                ["tunnel"] => return half::tunnel(&mut self.stream, &head).await,
                 ["hostile", kind, ..] => {
                     if !hostile::answer(&mut self.stream, kind, &target).await? {
                         return Ok(());
@@ -207,7 +187,7 @@ impl Conversation {
     }
 
     async fn say(&mut self, body: &str) -> io::Result<()> {
-        self.stream.write_all(&answer(body)).await
+        self.stream.write_all(answer(body).as_bytes()).await
     }
 
     async fn large(&mut self, size: &str) -> io::Result<()> {
@@ -232,8 +212,8 @@ fn head(length: usize) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
 }
 
-fn answer(body: &str) -> Vec<u8> {
-    (head(body.len()) + body).into_bytes()
+fn answer(body: &str) -> String {
+    head(body.len()) + body
 }
 
 /// The value of a header field.

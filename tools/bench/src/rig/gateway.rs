@@ -5,12 +5,16 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use super::Result;
 use super::cores::Cores;
 use super::folder::target;
 use super::process::Process;
+use super::token::secret_base64;
 
 /// Builds the gateway in the profile of this program and returns the path of the binary. If cargo did
 /// not start this program, the binary next to it is taken as it is.
@@ -48,6 +52,17 @@ pub fn command(gateway: &Path, file: &Path) -> Command {
     command
 }
 
+/// A configuration with one origin, without routes, for the defaults of a public listener. JSON is YAML too.
+pub fn config(origin: SocketAddr) -> Value {
+    json!({
+        "server": { "threads": 1 },
+        "listeners": [{ "address": "127.0.0.1:0" }],
+        "admin": { "address": "127.0.0.1:0" },
+        "approov": { "keys": [{ "algorithm": "HS256", "secret_base64": secret_base64() }] },
+        "origins": { "api": { "domain": format!("http://{origin}") } },
+    })
+}
+
 /// A gateway that serves.
 pub struct Gateway {
     pub process: Process,
@@ -60,13 +75,47 @@ impl Gateway {
     pub fn start(gateway: &Path, file: &Path, cores: Option<&Cores>, output: Stdio) -> Result<Self> {
         let command = command(gateway, file);
         let start = || Process::start_with("the gateway", &command, output);
-        let process = match cores {
+        Self::serving(match cores {
             Some(cores) => cores.for_peer(1, start)??,
             None => start()?,
-        };
+        })
+    }
+
+    /// Upgrades to a new process, which takes over the sockets. Returns the old process, which ends when its
+    /// requests are done.
+    pub fn upgrade(&mut self, gateway: &Path, file: &Path) -> Result<Process> {
+        let mut command = command(gateway, file);
+        command.arg("--upgrade");
+        let successor = Process::start("the new gateway", &command)?;
+        successor.await_line("waiting for the sockets")?;
+        self.process.signal(Signal::QUIT)?;
+        Ok(std::mem::replace(self, Self::serving(successor)?).process)
+    }
+
+    /// Waits until the process serves.
+    fn serving(process: Process) -> Result<Self> {
         let address = process.await_line("listening on http://")?.parse()?;
         let admin = process.await_line("admin on http://")?.parse()?;
         Ok(Self { process, address, admin })
+    }
+
+    /// Reloads the configuration and waits until it is in force.
+    pub fn reload(&self) -> Result<Duration> {
+        let generation = 2 + self.process.count_lines("configuration reloaded, generation");
+        let start = Instant::now();
+        self.process.signal(Signal::HUP)?;
+        self.process.await_line(&format!("configuration reloaded, generation {generation}"))?;
+        Ok(start.elapsed())
+    }
+
+    /// The whole answer of the admin listener for this path.
+    pub fn admin_page(&self, path: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(self.admin)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
     }
 
     /// The series of a metric that are not zero, by labels.
@@ -79,16 +128,6 @@ impl Gateway {
             (is_whole && value > 0).then(|| (labels.to_owned(), value))
         };
         Ok(text.lines().filter_map(series).collect())
-    }
-
-    /// The whole answer of the admin listener for this path.
-    pub fn admin_page(&self, path: &str) -> Result<String> {
-        let mut stream = TcpStream::connect(self.admin)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
     }
 
     /// Open connections of clients.

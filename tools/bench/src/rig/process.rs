@@ -125,6 +125,15 @@ impl Process {
         }
     }
 
+    /// Waits until the process has ended with status 0.
+    pub fn await_good_end(&mut self) -> Result<()> {
+        match self.await_exit(PATIENCE)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(self.failure(&format!("ended with {status}"))),
+            None => Err(self.failure("did not end")),
+        }
+    }
+
     /// User and system time of all threads and descendants so far.
     pub fn cpu(&self) -> Duration {
         let tasks = self.group().into_iter().flat_map(|id| fs::read_dir(format!("/proc/{id}/task")));

@@ -2,13 +2,12 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::hostile::{Means, Outcome, ask};
+use super::hostile::Means;
 use super::report::Verdict;
 use super::stage::Stage;
-use crate::load::{Http1, Load, Pace, Script, connect};
+use crate::load::{Http1, Load, Pace, Script};
 use crate::rig::Result;
 use crate::rig::figures::mebibytes;
 
@@ -40,7 +39,7 @@ const STATED_KIB: u64 = 65_536 * (17 + 55) / 1024;
 const SLACK_KIB: u64 = 4 << 10;
 
 /// A proxy that names another client in each request.
-struct Proxy(Arc<Means>);
+struct Proxy(Means);
 
 impl Script for Proxy {
     type Worker = Option<(Http1, usize)>;
@@ -50,31 +49,23 @@ impl Script for Proxy {
     }
 
     async fn ask(&self, kept: &mut Self::Worker, number: u64) -> std::result::Result<(), String> {
-        let (mut client, left) = match kept.take() {
-            Some(kept) => kept,
-            None => {
-                let stream = connect(Ipv4Addr::LOCALHOST, self.0.gateway).await;
-                (Http1::over(Box::new(stream.map_err(|error| error.to_string())?)), KEPT)
-            }
-        };
         let address = if number < WARMING { number % FIRST } else { number };
         let address = Ipv4Addr::from_bits(0x0b00_0000 + address as u32);
         let request = self.0.refused("key").with("X-Forwarded-For", address.to_string());
-        match ask(&mut client, &request.to_bytes()).await {
-            Outcome::Status(401) => {
-                *kept = (left > 1).then_some((client, left - 1));
-                Ok(())
-            }
-            outcome => Err(outcome.to_string()),
+        match self.0.ask_kept(kept, KEPT, Ipv4Addr::LOCALHOST, &request).await {
+            outcome if outcome == "401" => Ok(()),
+            outcome => Err(outcome),
         }
     }
 }
 
 pub fn run(gateway: &Path) -> Result<()> {
     // One machine cannot open a million connections in a minute, so a trusted proxy names the addresses.
-    let stage = Stage::set(gateway, "trusted_proxies: { ranges: [127.0.0.0/8] }", "")?;
+    let stage = Stage::set(gateway, |config| {
+        config["listeners"][0]["trusted_proxies"] = serde_json::json!({ "ranges": ["127.0.0.0/8"] });
+    })?;
     let process = &stage.gateway.process;
-    let proxy = Proxy(Arc::new(Means::against(&stage.gateway)));
+    let proxy = Proxy(Means::against(&stage.gateway));
     let load = Load::start(PROXIED, Pace::Closed, PATIENCE, move || Ok(proxy))?;
     load.await_answers(WARMING, PATIENCE)?;
     let before = process.memory_kib();

@@ -9,13 +9,11 @@
 //! come back, and on a figure beyond its limit.
 
 mod banned;
-mod honest;
 mod hostile;
 mod keys;
 mod plan;
 mod report;
 mod stage;
-mod watch;
 
 use std::time::Duration;
 use std::{process, thread};

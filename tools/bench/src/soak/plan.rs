@@ -2,18 +2,18 @@
 //!
 //! Both parts take turns, so that a machine that changes its speed changes it for both.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::hostile::{Attack, Means, Outcome, Tally};
+use super::Arguments;
+use super::hostile::{Attack, Means, POISONED, Tally, UNREADABLE};
 use super::report::{self, Verdict};
 use super::stage::Stage;
-use super::watch::Watch;
-use super::{Arguments, honest};
-use crate::load::{Load, Seen};
-use crate::origin::hostile::Kind as Answer;
+use crate::load::{Apps, Load, PATIENCE, Pace, Seen, Wire};
+use crate::origin::hostile::MALFORMED;
 use crate::rig::Result;
 use crate::rig::figures::{mebibytes, median_duration, ratio, show};
 
@@ -21,8 +21,20 @@ const ALONE: &str = "alone";
 const ATTACKED: &str = "under attack";
 const AFTER: &str = "afterwards";
 
-/// The most connections that honest clients have.
+/// Requests of honest clients at a time, and the most connections that they have.
+const WORKERS: usize = 512;
 const HONEST: u64 = 200;
+
+/// Of ten requests seven use kept connections, two new ones, and one HTTP/2.
+const WIRES: [Wire; 10] = {
+    use Wire::{Http2, Kept, New};
+    [Kept, Kept, Kept, Kept, Kept, Kept, Kept, New, New, Http2]
+};
+
+/// A slice of a run is at least this long, and a part has at most so many of them, so that the table stays
+/// readable.
+const SLICE: Duration = Duration::from_millis(2500);
+const SLICES: u128 = 12;
 
 /// The time in which a log that is not read fills up, so that the gateway ends with a full one.
 const FILLING: Duration = Duration::from_secs(4);
@@ -48,46 +60,60 @@ pub struct Plan {
     pub is_step_by_step: bool,
 }
 
+/// A gateway and its honest clients during a run.
+struct Run {
+    stage: Stage,
+    honest: Load,
+    start: Instant,
+    slices: Vec<Slice>,
+}
+
+/// A slice of a run. Its position plus one is the phase of the honest clients.
+struct Slice {
+    part: &'static str,
+    memory_kib: u64,
+    descriptors: usize,
+}
+
 impl Plan {
     pub fn run(&self, arguments: &Arguments, gateway: &Path) -> Result<()> {
-        let stage = Stage::set(gateway, "", "")?;
-        let process = &stage.gateway.process;
-        let (tally, means) = (Arc::default(), Arc::new(Means::against(&stage.gateway)));
-        let honest = honest::start(stage.gateway.address, arguments.rate())?;
-        thread::sleep(Duration::from_secs(1));
-        let mut watch = Watch::new();
+        let mut run = Run::start(gateway, arguments.rate())?;
+        let means = Arc::new(Means::against(&run.stage.gateway));
+        let mut tally = Tally::new();
         let share = arguments.duration() / self.rounds / self.shares.iter().sum::<u32>();
         let [alone, attacked, after] = self.shares.map(|count| share * count);
+        println!("{:>8} {:16}{:>12}{:>14}{:>12}", "after", "part", "memory", "descriptors", "CPU");
         for round in 0..self.rounds {
-            watch.during(ALONE, process, &honest, alone);
-            let attackers = self.attack(&stage, &means, &tally, round == 0)?;
-            stage.stall_log(self.stalls_log);
-            watch.during(ATTACKED, process, &honest, attacked);
-            attackers.into_iter().try_for_each(|attackers| attackers.finish().map(drop))?;
-            stage.stall_log(false);
-            stage.await_connections(|open| open <= HONEST)?;
-            stage.await_rest();
+            run.watch(ALONE, alone);
+            let attackers = self.attack(&run.stage, &means, round == 0)?;
+            run.stage.stall_log(self.stalls_log);
+            run.watch(ATTACKED, attacked);
+            for attackers in attackers {
+                for (outcome, count) in attackers.finish()?.whole().failures {
+                    *tally.entry(outcome).or_default() += count;
+                }
+            }
+            run.stage.stall_log(false);
+            run.stage.await_connections(|open| open <= HONEST)?;
+            run.stage.await_rest();
             if !after.is_zero() {
-                watch.during(AFTER, process, &honest, after);
+                run.watch(AFTER, after);
             }
         }
-        stage.stall_log(self.stalls_log);
+        run.stage.stall_log(self.stalls_log);
         thread::sleep(if self.stalls_log { FILLING } else { Duration::ZERO });
+        let Run { stage, honest, slices, .. } = run;
         let seen = honest.finish()?;
 
-        let phases = [ALONE, ATTACKED, AFTER].map(|part| (part, watch.phases(part)));
+        let phases = [ALONE, ATTACKED, AFTER].map(|part| (part, phases(&slices, part)));
         report::print_honest(&seen, &phases);
         report::print_attacks(&tally);
-        report::print_counters(&stage.gateway)?;
-        report::print_watch(&watch);
-        let [without, with] = [ALONE, ATTACKED].map(|part| 100.0 * watch.busy(part));
-        println!("\nCPU of the gateway: {without:.0} % of a core alone, {with:.0} % under attack\n");
         let mut verdict = Verdict::default();
         verdict.expect(seen.lost() == 0, format!("{} honest requests lost", seen.lost()));
         stage.expect_peace(&mut verdict);
         expect_clean_origins(&tally, &mut verdict);
-        self.judge_latency(&seen, &watch, &mut verdict);
-        judge_growth(&watch, &mut verdict);
+        self.judge_latency(&seen, &slices, &mut verdict);
+        judge_growth(&slices, &mut verdict);
         if self.stalls_log {
             stage.expect_end(&mut verdict)?;
         }
@@ -96,18 +122,12 @@ impl Plan {
 
     /// Starts the attackers. With `is_step_by_step`, waits until they hold their connections, and prints
     /// the memory of each kind in the first round; later rounds reuse memory.
-    fn attack(
-        &self,
-        stage: &Stage,
-        means: &Arc<Means>,
-        tally: &Arc<Tally>,
-        is_first: bool,
-    ) -> Result<Vec<Load>> {
+    fn attack(&self, stage: &Stage, means: &Arc<Means>, is_first: bool) -> Result<Vec<Load>> {
         let mut attackers = Vec::new();
         let mut held = 0;
         for attack in &self.attacks {
             let before = stage.gateway.process.memory_kib();
-            attackers.push(attack.start(means, tally)?);
+            attackers.push(attack.start(means)?);
             if !self.is_step_by_step || attack.held == 0 {
                 continue;
             }
@@ -124,16 +144,10 @@ impl Plan {
 
     /// The figure is the median of the p99 of all slices, so that a short disturbance of the machine does
     /// not decide.
-    fn judge_latency(&self, seen: &Seen, watch: &Watch, verdict: &mut Verdict) {
+    fn judge_latency(&self, seen: &Seen, slices: &[Slice], verdict: &mut Verdict) {
         let p99 = |phase: usize| seen.together(&[phase]).latency(99.0);
-        let [without, with] = [ALONE, ATTACKED].map(|part| {
-            let slices: Vec<Duration> = watch.phases(part).into_iter().map(p99).collect();
-            println!(
-                "p99 of each slice {part}: {}",
-                slices.iter().copied().map(show).collect::<Vec<_>>().join(" ")
-            );
-            median_duration(&slices)
-        });
+        let [without, with] = [ALONE, ATTACKED]
+            .map(|part| median_duration(&phases(slices, part).into_iter().map(p99).collect::<Vec<_>>()));
         let times = ratio(with, without);
         let limit = self.limit.unwrap_or(f64::INFINITY);
         let (without, with) = (show(without), show(with));
@@ -143,11 +157,47 @@ impl Plan {
     }
 }
 
+impl Run {
+    fn start(binary: &Path, rate: u32) -> Result<Self> {
+        let stage = Stage::set(binary, |_| ())?;
+        let gateway = stage.gateway.address;
+        // Far fewer addresses than the attackers have.
+        let network = Ipv4Addr::new(127, 1, 0, 0);
+        let path = |number: u64| format!("/honest/{number}");
+        let apps = move || Ok(Apps::new(gateway, network, path, &WIRES));
+        let honest = Load::start(WORKERS, Pace::Open(rate.into()), 2 * PATIENCE, apps)?;
+        thread::sleep(Duration::from_secs(1));
+        Ok(Self { stage, honest, start: Instant::now(), slices: Vec::new() })
+    }
+
+    /// Watches one part of the run, and prints its slices. Afterwards the honest clients are in the phase 0,
+    /// which is not measured.
+    fn watch(&mut self, part: &'static str, duration: Duration) {
+        let gateway = &self.stage.gateway.process;
+        let count = (duration.as_millis() / SLICE.as_millis()).clamp(1, SLICES) as u32;
+        for _ in 0..count {
+            self.honest.enter(self.slices.len() + 1);
+            let (start, cpu) = (Instant::now(), gateway.cpu());
+            thread::sleep(duration / count);
+            let busy = 100.0 * ratio(gateway.cpu().saturating_sub(cpu), start.elapsed());
+            let (memory_kib, descriptors) = (gateway.memory_kib(), gateway.descriptors());
+            let (after, memory) = (self.start.elapsed().as_secs(), mebibytes(memory_kib));
+            println!("{after:>6} s {part:16}{memory:>12}{descriptors:>14}{busy:>10.0} %");
+            self.slices.push(Slice { part, memory_kib, descriptors });
+        }
+        self.honest.enter(0);
+    }
+}
+
+/// The phases of honest clients in a part.
+fn phases(slices: &[Slice], part: &str) -> Vec<usize> {
+    (1..).zip(slices).filter(|(_, slice)| slice.part == part).map(|(phase, _)| phase).collect()
+}
+
 /// Expects that memory and descriptors come back.
-fn judge_growth(watch: &Watch, verdict: &mut Verdict) {
-    let (Some(before), Some(after)) = (watch.of(ALONE).next_back(), watch.of(AFTER).next_back()) else {
-        return;
-    };
+fn judge_growth(slices: &[Slice], verdict: &mut Verdict) {
+    let last = |part| slices.iter().rfind(|slice| slice.part == part);
+    let (Some(before), Some(after)) = (last(ALONE), last(AFTER)) else { return };
     let (was, is, most) = (before.memory_kib, after.memory_kib, before.memory_kib + GROWTH_KIB);
     let [shown_was, shown_is, shown_most] = [was, is, most].map(mebibytes);
     let what = format!("memory {shown_was} before, {shown_is} after, at most {shown_most}");
@@ -160,11 +210,10 @@ fn judge_growth(watch: &Watch, verdict: &mut Verdict) {
 /// looked complete. A second answer that arrives just when the connection is taken again cannot be told
 /// from a genuine one, so late answers are only counted.
 fn expect_clean_origins(tally: &Tally, verdict: &mut Verdict) {
-    let malformed: Vec<&str> =
-        Answer::ALL.into_iter().filter(|kind| kind.is_malformed()).map(Answer::name).collect();
-    let passed = tally.sum(&malformed, Outcome::Status(200)) + tally.sum(&malformed, Outcome::Unreadable);
+    let sum = |name: &str, outcome: &str| tally.get(&format!("{name}: {outcome}")).copied().unwrap_or(0);
+    let passed: u64 = MALFORMED.iter().map(|name| sum(name, "200") + sum(name, UNREADABLE)).sum();
     verdict.expect(passed == 0, format!("{passed} malformed answers of the origin were passed on"));
-    let names: Vec<&str> = Answer::ALL.map(Answer::name).into_iter().chain(["good-answer"]).collect();
-    let poisoned = tally.sum(&names, Outcome::Poisoned);
+    let poisoned = tally.iter().filter(|(outcome, _)| outcome.ends_with(POISONED));
+    let poisoned: u64 = poisoned.map(|(_, count)| count).sum();
     verdict.expect(poisoned == 0, format!("{poisoned} clients got the answer to another request"));
 }

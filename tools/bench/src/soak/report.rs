@@ -1,13 +1,9 @@
 //! Tables on standard output, and the verdict.
 
-use std::collections::BTreeMap;
-
 use super::hostile::Tally;
-use super::watch::Watch;
 use crate::load::{Phase, Seen};
 use crate::rig::Result;
-use crate::rig::figures::{mebibytes, percentile, show};
-use crate::rig::gateway::Gateway;
+use crate::rig::figures::{percentile, show};
 
 /// The expectations that did not hold.
 #[derive(Debug, Default)]
@@ -60,53 +56,8 @@ pub fn print_honest(seen: &Seen, columns: &[(&str, Vec<usize>)]) {
 
 /// Outcomes of the attacks, by kind.
 pub fn print_attacks(tally: &Tally) {
-    let mut kinds: BTreeMap<&str, (u64, Vec<String>)> = BTreeMap::new();
-    for ((kind, outcome), count) in tally.counts() {
-        let (all, outcomes) = kinds.entry(kind).or_default();
-        *all += count;
-        outcomes.push(format!("{outcome}: {count}"));
-    }
-    println!("\n{:24}{:>14}  outcomes", "attacks", "times");
-    for (kind, (all, outcomes)) in kinds {
-        println!("{kind:24}{all:>14}  {}", outcomes.join(", "));
-    }
-}
-
-/// The counters of the gateway itself.
-pub fn print_counters(gateway: &Gateway) -> Result<()> {
-    println!("\ncounters of the gateway");
-    for (name, labels) in [
-        ("approov_gateway_requests_total", ["verdict", "reason"]),
-        ("approov_gateway_limited_total", ["cause", "outcome"]),
-        ("approov_gateway_upstream_errors_total", ["origin", "kind"]),
-        ("approov_gateway_access_log_dropped_lines_total", ["", ""]),
-    ] {
-        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
-        for (series, value) in gateway.metric(name)? {
-            let label = |wanted: &str| {
-                let (_, rest) = series.split_once(&format!("{wanted}=\""))?;
-                Some(rest.split('"').next().unwrap_or_default().to_owned())
-            };
-            let key: Vec<String> = labels.iter().filter_map(|wanted| label(wanted)).collect();
-            *sums.entry(if key.is_empty() { name.into() } else { key.join(" ") }).or_default() += value;
-        }
-        for (key, sum) in sums {
-            println!("  {key:48}{sum:>10}");
-        }
-    }
-    Ok(())
-}
-
-pub fn print_watch(watch: &Watch) {
-    println!("\n{:>8} {:16}{:>12}{:>14}{:>12}", "after", "part", "memory", "descriptors", "CPU");
-    for slice in &watch.slices {
-        println!(
-            "{:>6} s {:16}{:>12}{:>14}{:>10.0} %",
-            slice.at.as_secs(),
-            slice.part,
-            mebibytes(slice.memory_kib),
-            slice.descriptors,
-            100.0 * slice.busy
-        );
+    println!("\n{:>12}  attacks: outcome", "times");
+    for (outcome, count) in tally {
+        println!("{count:>12}  {outcome}");
     }
 }

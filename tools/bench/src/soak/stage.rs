@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use super::report::Verdict;
 use crate::origin::Origin;
@@ -16,8 +17,7 @@ use crate::rig::Result;
 use crate::rig::cores::Cores;
 use crate::rig::figures::show;
 use crate::rig::folder::Folder;
-use crate::rig::gateway::Gateway;
-use crate::rig::token::secret_base64;
+use crate::rig::gateway::{self, Gateway};
 
 /// The grace period of the gateway, and how much later it may have ended.
 const GRACE: Duration = Duration::from_secs(3);
@@ -40,25 +40,21 @@ impl Stage {
     /// - `h2c`, so that clients can speak HTTP/2 without the cost of TLS;
     /// - one thread, because the gateway has one core;
     /// - a short grace period, and a route to a hostile origin;
-    /// - what `listener` and `limits` add.
-    pub fn set(binary: &Path, listener: &str, limits: &str) -> Result<Self> {
+    /// - what `change` changes.
+    pub fn set(binary: &Path, change: impl FnOnce(&mut Value)) -> Result<Self> {
         let cores = Cores::assign()?;
         let (origin, hostile_origin, folder) = (Origin::start()?, Origin::start()?, Folder::new()?);
-        let config = format!(
-            "server: {{ threads: 1, grace_period: {}s }}\n\
-             listeners: [ {{ address: \"127.0.0.1:0\", h2c: true, {listener} }} ]\n\
-             admin: {{ address: \"127.0.0.1:0\" }}\n\
-             approov: {{ keys: [ {{ algorithm: HS256, secret_base64: \"{}\" }} ] }}\n\
-             origins:\n  api: {{ domain: \"http://{}\" }}\n  hostile: {{ domain: \"http://{}\" }}\n\
-             routes:\n  - {{ path: /hostile/, policy: protect, origin: hostile }}\n\
-             \x20 - {{ path: /, policy: protect, origin: api }}\n\
-             limits: {{ allow: [], {limits} }}\n",
-            GRACE.as_secs(),
-            secret_base64(),
-            origin.address(),
-            hostile_origin.address(),
-        );
-        let file = folder.write("gateway.yaml", config)?;
+        let mut config = gateway::config(origin.address());
+        config["server"]["grace_period"] = format!("{}s", GRACE.as_secs()).into();
+        config["listeners"][0]["h2c"] = true.into();
+        config["origins"]["hostile"] = json!({ "domain": format!("http://{}", hostile_origin.address()) });
+        config["routes"] = json!([
+            { "path": "/hostile/", "policy": "protect", "origin": "hostile" },
+            { "path": "/", "policy": "protect", "origin": "api" },
+        ]);
+        config["limits"] = json!({ "allow": [] });
+        change(&mut config);
+        let file = folder.write("gateway.yaml", config.to_string())?;
         let mut gateway = Gateway::start(binary, &file, Some(&cores), Stdio::piped())?;
         let log_stalls = Arc::new(AtomicBool::new(false));
         if let Some(mut log) = gateway.process.take_output() {

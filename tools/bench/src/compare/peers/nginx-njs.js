@@ -2,8 +2,8 @@
 // time, which would be expensive in the interpreter.
 import crypto from 'crypto';
 
-const secret = '@secret@';
-const binding = @binding@;
+const secret = '{{ secret }}';
+const binding = {{ binding }};
 
 function verify(request) {
     try {

@@ -8,11 +8,11 @@ const config :Workerd.Config = (
       compatibilityDate = "2025-01-01",
       bindings = [
         (name = "API", service = "api"),
-        (name = "SECRET", text = "@secret@"),
-        (name = "BINDING", json = "@binding@"),
+        (name = "SECRET", text = "{{ secret }}"),
+        (name = "BINDING", json = "{{ binding }}"),
       ],
     )),
-    (name = "api", external = (address = "@origin@", http = ())),
+    (name = "api", external = (address = "{{ origin }}", http = ())),
   ],
-  sockets = [(name = "http", address = "127.0.0.1:@port@", http = (), service = "gate")],
+  sockets = [(name = "http", address = "{{ address }}", http = (), service = "gate")],
 );

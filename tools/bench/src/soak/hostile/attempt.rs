@@ -4,15 +4,21 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::tally::Outcome;
 use crate::load::{Http1, connect, connect_narrow};
 
 /// The time that an attacker waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The outcome of a client that got the answer to another request.
+pub const POISONED: &str = "poisoned";
+
+/// The outcome of a client that got something else than an answer with a length.
+pub const UNREADABLE: &str = "unreadable";
 
 pub struct Attempt {
     /// The name in the table of outcomes.
@@ -36,27 +42,28 @@ pub enum Then {
 }
 
 impl Attempt {
-    pub async fn run(self) -> Outcome {
-        let outcome = match &self.then {
+    /// Makes the attempt and returns its outcome.
+    pub async fn run(self) -> String {
+        let stream = match &self.then {
             Then::Sip => connect_narrow(self.from, self.to).await,
             _ => connect(self.from, self.to).await,
         };
-        let done = match outcome {
+        let done = match stream {
             Ok(stream) => self.go_on(stream).await,
             Err(error) => Err(error),
         };
-        done.unwrap_or_else(|error| Outcome::of(&error))
+        done.unwrap_or_else(|error| outcome(&error))
     }
 
-    async fn go_on(self, mut stream: TcpStream) -> io::Result<Outcome> {
+    async fn go_on(self, mut stream: TcpStream) -> io::Result<String> {
         let mut buffer = [0; 512];
         match self.then {
             Then::Answer(body) => {
                 let mut client = Http1::over(Box::new(stream)).with_body();
-                let outcome = ask(&mut client, &self.opening).await;
-                let is_other = |body: String| client.answer().body() != body.as_bytes();
-                let is_poisoned = outcome == Outcome::Status(200) && body.is_some_and(is_other);
-                Ok(if is_poisoned { Outcome::Poisoned } else { outcome })
+                let answer = timeout(PATIENCE, client.ask(&self.opening)).await??;
+                let is_other = |body: String| answer.body() != body.as_bytes();
+                let is_poisoned = answer.status() == 200 && body.is_some_and(is_other);
+                return Ok(if is_poisoned { POISONED.to_owned() } else { answer.status().to_string() });
             }
             Then::Drip => {
                 stream.write_all(&self.opening).await?;
@@ -73,7 +80,6 @@ impl Attempt {
                     sleep(PATIENCE).await;
                     stream.read(&mut buffer).await? > 0
                 } {}
-                Ok(Outcome::Closed)
             }
             Then::End(patience) => {
                 let (mut reader, mut writer) = stream.split();
@@ -81,26 +87,40 @@ impl Attempt {
                 let send = async { drop(writer.write_all(&self.opening).await) };
                 let receive = async {
                     while reader.read(&mut buffer).await? > 0 {}
-                    Ok(Outcome::Closed)
+                    io::Result::Ok(())
                 };
-                let both = async { tokio::join!(send, receive).1 };
-                timeout(patience, both).await.unwrap_or(Ok(Outcome::Ignored))
+                timeout(patience, async { tokio::join!(send, receive).1 }).await??;
             }
         }
+        Ok("closed".to_owned())
     }
 }
 
-/// Sends a request and waits for the answer.
-pub async fn ask(client: &mut Http1, request: &[u8]) -> Outcome {
-    match timeout(PATIENCE, client.ask(request)).await {
-        Ok(Ok(answer)) => Outcome::Status(answer.status()),
-        Ok(Err(error)) => Outcome::of(&error),
-        Err(_) => Outcome::Ignored,
-    }
+/// Sends a request and waits for the answer. Returns its status, or the outcome without one.
+pub async fn ask(client: &mut Http1, request: &[u8]) -> Result<u16, String> {
+    let answer = match timeout(PATIENCE, client.ask(request)).await {
+        Ok(answer) => answer.map(|answer| answer.status()),
+        Err(elapsed) => Err(elapsed.into()),
+    };
+    answer.map_err(|error| outcome(&error))
+}
+
+/// What became of a connection without an answer.
+pub fn outcome(error: &io::Error) -> String {
+    let outcome = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "closed",
+        io::ErrorKind::TimedOut => "ignored",
+        io::ErrorKind::InvalidData => UNREADABLE,
+        // The attacker had no port or descriptor left.
+        io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => "not tried",
+        _ if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => "not tried",
+        _ => "reset",
+    };
+    outcome.to_owned()
 }
 
 /// The outcome of a connection that ended with these bytes.
-fn status(answer: &[u8]) -> Outcome {
-    let status = answer.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    status.map_or(Outcome::Closed, Outcome::Status)
+fn status(answer: &[u8]) -> String {
+    let status = answer.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
+    status.unwrap_or("closed").to_owned()
 }

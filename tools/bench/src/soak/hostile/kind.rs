@@ -74,8 +74,7 @@ impl Kind {
             }
             Self::Garbage => asked("garbage", garbage(number)),
             Self::HostileOrigin => {
-                let kind = hostile::Kind::ALL.get(number % (hostile::Kind::ALL.len() + 1));
-                let name = kind.map_or("good-answer", |kind| kind.name());
+                let name = hostile::NAMES[number % hostile::NAMES.len()];
                 let path = format!("/hostile/{name}/{number}");
                 one(name, valid(Request::get(&path)), Then::Answer(Some(path)))
             }

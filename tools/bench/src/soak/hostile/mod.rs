@@ -1,10 +1,11 @@
-//! Hostile clients, by kind. They are a [`Load`] of their own, on threads with a low priority.
+//! Hostile clients, by kind. They are a [`Load`] of their own, on threads with a low priority. The outcome of
+//! each attempt is in words, as what the load did not expect.
 
 mod attempt;
 mod kind;
 mod resets;
-mod tally;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,15 +19,17 @@ use crate::origin::REFUSED;
 use crate::rig::Result;
 use crate::rig::gateway::Gateway;
 use crate::rig::token::{self, token};
-pub use attempt::ask;
+pub use attempt::{POISONED, UNREADABLE, ask, outcome};
 pub use kind::Kind;
-pub use tally::{Outcome, Tally};
 
 /// Failures from one address: a ban takes 120 within a minute.
 const BELOW_A_BAN: usize = 100;
 
 /// The time over which connections that are held begin, so that they do not all send in one instant.
 const RAMP: Duration = Duration::from_secs(5);
+
+/// How often each outcome was seen: the kind of attack, a colon, and what became of it.
+pub type Tally = BTreeMap<String, u64>;
 
 /// A kind of attack and its size.
 #[derive(Clone, Copy, Debug)]
@@ -55,12 +58,12 @@ impl Attack {
         Self { kind, attackers: count + count / 50, every: Duration::from_secs(1), held }
     }
 
-    /// Starts the attackers. Outcomes are counted in `tally`. They stop with [`Load::finish`].
-    pub fn start(self, means: &Arc<Means>, tally: &Arc<Tally>) -> Result<Load> {
-        let (means, tally) = (means.clone(), tally.clone());
+    /// Starts the attackers. They stop with [`Load::finish`].
+    pub fn start(self, means: &Arc<Means>) -> Result<Load> {
+        let means = means.clone();
         Load::start(self.attackers as usize, Pace::Closed, Duration::ZERO, move || {
             nice(15)?;
-            Ok(Attackers { attack: self, means, tally })
+            Ok(Attackers { attack: self, means })
         })
     }
 }
@@ -91,12 +94,35 @@ impl Means {
     pub fn refused(&self, kind: &str) -> Request {
         Request::get(format!("{REFUSED}{kind}")).with("Approov-Token", &self.wrong)
     }
+
+    /// Sends a request over a connection that is kept for this many requests, and returns the outcome.
+    pub async fn ask_kept(
+        &self,
+        kept: &mut Option<(Http1, usize)>,
+        most: usize,
+        from: Ipv4Addr,
+        request: &Request,
+    ) -> String {
+        let (mut client, left) = match kept.take() {
+            Some(kept) => kept,
+            None => match connect(from, self.gateway).await {
+                Ok(stream) => (Http1::over(Box::new(stream)), most),
+                Err(error) => return outcome(&error),
+            },
+        };
+        match ask(&mut client, &request.to_bytes()).await {
+            Ok(status) => {
+                *kept = (left > 1).then_some((client, left - 1));
+                status.to_string()
+            }
+            Err(outcome) => outcome,
+        }
+    }
 }
 
 struct Attackers {
     attack: Attack,
     means: Arc<Means>,
-    tally: Arc<Tally>,
 }
 
 struct Attacker {
@@ -119,32 +145,16 @@ impl Script for Attackers {
 
     async fn ask(&self, attacker: &mut Attacker, number: u64) -> std::result::Result<(), String> {
         attacker.clock.tick().await;
-        let (name, outcome) = match self.attack.kind {
-            Kind::WrongSignatures => ("wrong signatures", self.flood(&mut attacker.kept).await),
-            kind => {
-                let attempt = kind.attempt(&self.means, number as usize);
-                (attempt.name, attempt.run().await)
-            }
+        let means = &self.means;
+        let (name, outcome) = if self.attack.kind == Kind::WrongSignatures {
+            // Read, verified and refused.
+            let request = means.refused("signature");
+            let kept = means.ask_kept(&mut attacker.kept, BELOW_A_BAN, means.address(), &request);
+            ("wrong signatures", kept.await)
+        } else {
+            let attempt = self.attack.kind.attempt(means, number as usize);
+            (attempt.name, attempt.run().await)
         };
-        self.tally.count(name, outcome);
-        Ok(())
-    }
-}
-
-impl Attackers {
-    /// A request over a kept connection, which is read, verified and refused.
-    async fn flood(&self, kept: &mut Option<(Http1, usize)>) -> Outcome {
-        let (mut client, left) = match kept.take() {
-            Some(kept) => kept,
-            None => match connect(self.means.address(), self.means.gateway).await {
-                Ok(stream) => (Http1::over(Box::new(stream)), BELOW_A_BAN),
-                Err(error) => return Outcome::of(&error),
-            },
-        };
-        let outcome = ask(&mut client, &self.means.refused("signature").to_bytes()).await;
-        if left > 1 && matches!(outcome, Outcome::Status(_)) {
-            *kept = Some((client, left - 1));
-        }
-        outcome
+        Err(format!("{name}: {outcome}"))
     }
 }

@@ -2,31 +2,30 @@
 //!
 //! Clients ask without a pause, over kept connections and over a new one for each request; each request
 //! has a path of its own. A request has failed if its connection is refused or reset, if its answer is
-//! missing or wrong, or if it did not arrive at the origin exactly once. A download, an upload and a
-//! WebSocket are in progress during each upgrade.
+//! missing or wrong, or if it did not arrive at the origin exactly once.
 //!
 //! Intervals without and with reloads take turns, so that a machine that changes its speed changes it
 //! for both.
 
-mod clients;
-mod pair;
-mod slow;
-
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
-use crate::load::{Load, Pace};
-use crate::origin::Origin;
+use crate::load::{Apps, Load, Pace, Seen, Wire};
+use crate::origin::{Log, Origin};
 use crate::rig::figures::{median_duration, ratio, show};
+use crate::rig::folder::{Folder, Port};
+use crate::rig::gateway::{self, Gateway};
 use crate::rig::{Result, machine};
-use clients::{CLIENTS, Clients};
-use pair::{Gateway, Place};
-use slow::Slow;
 
 /// The time that any step may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Measure upgrades and reloads under load
 #[derive(Debug, clap::Args)]
@@ -43,6 +42,11 @@ pub struct Arguments {
     #[arg(long, default_value_t = 10_000)]
     routes: usize,
 }
+
+const CLIENTS: usize = 8;
+
+/// Three quarters of the requests use kept connections, the others open one each.
+const WIRES: [Wire; 4] = [Wire::Kept, Wire::Kept, Wire::Kept, Wire::New];
 
 /// Reloads of an interval, and the length of an interval.
 const RELOADS: u32 = 20;
@@ -67,27 +71,26 @@ struct Steps {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let place = Place::new()?;
+    let (binary, folder, port) = (gateway::build()?, Folder::new()?, Port::reserve()?);
     machine::announce();
     let origin = Origin::start()?;
-    let mut gateway = Gateway::start(&place, origin.address(), false)?;
+    let config = config(&folder, port.address(), origin.address());
+    let file = folder.write("gateway.yaml", config.to_string())?;
+    let mut gateway = Gateway::start(&binary, &file, None, Stdio::null())?;
     let address = gateway.address;
-    let load = Load::start(CLIENTS, Pace::Closed, PATIENCE, move || Ok(Clients::new(address)))?;
+    let path = |number: u64| format!("/r/{number}");
+    let apps = move || Ok(Apps::new(address, Ipv4Addr::new(127, 0, 1, 0), path, &WIRES));
+    let load = Load::start(CLIENTS, Pace::Closed, PATIENCE, apps)?;
     // The first requests meet cold code and memory.
     load.await_answers(arguments.requests / 100, PATIENCE)?;
 
     let mut steps = Steps::default();
-    reloads(arguments, &place, &mut gateway, &load, &mut steps)?;
-    for number in 0..arguments.upgrades {
-        let slow = Slow::begin(address, number)?;
+    reloads(arguments, config, &file, &gateway, &load, &mut steps)?;
+    for _ in 0..arguments.upgrades {
         let start = Instant::now();
-        let next = Gateway::start(&place, origin.address(), true)?;
-        gateway.process.signal(Signal::QUIT)?;
-        next.process.await_line("admin on http://")?;
+        let mut old = gateway.upgrade(&binary, &file)?;
         steps.upgrades.push(start.elapsed());
-        let mut old = std::mem::replace(&mut gateway, next);
         load.await_answers(load.answered() + arguments.requests / 200, PATIENCE)?;
-        slow.end(&origin.log, number)?;
         old.await_good_end()?;
         steps.ends.push(start.elapsed());
     }
@@ -96,13 +99,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let seen = load.finish()?;
     let start = Instant::now();
     gateway.process.signal(Signal::TERM)?;
-    gateway.await_good_end()?;
+    gateway.process.await_good_end()?;
     let stopped = start.elapsed();
-    let idle = idle_upgrade(&place, &origin)?;
+    let idle = idle_upgrade(&binary, &file)?;
 
-    let mut failures: Vec<String> =
-        seen.whole().failures.iter().map(|(failure, count)| format!("{count} times {failure}")).collect();
-    failures.extend(clients::not_exactly_once(&seen, &origin.log));
+    let failures = failures(&seen, &origin.log);
     line("requests answered", answered);
     line("requests failed, lost or doubled", failures.len());
     let p99 = |phase| seen.together(&[phase]).latency(99.0);
@@ -130,10 +131,20 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if failures.is_empty() { Ok(()) } else { Err("requests were lost".into()) }
 }
 
+fn config(folder: &Folder, public: SocketAddr, origin: SocketAddr) -> Value {
+    let mut config = gateway::config(origin);
+    let file = |name| folder.path().join(name).display().to_string();
+    config["server"] = json!({ "threads": 2, "pid_file": file("pid"), "upgrade_sock": file("sock") });
+    config["listeners"][0]["address"] = public.to_string().into();
+    config["routes"] = json!([{ "path": "/", "policy": "protect", "origin": "api" }]);
+    config
+}
+
 fn reloads(
     arguments: &Arguments,
-    place: &Place,
-    gateway: &mut Gateway,
+    mut config: Value,
+    file: &Path,
+    gateway: &Gateway,
     load: &Load,
     steps: &mut Steps,
 ) -> Result<()> {
@@ -152,29 +163,41 @@ fn reloads(
         }
     }
     load.enter(OTHER);
-    let small = fs::read_to_string(place.file())?;
-    place.add_routes(arguments.routes)?;
+    let small = config.to_string();
+    let root = config["routes"][0].clone();
+    let route = |number| json!({ "path": format!("/route/{number}/"), "policy": "protect", "origin": "api" });
+    config["routes"] = (1..arguments.routes).map(route).chain([root]).collect();
+    fs::write(file, config.to_string())?;
     load.enter(LARGE);
     for _ in 0..arguments.rounds {
         steps.large_reloads.push(gateway.reload()?);
     }
     load.enter(OTHER);
-    fs::write(place.file(), small)?;
+    fs::write(file, small)?;
     gateway.reload()?;
     Ok(())
 }
 
 /// From the start of the new process to the end of the old one, without any client.
-fn idle_upgrade(place: &Place, origin: &Origin) -> Result<Duration> {
-    let mut old = Gateway::start(place, origin.address(), false)?;
+fn idle_upgrade(binary: &Path, file: &Path) -> Result<Duration> {
+    let mut gateway = Gateway::start(binary, file, None, Stdio::null())?;
     let start = Instant::now();
-    let mut new = Gateway::start(place, origin.address(), true)?;
-    old.process.signal(Signal::QUIT)?;
-    old.await_good_end()?;
-    let took = start.elapsed();
-    new.process.signal(Signal::TERM)?;
-    new.await_good_end()?;
-    Ok(took)
+    gateway.upgrade(binary, file)?.await_good_end()?;
+    Ok(start.elapsed())
+}
+
+/// What did not get the right answer, or did not arrive at the origin exactly once.
+fn failures(seen: &Seen, log: &Log) -> Vec<String> {
+    let wrong = seen.whole().failures;
+    let mut failures: Vec<String> =
+        wrong.iter().map(|(what, count)| format!("{count} times {what}")).collect();
+    let arrived = log.arrived();
+    let doubled = arrived.iter().enumerate().filter(|(_, times)| **times != 1);
+    failures.extend(doubled.map(|(number, times)| format!("/r/{number} arrived {times} times")));
+    if (arrived.len() as u64) < seen.asked {
+        failures.push(format!("{} of {} requests arrived", arrived.len(), seen.asked));
+    }
+    failures
 }
 
 fn line(what: &str, value: impl std::fmt::Display) {

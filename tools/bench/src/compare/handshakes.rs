@@ -1,0 +1,65 @@
+//! CPU time of a server for one connection, full and resumed: TCP, the handshake, one request with its
+//! answer, and the end. Proxies refuse the request by themselves, because it has no token.
+
+use std::time::{Duration, Instant};
+
+use rustls::HandshakeKind;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::measure::Bench;
+use super::modes::Mode;
+use super::peers::Running;
+use super::table::{Figure, Sample, count, micros};
+use crate::load::{Request, Target};
+use crate::rig::Result;
+use crate::rig::certificate::Offer;
+
+const FULL: Figure = Figure::new("full", micros).with_ratio();
+const RESUMED: Figure = Figure::new("resumed", micros).with_ratio();
+
+/// One round of one server.
+pub fn round(running: &Running, mode: &Mode, bench: &Bench) -> Result<Sample> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let length = Duration::from_secs_f64(bench.effort.seconds / 2.0);
+    let cost = |resumes| {
+        let tls = mode.setup.tls.filter(|_| running.peer.name != "tcp");
+        let client = tls.map(|tls| {
+            let offer = Offer { version: tls.version, group: tls.group, resumes, http2: false };
+            bench.certificate(mode.setup).client(offer)
+        });
+        let has_tls = client.is_some();
+        let target = Target::new(running.address, client.transpose()?);
+        runtime.block_on(async {
+            // The first connection makes the session that the others resume.
+            connect(&target, has_tls.then_some(HandshakeKind::Full)).await?;
+            let wanted = if resumes { HandshakeKind::Resumed } else { HandshakeKind::Full };
+            let (start, before, mut connections) = (Instant::now(), running.process.cpu(), 0.0);
+            while start.elapsed() < length {
+                connect(&target, has_tls.then_some(wanted)).await?;
+                connections += 1.0;
+            }
+            Result::Ok((running.process.cpu() - before).as_secs_f64() * 1e6 / connections)
+        })
+    };
+    let (full, resumed) = (cost(false)?, cost(true)?);
+    Ok(vec![
+        (FULL, full),
+        (RESUMED, resumed),
+        (Figure::new("full/s", count), 1e6 / full),
+        (Figure::new("resumed/s", count), 1e6 / resumed),
+    ])
+}
+
+/// One connection with the expected kind of handshake.
+async fn connect(target: &Target, wanted: Option<HandshakeKind>) -> Result<()> {
+    let mut stream = target.open(None).await?;
+    stream.write_all(&Request::get("/").with("Connection", "close").to_bytes()).await?;
+    // The session tickets arrive before the answer.
+    if stream.read(&mut [0; 64]).await? == 0 {
+        return Err("no answer".into());
+    }
+    match stream.tls().and_then(|tls| tls.handshake_kind()) {
+        kind if kind == wanted => Ok(()),
+        kind => Err(format!("{kind:?} instead of {wanted:?}").into()),
+    }
+}
