@@ -108,8 +108,11 @@ impl<'p, C: ClientSide> Pump<'p, C> {
     }
 
     fn is_complete(&self) -> bool {
-        let is_delivered = self.request.download.is_complete() && !self.state.needs_delivery;
-        is_delivered && (self.is_sent() || self.state.broken_upload.is_some())
+        self.is_delivered() && (self.is_sent() || self.state.broken_upload.is_some())
+    }
+
+    fn is_delivered(&self) -> bool {
+        self.request.download.is_complete() && !self.state.needs_delivery
     }
 
     /// Whether the whole request is on its way. Bytes that a stream has only gathered would be sent in
@@ -131,11 +134,13 @@ impl<'p, C: ClientSide> Pump<'p, C> {
                     self.state.broken_upload = Some(error);
                 }
                 Poll::Ready(Ok(())) if self.request.upload.body.is_done() => return Ok(()),
-                Poll::Ready(Ok(())) => {
-                    if self.poll_body(context)?.is_pending() {
-                        return Ok(());
-                    }
-                }
+                Poll::Ready(Ok(())) => match self.poll_body(context) {
+                    Ok(Poll::Ready(())) => {}
+                    Ok(Poll::Pending) => return Ok(()),
+                    // The client has the whole response, and need not send the rest of its request.
+                    Err(error) if self.is_delivered() => self.state.broken_upload = Some(error),
+                    Err(error) => return Err(error),
+                },
             }
         }
         Ok(())
@@ -292,13 +297,12 @@ impl<'p, C: ClientSide> Pump<'p, C> {
             Wait::OriginSends | Wait::ClientTakes => self.state.has_received,
         };
         let left = match &self.request.ctx.life {
-            Life::Exchange(exchange) => exchange.time_left()?,
-            Life::Begun(..) | Life::Refused(..) | Life::Done => None,
+            // The origin's total time does not limit the client.
+            Life::Exchange(exchange) if wait != Wait::ClientTakes => exchange.time_left()?,
+            Life::Exchange(_) | Life::Begun(..) | Life::Refused(..) | Life::Done => None,
         };
         if has_moved || self.state.waits_for != Some(wait) {
             self.state.waits_for = Some(wait);
-            // The origin's total time does not limit the client.
-            let left = left.filter(|_| wait != Wait::ClientTakes);
             self.request.client.set_deadline(left.map_or(limit, |left| left.min(limit)));
         }
         match self.request.client.poll_deadline(context) {
@@ -311,6 +315,7 @@ impl<'p, C: ClientSide> Pump<'p, C> {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
+            Poll::Ready(()) if wait == Wait::ClientSends && self.is_delivered() => Poll::Ready(Ok(())),
             Poll::Ready(()) => Poll::Ready(Err(match wait {
                 Wait::OriginTakes => {
                     Error::explain(ErrorType::WriteTimedout, "sending the request").into_up()

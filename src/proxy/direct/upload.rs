@@ -35,6 +35,8 @@ impl Upload {
         if self.bytes.len() == old {
             self.bytes = head;
         } else {
+            // A held body has exactly the room that it needs.
+            self.bytes.reserve_exact(head.len().saturating_sub(old));
             self.bytes.splice(0..old, head);
         }
     }

@@ -1,5 +1,7 @@
 //! Streams of HTTP/2 clients: how they end, and what they hold meanwhile.
 
+use serde_json::Value;
+
 use crate::harness::{
     Gate, Gateway, Http2Client, Message, Origin, Setup, Then, config_before, eventually, get, tokens,
 };
@@ -96,6 +98,50 @@ fn an_answer_to_half_a_request_reaches_the_client() {
     let response = client.response(pending);
     assert_eq!((response.status, response.text().as_str()), (413, "large"));
     assert_eq!(client.ask(&Message::get("/")).status, 401, "the connection goes on");
+}
+
+#[test]
+fn a_whole_answer_to_half_a_request_is_no_failure() {
+    let origin = Origin::scripted(|exchange| {
+        exchange.piece()?;
+        exchange.send("HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\nTE: x\r\n\r\nlarge")?;
+        exchange.wait_for_hangup()
+    });
+    let gateway = gateway_before(&origin);
+    let mut client = Http2Client::connect(gateway.address());
+    let mut pending = client.begin(&upload("/large"), false);
+    client.send_body(&mut pending, b"half", false);
+    // The stream is reset as soon as the response is there.
+    let response = client.response(pending);
+    assert_eq!((response.status, response.text().as_str(), response.values("te").len()), (413, "large", 0));
+    let entry = gateway.wait_for_entry(|entry| entry["url.path"] == "/large");
+    assert_eq!(
+        (&entry["http.response.status_code"], &entry["error.type"]),
+        (&413.into(), &Value::Null),
+        "{entry}"
+    );
+}
+
+#[test]
+fn the_time_of_an_origin_does_not_limit_a_client_that_takes_its_answer_slowly() {
+    let origin = Origin::scripted(|exchange| match exchange.request.target.as_str() {
+        "/silent" => exchange.wait_for_hangup(),
+        _ => exchange.answer("200 OK", &"a".repeat(10_000)),
+    });
+    let config = config_before(&origin, LISTENERS).replace("\" }\n", "\", total_timeout: 300ms }\n");
+    let gateway = Setup::bare().without("GATEWAY_LISTEN").config(&config).start();
+    let mut settings = h2::client::Builder::new();
+    settings.initial_window_size(1000);
+    let mut client = Http2Client::connect_with(gateway.address(), &settings);
+    let slow = client.send(&get("/slow"));
+    origin
+        .wait_until("the request", |record| record.requests.iter().any(|request| request.target == "/slow"));
+    // The total time of another request has passed, and so has that of the first.
+    assert_eq!(client.ask(&get("/silent")).status, 504);
+    let response = client.response(slow);
+    assert_eq!((response.status, response.body.len()), (200, 10_000));
+    let errors = gateway.metrics().sum("approov_gateway_upstream_errors_total", &[("kind", "read_timeout")]);
+    assert_eq!(errors, 1.0);
 }
 
 #[test]
