@@ -18,5 +18,5 @@ pub use health::Health;
 pub use log_level::LogLevel;
 pub use pages::Admin;
 pub use serve::{AdminListener, MAX_CONNECTIONS};
-pub use settings::{AdminAddress, AdminSettings, AdminToken};
+pub use settings::{AdminAddress, AdminEndpoint, AdminSettings, AdminToken};
 pub use status::{ConfigStatus, Readiness, RefusedConfiguration};

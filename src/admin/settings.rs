@@ -25,6 +25,15 @@ pub struct AdminSettings {
     pub names: Vec<Box<str>>,
 }
 
+/// Where and how to ask the admin listener of a running gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminEndpoint {
+    /// The address of the listener.
+    pub address: AdminAddress,
+    /// Whether it speaks TLS, as configured. Until a reload the gateway may do otherwise.
+    pub is_tls: bool,
+}
+
 impl From<SocketAddr> for AdminSettings {
     fn from(address: SocketAddr) -> Self {
         Self {

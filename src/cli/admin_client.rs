@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::{ClientConnection, StreamOwned};
 
 use super::doubtful::Doubtful;
-use crate::admin::{AdminAddress, AdminSettings};
+use crate::admin::{AdminAddress, AdminEndpoint};
 
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
@@ -22,20 +22,23 @@ pub(super) struct AdminAnswer {
 
 /// Asks for `path`. Connecting, and each read, may take as long as `timeout`.
 ///
-/// Over TLS any certificate will do: the files of the configuration may be newer than those in use, and the
-/// answer is no secret.
-pub(super) fn get(admin: &AdminSettings, path: &str, timeout: Duration) -> io::Result<AdminAnswer> {
+/// If what is configured gets no answer, the other of TLS and clear text is tried: the running gateway may not have
+/// been reloaded yet. Over TLS any certificate will do: the files of the configuration may be newer than those in
+/// use, and the answer is no secret.
+pub(super) fn get(admin: &AdminEndpoint, path: &str, timeout: Duration) -> io::Result<AdminAnswer> {
+    let connect = |address: &SocketAddr| {
+        let connection = TcpStream::connect_timeout(&reachable(*address), timeout)?;
+        connection.set_read_timeout(Some(timeout))?;
+        connection.set_write_timeout(Some(timeout))?;
+        io::Result::Ok(connection)
+    };
     match &admin.address {
         AdminAddress::Tcp(address) => {
-            let connection = TcpStream::connect_timeout(&reachable(*address), timeout)?;
-            connection.set_read_timeout(Some(timeout))?;
-            connection.set_write_timeout(Some(timeout))?;
-            if admin.tls.is_none() {
-                return ask(connection, path);
-            }
-            let client = Arc::new(Doubtful::indifferent()).client().map_err(io::Error::other)?;
-            let session = ClientConnection::new(client, address.ip().into()).map_err(io::Error::other)?;
-            ask(StreamOwned::new(session, connection), path)
+            let over = |is_tls: bool| {
+                let connection = connect(address)?;
+                if is_tls { ask(over_tls(connection, *address)?, path) } else { ask(connection, path) }
+            };
+            over(admin.is_tls).or_else(|error| over(!admin.is_tls).map_err(|_| error))
         }
         AdminAddress::Unix(socket) => {
             let connection = UnixStream::connect(socket)?;
@@ -44,6 +47,15 @@ pub(super) fn get(admin: &AdminSettings, path: &str, timeout: Duration) -> io::R
             ask(connection, path)
         }
     }
+}
+
+fn over_tls(
+    connection: TcpStream,
+    address: SocketAddr,
+) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let client = Arc::new(Doubtful::indifferent()).client().map_err(io::Error::other)?;
+    let session = ClientConnection::new(client, address.ip().into()).map_err(io::Error::other)?;
+    Ok(StreamOwned::new(session, connection))
 }
 
 fn ask(mut connection: impl Read + Write, path: &str) -> io::Result<AdminAnswer> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{CommandFailure, admin_client};
-use crate::admin::AdminSettings;
+use crate::admin::{AdminAddress, AdminEndpoint};
 use crate::config::{self, Environment};
 
 /// Ask the running gateway whether it takes requests: exit status 0 if it does, else 1.
@@ -32,7 +32,7 @@ pub struct HealthArgs {
 /// [`CommandFailure::Running`] if the gateway does not answer or is not ready.
 pub fn run(args: &HealthArgs, environment: &Environment) -> Result<(), CommandFailure> {
     let admin = match args.address {
-        Some(address) => AdminSettings::from(address),
+        Some(address) => AdminEndpoint { address: AdminAddress::Tcp(address), is_tls: false },
         None => {
             config::load_process(args.config.as_deref(), environment)
                 .map_err(|problems| CommandFailure::Configuration(problems.to_string()))?

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::running::{RunningGateway, Which};
 use super::{CommandFailure, admin_client, upgrade};
-use crate::admin::AdminSettings;
+use crate::admin::AdminEndpoint;
 use crate::clock;
 use crate::config::Environment;
 
@@ -75,7 +75,7 @@ pub fn run(args: &ReloadArgs, environment: &Environment) -> Result<(), CommandFa
 }
 
 /// What the running gateway says about itself.
-fn version(admin: &AdminSettings, running: RunningGateway) -> Result<Value, CommandFailure> {
+fn version(admin: &AdminEndpoint, running: RunningGateway) -> Result<Value, CommandFailure> {
     let answer = admin_client::get(admin, "/version", PATIENCE);
     let address = &admin.address;
     let answer = answer.and_then(|answer| Ok(serde_json::from_str::<Value>(&answer.body)?));

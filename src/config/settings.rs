@@ -8,7 +8,7 @@ use http::HeaderName;
 use log::LevelFilter;
 
 use super::document::{Problem, SourceFile};
-use crate::admin::AdminSettings;
+use crate::admin::{AdminEndpoint, AdminSettings};
 use crate::approov::{ApproovSettings, KeyType, Verifier};
 use crate::closed_set::closed_set;
 use crate::downstream::ListenerSettings;
@@ -97,7 +97,7 @@ pub struct ProcessSettings {
     /// The settings of the process.
     pub server: ServerSettings,
     /// The settings of the admin listener.
-    pub admin: AdminSettings,
+    pub admin: AdminEndpoint,
 }
 
 /// The process: `server` in the file.

@@ -23,12 +23,11 @@ use super::sockets::Listeners;
 use super::watched::{self, WatchedFiles};
 use crate::admin::{Access, ConfigStatus, LogLevel};
 use crate::config::{AccessLog, Problems, Protection, ServerSettings, Settings, SourceFile, weaker_routes};
-use crate::downstream::ListenerSettings;
 use crate::fleet::StoreSettings;
 use crate::key_sets::KeySets;
 use crate::proxy::{Shared, Snapshot};
 use crate::telemetry::{self, Metrics};
-use crate::tls::{ServerTls, Tickets};
+use crate::tls::{Identity, ServerTls, Tickets};
 
 /// Loads the configuration from the same sources as at the start.
 pub type Load = Arc<dyn Fn() -> Result<Settings, LoadError> + Send + Sync>;
@@ -210,7 +209,7 @@ impl Reloader {
         let log_file = log_file(&settings).map(Path::to_owned);
         let listeners =
             self.listeners.prepare(&settings.listeners, &self.tickets).map_err(|error| error.to_string())?;
-        let certificates = certificates(&settings.listeners);
+        let certificates = certificates(&settings);
         let hash = settings.hash.clone();
         let (level, format) = (settings.log.level, settings.log.format);
         let upstreams = self.runtime.block_on(self.origins.adopt(&settings.origins));
@@ -266,14 +265,15 @@ pub(super) fn log_file(settings: &Settings) -> Option<&Path> {
     settings.log.file.as_deref().filter(|_| settings.log.access != AccessLog::Off)
 }
 
-/// ListenerSettings, name and expiry of every certificate, for the metrics.
-pub(super) fn certificates(listeners: &[ListenerSettings]) -> Vec<(String, String, i64)> {
-    let of_listener = |listener: &ListenerSettings| {
-        let address = listener.address.to_string();
+/// Listener, name and expiry of every certificate, for the metrics.
+pub(super) fn certificates(settings: &Settings) -> Vec<(String, String, i64)> {
+    let of_listeners = settings.listeners.iter().flat_map(|listener| {
         let certificates = listener.tls.iter().flat_map(ServerTls::certificates);
-        certificates.map(move |found| (address.clone(), found.name(), found.not_after)).collect::<Vec<_>>()
-    };
-    listeners.iter().flat_map(of_listener).collect()
+        certificates.map(|found| (listener.address.to_string(), found))
+    });
+    let of_admin = settings.admin.tls.iter().map(Identity::certificate);
+    let of_admin = of_admin.map(|found| (settings.admin.address.to_string(), found));
+    of_listeners.chain(of_admin).map(|(address, found)| (address, found.name(), found.not_after)).collect()
 }
 
 /// Settings that only an upgrade can change: key and value.

@@ -99,7 +99,7 @@ impl Server {
             .map_err(|error| ServerError::new("cannot start the access log", error))?;
         let protection = Protection::of(&settings);
         let (fixed, watch) = (FixedSettings::of(&settings), reload::watch_of(&settings));
-        metrics.certificates(reload::certificates(&settings.listeners));
+        metrics.certificates(reload::certificates(&settings));
         let hash = settings.hash.clone();
         let fleet_store = settings.fleet.store.take();
         let exporter = start_exporter(settings.otlp.take(), &metrics)?;

@@ -43,6 +43,8 @@ pub struct Metrics {
     config_last_reload_success_timestamp: Gauge,
     access_log_dropped: IntCounter,
     config_info: IntGaugeVec,
+    /// Held while series are replaced by others, and while all are read.
+    series: Mutex<()>,
     overhead: Durations,
     tunnels: IntGauge,
     process: Process,
@@ -95,6 +97,7 @@ impl Metrics {
                 Opts::new("config_info", "1, with the start of the configuration file's SHA-256 as a label."),
                 &["hash"],
             )?,
+            series: Mutex::default(),
             overhead: Durations::new(&OVERHEAD_BUCKETS),
             tunnels: IntGauge::new("tunnels", "Open tunnels (WebSocket).")?,
             process: Process::new()?,
@@ -231,6 +234,7 @@ impl Metrics {
             let first = first.entry((listener, name)).or_insert(expiry);
             *first = expiry.min(*first);
         }
+        let _series = self.series.lock();
         self.certificate_expiry.reset();
         for ((listener, name), expiry) in first {
             for result in Handshake::ALL {
@@ -254,6 +258,7 @@ impl Metrics {
 
     /// Records that a configuration has taken effect. `hash` is the hash of its file.
     pub fn config_loaded(&self, hash: &str) {
+        let _series = self.series.lock();
         self.config_info.reset();
         self.config_info.with_label_values(&[hash]).set(1);
         self.config_reloads.with_label_values(&["success"]).inc();
@@ -338,7 +343,10 @@ impl Metrics {
     pub fn encode(&self, dropped: u64) -> Result<String, prometheus::Error> {
         self.routes.forget_unused(clock::now());
         self.access_log_dropped.inc_by(dropped.saturating_sub(self.access_log_dropped.get()));
-        let mut families = self.registry.gather();
+        let mut families = {
+            let _series = self.series.lock();
+            self.registry.gather()
+        };
         families.extend(self.process.read().gather());
         let mut page = String::with_capacity(self.page_size.load(Ordering::Relaxed));
         TextEncoder::new().encode_utf8(&families, &mut page)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::identity::{IdentitySection, check_validity, unix_now};
 use super::listeners::collide;
-use crate::admin::{AdminAddress, AdminSettings, AdminToken};
+use crate::admin::{AdminAddress, AdminEndpoint, AdminSettings, AdminToken};
 use crate::config::document::{
     Entries, Located, Location, Report, Reported, Written, list, nested, section, text, usable,
 };
@@ -46,20 +46,56 @@ pub fn admin(
     listeners: &[Located<SocketAddr>],
     report: &Report,
 ) -> Result<AdminSettings, Reported> {
-    let default = || Located { value: AdminAddress::Tcp(DEFAULT_ADMIN), at: Location::nowhere() };
-    let address = match variable {
-        Some(variable) => variable,
-        None => section.address.checked().map(|address| address.unwrap_or_else(default)),
-    };
-    let health = section.health_address.checked();
+    let addresses = addresses(&section, variable, listeners, report);
     let token =
         section.token_file.checked().and_then(|file| file.map(|file| token(&file, report)).transpose());
     let tls = section.tls.checked();
-    if let (Ok(Some(tls)), Ok(Located { value: AdminAddress::Unix(_), .. })) = (&tls, &address) {
+    let tls = tls.and_then(|tls| tls.map(|tls| identity(&tls.value, report)).transpose());
+    let ((address, health_address), token, tls) = (addresses?, token?, tls?);
+    let tcp = address.value.tcp();
+    if let Some(admin) = tcp.filter(|admin| tls.is_none() && !admin.ip().is_loopback()) {
+        let message = format!("the admin listener {admin} is open to the network without TLS");
+        let hint = "set admin.tls, or use 127.0.0.1 or a unix socket, with health_address for probes; let only \
+                    operators reach it";
+        report.warning(&address.at, message, hint);
+    }
+    Ok(AdminSettings {
+        address: address.value,
+        tls,
+        token,
+        health_address,
+        names: usable(section.names.or(Vec::new())).collect(),
+    })
+}
+
+/// Where the admin listener is. Reads no other file.
+pub fn endpoint(
+    section: &AdminSection,
+    variable: Option<Result<Located<AdminAddress>, Reported>>,
+    listeners: &[Located<SocketAddr>],
+    report: &Report,
+) -> Result<AdminEndpoint, Reported> {
+    let (address, _) = addresses(section, variable, listeners, report)?;
+    Ok(AdminEndpoint { address: address.value, is_tls: section.tls.is_written() })
+}
+
+/// The addresses of the admin listener and of the health listener.
+fn addresses(
+    section: &AdminSection,
+    variable: Option<Result<Located<AdminAddress>, Reported>>,
+    listeners: &[Located<SocketAddr>],
+    report: &Report,
+) -> Result<(Located<AdminAddress>, Option<SocketAddr>), Reported> {
+    let default = || Located { value: AdminAddress::Tcp(DEFAULT_ADMIN), at: Location::nowhere() };
+    let address = match variable {
+        Some(variable) => variable,
+        None => section.address.clone().checked().map(|address| address.unwrap_or_else(default)),
+    };
+    let health = section.health_address.clone().checked();
+    if let (Some(tls), Ok(Located { value: AdminAddress::Unix(_), .. })) = (section.tls.get(), &address) {
         report.problem(&tls.at, "a unix socket has no TLS", "remove it, or write an IP address and port");
     }
-    let tls = tls.and_then(|tls| tls.map(|tls| identity(&tls.value, report)).transpose());
-    let (address, health, token, tls) = (address?, health?, token?, tls?);
+    let (address, health) = (address?, health?);
     let tcp = address.value.tcp();
     if let Some((admin, listener)) = tcp.and_then(|admin| {
         let listener = listeners.iter().find(|listener| collide(listener.value, admin))?;
@@ -81,19 +117,7 @@ pub fn admin(
             report.problem(&health.at, message, "choose another port for one of them");
         }
     }
-    if let Some(admin) = tcp.filter(|admin| tls.is_none() && !admin.ip().is_loopback()) {
-        let message = format!("the admin listener {admin} is open to the network without TLS");
-        let hint = "set admin.tls, or use 127.0.0.1 or a unix socket, with health_address for probes; let only \
-                    operators reach it";
-        report.warning(&address.at, message, hint);
-    }
-    Ok(AdminSettings {
-        address: address.value,
-        tls,
-        token,
-        health_address: health.map(|health| health.value),
-        names: usable(section.names.or(Vec::new())).collect(),
-    })
+    Ok((address, health.map(|health| health.value)))
 }
 
 /// The certificate and its key.

@@ -202,7 +202,7 @@ pub fn process_only(sources: Sources, report: &Report) -> Result<ProcessSettings
     let Sources { file, overrides, .. } = sources;
     let listeners = listeners::listeners(file.listeners, overrides.listen, report);
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
-    let admin = admin::admin(file.admin, overrides.admin, &addresses, report);
+    let admin = admin::endpoint(&file.admin, overrides.admin, &addresses, report);
     let server = file.server.resolve(overrides.server, &addresses, report);
     Ok(ProcessSettings { server: server?, admin: admin? })
 }

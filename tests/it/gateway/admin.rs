@@ -118,7 +118,8 @@ fn with_a_certificate_the_listener_speaks_tls_only() {
         let message = Message::new(method, path).host("localhost").field("Origin", origin);
         connect(address, &trust, "localhost").ask(&message.field("Connection", "close"))
     };
-    assert!(ask("GET", "/metrics", "https://localhost").text().contains("approov_gateway_build_info"));
+    let metrics = ask("GET", "/metrics", "https://localhost").text();
+    assert!(metrics.contains("approov_gateway_certificate_expiry_timestamp_seconds{"), "{metrics}");
     assert_eq!(ask("DELETE", "/offenders", "https://localhost").status, 200);
     assert_eq!(ask("DELETE", "/offenders", "http://localhost").status, 403, "a page in clear text");
     let mut plain = Client::connect(address);

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::harness::tls::{Authority, Identity};
 use crate::harness::{Exit, Folder, Gateway, Origin, Setup, config_before, gateway_command, get, run};
 
 /// A gateway whose configuration and pid file are in a folder.
@@ -84,6 +85,22 @@ fn reload_sends_no_signal_if_the_configuration_has_a_problem() {
     running.configure("");
     assert_eq!(running.gateway.ask(&get("/x")).status, 200);
     assert!(text(&running.command(&["reload"])).contains("configuration 2"));
+}
+
+#[test]
+fn reload_switches_tls_of_the_admin_listener_on_and_off() {
+    let running = Running::start();
+    let identity = running.folder.identity("admin", &Identity::new(&Authority::new(), &["localhost"]));
+    let with_tls = format!("admin: {{ tls: {identity} }}\n");
+    for (rest, generation) in [(&*with_tls, 2), ("", 3), (&*with_tls, 4)] {
+        running.configure(rest);
+        let output = running.command(&["reload"]);
+        assert!(text(&output).contains(&format!("configuration {generation}")), "{output:?}");
+    }
+    // The commands that look for the gateway need none of its files.
+    fs::remove_file(running.folder.path("admin.key")).unwrap();
+    let output = running.command(&["health"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
 #[test]
