@@ -45,7 +45,7 @@ pub async fn accept<A: Application>(
                 match worker.application.admit_connection(&connection, number) {
                     Some(permit) => {
                         let open = Open::new(&worker, permit);
-                        tokio::spawn(serve(open, socket, connection, stop.clone()));
+                        tokio::spawn(serve(open, socket, Box::new(connection), stop.clone()));
                     }
                     None => reset(&socket),
                 }
@@ -81,13 +81,14 @@ fn reset(socket: &TcpStream) {
 async fn serve<A: Application>(
     mut open: Open<A>,
     socket: TcpStream,
-    connection: Connection,
+    connection: Box<Connection>,
     stop: ShutdownWatch,
 ) {
     // Responses are written whole, so waiting for more bytes (Nagle's algorithm) gains nothing.
     let _ = socket.set_nodelay(true);
+    // The task holds the largest of its futures from its start to its end. Only HTTP/1 is part of it.
     let Some(Established { transport, ahead, connection, is_http2 }) =
-        handshake::establish(&mut open, socket, connection).await
+        Box::pin(handshake::establish(&mut open, socket, *connection)).await
     else {
         return;
     };
@@ -100,7 +101,7 @@ async fn serve<A: Application>(
     };
     if is_http2 || connection.listener.h2c && http2::has_preface(worker, &mut stream).await {
         stream.become_http2(time.header);
-        http2::serve(worker, stream, &connection, &stop).await;
+        Box::pin(http2::serve(worker, stream, &connection, &stop)).await;
     } else {
         http1::serve(worker, stream, &connection, &stop).await;
     }

@@ -21,7 +21,7 @@ pub struct Connection {
     /// The listener that accepted the connection, as it was configured at that time.
     pub listener: Arc<Listener>,
     /// The result of the TLS handshake; `None` without TLS.
-    pub tls: Option<TlsSession>,
+    pub tls: Option<Box<TlsSession>>,
     /// Set when the connection becomes a tunnel: how long the tunnel may be silent.
     tunnel_idle: OnceLock<Duration>,
     is_ended: AtomicBool,

@@ -80,7 +80,7 @@ pub(super) async fn establish<A: Application>(
     match handshake {
         Ok((stream, session, _)) => {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(Protocol::Http2.label().as_bytes());
-            connection.tls = Some(session);
+            connection.tls = Some(Box::new(session));
             let transport = Transport::Tls(Box::new(stream));
             Some(Established { transport, ahead: BytesMut::new(), connection, is_http2 })
         }

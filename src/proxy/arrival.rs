@@ -50,7 +50,7 @@ impl Arrival {
 
     /// The TLS session of the connection.
     pub fn tls(&self) -> Option<&TlsSession> {
-        self.connection.tls.as_ref()
+        self.connection.tls.as_deref()
     }
 
     /// Whether the request came without TLS to a listener that redirects to `https://`.

@@ -8,9 +8,7 @@ use super::side::ClientSide;
 use super::upload::Upload;
 use super::write;
 use crate::http::Body;
-use crate::proxy::admit::Refused;
 use crate::proxy::answer::Answer;
-use crate::proxy::arrival::Arrival;
 use crate::proxy::failure;
 use crate::proxy::life::RequestContext;
 use crate::proxy::record::{HeadFacts, Transfer};
@@ -43,18 +41,6 @@ impl<C: ClientSide> DirectRequest<C> {
         Ok(())
     }
 
-    /// Answers a request that is not forwarded.
-    ///
-    /// # Errors
-    /// If the client cannot be written to.
-    pub async fn refuse(&mut self, arrival: Arrival, refused: Refused) -> Result<()> {
-        let (answer, ends_connection) = self.ctx.refuse(arrival, refused);
-        if ends_connection {
-            self.client.end();
-        }
-        self.answer(answer).await
-    }
-
     /// Answers a request that has failed, if the client can still get an answer.
     pub async fn fail(&mut self, error: &Error) {
         self.client.end();
@@ -68,7 +54,10 @@ impl<C: ClientSide> DirectRequest<C> {
     }
 
     /// Sends an answer of the gateway's own.
-    async fn answer(&mut self, answer: Answer) -> Result<()> {
+    ///
+    /// # Errors
+    /// If the client cannot be written to.
+    pub async fn answer(&mut self, answer: Answer) -> Result<()> {
         let DirectRequest { ctx, head, client, upload, transfer, .. } = self;
         let answers = &ctx.life.snapshot().ok_or_else(failure::wrong_state)?.answers;
         let body_bytes = client.answer(answers, answer, head, &ctx.life.notes(), &mut upload.body).await?;

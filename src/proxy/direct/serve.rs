@@ -13,13 +13,15 @@ use super::pump::Pump;
 use super::request::DirectRequest;
 use super::side::{self, ClientSide, while_wanted};
 use super::upload::Upload;
-use crate::downstream::{ClientStream, Http1Request};
+use crate::downstream::{ClientStream, Connection, Http1Request};
 use crate::http::{BodyPipe, HeadIndex};
-use crate::proxy::admit::{Admitted, FoundRoute, admit, find_route, leads_to_http1};
+use crate::proxy::admit::{admit, find_route, leads_to_http1};
+use crate::proxy::answer::Answer;
 use crate::proxy::arrival::Arrival;
 use crate::proxy::body::{BodyDemand, BodyFault, HeldBody, Hold};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::failure;
+use crate::proxy::head::RequestHead;
 use crate::proxy::life::{Life, RequestContext};
 use crate::proxy::record::Transfer;
 use crate::proxy::shared::Shared;
@@ -31,6 +33,16 @@ pub struct Direct {
     pub(super) in_flight: Arc<AtomicUsize>,
     /// Connections to origins that are kept.
     pool: Arc<Pool>,
+}
+
+/// What is done with a request after admission.
+pub(super) enum Plan {
+    /// It is forwarded.
+    Forward,
+    /// It is forwarded if its body is as demanded.
+    Verify(Box<BodyDemand>),
+    /// It is answered. The client may have to send no more requests on this connection.
+    Answer { answer: Answer, ends_connection: bool },
 }
 
 /// What is done with a request.
@@ -55,15 +67,10 @@ impl Direct {
         stop: &ShutdownWatch,
     ) -> Served<'a> {
         let Http1Request { head: bytes, body, stream, is_last, deadline, limits } = request;
-        let mut ctx = RequestContext::new(self.shared.snapshot.load_full(), self.in_flight.clone());
         let index = HeadIndex::of(&bytes);
-        let begun = RequestView::plain(index.view(&bytes)).and_then(|head| {
-            let (snapshot, started) = ctx.begin()?;
-            let arrival = Arrival::new(snapshot, started, stream.connection().clone(), &head);
-            let found = find_route(&arrival, &head);
-            leads_to_http1(&arrival.snapshot, found).then_some((head, arrival, found))
-        });
-        let Some((head, arrival, found)) = begun else {
+        let plain = RequestView::plain(index.view(&bytes));
+        let begin = |head| Some((head, self.begin(&head, stream.connection())?));
+        let Some((head, (ctx, plan))) = plain.and_then(begin) else {
             return Served::Left(Http1Request { head: bytes, body, stream, is_last, deadline, limits });
         };
         let is_last = is_last || head.closes();
@@ -76,7 +83,7 @@ impl Direct {
             download: Download::new(head.is_head(), Http1Side::TAKES_BARE_DATA),
             transfer: Transfer::default(),
         };
-        let result = self.run(&mut request, arrival, found).await;
+        let result = self.run(&mut request, plan).await;
         let error = result.as_ref().err();
         let may_keep = error.is_none() && request.upload.body.is_done();
         let client = request.record(&self.shared, error.map(|error| &**error));
@@ -84,55 +91,78 @@ impl Direct {
         Served::Done(client.finish(is_kept).await)
     }
 
-    /// Serves a request that has arrived, of which the route was looked up.
-    pub(super) async fn run<C: ClientSide>(
+    /// Decides on a request that has arrived. `None` if its origin does not speak HTTP/1.
+    ///
+    /// A future holds all that its function has held, as long as it lives. So everything up to the decision
+    /// is done in this function, which is none.
+    pub(super) fn begin(
         &self,
-        request: &mut DirectRequest<C>,
-        arrival: Arrival,
-        found: FoundRoute,
-    ) -> Result<()> {
-        match admit(&arrival, &request.head, found, &self.shared.metrics) {
-            Ok(admitted) => self.admitted(request, arrival, admitted).await,
-            Err(refused) => request.refuse(arrival, refused).await,
+        head: &impl RequestHead,
+        connection: &Arc<Connection>,
+    ) -> Option<(RequestContext, Plan)> {
+        let mut ctx = RequestContext::new(self.shared.snapshot.load_full(), self.in_flight.clone());
+        let (snapshot, started) = ctx.begin()?;
+        let arrival = Arrival::new(snapshot, started, connection.clone(), head);
+        let found = find_route(&arrival, head);
+        if !leads_to_http1(&arrival.snapshot, found) {
+            return None;
+        }
+        let plan = match admit(&arrival, head, found, &self.shared.metrics) {
+            Ok(admitted) => {
+                let demand = admitted.body;
+                ctx.life = Life::Exchange(Exchange::new(arrival, admitted, false));
+                if demand == BodyDemand::Free { Plan::Forward } else { Plan::Verify(Box::new(demand)) }
+            }
+            Err(refused) => {
+                let (answer, ends_connection) = ctx.refuse(arrival, refused);
+                Plan::Answer { answer, ends_connection }
+            }
+        };
+        Some((ctx, plan))
+    }
+
+    /// Serves a request as planned.
+    pub(super) async fn run<C: ClientSide>(&self, request: &mut DirectRequest<C>, plan: Plan) -> Result<()> {
+        match plan {
+            Plan::Forward => self.exchange(request).await,
+            Plan::Verify(demand) => Box::pin(self.verify(request, *demand)).await,
+            Plan::Answer { answer, ends_connection } => {
+                if ends_connection {
+                    request.client.end();
+                }
+                request.answer(answer).await
+            }
         }
     }
 
-    /// Serves an admitted request, after its body is verified if it must be.
-    async fn admitted<C: ClientSide>(
-        &self,
-        request: &mut DirectRequest<C>,
-        arrival: Arrival,
-        admitted: Admitted,
-    ) -> Result<()> {
-        let (demand, limit) = (admitted.body, arrival.snapshot.signing.digest_buffer());
-        request.ctx.life = Life::Exchange(Exchange::new(arrival, admitted, false));
-        if demand != BodyDemand::Free {
-            let verified = match Box::pin(self.verify_body(request, demand, limit)).await {
-                Ok(Ok(held)) => request.ctx.hold(held).and_then(|()| {
-                    let length = usize::try_from(request.upload.body.bytes()).unwrap_or(usize::MAX);
-                    request.ctx.take_body(&self.shared.metrics, length)
-                }),
-                Ok(Err(fault)) => {
-                    let (arrival, refused) = request.ctx.refuse_body(fault, &self.shared.metrics)?;
-                    return request.refuse(arrival, refused).await;
-                }
-                Err(error) => Err(error),
-            };
-            if let Err(error) = verified {
-                request.fail(&error).await;
-                return Err(error);
+    /// Serves an admitted request after its body is verified.
+    async fn verify<C: ClientSide>(&self, request: &mut DirectRequest<C>, demand: BodyDemand) -> Result<()> {
+        let verified = match self.verify_body(request, demand).await {
+            Ok(Ok(held)) => request.ctx.hold(held).and_then(|()| {
+                let length = usize::try_from(request.upload.body.bytes()).unwrap_or(usize::MAX);
+                request.ctx.take_body(&self.shared.metrics, length)
+            }),
+            Ok(Err(fault)) => {
+                let (arrival, refused) = request.ctx.refuse_body(fault, &self.shared.metrics)?;
+                let (answer, _) = request.ctx.refuse(arrival, refused);
+                return request.answer(answer).await;
             }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = verified {
+            request.fail(&error).await;
+            return Err(error);
         }
         self.exchange(request).await
     }
 
-    /// Holds the body of a request back until it is verified. `limit` is the most bytes that are held.
+    /// Holds the body of a request back until it is verified.
     async fn verify_body<C: ClientSide>(
         &self,
         request: &mut DirectRequest<C>,
         demand: BodyDemand,
-        limit: usize,
     ) -> Result<Result<Option<HeldBody>, BodyFault>> {
+        let limit = request.ctx.exchange()?.arrival.snapshot.signing.digest_buffer();
         let length = request.upload.body.left();
         let mut hold = match Hold::begin(demand, length, limit, &self.shared.held_bodies) {
             Ok(Some(hold)) => hold,

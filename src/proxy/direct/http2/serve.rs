@@ -13,25 +13,17 @@ use super::head::{body, is_plain};
 use super::side::Http2Side;
 use crate::downstream::{Connection, Http2Request};
 use crate::http::BodyPipe;
-use crate::proxy::admit::{find_route, leads_to_http1};
-use crate::proxy::arrival::Arrival;
-use crate::proxy::life::RequestContext;
 use crate::proxy::record::Transfer;
 
 impl Direct {
     /// Serves a request if it is a plain one for an origin with HTTP/1. Returns every other request.
     pub(in crate::proxy) async fn serve_http2(&self, request: Http2Request) -> Option<Http2Request> {
         let Http2Request { mut session, limits } = request;
-        let mut ctx = RequestContext::new(self.shared.snapshot.load_full(), self.in_flight.clone());
-        let mut begin = || {
-            let head = session.req_header();
-            let connection = session.digest().and_then(Connection::of).filter(|_| is_plain(head))?;
-            let (snapshot, started) = ctx.begin()?;
-            let arrival = Arrival::new(snapshot, started, connection.clone(), head);
-            let found = find_route(&arrival, head);
-            leads_to_http1(&arrival.snapshot, found).then_some((arrival, found))
+        let head = session.req_header();
+        let connection = session.digest().and_then(Connection::of).filter(|_| is_plain(head));
+        let Some((ctx, plan)) = connection.and_then(|connection| self.begin(head, connection)) else {
+            return Some(Http2Request { session, limits });
         };
-        let Some((arrival, found)) = begin() else { return Some(Http2Request { session, limits }) };
         let body = body(session.req_header(), session.is_body_empty());
         let nothing = RequestHeader::from(Request::new(()).into_parts().0);
         let head = std::mem::replace(session.req_header_mut(), nothing);
@@ -44,7 +36,7 @@ impl Direct {
             transfer: Transfer::default(),
             head,
         };
-        let result = self.run(&mut request, arrival, found).await;
+        let result = self.run(&mut request, plan).await;
         // A stream whose response is not complete is reset when the client's side is dropped.
         request.record(&self.shared, result.as_ref().err().map(|error| &**error));
         None
