@@ -105,6 +105,9 @@ impl Sampler {
 
 impl Correlation {
     /// The ids of a request. Valid ids from a trusted proxy are kept. Ids from a client are never kept.
+    ///
+    /// Never inlined, so that the bench of instructions can count it alone.
+    #[inline(never)]
     pub fn of(settings: &CorrelationSettings, client: &Client, head: &impl RequestHead) -> Self {
         if settings.request_id.is_none() && settings.tracing.is_none() && !client.is_told_by_proxy {
             return Self::default();

@@ -170,6 +170,9 @@ impl KeptHead {
 
 impl Shared {
     /// Counts and logs a request that has ended.
+    ///
+    /// Never inlined, so that the bench of instructions can count it alone.
+    #[inline(never)]
     pub(super) fn record(&self, snapshot: &Snapshot, request: &Finished<'_>) {
         let Finished { head, connection, transfer, judgement, limit, .. } = request;
         let reason = request.reason();

@@ -17,10 +17,10 @@ use crate::rig::certificate::Offer;
 const FULL: Figure = Figure::new("full", micros).with_ratio();
 const RESUMED: Figure = Figure::new("resumed", micros).with_ratio();
 
-/// One round of one server.
-pub fn round(running: &Running, mode: &Mode, bench: &Bench) -> Result<Sample> {
+/// One round of one server: half of the time for each kind.
+pub fn round(running: &Running, mode: &Mode, bench: &Bench, seconds: f64) -> Result<Sample> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let length = Duration::from_secs_f64(bench.effort.seconds / 2.0);
+    let length = Duration::from_secs_f64(seconds / 2.0);
     let cost = |resumes| {
         let tls = mode.setup.tls.filter(|_| running.peer.name != "tcp");
         let client = tls.map(|tls| {

@@ -73,31 +73,24 @@ impl Bench {
         let row = |peer: &Peer| Row { peer: peer.clone(), samples: Vec::new(), remarks: Vec::new() };
         let mut table = Table { mode, rows: peers.map(row).collect(), remark: String::new() };
         let rounds = match mode.measure {
-            Measure::Closed | Measure::Open(_) => {
+            Measure::Closed | Measure::Open(_) | Measure::Handshakes => {
                 self.measure_running(mode, &mut table)?;
                 return Ok(table);
             }
             Measure::Idle | Measure::SlowReaders | Measure::Growth => 1,
-            Measure::Failover(_) | Measure::Handshakes => self.effort.rounds,
+            Measure::Failover(_) => self.effort.rounds,
         };
         self.fleet = None;
-        let start = |row: &Row| self.start(&row.peer, mode.setup, &[self.origin]);
-        let running = match mode.measure {
-            Measure::Handshakes => table.rows.iter().map(start).collect::<Result<Vec<_>>>()?,
-            _ => Vec::new(),
-        };
         for round in 1..=rounds {
-            for (index, row) in table.rows.iter_mut().enumerate() {
+            for row in &mut table.rows {
                 eprintln!("{} round {round} {}", mode.name, row.peer.name);
                 let sample = match mode.measure {
                     Measure::Failover(fault) => failover::round(row, mode, fault, self),
                     Measure::Growth => memory::growth(row, mode, self),
-                    Measure::Handshakes => handshakes::round(&running[index], mode, self),
                     _ => memory::held(row, mode, self),
                 };
                 let failed = |error| format!("{}, {}: {error}", row.peer.name, mode.title);
-                let sample = sample.map_err(failed)?;
-                row.samples.push(sample);
+                row.samples.push(sample.map_err(failed)?);
             }
         }
         Ok(table)
@@ -111,32 +104,30 @@ impl Bench {
             _ => Pace::Closed,
         };
         let workers = mode.workers().min(self.most_workers(mode));
-        table.remark = format!("; {workers} requests at a time");
-        if let Pace::Open(rate) = pace {
-            table.remark += &format!(", {rate:.0} a second");
-        }
+        table.remark = match pace {
+            _ if mode.measure == Measure::Handshakes => String::new(),
+            Pace::Closed => format!("; {workers} requests at a time"),
+            Pace::Open(rate) => format!("; {workers} requests at a time, {rate:.0} a second"),
+        };
         let fleet = self.fleet_of(mode, &table.rows)?;
-        let with_idle_memory: Vec<(&Running, u64)> =
-            fleet.iter().map(|running| (running, running.process.memory_kib())).collect();
+        let idle: Vec<u64> = fleet.iter().map(|running| running.process.memory_kib()).collect();
         for round in 0..=self.effort.rounds {
             let seconds = if round == 0 { self.effort.seconds / 3.0 } else { self.effort.seconds };
             for row in table.rows.iter_mut().filter(|row| row.remarks.is_empty()) {
-                let (running, idle) = *with_idle_memory
-                    .iter()
-                    .find(|(running, _)| running.peer.name == row.peer.name)
-                    .ok_or("the peer does not run")?;
-                let mut sample = self.round(running, mode, workers, pace, seconds)?;
+                let is_it = |running: &Running| running.peer.name == row.peer.name;
+                let index = fleet.iter().position(is_it).ok_or("the peer does not run")?;
+                eprintln!("{} round {round} {}", mode.name, row.peer.name);
+                let mut sample = match mode.measure {
+                    Measure::Handshakes => handshakes::round(&fleet[index], mode, self, seconds)?,
+                    _ => self.round(&fleet[index], mode, workers, pace, seconds)?,
+                };
                 if sample.is_empty() {
                     row.remarks.push("cannot answer at that rate".into());
                     row.samples.clear();
                 } else if round > 0 {
-                    let [(_, rate), (_, cpu), .., (_, memory)] = sample[..] else { continue };
-                    let (mode_name, peer) = (mode.name, &row.peer.name);
-                    eprintln!(
-                        "{mode_name} round {round} {peer:13} {rate:8.0} requests/s {cpu:7.1} µs CPU/request"
-                    );
-                    if mode.is_in_flight {
-                        sample.push((EACH_REQUEST, (memory - idle as f64).max(0.0) / workers as f64));
+                    if let (true, Some((_, memory))) = (mode.is_in_flight, sample.last()) {
+                        let above = (memory - idle[index] as f64).max(0.0);
+                        sample.push((EACH_REQUEST, above / workers as f64));
                     }
                     row.samples.push(sample);
                 }

@@ -32,7 +32,7 @@ use build::Build;
 use measure::{Bench, Effort};
 use modes::{ACCEPTED, MODES, Measure, Mode};
 use peers::Peer;
-use programs::Program;
+use programs::PROGRAMS;
 use table::Table;
 
 /// Compare the gateway with its peers
@@ -196,7 +196,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// All figures, with the machine and the versions that they belong to.
 fn json(peers: &[Peer], effort: Effort, tables: &[Table]) -> Value {
-    let programs = Program::ALL.map(|program| (program.name().to_owned(), program.version().into()));
+    let programs = PROGRAMS.map(|program| (program.name.to_owned(), program.version().into()));
     json!({
         "machine": machine::describe(),
         "rounds": effort.rounds,

