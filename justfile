@@ -34,6 +34,10 @@ doc:
 demo:
     cargo run --release -- demo
 
+# Scrape the gateway of this machine with a Prometheus that has the alerts
+trial ADMIN='127.0.0.1:8788':
+    packaging/prometheus/trial {{ADMIN}}
+
 # Rewrite the generated reference pages and the schema
 reference:
     UPDATE_REFERENCE=1 cargo test --test it reference
