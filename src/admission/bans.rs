@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{ClientKey, Limits};
 use crate::approov::Rejection;
-use crate::limits::{AddressKey, Moment, Offender};
+use crate::limits::{AddressKey, Decree, Ipv6Prefix, Moment, Offender, OffenderRules};
 
 impl Limits {
     /// The end of the ban of this address, if the address is banned.
@@ -58,6 +58,39 @@ impl Limits {
             (Some((_, offenders)), Some(address)) => offenders.clear(address, now).into(),
             (Some((_, offenders)), None) => offenders.clear_all(now),
             (None, _) => 0,
+        }
+    }
+}
+
+/// What nodes tell each other.
+impl Limits {
+    /// The rules for bans, and the part of an IPv6 address that is banned. `None` if no address is banned.
+    pub fn ban_rules(&self) -> Option<(OffenderRules, Ipv6Prefix)> {
+        self.offenders.as_ref().map(|(rules, _)| (*rules, self.prefix))
+    }
+
+    /// Whether this node has decided something about bans that other nodes do not know.
+    pub fn has_decrees(&self) -> bool {
+        self.offenders.as_ref().is_some_and(|(_, offenders)| offenders.has_decrees())
+    }
+
+    /// What this node has decided about bans since the last call.
+    pub fn take_decrees(&self) -> Vec<Decree> {
+        self.offenders.as_ref().map_or_else(Vec::new, |(_, offenders)| offenders.take_decrees())
+    }
+
+    /// Follows what another node has decided, unless the address is exempt here.
+    pub fn follow(&self, decree: Decree) {
+        let (Some((_, offenders)), now) = (&self.offenders, self.now()) else { return };
+        if let Decree::Ban { address, .. } = decree
+            && is_private(address.first())
+        {
+            return;
+        }
+        let until = offenders.follow(decree, now);
+        if let (Some(until), Decree::Ban { address, .. }) = (until, decree) {
+            let (range, seconds) = (address.range(self.prefix), now.until(until).as_secs());
+            log::info!("{range} is banned for {seconds} s by another node");
         }
     }
 }

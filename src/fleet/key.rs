@@ -27,6 +27,13 @@ impl FleetKey {
         half(derive(&self.secret, "hashes").as_ref())
     }
 
+    /// The key with which nodes seal what they tell each other.
+    pub fn entry_key(&self) -> [u8; 32] {
+        let mut key = [0; 32];
+        key.copy_from_slice(derive(&self.secret, "entries").as_ref());
+        key
+    }
+
     /// A name in the store, which only nodes of the fleet can tell.
     pub fn name(&self, of: &[u8]) -> StoreName {
         let half = half(hmac::sign(&self.names, of).as_ref());

@@ -8,12 +8,19 @@
 //! - `key`: the key of the fleet, and what is derived from it;
 //! - `sync`: the task; a build without the feature `fleet` has `without` in its place;
 //! - `rates`: one exchange about rates;
+//! - `bans`: one exchange about bans, with sealed entries (`entry`);
 //! - `store`: the connection to the store;
-//! - `explain`: what an error of the store means;
+//! - `explain`, `failure`: what an error of the store means;
 //! - `outage`: when to try again, and what is logged.
 
 #[cfg(feature = "fleet")]
+mod bans;
+#[cfg(feature = "fleet")]
+mod entry;
+#[cfg(feature = "fleet")]
 mod explain;
+#[cfg(feature = "fleet")]
+mod failure;
 mod key;
 #[cfg(feature = "fleet")]
 mod outage;

@@ -3,12 +3,13 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use redis::{RedisError, Value};
+use redis::Value;
 use tokio::task::JoinSet;
 
+use super::failure::SyncFailure;
 use super::key::StoreName;
 use super::settings::{StoreSettings, Topology};
-use super::store::{Store, StoreScript};
+use super::store::{StoreConnection, StoreScript};
 use crate::admission::Limits;
 use crate::limits::agreement::Told;
 use crate::limits::{Moment, Rule, SharedBucket, Spent};
@@ -24,17 +25,9 @@ const FARTHEST: u64 = 10 * 365 * 24 * 3600 * 1_000_000;
 
 static SCRIPT: LazyLock<StoreScript> = LazyLock::new(|| StoreScript::new(include_str!("buckets.lua")));
 
-/// Why an exchange failed.
-pub(super) enum SyncFailure {
-    /// The store reports an error, or does not answer.
-    Store(RedisError),
-    /// The answer is not one of the script.
-    Garbage,
-}
-
 /// Tells the store what was spent, and takes what all nodes have spent. Returns the number of buckets.
 pub(super) async fn exchange(
-    store: &Store,
+    store: &StoreConnection,
     limits: &Limits,
     settings: &StoreSettings,
 ) -> Result<usize, SyncFailure> {
@@ -63,7 +56,7 @@ pub(super) async fn exchange(
 }
 
 /// Makes an exchange about a bucket that no request uses: a sign of life that needs the same rights.
-pub(super) async fn probe(store: &Store, settings: &StoreSettings) -> Result<(), SyncFailure> {
+pub(super) async fn probe(store: &StoreConnection, settings: &StoreSettings) -> Result<(), SyncFailure> {
     let probe = format!("ag1:{{{}}}:probe", settings.name);
     let answer =
         store.clone().run(&SCRIPT, &[probe], &[0, 1000, 0, 0, 0]).await.map_err(SyncFailure::Store)?;

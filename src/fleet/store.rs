@@ -6,7 +6,7 @@ use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo,
-    RedisResult, Script, ServerErrorKind, TlsCertificates, TlsMode, Value,
+    RedisResult, Script, ServerErrorKind, TlsCertificates, TlsMode, ToRedisArgs, Value,
 };
 
 use super::settings::{StoreSettings, StoreTls, Topology};
@@ -25,12 +25,12 @@ impl StoreScript {
 
 /// A connection. Several commands can be in progress at once.
 #[derive(Clone)]
-pub(super) enum Store {
+pub(super) enum StoreConnection {
     Server(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
-impl Store {
+impl StoreConnection {
     /// Connects. Takes at most a few times [`StoreSettings::patience`]; the caller limits it further.
     pub async fn connect(settings: &StoreSettings) -> RedisResult<Self> {
         let patience = settings.patience();
@@ -92,7 +92,7 @@ impl Store {
         &mut self,
         script: &StoreScript,
         keys: &[String],
-        arguments: &[u64],
+        arguments: &[impl ToRedisArgs],
     ) -> RedisResult<Value> {
         let with = |mut command: Cmd, script: &str| {
             command.arg(script).arg(keys.len()).arg(keys).arg(arguments);

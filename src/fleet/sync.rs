@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::{Interval, MissedTickBehavior, timeout};
 
+use super::bans::BanLog;
 use super::explain::explain;
 use super::outage::{Outage, pause};
-use super::rates::{self, SyncFailure};
+use super::rates;
 use super::settings::{OnLoss, StoreSettings};
-use super::store::Store;
+use super::store::StoreConnection;
 use crate::clock;
 use crate::proxy::Shared;
 use crate::telemetry::{FleetMetrics, Metrics};
 
 /// How many times the patience of one step all steps of a connection may take: name, TLS, login, sentinels.
 const STEPS: u32 = 4;
+
+/// How long a decision about a ban waits to be told, at most.
+const HASTE: Duration = Duration::from_millis(50);
 
 const TOO_SLOW: &str = "it does not answer in time";
 
@@ -30,8 +35,13 @@ pub fn start(
     metrics: &Metrics,
     runtime: &Handle,
 ) -> Result<(), prometheus::Error> {
-    let mut task =
-        SyncTask { settings, shared: shared.clone(), metrics: metrics.fleet()?, outage: Outage::default() };
+    let mut task = SyncTask {
+        settings,
+        shared: shared.clone(),
+        metrics: metrics.fleet()?,
+        outage: Outage::default(),
+        bans: BanLog::default(),
+    };
     task.set_lost(true);
     runtime.spawn(async move {
         loop {
@@ -49,7 +59,7 @@ pub fn start(
 /// What failed, in words.
 pub async fn reach(settings: &StoreSettings) -> Result<(), String> {
     let attempt = async {
-        let store = Store::connect(settings).await.map_err(|error| explain(&error))?;
+        let store = StoreConnection::connect(settings).await.map_err(|error| explain(&error))?;
         rates::probe(&store, settings).await.map_err(|failure| failure.explain())
     };
     timeout(settings.patience() * STEPS, attempt).await.unwrap_or(Err(TOO_SLOW)).map_err(str::to_owned)
@@ -60,13 +70,14 @@ struct SyncTask {
     shared: Arc<Shared>,
     metrics: FleetMetrics,
     outage: Outage,
+    bans: BanLog,
 }
 
 impl SyncTask {
     /// Agrees for as long as the store answers. Returns what failed.
     async fn serve(&mut self) -> &'static str {
-        let connecting = timeout(self.settings.patience() * STEPS, Store::connect(&self.settings));
-        let store = match connecting.await {
+        let connecting = timeout(self.settings.patience() * STEPS, StoreConnection::connect(&self.settings));
+        let mut store = match connecting.await {
             Ok(Ok(store)) => store,
             Ok(Err(error)) => return explain(&error),
             Err(_) => return TOO_SLOW,
@@ -74,11 +85,14 @@ impl SyncTask {
         let mut ticks = tokio::time::interval(self.settings.sync);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            self.wait(&mut ticks).await;
             let began = clock::now();
             let snapshot = self.shared.snapshot.load_full();
-            // A later answer would count for longer than it should.
-            let exchange = rates::exchange(&store, &snapshot.limits, &self.settings);
+            let exchange = async {
+                let buckets = rates::exchange(&store, &snapshot.limits, &self.settings).await?;
+                self.bans.exchange(&mut store, &snapshot.limits, &self.settings).await.map(|()| buckets)
+            };
+            // A later answer about rates would count for longer than it should.
             match timeout(self.settings.patience(), exchange).await {
                 Ok(Ok(buckets)) => {
                     self.metrics.synced(clock::since(began), buckets);
@@ -89,6 +103,17 @@ impl SyncTask {
                 }
                 Ok(Err(failure)) => return failure.explain(),
                 Err(_) => return TOO_SLOW,
+            }
+        }
+    }
+
+    /// Waits for the next exchange. What this node has decided about bans does not wait.
+    async fn wait(&self, ticks: &mut Interval) {
+        loop {
+            match timeout(HASTE, ticks.tick()).await {
+                Ok(_) => return,
+                Err(_) if self.shared.snapshot.load().limits.has_decrees() => return,
+                Err(_) => {}
             }
         }
     }
@@ -108,15 +133,6 @@ impl SyncTask {
     fn set_lost(&self, is_lost: bool) {
         if let Some(agreement) = self.shared.snapshot.load().limits.agreement() {
             agreement.is_lost.store(is_lost, Ordering::Relaxed);
-        }
-    }
-}
-
-impl SyncFailure {
-    fn explain(&self) -> &'static str {
-        match self {
-            Self::Store(error) => explain(error),
-            Self::Garbage => "its answer is not one of Redis; check the address",
         }
     }
 }

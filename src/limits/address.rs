@@ -25,18 +25,26 @@ impl AddressKey {
 
     /// The addresses that share this key.
     pub fn range(self, prefix: Ipv6Prefix) -> AddressRange {
+        let first = self.first();
+        AddressRange::around(first, if first.is_ipv4() { 32 } else { prefix.length() })
+    }
+
+    /// The first address that has this key.
+    pub fn first(self) -> IpAddr {
         if self.0 >> 32 == 1 {
-            AddressRange::around(Ipv4Addr::from_bits(self.0 as u32).into(), 32)
+            Ipv4Addr::from_bits(self.0 as u32).into()
         } else {
-            AddressRange::around(Ipv6Addr::from_bits(u128::from(self.0) << 64).into(), prefix.length())
+            Ipv6Addr::from_bits(u128::from(self.0) << 64).into()
         }
     }
 
-    pub(super) fn bits(self) -> u64 {
+    /// The key as a number.
+    pub fn bits(self) -> u64 {
         self.0
     }
 
-    pub(super) fn from_bits(bits: u64) -> Self {
+    /// The key with this number.
+    pub fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 }

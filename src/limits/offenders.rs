@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::decree::Decrees;
 use super::moment::nanoseconds;
-use super::{AddressKey, AddressRange, AddressSet, Ipv6Prefix, KeyHasher, Moment};
+use super::{AddressKey, AddressRange, AddressSet, Decree, Ipv6Prefix, KeyHasher, Moment};
 
 const WAYS: usize = 7;
 const SLICES: usize = 8;
@@ -114,9 +115,44 @@ impl Offenders {
             return None;
         }
         let key = AddressKey::new(address, self.prefix);
-        let until = self.records.set(key).failed(key, &self.rules, now)?;
+        let (until, strikes) = self.records.set(key).failed(key, &self.rules, now)?;
         self.records.last_end.fetch_max(until.nanoseconds(), Ordering::Relaxed);
+        self.records.decrees.push(Decree::Ban { address: key, until, strikes });
         Some(until)
+    }
+
+    /// Whether this node has decided something that other nodes do not know.
+    pub fn has_decrees(&self) -> bool {
+        !self.records.decrees.is_empty()
+    }
+
+    /// What this node has decided since the last call, in order.
+    pub fn take_decrees(&self) -> Vec<Decree> {
+        self.records.decrees.take()
+    }
+
+    /// Follows another node, as far as the rules of this one allow it: exempt addresses are not banned, and no
+    /// ban is longer than the longest one here. Returns the end of the ban if there is a new one.
+    pub fn follow(&self, decree: Decree, now: Moment) -> Option<Moment> {
+        match decree {
+            Decree::Forgive(None) => {
+                self.forget_all(now);
+                None
+            }
+            Decree::Forgive(Some(key)) => {
+                self.forget(key, now);
+                None
+            }
+            Decree::Ban { address: key, until, strikes } => {
+                let until = until.min(now.after(self.rules.max_ban));
+                if until <= now || self.exempt.contains(key.first()) {
+                    return None;
+                }
+                self.records.set(key).impose(key, until, strikes, &self.rules, now)?;
+                self.records.last_end.fetch_max(until.nanoseconds(), Ordering::Relaxed);
+                Some(until)
+            }
+        }
     }
 
     /// Removes one failure of the address, if it has any.
@@ -146,11 +182,21 @@ impl Offenders {
     /// Forgets an address and its IPv6 network. Returns whether [`Offenders::list`] had it.
     pub fn clear(&self, address: IpAddr, now: Moment) -> bool {
         let key = AddressKey::new(address, self.prefix);
-        self.records.set(key).clear(|slot| slot == key.bits(), &self.rules, now) > 0
+        self.records.decrees.push(Decree::Forgive(Some(key)));
+        self.forget(key, now) > 0
     }
 
     /// Forgets all addresses. Returns how many [`Offenders::list`] had.
     pub fn clear_all(&self, now: Moment) -> usize {
+        self.records.decrees.push(Decree::Forgive(None));
+        self.forget_all(now)
+    }
+
+    fn forget(&self, key: AddressKey, now: Moment) -> usize {
+        self.records.set(key).clear(|slot| slot == key.bits(), &self.rules, now)
+    }
+
+    fn forget_all(&self, now: Moment) -> usize {
         self.records.sets.iter().map(|set| set.clear(|_| true, &self.rules, now)).sum()
     }
 
@@ -165,12 +211,13 @@ struct Records {
     hasher: KeyHasher,
     /// The latest end of all bans, in nanoseconds.
     last_end: AtomicU64,
+    decrees: Decrees,
 }
 
 impl Records {
     fn new(keys: usize, hasher: KeyHasher) -> Self {
         let sets = std::iter::repeat_with(OffenderSet::default).take(keys.div_ceil(WAYS).max(1)).collect();
-        Self { sets, hasher, last_end: AtomicU64::new(0) }
+        Self { sets, hasher, last_end: AtomicU64::new(0), decrees: Decrees::default() }
     }
 
     fn set(&self, key: AddressKey) -> &OffenderSet {
@@ -216,7 +263,8 @@ impl OffenderSet {
         (until > now && is_of(&slot)).then_some(until)
     }
 
-    fn failed(&self, key: AddressKey, rules: &OffenderRules, now: Moment) -> Option<Moment> {
+    /// Counts a failure. Returns the end and the number of the ban if it caused one.
+    fn failed(&self, key: AddressKey, rules: &OffenderRules, now: Moment) -> Option<(Moment, u8)> {
         let mut records = self.records.lock();
         let index = self.place(key).or_else(|| self.make_room(key, &mut records, rules, now))?;
         let (slot, record) = (&self.slots[index], &mut records[index]);
@@ -230,7 +278,28 @@ impl OffenderSet {
         *record = Record { strikes, ..Record::default() };
         let until = now.after(rules.length(strikes));
         slot.until.store(until.nanoseconds(), Ordering::Release);
-        Some(until)
+        Some((until, strikes))
+    }
+
+    /// Bans an address until then. `None` if it is banned for longer, or if there is no room.
+    fn impose(
+        &self,
+        key: AddressKey,
+        until: Moment,
+        strikes: u8,
+        rules: &OffenderRules,
+        now: Moment,
+    ) -> Option<()> {
+        let mut records = self.records.lock();
+        let index = self.place(key).or_else(|| self.make_room(key, &mut records, rules, now))?;
+        let (slot, record) = (&self.slots[index], &mut records[index]);
+        if slot.until() >= until {
+            return None;
+        }
+        let strikes = record.strikes_left(slot.until(), rules, now).max(strikes);
+        *record = Record { strikes, ..Record::default() };
+        slot.until.store(until.nanoseconds(), Ordering::Release);
+        Some(())
     }
 
     fn accepted(&self, key: AddressKey, rules: &OffenderRules, now: Moment) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::redis::{Redis, free_port};
 use super::{Fleet, admitted, ask, at, count, limit, wait_for_more, wait_for_sync, wait_until_connected};
-use crate::harness::{Gateway, Setup, config_before, gateway_command, has_program, run};
+use crate::harness::{Gateway, Setup, config_before, gateway_command, get, has_program, run};
 
 /// Asserts that requests are served without a wait.
 fn assert_serves(gateway: &Gateway) {
@@ -118,6 +118,22 @@ fn a_store_that_refuses_changes_nothing() {
     let strict =
         Redis::start_with(&["--user", "default", "on", "nopass", "~*", "+ping", "+client", "+select"]);
     assert_goes_on_alone(&fleet, &at(strict.port), "lacks rights");
+
+    // The rights that the documentation names are enough.
+    let page = std::fs::read_to_string("docs/how-to/several-nodes.md").unwrap();
+    let (_, rights) = page.split_once("ACL SETUSER gateway on >PASSWORD ").unwrap();
+    let rights: Vec<_> = rights.split('`').next().unwrap().split_whitespace().collect();
+    let server = Redis::start();
+    server.ask(&[&["ACL", "SETUSER", "gateway", "on", ">right"], &rights[..]].concat());
+    let store =
+        format!("url: \"redis://gateway@127.0.0.1:{}\", password_file: {}", server.port, password.display());
+    let node = fleet.node(&store, "");
+    wait_until_connected(&node, true);
+    let mut client = node.connect_from(2);
+    wait_for_sync(&node);
+    assert_eq!(client.ask(&get("/")).status, 200);
+    wait_for_sync(&node);
+    assert_eq!(warnings(&node).len(), 0);
 }
 
 #[test]

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | limits that are divided by the number of nodes | `divided` |
 //! | rates that nodes agree on through a store | `rates` |
+//! | bans and their lifting | `bans` |
 //! | every failure of the store | `failures` |
 //! | TLS, sentinels, a cluster | `topologies` |
 //! | the arithmetic of the script | `script` |
 //! | a Redis process for these tests | `redis` |
 
+mod bans;
 mod divided;
 mod failures;
 mod rates;

@@ -1,0 +1,31 @@
+-- A log of bans, in the order of the store's clock.
+--
+-- KEYS: the log. ARGV: the score from which to read; the age of an entry after which it is removed, in
+-- milliseconds; the most entries; then new entries.
+-- Answer: the score from which to read the next time, and the entries.
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local log, age, most = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local kind = redis.call('TYPE', log)['ok']
+if kind ~= 'zset' and kind ~= 'none' then
+  redis.call('DEL', log)
+end
+for i = 4, #ARGV do
+  redis.call('ZADD', log, string.format('%.0f', now + i), ARGV[i])
+end
+if #ARGV > 3 then
+  redis.call('ZREMRANGEBYSCORE', log, '-inf', string.format('%.0f', now - age * 1000))
+  redis.call('ZREMRANGEBYRANK', log, 0, -most - 1)
+  redis.call('PEXPIRE', log, ARGV[2])
+end
+local limit = 10000
+local found = redis.call('ZRANGEBYSCORE', log, ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
+-- A script can be a moment late with a score that another has already read past.
+local from, entries = now - 1000000, {}
+for i = 1, #found, 2 do
+  entries[#entries + 1] = found[i]
+end
+if #entries == limit then
+  from = tonumber(found[#found])
+end
+return {string.format('%.0f', from), entries}
