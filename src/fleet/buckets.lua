@@ -9,10 +9,11 @@ local most, keep = tonumber(ARGV[1]), tonumber(ARGV[2])
 local answer = {}
 for i, key in ipairs(KEYS) do
   local spent, window, missing = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
-  local known = math.max(now + missing - spent, 0)
-  -- A value of another type is an error here, and is overwritten.
+  local known = 0
+  if missing > 0 then known = math.max(now + missing - spent, 0) end
+  -- A value of another type is an error here. It is overwritten, as is one with more than two times.
   local stored = redis.pcall('GET', key)
-  if type(stored) == 'string' then
+  if type(stored) == 'string' and #stored <= 33 then
     local full_at, written = string.match(stored, '^(%d+) (%d+)$')
     if full_at then
       known = math.max(tonumber(full_at) - math.max(tonumber(written) - now, 0), 0)

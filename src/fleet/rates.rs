@@ -76,8 +76,9 @@ struct Telling {
 fn tellings(rules: &[Arc<Rule>], now: Moment, settings: &StoreSettings) -> Vec<Telling> {
     let mut left = MOST_KEYS;
     let mut tellings = Vec::new();
-    for rule in rules {
-        let told = rule.take_untold(now, left);
+    for (number, rule) in rules.iter().enumerate() {
+        // An even part of the room that is left: a flood of keys in one limit does not silence the others.
+        let told = rule.take_untold(now, left / (rules.len() - number));
         left = left.saturating_sub(told.len());
         let mut told: Vec<_> = told
             .into_iter()

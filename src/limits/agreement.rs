@@ -10,8 +10,11 @@
 //! nothing is refused that the exact limiter would admit. Over burst and rate, `n` nodes admit at most
 //!
 //! ```text
-//! (n - 1) · burst + n · rate · (sync + round trip) + rate · patience
+//! (n - 1) · burst + 2 · n · rate · (sync + round trip) + rate · (sync + patience)
 //! ```
+//!
+//! requests more: each node has a burst of its own, what one node spends is known to another after at most two
+//! syncs, and the store counts tokens as early as they can have been spent.
 //!
 //! All times are microseconds, as a store has no finer clock.
 
@@ -67,7 +70,8 @@ pub fn agree(stored: Option<Stored>, told: Told, most: u64, now: u64) -> Stored 
         // A clock that has gone back, because another server has taken over, takes the bucket with it.
         Some(stored) => stored.full_at.saturating_sub(stored.written.saturating_sub(now)),
         // After lost writes the nodes fill the store again.
-        None => now.saturating_add(told.missing).saturating_sub(told.spent),
+        None if told.missing > 0 => now.saturating_add(told.missing).saturating_sub(told.spent),
+        None => 0,
     };
     let begin = known.max(now.saturating_sub(told.window));
     let full_at = begin.saturating_add(told.spent).min(now.saturating_add(most));

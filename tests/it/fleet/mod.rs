@@ -6,6 +6,7 @@
 //! | rates that nodes agree on through a store | `rates` |
 //! | bans and their lifting | `bans` |
 //! | every failure of the store | `failures` |
+//! | a store in the wrong hands | `hostile` |
 //! | TLS, sentinels, a cluster | `topologies` |
 //! | the arithmetic of the script | `script` |
 //! | a Redis process for these tests | `redis` |
@@ -13,6 +14,7 @@
 mod bans;
 mod divided;
 mod failures;
+mod hostile;
 mod rates;
 mod redis;
 mod script;

@@ -1,6 +1,7 @@
 //! The limits, compared with simple models of their promises.
 
 mod addresses;
+mod fleet;
 mod in_flight;
 mod offenders;
 mod rates;

@@ -17,7 +17,7 @@ fn number(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).expect("not zero")
 }
 
-fn limit(by: By, requests: u32, per: Duration, burst: u32) -> Limit {
+pub(super) fn limit(by: By, requests: u32, per: Duration, burst: u32) -> Limit {
     Limit {
         name: by.label().into(),
         by,
