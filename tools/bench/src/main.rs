@@ -6,6 +6,7 @@
 mod bare;
 mod compare;
 mod drain;
+mod fleet;
 mod lifecycle;
 mod load;
 mod origin;
@@ -33,6 +34,7 @@ enum Command {
     Soak(soak::Arguments),
     Lifecycle(lifecycle::Arguments),
     Drain(drain::Arguments),
+    Fleet(fleet::Arguments),
     Scrape(scrape::Arguments),
     /// Run a program that ends with this one
     #[command(name = rig::process::ROLE, hide = true)]
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Lifecycle(arguments) => lifecycle::run(&arguments),
         Command::Drain(arguments) => drain::run(&arguments),
+        Command::Fleet(arguments) => fleet::run(&arguments),
         Command::Scrape(arguments) => scrape::run(&arguments),
         Command::Guarded { program, arguments } => rig::process::become_guarded(&program, &arguments),
         Command::Origin => origin::serve_as_process(),

@@ -12,20 +12,21 @@
 //! those along that it was answering: at most one of each worker.
 
 mod bans;
-mod clients;
 mod network;
 mod site;
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::load::{Pace, Phase};
+use crate::load::{Apps, Load, Pace, Phase, Wire};
 use crate::rig::figures::{median, ratio, show};
+use crate::rig::token::{Kind, token};
 use crate::rig::{Result, machine};
 use crate::soak::Verdict;
-use clients::WORKERS;
 use site::{BURST, NODES, RATE, SYNC, Site};
 
 /// Try three gateways behind a balancer with one store
@@ -41,6 +42,9 @@ pub struct Arguments {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
 }
+
+/// Requests at a time.
+const WORKERS: usize = 16;
 
 /// Devices that share the honest requests, each far below its rate, and the one that sends too much.
 const DEVICES: u64 = 400;
@@ -70,7 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     machine::announce();
     let observer = bans::Observer::start(site.store())?;
     let mut verdict = Verdict::default();
-    let load = clients::start(0..DEVICES, site.balancer(), Pace::Open(arguments.rate))?;
+    let load = start(0..DEVICES, site.balancer(), Pace::Open(arguments.rate))?;
     thread::sleep(FAILURE);
 
     load.enter(1);
@@ -130,13 +134,24 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     verdict.judge()
 }
 
+/// Starts apps on these devices.
+fn start(devices: Range<u64>, to: SocketAddr, pace: Pace) -> Result<Load> {
+    Load::start(WORKERS, pace, site::PATIENCE, move || {
+        let mut apps =
+            Apps::new(to, Ipv4Addr::UNSPECIFIED, |number| format!("/fleet/{number}"), &[Wire::Kept]);
+        apps.tokens = devices.map(|device| token(Kind::Valid, device)).collect();
+        Ok(apps)
+    })
+}
+
 /// One device at ten times its rate, through all nodes.
 fn flood(site: &Site, seconds: u64, verdict: &mut Verdict) -> Result<()> {
-    let load = clients::start(GREEDY..GREEDY + 1, site.balancer(), Pace::Open(10.0 * f64::from(RATE)))?;
+    let load = start(GREEDY..GREEDY + 1, site.balancer(), Pace::Open(10.0 * f64::from(RATE)))?;
     thread::sleep(Duration::from_secs(seconds));
     let seen = load.finish()?;
     let (took, phase) = (seen.elapsed.as_secs_f64(), seen.whole());
-    let (admitted, limited) = (phase.latencies.len() as u64, phase.failures.get("429").copied().unwrap_or(0));
+    let limited = phase.failures.iter().filter(|(failure, _)| failure.starts_with("answered 429"));
+    let (admitted, limited) = (phase.latencies.len(), limited.map(|(_, count)| count).sum::<u64>());
     let (rate, burst, nodes) = (f64::from(RATE), f64::from(BURST), NODES as f64);
     let due = burst + rate * took;
     // Each node has a burst of its own, and spends for a sync and a time limit before it learns.
@@ -174,7 +189,7 @@ fn compare(site: &mut Site, rounds: usize) -> Result<()> {
         let mut figures = Vec::new();
         for node in [0, 1] {
             let cpu = site.nodes[node].process.cpu();
-            let load = clients::start(0..10 * DEVICES, site.nodes[node].address, Pace::Closed)?;
+            let load = start(0..10 * DEVICES, site.nodes[node].address, Pace::Closed)?;
             thread::sleep(INTERVAL);
             let phase = load.finish()?.whole();
             let cost = (site.nodes[node].process.cpu() - cpu).div_f64(phase.requests() as f64);

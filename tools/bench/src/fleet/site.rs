@@ -8,9 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
+use serde_json::json;
 
 use super::network::Network;
 use crate::origin::Origin;
@@ -60,9 +59,7 @@ impl Site {
         let origin = Origin::start_on(hub)?;
         let mut site =
             Self { nodes: Vec::new(), balancer: None, store: None, origin, binary, folder, network, ports };
-        for (name, secret) in
-            [("admin-token", ADMIN_TOKEN.to_owned()), ("fleet-key", STANDARD.encode([7; 32]))]
-        {
+        for (name, secret) in [("admin-token", ADMIN_TOKEN.to_owned()), ("fleet-key", secret_base64())] {
             let file = site.folder.write(name, secret)?;
             fs::set_permissions(file, Permissions::from_mode(0o600))?;
         }
@@ -87,36 +84,32 @@ impl Site {
 
     /// The configuration of a node, with or without the store.
     fn config(&self, node: usize, has_store: bool) -> String {
-        let (folder, address, store) = (self.folder.path().display(), self.network.node(node), self.store());
+        let (address, file) = (self.network.node(node), |name: &str| self.folder.path().join(name));
         let [_, _, public, admin] = self.ports.each_ref().map(|port| port.address().port());
-        let mut config = format!(
-            "server: {{ threads: 1, upgrade_sock: {folder}/{node}.sock }}\n\
-             listeners:\n  - address: \"{address}:{public}\"\n\
-             \x20   trusted_proxies: {{ ranges: [127.0.0.0/8, 198.18.77.0/24] }}\n\
-             admin: {{ address: \"{address}:{admin}\", token_file: {folder}/admin-token }}\n\
-             approov: {{ keys: [ {{ algorithm: HS256, secret_base64: \"{}\" }} ] }}\n\
-             origins: {{ api: {{ domain: \"http://{}\" }} }}\n\
-             limits:\n  allow: []\n  rate: [ {{ by: device, rate: {RATE}/s, burst: {BURST} }} ]\n\
-             \x20 offenders: {{ failures: {FAILURES}, ban: 1h }}\n",
-            secret_base64(),
-            self.origin.address(),
-        );
+        let mut config = gateway::config(self.origin.address());
+        config["server"]["upgrade_sock"] = json!(file(&format!("{node}.sock")));
+        config["listeners"][0] = json!({
+            "address": format!("{address}:{public}"),
+            "trusted_proxies": { "ranges": ["127.0.0.0/8", "198.18.77.0/24"] },
+        });
+        config["admin"] =
+            json!({ "address": format!("{address}:{admin}"), "token_file": file("admin-token") });
+        config["limits"] = json!({
+            "allow": [],
+            "rate": [{ "by": "device", "rate": format!("{RATE}/s"), "burst": BURST }],
+            "offenders": { "failures": FAILURES, "ban": "1h" },
+        });
         if has_store {
-            config += &format!(
-                "fleet:\n  nodes: {NODES}\n  store: {{ url: \"redis://{store}\", sync: {}ms, name: bench, \
-                 key_file: {folder}/fleet-key }}\n",
-                SYNC.as_millis()
-            );
+            let (url, sync) = (format!("redis://{}", self.store()), format!("{}ms", SYNC.as_millis()));
+            let store = json!({ "url": url, "sync": sync, "key_file": file("fleet-key") });
+            config["fleet"] = json!({ "nodes": NODES, "store": store });
         }
-        config
+        config.to_string()
     }
 
     /// Starts the gateway of a node, and waits until it serves.
     pub fn start_node(&self, node: usize) -> Result<Gateway> {
-        let process = self.start_process(node, &[])?;
-        let address = process.await_line("listening on http://")?.parse()?;
-        let admin = process.await_line("admin on http://")?.parse()?;
-        Ok(Gateway { process, address, admin })
+        Gateway::serving(self.start_process(node, &[])?)
     }
 
     fn start_process(&self, node: usize, arguments: &[&str]) -> Result<Process> {
@@ -136,10 +129,8 @@ impl Site {
     pub fn replace(&mut self, node: usize) -> Result<()> {
         let next = self.start_process(node, &["--upgrade"])?;
         next.await_line("waiting for the sockets")?;
-        let old = &mut self.nodes[node];
-        old.process.signal(Signal::QUIT)?;
-        next.await_line("admin on http://")?;
-        let mut old = std::mem::replace(&mut old.process, next);
+        self.nodes[node].process.signal(Signal::QUIT)?;
+        let mut old = std::mem::replace(&mut self.nodes[node], Gateway::serving(next)?).process;
         match old.await_exit(PATIENCE)? {
             Some(status) if status.success() => Ok(()),
             status => Err(format!("the old process ended with {status:?}").into()),

@@ -47,7 +47,8 @@ pub struct Apps {
     pub period: u64,
     /// The network of the clients' addresses.
     network: Ipv4Addr,
-    tokens: Vec<String>,
+    /// The tokens of the requests, in turn.
+    pub tokens: Vec<String>,
     room: Semaphore,
     /// The connection that was used longest ago comes next: none is idle for long.
     idle: RefCell<VecDeque<Http1>>,
@@ -55,7 +56,7 @@ pub struct Apps {
 }
 
 impl Apps {
-    /// Clients with addresses of this /24 network.
+    /// Clients with addresses of this /24 network; with `0.0.0.0` the kernel chooses their addresses.
     pub fn new(
         gateway: SocketAddr,
         network: Ipv4Addr,
@@ -79,6 +80,9 @@ impl Apps {
     }
 
     fn address(&self, number: u64) -> Ipv4Addr {
+        if self.network.is_unspecified() {
+            return self.network;
+        }
         Ipv4Addr::from_bits(self.network.to_bits() + (number % 250) as u32 + 1)
     }
 

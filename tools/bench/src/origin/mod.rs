@@ -14,7 +14,7 @@
 pub mod hostile;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -55,8 +55,12 @@ pub struct Log {
 
 impl Origin {
     pub fn start() -> Result<Self> {
+        Self::start_on(Ipv4Addr::LOCALHOST)
+    }
+
+    pub fn start_on(address: Ipv4Addr) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = runtime.block_on(listen())?;
+        let listener = runtime.block_on(listen(address))?;
         let address = listener.local_addr()?;
         let log = Arc::new(Log::default());
         let here = log.clone();
@@ -75,7 +79,7 @@ impl Origin {
 pub fn serve_as_process() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = listen().await?;
+        let listener = listen(Ipv4Addr::LOCALHOST).await?;
         eprintln!("listening on http://{}", listener.local_addr()?);
         serve(listener, Arc::default()).await;
         Ok(())
@@ -101,9 +105,9 @@ impl Log {
     }
 }
 
-async fn listen() -> io::Result<TcpListener> {
+async fn listen(address: Ipv4Addr) -> io::Result<TcpListener> {
     let socket = tokio::net::TcpSocket::new_v4()?;
-    socket.bind(([127, 0, 0, 1], 0).into())?;
+    socket.bind((address, 0).into())?;
     socket.listen(16_384)
 }
 

@@ -55,7 +55,7 @@ impl Drop for Folder {
     }
 }
 
-/// A free port of 127.0.0.1, reserved by a bound socket that does not listen. A server that sets
+/// A free port, reserved by a bound socket that does not listen. A server that sets
 /// `SO_REUSEADDR` or `SO_REUSEPORT` can still bind it.
 pub struct Port {
     _reserved: Socket,
@@ -63,11 +63,16 @@ pub struct Port {
 }
 
 impl Port {
+    /// A port of 127.0.0.1.
     pub fn reserve() -> Result<Self> {
+        Self::reserve_on(Ipv4Addr::LOCALHOST)
+    }
+
+    pub fn reserve_on(address: Ipv4Addr) -> Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        socket.bind(&SocketAddr::from((address, 0)).into())?;
         let address = socket.local_addr()?.as_socket().ok_or("a socket without an address")?;
         Ok(Self { _reserved: socket, address })
     }

@@ -93,7 +93,7 @@ impl Gateway {
     }
 
     /// Waits until the process serves.
-    fn serving(process: Process) -> Result<Self> {
+    pub fn serving(process: Process) -> Result<Self> {
         let address = process.await_line("listening on http://")?.parse()?;
         let admin = process.await_line("admin on http://")?.parse()?;
         Ok(Self { process, address, admin })

@@ -23,6 +23,7 @@ use clap::ValueEnum;
 use crate::rig::{Result, gateway, machine};
 use hostile::{Attack, Kind};
 use plan::Plan;
+pub use report::Verdict;
 
 /// The time that a run may take beyond its plan.
 const PATIENCE: Duration = Duration::from_secs(120);
