@@ -93,8 +93,8 @@ impl Direct {
 
     /// Decides on a request that has arrived. `None` if its origin does not speak HTTP/1.
     ///
-    /// A future holds all that its function has held, as long as it lives. So everything up to the decision
-    /// is done in this function, which is none.
+    /// The task of a connection has room for every value that an `async` function ever holds. This function is
+    /// not `async`, so what it holds takes no room.
     pub(super) fn begin(
         &self,
         head: &impl RequestHead,
