@@ -11,8 +11,8 @@
 //! In the end `record` counts and logs the request, whatever became of it.
 //!
 //! The decisions read heads through the traits of `head` and know nothing of Pingora's sessions.
-//! `gateway` has the hooks that Pingora calls. `direct` serves plain HTTP/1.1 exchanges without Pingora's
-//! proxy. Both take the `steps` of a request. `life` is the context that Pingora keeps for each
+//! `gateway` has the hooks that Pingora calls. `direct` serves plain requests of HTTP/1.1 and HTTP/2
+//! without Pingora's proxy. Both take the `steps` of a request. `life` is the context that Pingora keeps for each
 //! request. `application` connects the worker's proxy to the downstream side.
 
 mod admit;

@@ -5,13 +5,13 @@
 //! `download`) in one future that holds no buffer while it waits (`pump`). Decisions, records
 //! and answers are the same as for Pingora's hooks: `super::steps` has them.
 //!
-//! The client's side (`side`) is a connection with HTTP/1.1 (`client`) or a stream of HTTP/2 (`http2`).
+//! The client's side (`side`) is a connection with HTTP/1.1 (`http1`) or a stream of HTTP/2 (`http2`).
 //!
 //! Connections to origins stay in a pool of the worker (`crate::upstream`).
 
-mod client;
 mod download;
 mod head;
+mod http1;
 mod http2;
 mod pump;
 mod request;

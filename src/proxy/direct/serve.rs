@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicUsize;
 use pingora_core::Result;
 use pingora_core::server::ShutdownWatch;
 
-use super::client::Http1Side;
 use super::download::Download;
 use super::head::{ForwardedHead, RequestView};
+use super::http1::Http1Side;
 use super::pump::Pump;
 use super::request::DirectRequest;
 use super::side::{self, ClientSide, while_wanted};

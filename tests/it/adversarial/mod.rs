@@ -10,6 +10,7 @@
 //! | floods of requests, connections and failures | `rates`, `connections`, `offenders` |
 //! | the admin listener: floods, slow clients, pages in an operator's browser | `admin` |
 //! | the token: algorithms, claims, segments, payloads, key ids, binding | `token` |
+//! | streams that allow any amount of data and read none of it | `unread_streams` |
 //! | all kinds together, with 512 MiB of memory | `memory` |
 //! | origins with malformed, late or unsolicited answers | `answers` |
 //!
