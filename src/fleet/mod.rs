@@ -8,7 +8,9 @@
 //! - `key`: the key of the fleet, and what is derived from it;
 //! - `sync`: the task; a build without the feature `fleet` has `without` in its place;
 //! - `rates`: one exchange about rates;
-//! - `bans`: one exchange about bans, with sealed entries (`entry`);
+//! - `bans`, `entry`: one exchange about bans;
+//! - `replays`: one exchange about signatures that were accepted;
+//! - `log`: a log in the store, whose entries are encrypted (`seal`);
 //! - `store`: the connection to the store;
 //! - `explain`, `failure`: what an error of the store means;
 //! - `outage`: when to try again, and what is logged.
@@ -23,9 +25,15 @@ mod explain;
 mod failure;
 mod key;
 #[cfg(feature = "fleet")]
+mod log;
+#[cfg(feature = "fleet")]
 mod outage;
 #[cfg(feature = "fleet")]
 mod rates;
+#[cfg(feature = "fleet")]
+mod replays;
+#[cfg(feature = "fleet")]
+mod seal;
 mod settings;
 #[cfg(feature = "fleet")]
 mod store;

@@ -11,6 +11,7 @@ use super::bans::BanLog;
 use super::explain::explain;
 use super::outage::{Outage, pause};
 use super::rates;
+use super::replays::ReplayLog;
 use super::settings::{OnLoss, StoreSettings};
 use super::store::StoreConnection;
 use crate::clock;
@@ -41,6 +42,7 @@ pub fn start(
         metrics: metrics.fleet()?,
         outage: Outage::default(),
         bans: BanLog::default(),
+        replays: ReplayLog::default(),
     };
     task.set_lost(true);
     runtime.spawn(async move {
@@ -71,6 +73,7 @@ struct SyncTask {
     metrics: FleetMetrics,
     outage: Outage,
     bans: BanLog,
+    replays: ReplayLog,
 }
 
 impl SyncTask {
@@ -90,7 +93,8 @@ impl SyncTask {
             let snapshot = self.shared.snapshot.load_full();
             let exchange = async {
                 let buckets = rates::exchange(&store, &snapshot.limits, &self.settings).await?;
-                self.bans.exchange(&mut store, &snapshot.limits, &self.settings).await.map(|()| buckets)
+                self.bans.exchange(&mut store, &snapshot.limits, &self.settings).await?;
+                self.replays.exchange(&mut store, &snapshot, &self.settings).await.map(|()| buckets)
             };
             // A later answer about rates would count for longer than it should.
             match timeout(self.settings.patience(), exchange).await {

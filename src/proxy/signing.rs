@@ -31,7 +31,8 @@ pub(super) struct SignatureOutcome {
 
 impl Signing {
     /// The rules of `settings`. The store of `previous` goes on.
-    pub fn new(settings: MessageSigningSettings, previous: Option<&Signing>) -> Self {
+    /// `is_shared` tells that other nodes are told which signatures were accepted.
+    pub fn new(settings: MessageSigningSettings, is_shared: bool, previous: Option<&Signing>) -> Self {
         let entries = settings.replay.entries;
         let replays = (settings.replay.mode != ReplayMode::Off).then(|| {
             match previous.and_then(|previous| previous.replays.clone()) {
@@ -42,12 +43,21 @@ impl Signing {
                 None => Arc::new(Mutex::new(ReplayStore::new(entries))),
             }
         });
+        if let (true, Some(store)) = (is_shared, &replays) {
+            store.lock().share();
+        }
         Self { settings, replays }
     }
 
     /// The accepted signatures as bytes; empty if none are remembered.
     pub fn export_replays(&self) -> Vec<u8> {
         self.replays.as_ref().map_or(Vec::new(), |store| store.lock().export())
+    }
+
+    /// The signatures that were accepted since the last call, as [`Signing::export_replays`] has them; `None` if
+    /// none are remembered.
+    pub fn take_fresh_replays(&self) -> Option<Vec<u8>> {
+        self.replays.as_ref().map(|store| store.lock().take_fresh())
     }
 
     /// Adds exported signatures that can still be good at `now`, in Unix seconds.

@@ -91,6 +91,7 @@ impl Snapshot {
             unrouted_metrics: metrics.route(UNROUTED, Policy::Deny),
             signing: Signing::new(
                 settings.approov.message_signing,
+                settings.limits.shared.is_some(),
                 previous.map(|previous| &previous.signing),
             ),
             answers: Answers::new(&settings.rejection)?,
@@ -128,6 +129,11 @@ impl Snapshot {
     /// The signatures that were accepted, for the process that takes over.
     pub fn export_replays(&self) -> Vec<u8> {
         self.signing.export_replays()
+    }
+
+    /// The signatures that were accepted since the last call; `None` if none are remembered.
+    pub fn take_fresh_replays(&self) -> Option<Vec<u8>> {
+        self.signing.take_fresh_replays()
     }
 
     /// Adds the signatures that the process before this one has accepted. `now` is in Unix seconds.

@@ -36,15 +36,34 @@ pub struct ReplayStore {
     most: usize,
     until: HashMap<SignatureId, u64>,
     by_end: BTreeSet<(u64, SignatureId)>,
+    /// What other nodes are to be told; `None` if there are none. It never grows beyond its capacity.
+    fresh: Option<Vec<u8>>,
 }
 
 /// Bytes of one entry in an exported store.
 const ENTRY: usize = 16 + 8;
 
+/// Bytes of the entries that wait for other nodes to be told: 20 000 signatures. What comes then stays with this
+/// node.
+const FRESH: usize = 20_000 * ENTRY;
+
 impl ReplayStore {
     /// An empty store for at most `most` signatures.
     pub fn new(most: usize) -> Self {
-        Self { most, until: HashMap::new(), by_end: BTreeSet::new() }
+        Self { most, until: HashMap::new(), by_end: BTreeSet::new(), fresh: None }
+    }
+
+    /// Keeps from now on what [`ReplayStore::see`] remembers, for other nodes.
+    pub fn share(&mut self) {
+        self.fresh.get_or_insert_with(|| Vec::with_capacity(FRESH));
+    }
+
+    /// The entries since the last call, as bytes.
+    pub fn take_fresh(&mut self) -> Vec<u8> {
+        match &mut self.fresh {
+            Some(fresh) if !fresh.is_empty() => std::mem::replace(fresh, Vec::with_capacity(FRESH)),
+            _ => Vec::new(),
+        }
     }
 
     /// Changes how many signatures the store holds. Entries that are already there stay.
@@ -54,6 +73,17 @@ impl ReplayStore {
 
     /// Looks a signature up and remembers it. The signature is good until the Unix time `until`, in seconds.
     pub fn see(&mut self, id: SignatureId, until: u64, now: u64) -> Seen {
+        let seen = self.remember(id, until, now);
+        if let (Seen::First, Some(fresh)) = (seen, &mut self.fresh)
+            && fresh.len() + ENTRY <= fresh.capacity()
+        {
+            fresh.extend(id);
+            fresh.extend(until.to_be_bytes());
+        }
+        seen
+    }
+
+    fn remember(&mut self, id: SignatureId, until: u64, now: u64) -> Seen {
         self.forget(now);
         if self.until.contains_key(&id) {
             return Seen::Before;
@@ -90,7 +120,7 @@ impl ReplayStore {
         for entry in bytes.chunks_exact(ENTRY) {
             let (id, until) = entry.split_at(16);
             if let (Ok(id), Ok(until)) = (id.try_into(), until.try_into()) {
-                self.see(id, u64::from_be_bytes(until), now);
+                self.remember(id, u64::from_be_bytes(until), now);
             }
         }
     }
@@ -128,6 +158,20 @@ mod tests {
         assert_eq!(store.see([2; 16], 200, 0), Seen::Before);
         assert_eq!(store.see([3; 16], 200, 100), Seen::First);
         assert_eq!((store.len(), store.by_end.len()), (2, 2));
+    }
+
+    #[test]
+    fn other_nodes_are_told_what_was_seen_here_and_nothing_twice() {
+        let [mut one, mut two] = [(); 2].map(|()| ReplayStore::new(10));
+        one.share();
+        two.share();
+        one.see([1; 16], 100, 0);
+        one.see([1; 16], 100, 0);
+        let told = one.take_fresh();
+        assert_eq!((told.len(), one.take_fresh().len()), (ENTRY, 0));
+        two.import(&told, 0);
+        assert_eq!(two.see([1; 16], 100, 0), Seen::Before);
+        assert_eq!(two.take_fresh().len(), 0, "what another node has told is not told again");
     }
 
     #[test]

@@ -49,6 +49,10 @@ fn answer(mut stream: &TcpStream, endless: &Mutex<Option<[&'static [u8]; 2]>>) -
                 while stream.write_all(&again).is_ok() {}
                 return None;
             }
+            // A log: from where to read next, and no entries.
+            _ if is_script && (command[3].ends_with(":bans}") || command[3].ends_with(":replays}")) => {
+                stream.write_all(b"*2\r\n$1\r\n0\r\n*0\r\n").ok()?;
+            }
             _ if is_script => {
                 let keys = command[2].parse().ok()?;
                 stream.write_all(format!("*{keys}\r\n{}", ":0\r\n".repeat(keys)).as_bytes()).ok()?;

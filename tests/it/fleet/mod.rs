@@ -7,6 +7,7 @@
 //! | bans and their lifting | `bans` |
 //! | every failure of the store | `failures` |
 //! | a store in the wrong hands | `hostile` |
+//! | signatures that were accepted | `replays` |
 //! | TLS, sentinels, a cluster | `topologies` |
 //! | the arithmetic of the script | `script` |
 //! | a Redis process for these tests | `redis` |
@@ -17,6 +18,7 @@ mod failures;
 mod hostile;
 mod rates;
 mod redis;
+mod replays;
 mod script;
 mod topologies;
 
@@ -40,10 +42,20 @@ impl Fleet {
     /// A node that agrees every 100 ms. `store` are the keys of `fleet.store`, `rest` those of `fleet` and of the
     /// whole file.
     fn node(&self, store: &str, rest: &str) -> Gateway {
+        Setup::bare().config(&self.config(store, rest)).start()
+    }
+
+    /// A node that refuses signatures that were accepted before.
+    fn signing_node(&self, store: &str, rest: &str) -> Gateway {
+        let signing = "approov:\n  message_signing: { replay: { mode: enforce, methods: [GET] } }\n";
+        let config = self.config(store, rest).replace("approov:\n", signing);
+        Setup::bare().config(&config).start()
+    }
+
+    fn config(&self, store: &str, rest: &str) -> String {
         let key = self.folder.path("fleet-key");
         let store = format!("sync: 100ms, name: test, key_file: {}, {store}", key.display());
-        let config = config_before(&self.origin, &format!("fleet: {{ store: {{ {store} }} }}\n{rest}"));
-        Setup::bare().config(&config).start()
+        config_before(&self.origin, &format!("fleet: {{ store: {{ {store} }} }}\n{rest}"))
     }
 }
 

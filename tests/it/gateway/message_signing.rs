@@ -9,13 +9,13 @@ use crate::harness::{Gateway, Http2Client, Message, Origin, Setup, config_before
 const HOST: &str = "api.test";
 
 /// An app: its signing key, and its token.
-pub(super) struct App {
+pub struct App {
     signer: Signer,
     token: String,
 }
 
 impl App {
-    pub(super) fn install() -> Self {
+    pub fn install() -> Self {
         let signer = Signer::install();
         let token = tokens::with_claims(json!({ "exp": in_seconds(3600), "ipk": signer.ipk() }));
         Self { signer, token }
@@ -45,7 +45,7 @@ impl App {
             .field("Signature", &format!("{label}={signed}"))
     }
 
-    fn get(&self, target: &str) -> Message {
+    pub fn get(&self, target: &str) -> Message {
         self.sign(Message::get(target).host(HOST), &format!("http://{HOST}{target}"), &[])
     }
 

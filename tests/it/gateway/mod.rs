@@ -14,7 +14,7 @@ mod http2_streams;
 pub mod key_sets;
 mod large_bodies;
 mod limits;
-mod message_signing;
+pub mod message_signing;
 mod objectives;
 mod observability;
 mod origin_failures;

@@ -1,4 +1,4 @@
--- A log of bans, in the order of the store's clock.
+-- A log of entries, in the order of the store's clock.
 --
 -- KEYS: the log. ARGV: the score from which to read; the age of an entry after which it is removed, in
 -- milliseconds; the most entries; then new entries.
@@ -18,10 +18,10 @@ if #ARGV > 3 then
   redis.call('ZREMRANGEBYRANK', log, 0, -most - 1)
   redis.call('PEXPIRE', log, ARGV[2])
 end
-local limit = 10000
+local limit = 1000
 local found = redis.call('ZRANGEBYSCORE', log, ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
 -- A script can be a moment late with a score that another has already read past.
-local from, entries = now - 1000000, {}
+local from, entries = now - 100000, {}
 for i = 1, #found, 2 do
   entries[#entries + 1] = found[i]
 end

@@ -1,0 +1,80 @@
+//! A log in the store, which all nodes write and read.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::Value;
+
+use super::failure::SyncFailure;
+use super::store::{StoreConnection, StoreScript};
+
+/// The most entries that are written at once. More wait for the next exchange.
+const MOST_ENTRIES: usize = 1000;
+
+/// The most entries that wait while the store is lost. What comes then stays with this node.
+const MOST_WAITING: usize = 10_000;
+
+static SCRIPT: LazyLock<StoreScript> = LazyLock::new(|| StoreScript::new(include_str!("log.lua")));
+
+/// What this node has written and read of a log.
+#[derive(Default)]
+pub(super) struct StoreLog {
+    /// Sealed entries that the store does not have.
+    waiting: Vec<String>,
+    /// The score from which to read.
+    from: u64,
+}
+
+/// How much a log keeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keep {
+    /// The age after which an entry is removed.
+    pub age: Duration,
+    /// The most entries.
+    pub entries: usize,
+}
+
+impl StoreLog {
+    /// Writes these entries with the next exchange.
+    pub fn write(&mut self, entries: impl IntoIterator<Item = String>) {
+        let room = MOST_WAITING.saturating_sub(self.waiting.len());
+        self.waiting.extend(entries.into_iter().take(room));
+    }
+
+    /// Reads everything with the next exchange.
+    pub fn read_again(&mut self) {
+        self.from = 0;
+    }
+
+    /// Writes what waits, and reads what all nodes have written since the last exchange, and some of it again.
+    pub async fn exchange(
+        &mut self,
+        store: &mut StoreConnection,
+        name: String,
+        keep: Keep,
+    ) -> Result<Vec<Vec<u8>>, SyncFailure> {
+        let told = self.waiting.len().min(MOST_ENTRIES);
+        let age = u64::try_from(keep.age.as_millis()).unwrap_or(u64::MAX);
+        let mut arguments = vec![self.from.to_string(), age.to_string(), keep.entries.to_string()];
+        arguments.extend_from_slice(&self.waiting[..told]);
+        let answer = store.run(&SCRIPT, &[name], &arguments).await.map_err(SyncFailure::Store)?;
+        let (from, entries) = read(answer).ok_or(SyncFailure::Garbage)?;
+        self.waiting.drain(..told);
+        self.from = from;
+        Ok(entries)
+    }
+}
+
+/// The answer of the script.
+fn read(answer: Value) -> Option<(u64, Vec<Vec<u8>>)> {
+    let Value::Array(parts) = answer else { return None };
+    let [Value::BulkString(from), Value::Array(entries)] = <[Value; 2]>::try_from(parts).ok()? else {
+        return None;
+    };
+    let from = std::str::from_utf8(&from).ok()?.parse().ok()?;
+    let entries = entries.into_iter().map(|entry| match entry {
+        Value::BulkString(entry) => Some(entry),
+        _ => None,
+    });
+    Some((from, entries.collect::<Option<_>>()?))
+}
