@@ -251,7 +251,7 @@ mod tests {
             ),
             (DOMAIN, "api.example.com/", "API_DOMAIN: it ends in a slash"),
             (DOMAIN, GOOD, "API_DOMAIN: this text of 56 characters is not a host name"),
-            (TOKEN_HEADER, "Host", "APPROOV_TOKEN_HEADER_NAME: `Host` is set or removed"),
+            (TOKEN_HEADER, "Host", "APPROOV_TOKEN_HEADER_NAME: `Host` is a header that proxies set"),
             (BINDING_HEADERS, "Authorization,,X", "APPROOV_BINDING_HEADER_NAME: `` is not a header name"),
             (BINDING_CLAIM, "exp", "APPROOV_BINDING_CLAIM_NAME: the claim `exp` has a meaning"),
             (
