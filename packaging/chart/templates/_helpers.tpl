@@ -49,6 +49,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   "server" $server
   "listeners" (list $listener)
   "admin" (dict "address" (ternary "0.0.0.0:8788" "127.0.0.1:8788" .Values.metrics.enabled) "health_address" "0.0.0.0:8789") -}}
+{{- if .Values.redis.url -}}
+{{- $folder := "/etc/approov-gateway/fleet" -}}
+{{- $store := dict
+  "url" .Values.redis.url
+  "name" (include "gateway.name" . | trunc 32 | trimSuffix "-")
+  "key_file" (printf "%s/%s" $folder .Values.redis.key) -}}
+{{- with .Values.redis.passwordKey -}}{{- $_ := set $store "password_file" (printf "%s/%s" $folder .) -}}{{- end -}}
+{{- $_ := set $config "fleet" (dict "store" $store) -}}
+{{- end -}}
 {{- if not (hasKey .Values.config "origins") -}}
 {{- $domain := required "api.domain is required: the API that the gateway protects" .Values.api.domain -}}
 {{- $_ := set $config "origins" (dict "api" (dict "domain" $domain)) -}}
