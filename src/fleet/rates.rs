@@ -107,7 +107,7 @@ impl Telling {
         let keep = (*sync + settings.patience()) * 2;
         let mut arguments = vec![most.as_micros() as u64, keep.as_millis() as u64];
         for (.., spent) in told {
-            let Told { spent, window, missing } = Told::new(*spent, settings.patience());
+            let Told { spent, window, missing } = Told::new(*spent, *sync, settings.patience());
             arguments.extend([spent, window, missing].map(|time| time.min(FARTHEST)));
         }
         Self {

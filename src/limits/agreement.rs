@@ -43,10 +43,18 @@ pub struct Told {
 }
 
 impl Told {
-    /// What a node tells. An answer that takes longer than `patience` is not used, so the store computes with
-    /// these times at most so much later.
-    pub fn new(spent: Spent, patience: Duration) -> Self {
-        let Spent { spent, window, missing } = spent;
+    /// What a node tells, usually each `sync`. An answer that takes longer than `patience` is not used, so the
+    /// store computes with these times at most so much later.
+    ///
+    /// A node that could not tell for long tells only what still misses in its own bucket. The store has the
+    /// tokens of the other nodes up to now, and the tokens of this node that were filled again long ago would
+    /// be counted on top of them.
+    pub fn new(spent: Spent, sync: Duration, patience: Duration) -> Self {
+        let Spent { mut spent, mut window, missing } = spent;
+        let usual = sync.saturating_add(patience);
+        if window > usual.saturating_mul(2).saturating_add(sync) {
+            (spent, window) = (spent.min(missing), sync);
+        }
         let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
             spent: microseconds(spent),
@@ -124,9 +132,20 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_was_cut_off_does_not_bring_old_tokens_to_the_others() {
+        let [sync, patience, spent, window] = [500, 500, 8_000, 20_000].map(Duration::from_millis);
+        let missing = Duration::from_millis(100);
+        let told = Told::new(Spent { spent, window, missing }, sync, patience);
+        let now = 100 * NOW;
+        let of_others = Stored { full_at: now, written: now };
+        assert_eq!(agree(Some(of_others), told, 20 * NOW, now).missing(now), 100_000);
+    }
+
+    #[test]
     fn times_are_told_so_that_a_late_answer_is_never_too_strict() {
         let [spent, window, missing] = [300, 500, 200].map(Duration::from_millis);
-        let told = Told::new(Spent { spent, window, missing }, Duration::from_millis(150));
+        let (sync, patience) = (Duration::from_millis(500), Duration::from_millis(150));
+        let told = Told::new(Spent { spent, window, missing }, sync, patience);
         assert_eq!(told, Told { spent: 300_000, window: 650_000, missing: 50_000 });
     }
 }

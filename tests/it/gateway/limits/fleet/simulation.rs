@@ -213,7 +213,8 @@ impl<'p> Fleet<'p> {
         let arrives = now + self.trip();
         for (bucket, spent) in rule.take_untold(self.nodes[node].moment(now), usize::MAX) {
             self.seen.lines += 1;
-            let told = Told::new(spent, Duration::from_micros(self.plan.patience()));
+            let (sync, patience) = (Duration::from_micros(SYNC), Duration::from_micros(self.plan.patience()));
+            let told = Told::new(spent, sync, patience);
             self.at(arrives, Event::Arrive { node, sent: now, name: rule.name_of(bucket), bucket, told });
         }
         self.at(now + SYNC, Event::Sync { node });
