@@ -67,7 +67,7 @@ pub enum Bare<'a> {
     Text(&'a str),
     /// A token: a word without quotes.
     Token(&'a str),
-    /// The base64 text between the colons. Only its alphabet is checked.
+    /// The base64 text between the colons, whose padding may be missing (RFC 8941 §4.2.7).
     Bytes(&'a str),
     /// `?0` or `?1`, or a name without a value.
     Boolean(bool),
@@ -209,7 +209,7 @@ impl<'a> Parser<'a, '_> {
                     |byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'/' | b'='),
                 );
                 self.expect(b':')?;
-                Ok(Bare::Bytes(text))
+                if is_base64(text) { Ok(Bare::Bytes(text)) } else { Err(MalformedDictionary) }
             }
             Some(b'?') => {
                 self.at += 1;
@@ -270,6 +270,18 @@ fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte)
 }
 
+/// Whether a text of the right alphabet can be decoded.
+fn is_base64(text: &str) -> bool {
+    let digits = text.trim_end_matches('=');
+    let most_padding = match digits.len() % 4 {
+        0 => 0,
+        1 => return false,
+        2 => 2,
+        _ => 1,
+    };
+    text.len() - digits.len() <= most_padding && !digits.contains('=')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,6 +314,8 @@ mod tests {
             (r#""a\"b\\""#, Bare::Text(r#"a\"b\\"#)),
             ("*a/b:c", Bare::Token("*a/b:c")),
             ("::", Bare::Bytes("")),
+            (":AQ:", Bare::Bytes("AQ")),
+            (":AQI=:", Bare::Bytes("AQI=")),
             ("?1", Bare::Boolean(true)),
         ] {
             let field = format!("k={text}");
@@ -317,6 +331,11 @@ mod tests {
         for field in [
             "a=1,",
             ",a=1",
+            "a=:A:",
+            "a=:=:",
+            "a=:AQ===:",
+            "a=:AQID=:",
+            "a=:A=QI:",
             "a=1 b=2",
             "a=",
             "A=1",
