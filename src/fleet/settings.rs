@@ -60,6 +60,14 @@ pub struct StoreSettings {
     pub nodes: NonZeroU32,
 }
 
+impl StoreSettings {
+    /// Whether the buckets of a process with `other` can go on with these settings.
+    pub fn has_buckets_of(&self, other: &Self) -> bool {
+        let Self { name, key, on_loss, nodes, .. } = self;
+        (name, key, on_loss, nodes) == (&other.name, &other.key, &other.on_loss, &other.nodes)
+    }
+}
+
 /// What the servers of a store are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Topology {

@@ -191,7 +191,11 @@ impl Reloader {
 
     fn adopt(&mut self, mut settings: Settings, why: &str) -> Result<(), String> {
         // The buckets of addresses, devices and tokens belong to the key of the fleet.
-        if settings.fleet.store != self.fleet_store {
+        let keeps_store = match (&settings.fleet.store, &self.fleet_store) {
+            (Some(wanted), Some(present)) => wanted.has_buckets_of(present),
+            (wanted, present) => wanted.is_none() && present.is_none(),
+        };
+        if !keeps_store {
             let message = "fleet.store cannot change while running; use `approov-gateway upgrade`";
             return Err(message.to_owned());
         }
@@ -200,7 +204,11 @@ impl Reloader {
         for warning in &settings.warnings {
             log::warn!("{warning}");
         }
-        let unapplied = self.fixed.differences(&FixedSettings::of(&settings));
+        let mut unapplied = self.fixed.differences(&FixedSettings::of(&settings));
+        if settings.fleet.store != self.fleet_store {
+            let key = "fleet.store: how to reach the store";
+            unapplied.push(format!("{key} cannot change while running; use `approov-gateway upgrade`"));
+        }
         for sentence in &unapplied {
             log::warn!("{sentence}");
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::redis::{Redis, free_port};
 use super::{Fleet, admitted, ask, at, count, limit, wait_for_more, wait_for_sync, wait_until_connected};
 use crate::harness::{Gateway, Setup, config_before, gateway_command, get, has_program, run};
+use crate::lifecycle::reload::{fail_to_reload, reload};
 
 /// Asserts that requests are served without a wait.
 fn assert_serves(gateway: &Gateway) {
@@ -244,4 +245,21 @@ fn check_connects_to_the_store() {
         assert!(text.lines().any(|found| found.contains(&line) && found.contains(told)), "{told}: {text}");
         assert_eq!(told_of.status.code(), Some(if told == "agrees" { 0 } else { 78 }));
     }
+}
+
+#[test]
+fn a_reload_keeps_the_store_and_says_what_waits_for_an_upgrade() {
+    let fleet = Fleet::new();
+    let server = "server: { pid_file: pid }\n";
+    // No store is needed: nothing listens at this port.
+    let file = fleet.folder.write("gateway.yaml", fleet.config(&at(1), server));
+    let gateway = Setup::bare().env("GATEWAY_CONFIG", file.to_str().unwrap()).start();
+    fleet.folder.write("gateway.yaml", fleet.config(&at(2), server));
+    reload(&gateway, 2);
+    let unapplied = gateway.version()["config_unapplied"].to_string();
+    assert!(unapplied.contains("fleet.store: how to reach the store"), "{unapplied}");
+    let renamed = fleet.config(&at(1), server).replace("name: test", "name: other");
+    fleet.folder.write("gateway.yaml", renamed);
+    let problems = fail_to_reload(&gateway);
+    assert!(problems[0].contains("fleet.store cannot change"), "{problems:?}");
 }
