@@ -1,6 +1,6 @@
 //! One exchange about bans.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::entry::{Clocks, open, seal};
@@ -21,6 +21,8 @@ const READ_ALL: Duration = Duration::from_secs(30);
 pub(super) struct BanLog {
     log: StoreLog,
     read_all: Option<Instant>,
+    /// Entries of liftings that were followed. Followed again, they would erase the failures since.
+    lifted: HashSet<Vec<u8>>,
 }
 
 impl BanLog {
@@ -45,8 +47,20 @@ impl BanLog {
         if is_due {
             self.read_all = Some(clock::now());
         }
-        for decree in last_words(entries.iter().filter_map(|entry| open(&key, entry, clocks))) {
-            limits.follow(decree);
+        let known = if is_due { std::mem::take(&mut self.lifted) } else { HashSet::new() };
+        let mut new_liftings = Vec::new();
+        let decrees = entries.into_iter().filter_map(|entry| {
+            let decree = open(&key, &entry, clocks)?;
+            let is_known = known.contains(&entry);
+            if matches!(decree, Decree::Forgive(_)) && self.lifted.insert(entry) && !is_known {
+                new_liftings.push(decree);
+            }
+            Some(decree)
+        });
+        for decree in last_words(decrees) {
+            if matches!(decree, Decree::Ban { .. }) || new_liftings.contains(&decree) {
+                limits.follow(decree);
+            }
         }
         Ok(())
     }

@@ -23,9 +23,13 @@ local found = redis.call('ZRANGEBYSCORE', log, ARGV[1], '+inf', 'WITHSCORES', 'L
 -- A script can be a moment late with a score that another has already read past.
 local from, entries = now - 100000, {}
 for i = 1, #found, 2 do
-  entries[#entries + 1] = found[i]
+  -- What is longer is not an entry of a node.
+  if #found[i] <= 128 then
+    entries[#entries + 1] = found[i]
+  end
 end
-if #entries == limit then
-  from = tonumber(found[#found])
+-- Scores of the future are not those of a node either, and would hide what comes next.
+if #found == 2 * limit then
+  from = math.min(from, tonumber(found[#found]))
 end
 return {string.format('%.0f', from), entries}

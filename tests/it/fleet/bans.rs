@@ -150,3 +150,24 @@ fn a_poisoned_store_bans_nobody() {
         assert!(is_ours || !command.contains("127.0.0."), "{line}");
     }
 }
+
+#[test]
+fn entries_that_others_wrote_hide_no_ban() {
+    if !has_program("redis-server") {
+        return;
+    }
+    let (redis, fleet) = (Redis::start(), Fleet::new());
+    let nodes = [(); 2].map(|()| fleet.node(&at(redis.port), THREE));
+    nodes.iter().for_each(|node| wait_until_connected(node, true));
+    let long = "x".repeat(1 << 20);
+    let mut write = vec!["ZADD", "ag1:{test:bans}", "+inf", "late", "0", "early", "9000000000000000", &long];
+    let names: Vec<String> = (0..10_000).map(|number| format!("late {number}")).collect();
+    names.iter().for_each(|name| write.extend(["8000000000000000", name]));
+    redis.ask(&write);
+    nodes.iter().for_each(wait_for_sync);
+    fail(&nodes[0], 2);
+    wait_until_banned(&nodes[1], &["127.0.0.2"]);
+    for node in &nodes {
+        assert!(!String::from_utf8_lossy(&node.stderr()).contains("not one of Redis"));
+    }
+}
