@@ -131,7 +131,7 @@ mod tests {
         flipped[63] ^= 1;
         for (message, signature) in [
             (&b"massage"[..], &signature[..]),
-            (b"messag", &[b"e", &signature[..]].concat()),
+            (b"mess", &[b"age", &signature[..]].concat()),
             (b"message", &flipped),
             (b"message", &signature[..63]),
             (b"message", b""),
