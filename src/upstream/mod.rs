@@ -1,7 +1,7 @@
 //! Connections to origins, and their addresses, which are kept up to date outside of requests.
 //!
-//! A request [enters](Upstream::enter) (`admission`: a limit and a short queue), gets a
-//! [peer](Upstream::peer) (`endpoints` chooses, `health` says which are usable) and reports its result.
+//! A request enters (`admission`: a limit and a short queue), gets an address (`endpoints` chooses, `health` says
+//! which are usable) and reports its result.
 //! Meanwhile it holds a [`Lease`]. Outside of requests, names are resolved again (`address`) and addresses
 //! are tested (`checks`).
 //!

@@ -14,7 +14,7 @@ const NOTHING: u8 = 0;
 const HEAD: u8 = 1;
 const OTHER: u8 = 2;
 
-/// Tells an [`OriginStream`](super::stream::OriginStream) that a request begins. Pingora hands a stream only bytes. It
+/// Tells an `OriginStream` that a request begins. Pingora hands a stream only bytes. It
 /// does not say which bytes begin a request, nor whether the answer can have a body.
 #[derive(Debug, Default)]
 pub struct NextRequest {

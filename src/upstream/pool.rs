@@ -18,7 +18,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// The unused connections of one worker.
 ///
-/// [`Pool::take`] looks at a connection before it is used again. [`Pool::tend`] closes connections that
+/// `Pool::take` looks at a connection before it is used again. `Pool::tend` closes connections that
 /// are no longer of use. So no connection needs a task or a timer of its own.
 pub struct Pool {
     most: usize,
