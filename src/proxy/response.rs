@@ -1,7 +1,7 @@
 //! The fields of a response from the origin: which of them the client gets, and which fields the
 //! gateway sets.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, LOCATION, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, LOCATION, STRICT_TRANSPORT_SECURITY, TE, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, StatusCode, Version};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
@@ -11,8 +11,8 @@ use super::head::ResponseHead;
 use crate::admission::RateFields;
 
 /// Hop-by-hop fields (RFC 9110 §7.6.1) that Pingora does not remove.
-static HOP_BY_HOP: [HeaderName; 2] =
-    [HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection")];
+static HOP_BY_HOP: [HeaderName; 3] =
+    [HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection"), TE];
 
 /// The edits of one response.
 pub(super) struct ResponseEdits<'a> {

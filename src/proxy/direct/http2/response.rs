@@ -22,8 +22,7 @@ pub(super) fn response(head: &ResponseView<'_>, edits: &ResponseEdits<'_>) -> Re
     let room = head.view.field_count() + OWN_FIELDS;
     let mut response = ResponseHeader::build_no_case(head.status, Some(room))?;
     for field in head.view.over(&copy).fields() {
-        // HTTP/2 has no `TE` in responses.
-        if passes(field, edits) && !field.is_named("te") {
+        if passes(field, edits) {
             let name = HeaderName::from_bytes(field.name);
             let name =
                 name.or_err(ErrorType::InvalidHTTPHeader, "the name of a field").map_err(Error::into_up)?;
