@@ -98,7 +98,7 @@ class Gateway:
 
 def write_origin(port, sockets):
     (folder / "nginx.conf").write_text(
-        f"""daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr;
+        f"""daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr;
 events {{ worker_connections 2048; }}
 http {{
     access_log off; keepalive_requests 1000000;
