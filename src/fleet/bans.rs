@@ -16,13 +16,19 @@ use crate::limits::Decree;
 /// How often the whole log is read, so that what was missed is learnt. The clock of a store can go back.
 const READ_ALL: Duration = Duration::from_secs(30);
 
+/// The most entries of one answer, as in `log.lua`.
+const PAGE: usize = 1000;
+
 /// What this node has told and read.
 #[derive(Default)]
 pub(super) struct BanLog {
     log: StoreLog,
     read_all: Option<Instant>,
-    /// Entries of liftings that were followed. Followed again, they would erase the failures since.
-    lifted: HashSet<Vec<u8>>,
+    /// Whether the log goes on behind the entries of the last exchange.
+    has_more: bool,
+    /// Entries that were followed in this pass over the log, and in the pass before. Followed again, a ban
+    /// would be told again, and a lifting would erase the failures since.
+    followed: [HashSet<Vec<u8>>; 2],
 }
 
 impl BanLog {
@@ -38,27 +44,26 @@ impl BanLog {
         let Some(key) = SealKey::new(&settings.key.entry_key(), purpose) else { return Ok(()) };
         let clocks = Clocks { moment: limits.now(), unix: clock::unix_time() };
         self.log.write(limits.take_decrees().into_iter().filter_map(|decree| seal(&key, decree, clocks)));
-        let is_due = self.read_all.is_none_or(|read| clock::since(read) >= READ_ALL);
+        let is_due = !self.has_more && self.read_all.is_none_or(|read| clock::since(read) >= READ_ALL);
         if is_due {
             self.log.read_again();
         }
         let keep = Keep { age: rules.max_ban, entries: rules.keys };
         let entries = self.log.exchange(store, format!("ag1:{{{}:bans}}", settings.name), keep).await?;
+        self.has_more = entries.len() >= PAGE;
         if is_due {
             self.read_all = Some(clock::now());
+            self.followed.swap(0, 1);
+            self.followed[0].clear();
         }
-        let known = if is_due { std::mem::take(&mut self.lifted) } else { HashSet::new() };
-        let mut new_liftings = Vec::new();
+        let [present, before] = &mut self.followed;
         let decrees = entries.into_iter().filter_map(|entry| {
-            let decree = open(&key, &entry, clocks)?;
-            let is_known = known.contains(&entry);
-            if matches!(decree, Decree::Forgive(_)) && self.lifted.insert(entry) && !is_known {
-                new_liftings.push(decree);
-            }
-            Some(decree)
+            let decree = open(&key, &entry, rules.max_ban, clocks)?;
+            let was_followed = before.contains(&entry);
+            Some((decree, present.insert(entry) && !was_followed))
         });
-        for decree in last_words(decrees) {
-            if matches!(decree, Decree::Ban { .. }) || new_liftings.contains(&decree) {
+        for (decree, is_new) in last_words(decrees) {
+            if is_new {
                 limits.follow(decree);
             }
         }
@@ -66,25 +71,24 @@ impl BanLog {
     }
 }
 
-/// The last decree about each address, so that a ban that was lifted does not come back for a moment.
-fn last_words(decrees: impl Iterator<Item = Decree>) -> Vec<Decree> {
-    let mut last: Vec<Decree> = Vec::new();
+/// The last decree about each address, so that a ban that was lifted does not come back for a moment. Each
+/// decree has a flag that stays with it.
+fn last_words(decrees: impl Iterator<Item = (Decree, bool)>) -> Vec<(Decree, bool)> {
+    let mut last: Vec<(Decree, bool)> = Vec::new();
     let mut places = HashMap::new();
-    for decree in decrees {
-        match decree {
+    for flagged in decrees {
+        match flagged.0 {
             Decree::Forgive(None) => {
                 places.clear();
-                last = vec![decree];
+                last = vec![flagged];
             }
-            Decree::Ban { address, .. } | Decree::Forgive(Some(address)) => {
-                match places.insert(address, last.len()) {
-                    Some(place) => {
-                        last[place] = decree;
-                        places.insert(address, place);
-                    }
-                    None => last.push(decree),
+            Decree::Ban { address, .. } | Decree::Forgive(Some(address)) => match places.get(&address) {
+                Some(place) => last[*place] = flagged,
+                None => {
+                    places.insert(address, last.len());
+                    last.push(flagged);
                 }
-            }
+            },
         }
     }
     last
@@ -107,7 +111,8 @@ mod tests {
             (vec![forgive(one), ban(two, 1), ban(one, 2)], vec![ban(one, 2), ban(two, 1)]),
             (vec![ban(one, 1), all, ban(two, 1), forgive(two)], vec![all, forgive(two)]),
         ] {
-            assert_eq!(last_words(decrees.into_iter()), last);
+            let flagged = |decrees: Vec<Decree>| decrees.into_iter().map(|decree| (decree, true));
+            assert_eq!(last_words(flagged(decrees)), flagged(last).collect::<Vec<_>>());
         }
     }
 }

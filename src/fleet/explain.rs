@@ -38,9 +38,8 @@ pub(super) fn explain(error: &RedisError) -> &'static str {
         }
         ErrorKind::Server(ServerErrorKind::BusyLoading) => "it loads its data and will be ready later",
         ErrorKind::Server(ServerErrorKind::ClusterDown) => "the cluster is down",
-        ErrorKind::Server(ServerErrorKind::CrossSlot) => "it is a node of a cluster; write cluster: true",
-        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => {
-            "it is a node of a cluster; write cluster: true"
+        ErrorKind::Server(ServerErrorKind::CrossSlot | ServerErrorKind::Moved | ServerErrorKind::Ask) => {
+            "it is a node of a cluster, and another node has these keys; check that cluster: true is written"
         }
         _ => "it answers with an error",
     }

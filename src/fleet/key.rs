@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::approov::Secret;
 
-/// The key of a fleet. The store never sees it, nor anything of which a client could be recognised.
+/// The key of a fleet. The store gets neither the key nor anything that identifies a client.
 #[derive(Clone)]
 pub struct FleetKey {
     secret: Secret,
@@ -34,7 +34,7 @@ impl FleetKey {
         key
     }
 
-    /// A name in the store, which only nodes of the fleet can tell.
+    /// A name in the store, which only nodes of the fleet can compute.
     pub fn name(&self, of: &[u8]) -> StoreName {
         let half = half(hmac::sign(&self.names, of).as_ref());
         StoreName { part: half[0] >> 4, text: URL_SAFE_NO_PAD.encode(half) }

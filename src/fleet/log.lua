@@ -23,8 +23,8 @@ local found = redis.call('ZRANGEBYSCORE', log, ARGV[1], '+inf', 'WITHSCORES', 'L
 -- A script can be a moment late with a score that another has already read past.
 local from, entries = now - 100000, {}
 for i = 1, #found, 2 do
-  -- What is longer is not an entry of a node.
-  if #found[i] <= 128 then
+  -- The longest entry of a node has 250 signatures: 8038 bytes. What is longer is not an entry of a node.
+  if #found[i] <= 8192 then
     entries[#entries + 1] = found[i]
   end
 end

@@ -10,7 +10,8 @@ use super::store::StoreConnection;
 use crate::clock;
 use crate::proxy::Snapshot;
 
-/// The bytes of one entry of the log, before it is sealed: 250 signatures. The script returns 1000 entries at once.
+/// The bytes of one entry of the log, before it is sealed: 250 signatures. `log.lua` leaves out what is longer than
+/// 8192 characters, and returns 1000 entries at once.
 const MOST_BYTES: usize = 250 * 24;
 
 /// How much the log keeps. A signature is good for minutes; a node that has just started reads the log once.

@@ -56,7 +56,7 @@ pub struct StoreSettings {
     pub key: FleetKey,
     /// What happens to limits that clients share while the store is lost.
     pub on_loss: OnLoss,
-    /// The number of nodes that the longest debt of a bucket is for.
+    /// The number of nodes for which the longest debt of a bucket is computed.
     pub nodes: NonZeroU32,
 }
 

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::proxy::Shared;
 use crate::telemetry::{FleetMetrics, Metrics};
 
-/// How many times the patience of one step all steps of a connection may take: name, TLS, login, sentinels.
+/// Time limit for all steps of connecting (name, TLS, login, sentinels), in multiples of the patience.
 const STEPS: u32 = 4;
 
 /// How long a decision about a ban waits to be told, at most.

@@ -1,7 +1,5 @@
 //! `fleet.nodes` without a store: each node has an even part of the limits that clients share.
 
-use serde_json::json;
-
 use crate::harness::{Folder, Gateway, Message, Origin, Setup, config_before, gateway_command, run, tokens};
 use crate::lifecycle::reload::reload;
 
@@ -12,7 +10,7 @@ fn config(origin: &Origin, nodes: u32) -> String {
 
 /// The status and the `RateLimit-Policy` of the answer to a request of this device.
 fn ask(gateway: &Gateway, device: &str) -> (u16, Vec<String>) {
-    let token = tokens::with_claims(json!({ "exp": tokens::in_seconds(3600), "did": device }));
+    let token = tokens::of_device(device);
     let answer = gateway.ask(&Message::get("/").token(&token));
     let policy = answer.values("ratelimit-policy").iter().map(ToString::to_string).collect();
     (answer.status, policy)

@@ -22,8 +22,6 @@ mod replays;
 mod script;
 mod topologies;
 
-use serde_json::json;
-
 use crate::harness::{Folder, Gateway, Message, Origin, Setup, config_before, eventually, tokens};
 
 /// Nodes with the same configuration in front of one origin.
@@ -71,7 +69,7 @@ fn limit(limit: &str) -> String {
 
 /// The status of the answer to a request of this device.
 fn ask(gateway: &Gateway, device: &str) -> u16 {
-    let token = tokens::with_claims(json!({ "exp": tokens::in_seconds(3600), "did": device }));
+    let token = tokens::of_device(device);
     gateway.ask(&Message::get("/").token(&token)).status
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::redis::{Connection, Redis, Reply};
 use super::{Fleet, admitted, ask, at, limit, wait_for_sync, wait_until_connected};
-use crate::harness::{Message, eventually, has_program, tokens};
+use crate::harness::{Message, has_program, tokens};
 
 /// A device that has spent 6 of 10 at one node has at most 4 left at another, once that has asked. The first
 /// request at a node is its question.
@@ -80,15 +80,7 @@ fn the_store_sees_no_address_device_or_token() {
     let token = tokens::valid();
     assert_eq!(node.connect_from(77).ask(&Message::get("/").token(&token)).status, 200);
     wait_for_sync(&node);
-    redis.ask(&["ECHO", "the end"]);
-    let mut seen = Vec::new();
-    eventually("the end", || {
-        let Reply::Text(line) = monitor.read() else { panic!("not a line") };
-        let is_end = line.contains("the end");
-        seen.push(line);
-        is_end.then_some(())
-    });
-    let told = seen.join("\n");
+    let told = monitor.monitored(&redis).join("\n");
     for by in ["address", "device", "token", "total"] {
         assert!(told.contains(&format!("ag1:{{test:{by}:")), "{by}: {told}");
     }

@@ -104,6 +104,16 @@ impl Connection {
         self.read()
     }
 
+    /// What MONITOR has shown until now, a line for each command.
+    pub fn monitored(&mut self, redis: &Redis) -> Vec<String> {
+        redis.ask(&["ECHO", "the end"]);
+        let line = || match self.read() {
+            Reply::Text(line) => line,
+            other => panic!("{other:?}"),
+        };
+        std::iter::repeat_with(line).take_while(|line| !line.contains("the end")).collect()
+    }
+
     pub fn read(&mut self) -> Reply {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();

@@ -19,16 +19,24 @@ fn a_signature_is_accepted_by_one_node_only() {
     };
     let nodes = [(); 2].map(|()| node());
     let app = App::install();
-    let [one, other] = ["/one", "/other"].map(|target| app.get(target));
-    assert_eq!(nodes[0].ask(&one).status, 200);
+    // One exchange tells of several signatures.
+    let targets: Vec<String> = (0..8).map(|number| format!("/one/{number}")).collect();
+    let many: Vec<_> = targets.iter().map(|target| app.get(target)).collect();
+    let other = app.get("/other");
+    assert!(many.iter().all(|message| nodes[0].ask(message).status == 200));
     assert_eq!(nodes[1].ask(&other).status, 200);
+    // Twice: each node reads what the other has told.
     nodes.iter().for_each(wait_for_sync);
     nodes.iter().for_each(wait_for_sync);
     let late = node();
     wait_for_sync(&late);
     for node in nodes.iter().chain([&late]) {
-        assert_eq!((node.ask(&one).status, node.ask(&other).status), (401, 401));
+        let statuses: Vec<u16> =
+            many.iter().chain([&other]).map(|message| node.ask(message).status).collect();
+        assert_eq!(statuses, [401; 9]);
         assert_eq!(node.ask(&app.get("/new")).status, 200);
     }
-    assert_eq!((fleet.origin.count("/one"), fleet.origin.count("/other")), (1, 1));
+    for target in targets.iter().map(|target| &**target).chain(["/other"]) {
+        assert_eq!(fleet.origin.count(target), 1, "{target}");
+    }
 }

@@ -78,7 +78,7 @@ fn nodes_agree_over_a_cluster() {
     );
     let node = fleet.node(&at(servers[0].port), &limits);
     assert_eq!(admitted(&node, 1), 1);
-    node.wait_for_message("write cluster: true");
+    node.wait_for_message("check that cluster: true is written");
 }
 
 #[test]
