@@ -2,7 +2,7 @@
 //!
 //! An RSA or ECDSA verification costs several times the rest of a request, and an app sends the same token
 //! with all its requests for minutes (`docs/develop/decisions/0018-verified-signatures.md`). An entry says
-//! only that a key has verified these bytes. Everything else is judged anew for each request: which key may
+//! only that a key has verified these bytes. Everything else is checked for each request: which key may
 //! sign, expiry, claims, binding.
 
 use std::fmt;
@@ -50,6 +50,13 @@ impl VerifiedSignatures {
             shard.lock().add(entry);
         }
         is_good
+    }
+
+    /// Whether `key` is known to have made `signature` over `message`.
+    pub(super) fn has(&self, key: &Key, message: &[u8], signature: &[u8]) -> bool {
+        let Some(fingerprint) = key.fingerprint() else { return false };
+        let entry = entry(fingerprint, message, signature);
+        self.shard(&entry).lock().has(&entry)
     }
 
     fn shard(&self, entry: &SignatureDigest) -> &Mutex<Shard> {
@@ -139,6 +146,17 @@ mod tests {
             assert!(!verified.verifies(&key, message, signature));
         }
         assert_eq!(count(&verified), 1);
+    }
+
+    #[test]
+    fn an_entry_is_found_without_a_verification() {
+        let (pair, other, verified) = (Pair::new(), Pair::new(), VerifiedSignatures::default());
+        let (key, signature) = (pair.public(), pair.sign(b"message"));
+        assert!(!verified.has(&key, b"message", &signature));
+        assert!(verified.verifies(&key, b"message", &signature));
+        assert!(verified.has(&key, b"message", &signature));
+        assert!(!verified.has(&other.public(), b"message", &signature));
+        assert!(!verified.has(&key, b"massage", &signature));
     }
 
     #[test]

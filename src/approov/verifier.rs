@@ -241,12 +241,18 @@ impl Verifier {
         }
         let mut buffer = [0; MAX_SIGNATURE];
         let signature = token::decode_signature(segments.signature, &mut buffer)?;
-        let verifies = |key: &Key| match &self.verified {
+        let is_known = |key: &&Key| {
+            self.verified.as_ref().is_some_and(|verified| verified.has(key, segments.signed, signature))
+        };
+        let verifies = |key: &&Key| match &self.verified {
             Some(verified) => verified.verifies(key, segments.signed, signature),
             None => key.verifies(segments.signed, signature),
         };
-        candidates
-            .find(|key| verifies(key))
+        // Of several keys, one that has verified this token before is found without trying the others.
+        let are_several = candidates.clone().nth(1).is_some();
+        let known = are_several.then(|| candidates.clone().find(is_known)).flatten();
+        known
+            .or_else(|| candidates.find(verifies))
             .map(Key::role)
             .ok_or_else(|| unless_incomplete(Rejection::BadSignature))
     }

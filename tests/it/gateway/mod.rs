@@ -7,8 +7,6 @@ mod browser;
 mod clients;
 mod denied;
 mod explained_failures;
-mod flipped_signatures;
-mod held_bodies;
 mod http2;
 mod http2_streams;
 pub mod key_sets;

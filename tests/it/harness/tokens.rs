@@ -32,6 +32,16 @@ pub fn bound_to(values: &str) -> String {
     with_claims(json!({ "exp": in_seconds(3600), "pay": STANDARD.encode(Sha256::digest(values)) }))
 }
 
+/// A valid token of this device.
+pub fn of_device(id: &str) -> String {
+    with_claims(json!({ "exp": in_seconds(3600), "did": id }))
+}
+
+/// A token of this device that has expired.
+pub fn expired_of_device(id: &str) -> String {
+    with_claims(json!({ "exp": in_seconds(-60), "did": id }))
+}
+
 /// A correctly signed token with these claims.
 pub fn with_claims(claims: Value) -> String {
     signed_with(&secret(), &claims)

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use super::message_signing::{App, digested, gateway};
+use super::{App, digested, gateway};
 use crate::harness::{Client, Message, Origin, eventually};
 
 const KIB: u64 = 1024;
@@ -37,11 +37,17 @@ fn a_thousand_held_bodies_stay_under_the_stated_memory_and_the_next_one_has_to_w
         .collect();
     // The gateway has read them: they are in its own memory, not in the kernel's.
     eventually("the bodies", || (gateway.memory() >= before + 62 * KIB).then_some(()));
-    eventually("a full store", || (gateway.ask(&message).status == 503).then_some(()));
+    // Connections take memory as well, so some bodies may still be on their way.
+    let mut early = 0;
+    eventually("a full store", || {
+        let status = gateway.ask(&message).status;
+        early += usize::from(status == 200);
+        (status == 503).then_some(())
+    });
     let held = gateway.memory() - before;
     println!("{} MiB for {MOST} bodies of 64 KiB", held / KIB);
     assert!(held < STATED, "{held} KiB");
-    assert_eq!(origin.requests().len(), 1, "no byte of a body that is not verified");
+    assert_eq!(origin.requests().len(), 1 + early, "no byte of a body that is not verified");
     gateway.wait_for_requests(&[("verdict", "denied"), ("reason", "limit")], 1.0);
 
     for client in &mut clients {
@@ -50,6 +56,6 @@ fn a_thousand_held_bodies_stay_under_the_stated_memory_and_the_next_one_has_to_w
     }
     assert_eq!(gateway.ask(&message).status, 200, "there is room again");
     let requests = origin.requests();
-    assert_eq!(requests.len(), MOST + 2);
+    assert_eq!(requests.len(), MOST + 2 + early);
     assert!(requests.iter().all(|request| request.body == body.as_bytes()));
 }

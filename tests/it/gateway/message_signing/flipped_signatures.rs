@@ -1,10 +1,7 @@
 //! One changed bit anywhere in what is signed, on the wire: the request is refused, and the origin gets nothing.
 
-use super::message_signing::{App, digested, gateway};
+use super::{App, HELLO, HELLO_DIGEST, digested, gateway};
 use crate::harness::{Message, Origin};
-
-const BODY: &str = "{\"hello\":\"world\"}";
-const DIGEST: &str = "sha-256=:k6I5cakU5erL8KjSUVTNownDwccvu5kU1Hxg88toFYg=:";
 
 /// The position behind the first occurrence of `start`, and the position of `end` after it.
 fn between(bytes: &[u8], start: &str, end: &str) -> std::ops::Range<usize> {
@@ -20,7 +17,7 @@ fn between(bytes: &[u8], start: &str, end: &str) -> std::ops::Range<usize> {
 fn one_changed_bit_of_a_signed_request_reaches_no_origin() {
     let (app, origin) = (App::install(), Origin::new());
     let gateway = gateway(&origin, "mode: required", "");
-    let message = digested(&app, Message::post("/a", BODY), DIGEST);
+    let message = digested(&app, Message::post("/a", HELLO), HELLO_DIGEST);
     let bytes = message.bytes();
     let mut changed = 0;
     for (start, end) in [
@@ -50,5 +47,5 @@ fn one_changed_bit_of_a_signed_request_reaches_no_origin() {
     assert!(changed > 100, "{changed}");
     assert_eq!(origin.bytes(), 0);
     assert_eq!(gateway.ask(&message).status, 200);
-    assert_eq!(origin.only_request().body, BODY.as_bytes());
+    assert_eq!(origin.only_request().body, HELLO.as_bytes());
 }
