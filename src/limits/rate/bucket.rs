@@ -53,8 +53,8 @@ impl Quota {
         Self { interval, depth: interval * u64::from(burst.get().min(Self::MAX_BURST)) }
     }
 
-    /// The even part of one of so many nodes. All parts together fill as fast as the whole, and have its
-    /// tokens, rounded up to equal parts.
+    /// The part of one node if `nodes` nodes divide the quota evenly. All parts together fill as fast as the
+    /// whole. Their tokens are those of the whole, rounded up to equal parts.
     pub fn divided(self, nodes: NonZeroU32) -> Self {
         let nodes = u64::from(nodes.get());
         let burst = (self.depth / self.interval).div_ceil(nodes);
@@ -147,7 +147,7 @@ impl Decision {
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     full_at: AtomicU64,
-    /// The tokens that were ever taken. The number wraps around.
+    /// The tokens that were ever taken, if other nodes are told. The number wraps around.
     taken: AtomicU32,
     told: Mutex<LastTold>,
 }
@@ -160,7 +160,8 @@ struct LastTold {
 }
 
 impl Bucket {
-    pub fn ask(&self, quota: Quota, now: Moment) -> Decision {
+    /// Takes a token. Counts it if other nodes are told (`is_shared`).
+    pub fn ask(&self, quota: Quota, is_shared: bool, now: Moment) -> Decision {
         let mut seen = self.full_at.load(Ordering::Relaxed);
         loop {
             let mut full_at = Moment::from_nanoseconds(seen);
@@ -171,7 +172,9 @@ impl Bucket {
             let taken = full_at.nanoseconds();
             match self.full_at.compare_exchange_weak(seen, taken, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
-                    self.taken.fetch_add(1, Ordering::Relaxed);
+                    if is_shared {
+                        self.taken.fetch_add(1, Ordering::Relaxed);
+                    }
                     return decision;
                 }
                 Err(changed) => seen = changed,
@@ -179,8 +182,8 @@ impl Bucket {
         }
     }
 
-    /// What other nodes are to be told; `None` if the bucket is full and nothing was spent. The count begins
-    /// anew.
+    /// What other nodes are to be told; `None` if the bucket is full and nothing was spent. The count
+    /// starts at zero again.
     pub fn take_untold(&self, quota: Quota, now: Moment) -> Option<Spent> {
         let taken = self.taken.load(Ordering::Relaxed);
         let missing = now.until(Moment::from_nanoseconds(self.full_at.load(Ordering::Relaxed)));

@@ -32,6 +32,8 @@ pub struct Rule {
     quota: Quota,
     /// The quota while other nodes cannot be asked, if it is another one.
     when_lost: Option<(Arc<AtomicBool>, Quota)>,
+    /// Whether other nodes are told what is spent.
+    is_shared: bool,
     route: Option<Box<str>>,
     store: Store,
     tally: Arc<Tally>,
@@ -93,7 +95,8 @@ impl Rule {
             Some((agreement.is_lost.clone(), quota.divided(nodes)))
         });
         let route = route.map(Into::into);
-        Self { limit: limit.clone(), quota, when_lost, route, store, tally: Arc::default() }
+        let is_shared = agreement.is_some();
+        Self { limit: limit.clone(), quota, when_lost, is_shared, route, store, tally: Arc::default() }
     }
 
     /// This rule with the buckets that `previous` has of the same limit. Without them a reload would
@@ -151,12 +154,12 @@ impl Rule {
                     Some((is_lost, divided)) if is_lost.load(Ordering::Relaxed) => *divided,
                     _ => self.quota,
                 };
-                Some(self.counted(bucket.ask(quota, now)))
+                Some(self.counted(bucket.ask(quota, self.is_shared, now)))
             }
         }
     }
 
-    /// What other nodes are to be told, about `most` keys or a few more. The counts begin anew.
+    /// What other nodes are to be told, about `most` keys or a few more. The counts start at zero again.
     pub fn take_untold(&self, now: Moment, most: usize) -> Vec<(SharedBucket, Spent)> {
         match &self.store {
             Store::Many(table) => {

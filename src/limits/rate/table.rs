@@ -89,7 +89,7 @@ impl Table {
     }
 
     /// What other nodes are to be told about at most `most` keys, and some more of the last set. The counts
-    /// begin anew. Keys that found no room come first the next time.
+    /// start at zero again. Keys that found no room come first the next time.
     pub(super) fn take_untold(&self, now: Moment, most: usize) -> Vec<(TableKey, Spent)> {
         let Some(untold) = &self.untold else { return Vec::new() };
         let mut told = Vec::new();
@@ -97,6 +97,8 @@ impl Table {
         while told.len() < most
             && let Some(set) = round.next()
         {
+            // Requests take the lock, so nothing is allocated under it.
+            told.reserve(WAYS);
             let places = self.sets[set].0.lock();
             for (place, tokens) in untold.take(set) {
                 let spent = Spent {

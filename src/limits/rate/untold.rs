@@ -70,7 +70,7 @@ impl Untold {
         self.tokens[set][place].load(Ordering::Relaxed)
     }
 
-    /// The places of a set with tokens, and how many. The counts begin anew. The caller holds the lock of the set.
+    /// The places of a set with tokens, and how many. The counts start at zero again. The caller holds the lock of the set.
     pub fn take(&self, set: usize) -> impl Iterator<Item = (usize, u32)> {
         self.marks[set / 64].fetch_and(!(1 << (set % 64)), Ordering::Relaxed);
         let places = self.tokens[set].iter().enumerate();
