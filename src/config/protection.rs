@@ -100,14 +100,14 @@ fn strength(algorithm: Algorithm) -> (bool, u16) {
 
 fn allows_more(now: &Limit, then: &Limit) -> bool {
     let time_of_one = |limit: &Limit| limit.rate.per / limit.rate.requests.get();
-    time_of_one(now) < time_of_one(then) || now.burst > then.burst
+    time_of_one(now) < time_of_one(then) || now.burst > then.burst || now.nodes < then.nodes
 }
 
 /// The most routes that are named.
 const MAX_NAMED: usize = 20;
 
-/// Which requests meet a weaker route now than they did before, a sentence each. Of the path of each route of
-/// either table, every host of the route is tried with each of its methods. A route for every method is tried
+/// Which requests meet a weaker route now than they did before, a sentence each. Tries the path of
+/// each route of both tables with each of its hosts and methods. A route for every method is tried
 /// with all methods that any route names, and with GET.
 pub fn weaker_routes(now: &RouteTable, before: &RouteTable) -> Vec<String> {
     let examples = || before.routes().iter().chain(now.routes());
@@ -115,25 +115,23 @@ pub fn weaker_routes(now: &RouteTable, before: &RouteTable) -> Vec<String> {
         examples().flat_map(|route| &route.methods).map(|method| &**method).collect();
     named.insert("GET");
     let mut weaker = BTreeSet::new();
+    // Most routes stand in both tables.
+    let mut requests = BTreeSet::new();
     for example in examples() {
-        let path = example.path.text();
         let own: Vec<&str> = example.methods.iter().map(|method| &**method).collect();
         let methods = if own.is_empty() { named.iter().copied().collect() } else { own };
         for host in example_hosts(example) {
-            for method in &methods {
-                let find = |table: &RouteTable| {
-                    let found = table.find(method, host.as_bytes(), path.as_bytes(), None);
-                    found.ok().flatten().map(|(_, route)| route.clone())
-                };
-                if let Some(now) = find(now)
-                    && let before = find(before)
-                    && before.as_ref().is_none_or(|before| is_weaker(&now, before))
-                    && now.policy != Policy::Deny
-                {
-                    let before = before.as_ref().map_or("refused with 404".to_owned(), shown);
-                    weaker.insert(format!("{method} {host}{path} is {} now, and was {before}", shown(&now)));
-                }
-            }
+            requests.extend(methods.iter().map(|method| (*method, host.clone(), example.path.text())));
+        }
+    }
+    for (method, host, path) in &requests {
+        if let Some(now) = route_of(now, method, host, path)
+            && let before = route_of(before, method, host, path)
+            && before.is_none_or(|before| is_weaker(now, before))
+            && now.policy != Policy::Deny
+        {
+            let before = before.map_or("refused with 404".to_owned(), shown);
+            weaker.insert(format!("{method} {host}{path} is {} now, and was {before}", shown(now)));
         }
     }
     let more = weaker.len().saturating_sub(MAX_NAMED);
@@ -142,6 +140,11 @@ pub fn weaker_routes(now: &RouteTable, before: &RouteTable) -> Vec<String> {
         weaker.push(format!("{more} more routes are weaker"));
     }
     weaker
+}
+
+/// The route of a request without a client certificate.
+fn route_of<'t>(table: &'t RouteTable, method: &str, host: &str, path: &str) -> Option<&'t Route> {
+    table.find(method, host.as_bytes(), path.as_bytes(), None).ok().flatten().map(|(_, route)| route)
 }
 
 /// A host for each pattern of a route. Empty if the route is for every host.
@@ -239,6 +242,11 @@ mod tests {
                 "limits: { rate: [ { by: address, rate: 1/s } ] }".to_owned(),
                 "limits: { rate: [ { by: address, rate: 2/s } ] }".to_owned(),
                 "the rate limit `address` allows more",
+            ),
+            (
+                "fleet: { nodes: 3 }\nlimits: { rate: [ { by: total, rate: 30/s } ] }".to_owned(),
+                "limits: { rate: [ { by: total, rate: 30/s } ] }".to_owned(),
+                "the rate limit `total` allows more",
             ),
             (
                 "limits: { rate: [ { by: address, rate: 1/s } ] }".to_owned(),

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::read_secret_file;
-use super::origins::{MAX_CA_FILE, authorities};
+use super::origins::{MAX_CA_FILE, authorities_in};
 use crate::config::document::{
-    Fault, Located, Location, Report, Reported, Written, boolean, default, nested, positive, quoted,
-    required, section, text, words,
+    Located, Location, Report, Reported, Written, boolean, default, nested, positive, required, section,
+    text, words,
 };
 use crate::config::values::{
-    MILLISECOND, SECOND, StoreUrl, duration, file, printable, read_file, read_small_file, store_url,
-    warn_if_world_readable,
+    MILLISECOND, SECOND, StoreUrl, duration, file, printable, read_file, read_small_file, short_name,
+    store_url, warn_if_world_readable,
 };
 use crate::fleet::{FleetKey, FleetSettings, HAS_STORE, OnLoss, StoreSettings, StoreTls, Topology};
 
@@ -22,11 +22,11 @@ section! {
     pub struct FleetSection {
         /// The number of nodes. Without a store each node gets an even part of every limit by `total`, `route` and
         /// `origin`, so the balancer in front must spread requests evenly. Limits by `address`, `device` and
-        /// `token` are not divided, because a client may send all its requests to one node. Default: 1; with a
-        /// store, as many as there are.
+        /// `token` are not divided, because a client may send all its requests to one node. Default: 1
+        /// without a store. With a store, any number of nodes may agree.
         nodes: Written<NonZeroU32> = positive(MAX_NODES),
         /// A store through which the nodes agree on all rates, outside of requests: Redis 6.2 or newer, or Valkey.
-        /// A store that is lost changes nothing for requests. Only an upgrade changes it. Default: none.
+        /// Requests continue if the store is lost; `on_loss` says which limits hold then. Default: none.
         store: Written<StoreSection> = nested::<StoreSection>(),
     }
 }
@@ -34,8 +34,8 @@ section! {
 section! {
     /// The store through which nodes agree.
     struct StoreSection {
-        /// Where the store is: `redis://host:6379`, or `rediss://` for TLS. A user stands before an `@`, the number
-        /// of a database behind a slash. Several sentinels or nodes of a cluster are separated by commas.
+        /// Where the store is: `redis://host:6379`, or `rediss://` for TLS. Write a user before an `@`, and the
+        /// number of a database after a slash. Several sentinels or nodes of a cluster are separated by commas.
         url: Located<StoreUrl> = required(text("URL with redis:// or rediss://", store_url), "write url: and where the store is"),
         /// The name under which the sentinels of `url` know the store. Default: `url` is the store itself.
         sentinel: Written<String> = text("name", printable),
@@ -45,13 +45,13 @@ section! {
         password_file: Written<PathBuf> = file(),
         /// A PEM file with the trusted authorities. Default: those of the system.
         ca_file: Written<PathBuf> = file(),
-        /// Time from one exchange to the next. The store must answer within this time, at least within 500ms
-        /// and at most within 2s.
+        /// Time from one exchange to the next. The store must answer within this time too, but the limit
+        /// for an answer is never shorter than 500ms or longer than 2s.
         sync: Duration = default(duration(100 * MILLISECOND..=10 * SECOND), SYNC),
         /// The name of the fleet. Fleets with different names share nothing.
-        name: Written<Box<str>> = text("1 to 32 letters, digits, `-`, `_` or `.`", name),
-        /// A file with the key of the fleet in base64, the same on all nodes. The store does not know it, so nobody
-        /// can tell from the store which clients there are.
+        name: Written<Box<str>> = text("1 to 32 letters, digits, `-`, `_` or `.`", |text| short_name(text, "fleet")),
+        /// A file with the key of the fleet in base64, the same on all nodes. The store never gets this key, so its
+        /// content does not identify clients.
         key_file: Located<PathBuf> = required(file(), "make a key: head -c 32 /dev/urandom | base64 > fleet-key"),
         /// What limits by `total`, `route` and `origin` do while the store is lost: `local` keeps them whole on each
         /// node, `share` divides them by `nodes`.
@@ -157,19 +157,7 @@ fn tls(has_tls: bool, ca_file: Written<PathBuf>, report: &Report) -> Result<Opti
         );
         return Ok(None);
     }
-    authorities(&file, report)?;
     let pem = read_file(&file, MAX_CA_FILE, report)?;
+    authorities_in(&pem, &file, report)?;
     Ok(Some(StoreTls { authorities: Some(pem.to_vec()) }))
-}
-
-/// The name of a fleet, as it stands in the names of the store.
-fn name(text: &str) -> Result<Box<str>, Fault> {
-    let is_name = (1..=32).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    if is_name {
-        Ok(text.into())
-    } else {
-        let message = format!("{} is not a name for a fleet", quoted(text));
-        Err(Fault::new(message, "write 1 to 32 letters, digits, -, _ or ."))
-    }
 }

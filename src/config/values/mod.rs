@@ -22,5 +22,5 @@ pub use http::{check_path, forwarded_header, header_name, media_type, method, ro
 pub use rate::{rate, show_rate};
 pub use size::{KIB, MIB, show_size, size};
 pub use store_url::{StoreUrl, store_url};
-pub use text::printable;
+pub use text::{printable, short_name};
 pub use url::{ServerUrl, key_set_url, server_url};

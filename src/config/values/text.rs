@@ -13,3 +13,16 @@ pub fn printable(text: &str) -> Result<String, Fault> {
         Err(Fault::new(message, "write 1 to 128 printable characters"))
     }
 }
+
+/// A short name: 1 to 32 letters, digits, `-`, `_` or `.`. It can be written in a `RateLimit` field
+/// (RFC 9651 §3.3.3) and in a name of the store. `what` has the name.
+pub fn short_name(text: &str, what: &str) -> Result<Box<str>, Fault> {
+    let is_name = (1..=32).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    if is_name {
+        Ok(text.into())
+    } else {
+        let message = format!("{} is not a name for a {what}", quoted(text));
+        Err(Fault::new(message, "write 1 to 32 letters, digits, -, _ or ."))
+    }
+}

@@ -4,10 +4,10 @@ use std::num::NonZeroU32;
 
 use super::KEYS;
 use crate::config::document::{
-    Entries, Fault, Kind, Located, Report, Reported, Section, Shape, Value, Written, alternatives, boolean,
-    custom, default, list, number, positive, quoted, required, section, text, words,
+    Entries, Kind, Located, Report, Reported, Section, Shape, Value, Written, alternatives, boolean, custom,
+    default, list, number, positive, quoted, required, section, text, words,
 };
-use crate::config::values::rate;
+use crate::config::values::{rate, short_name};
 use crate::limits::{By, Limit, Rate};
 use crate::policy::Policy;
 
@@ -34,7 +34,7 @@ section! {
         /// are limited more strictly. Default: 65536.
         keys: Written<usize> = number(KEYS),
         /// The name in answers, metrics and logs; each name once in a list. Default: the word of `by`.
-        name: Written<Box<str>> = text("1 to 32 letters, digits, `-`, `_` or `.`", name),
+        name: Written<Box<str>> = text("1 to 32 letters, digits, `-`, `_` or `.`", |text| short_name(text, "limit")),
     }
 }
 
@@ -83,18 +83,6 @@ fn limit(value: &Value<'_>, kinds: &[By]) -> Result<Limit, Reported> {
         keys: keys.or(Limit::DEFAULT_KEYS),
         nodes: NonZeroU32::MIN,
     })
-}
-
-/// A name that can be written in a `RateLimit` field (RFC 9651 §3.3.3).
-fn name(text: &str) -> Result<Box<str>, Fault> {
-    let is_name = (1..=32).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    if is_name {
-        Ok(text.into())
-    } else {
-        let message = format!("{} is not a name for a limit", quoted(text));
-        Err(Fault::new(message, "write 1 to 32 letters, digits, -, _ or ."))
-    }
 }
 
 /// The limits of a list. Each name may occur once.

@@ -37,7 +37,7 @@ pub fn check_loops(origins: &[NamedOrigin], listeners: &[Located<SocketAddr>], r
     }
 }
 
-/// Reports a header that the gateway both verifies and adds.
+/// Reports a `secret_header` whose name has another meaning already. `taken` are the headers that have one.
 pub fn check_secret_headers(origins: &[NamedOrigin], taken: &[HeaderName], report: &Report) {
     for Located { value: origin, at } in origins.iter().filter_map(|named| named.origin.as_ref().ok()) {
         if let Some(name) = names_of_secrets(origin).find(|name| taken.contains(name)) {

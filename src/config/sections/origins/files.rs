@@ -49,17 +49,22 @@ pub fn tls(
 }
 
 /// Reads the trusted authorities from a file.
-pub fn authorities(
+fn authorities(file: &Located<PathBuf>, report: &Report) -> Result<Vec<CertificateDer<'static>>, Reported> {
+    authorities_in(&read_file(file, MAX_CA_FILE, report)?, file, report)
+}
+
+/// The trusted authorities in the PEM text of `file`.
+pub fn authorities_in(
+    pem: &[u8],
     file: &Located<PathBuf>,
     report: &Report,
 ) -> Result<Vec<CertificateDer<'static>>, Reported> {
     let Located { value: path, at } = file;
-    let pem = read_file(file, MAX_CA_FILE, report)?;
     let problem = |why: String| {
         let hint = "name a file with certificates of authorities, each after -----BEGIN CERTIFICATE-----";
         report.problem(at, format!("{}: {why}", path.display()), hint)
     };
-    let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let roots = roots.map_err(|error| problem(format!("it is not PEM: {error}")))?;
     if roots.is_empty() {
         return Err(problem("it has no certificate".to_owned()));

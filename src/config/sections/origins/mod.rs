@@ -20,7 +20,7 @@ use crate::origins::{
 };
 
 pub use checks::{check_authorities, check_loops, check_secret_headers, secret_headers};
-pub use files::{MAX_CA_FILE, authorities};
+pub use files::{MAX_CA_FILE, authorities_in};
 pub use section::OriginSection;
 
 use section::{CheckWord, HealthCheckSection, Http2Section, HttpVersion, QUEUE, RetriesSection, RetryOn};
