@@ -22,8 +22,8 @@ pub(super) struct AdminAnswer {
 
 /// Asks for `path`. Connecting, and each read, may take as long as `timeout`.
 ///
-/// If what is configured gets no answer, the other of TLS and clear text is tried: the running gateway may not have
-/// been reloaded yet. Over TLS any certificate will do: the files of the configuration may be newer than those in
+/// If the configured protocol (TLS or clear text) fails, the other one is tried: the running gateway may not have
+/// been reloaded yet. Over TLS any certificate is accepted: the files of the configuration may be newer than those in
 /// use, and the answer is no secret.
 pub(super) fn get(admin: &AdminEndpoint, path: &str, timeout: Duration) -> io::Result<AdminAnswer> {
     let connect = |address: &SocketAddr| {
@@ -38,7 +38,11 @@ pub(super) fn get(admin: &AdminEndpoint, path: &str, timeout: Duration) -> io::R
                 let connection = connect(address)?;
                 if is_tls { ask(over_tls(connection, *address)?, path) } else { ask(connection, path) }
             };
-            over(admin.is_tls).or_else(|error| over(!admin.is_tls).map_err(|_| error))
+            over(admin.is_tls).or_else(|error| match error.kind() {
+                // Nothing speaks there at all.
+                ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::ConnectionRefused => Err(error),
+                _ => over(!admin.is_tls).map_err(|_| error),
+            })
         }
         AdminAddress::Unix(socket) => {
             let connection = UnixStream::connect(socket)?;

@@ -1,4 +1,4 @@
-//! Connections to servers whose certificates are not the point, or are the very thing to look at.
+//! A TLS client that accepts every certificate: to inspect the certificate, or where it does not matter.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) struct Doubtful {
 }
 
 impl Doubtful {
-    /// Looks at what the authorities of this machine say.
+    /// Checks the chain against the trusted authorities of this machine.
     pub fn new() -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().unwrap_or_default());
@@ -30,7 +30,7 @@ impl Doubtful {
         Self { verifier: verifier.ok(), ..Self::indifferent() }
     }
 
-    /// Asks no authority.
+    /// Does not check the chain.
     pub fn indifferent() -> Self {
         let signatures = provider().signature_verification_algorithms;
         Self { verifier: None, signatures, doubt: Mutex::new(None) }

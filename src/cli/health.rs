@@ -18,7 +18,7 @@ pub struct HealthArgs {
     /// environment alone
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Ask this address, in clear text, and read no configuration
+    /// Ask this address, in clear text or else over TLS, and read no configuration
     #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
     address: Option<SocketAddr>,
     /// How long connecting and the answer may take, each, in seconds

@@ -17,7 +17,7 @@ use super::CommandFailure;
 use super::running::RunningGateway;
 use crate::clock;
 use crate::config::{User, show_duration};
-use crate::server::{UPGRADE_VARIABLE, bind_private, notify, progress_socket};
+use crate::server::{UPGRADE_VARIABLE, notify, progress_socket, receive_privately};
 
 /// How long the running process may take to start a successor.
 const LAUNCH: Duration = Duration::from_secs(10);
@@ -192,7 +192,7 @@ impl NotifySocket {
             fs::remove_file(&path)?;
         }
         let owner = user.filter(|_| geteuid().is_root()).map(|user| Uid::from_raw(user.uid));
-        let socket = bind_private(&path, owner, |path| UnixDatagram::bind(path))?;
+        let socket = receive_privately(&path, owner)?;
         let notify_socket = Self { socket, path };
         notify_socket.socket.set_read_timeout(Some(POLL))?;
         Ok(notify_socket)

@@ -11,7 +11,7 @@ use rustix::process::Uid;
 use tokio::net::TcpListener;
 
 use super::listener::BoundListener;
-use super::private_socket::bind_private;
+use super::private_socket::listen_privately;
 use crate::admin::{AdminAddress, AdminListener};
 
 /// A listening socket of the admin listener.
@@ -98,7 +98,7 @@ impl UnixSocket {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let socket = bind_private(&present, user.map(Uid::from_raw), |path| UnixListener::bind(path))?;
+        let socket = listen_privately(&present, user.map(Uid::from_raw))?;
         socket.set_nonblocking(true)?;
         let inode = fs::metadata(&present)?.ino();
         Ok(Self { socket, path: path.to_owned(), present: Mutex::new(present), inode })

@@ -55,7 +55,7 @@ pub use launch::progress_socket;
 pub use local::LocalService;
 pub use notify::{READY, UPGRADE_VARIABLE, WAITING, notify};
 pub use pid_file::{OpenPidFile, is_proc_ours};
-pub use private_socket::bind_private;
+pub use private_socket::receive_privately;
 pub use privileges::{become_user, forbid_core_dumps};
 pub use reload::{Load, LoadError};
 

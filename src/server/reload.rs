@@ -26,7 +26,7 @@ use crate::config::{AccessLog, Problems, Protection, ServerSettings, Settings, S
 use crate::fleet::StoreSettings;
 use crate::key_sets::KeySets;
 use crate::proxy::{Shared, Snapshot};
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, Metrics, ShownCertificate};
 use crate::tls::{Identity, ServerTls, Tickets};
 
 /// Loads the configuration from the same sources as at the start.
@@ -196,7 +196,8 @@ impl Reloader {
             (wanted, present) => wanted.is_none() && present.is_none(),
         };
         if !keeps_store {
-            let message = "fleet.store cannot change while running; use `approov-gateway upgrade`";
+            let message = "with a store, fleet.nodes and the name, key_file and on_loss of fleet.store cannot change \
+                           while running, and no store can be added or removed; use `approov-gateway upgrade`";
             return Err(message.to_owned());
         }
         self.watch = watch_of(&settings);
@@ -273,15 +274,21 @@ pub(super) fn log_file(settings: &Settings) -> Option<&Path> {
     settings.log.file.as_deref().filter(|_| settings.log.access != AccessLog::Off)
 }
 
-/// Listener, name and expiry of every certificate, for the metrics.
-pub(super) fn certificates(settings: &Settings) -> Vec<(String, String, i64)> {
+/// Every certificate of a listener, for the metrics.
+pub(super) fn certificates(settings: &Settings) -> Vec<ShownCertificate> {
     let of_listeners = settings.listeners.iter().flat_map(|listener| {
         let certificates = listener.tls.iter().flat_map(ServerTls::certificates);
-        certificates.map(|found| (listener.address.to_string(), found))
+        certificates.map(|found| (listener.address.to_string(), true, found))
     });
     let of_admin = settings.admin.tls.iter().map(Identity::certificate);
-    let of_admin = of_admin.map(|found| (settings.admin.address.to_string(), found));
-    of_listeners.chain(of_admin).map(|(address, found)| (address, found.name(), found.not_after)).collect()
+    let of_admin = of_admin.map(|found| (settings.admin.address.to_string(), false, found));
+    let shown = of_listeners.chain(of_admin).map(|(listener, is_public, found)| ShownCertificate {
+        listener,
+        is_public,
+        name: found.name(),
+        expiry: found.not_after,
+    });
+    shown.collect()
 }
 
 /// Settings that only an upgrade can change: key and value.

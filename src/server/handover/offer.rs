@@ -55,7 +55,7 @@ pub(in crate::server) fn offer(
     let mut successor = Conversation::new(stream)?;
     let outcome = converse(&mut successor, tickets, state, patience, asked_to_end);
     if outcome.is_err() {
-        // Without this word, a slow successor would take this process as ended.
+        // Without this message, a slow successor would assume that this process has ended.
         let _ = successor.say(NO);
     }
     // A successor that was killed leaves its socket behind.

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::conversation::{Conversation, MESSAGE_WITHIN, POLL, asked, refuse_strangers};
 use super::{ACCEPTING, GO, HandedState, MAX_MESSAGE, MAX_SOCKETS, READY, YOURS, keys};
 use crate::clock;
-use crate::server::private_socket::bind_private;
+use crate::server::private_socket::listen_privately;
 
 /// The socket at which a successor waits for the running process.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl SuccessorSocket {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let socket = bind_private(path, future_user, |path| UnixListener::bind(path))?;
+        let socket = listen_privately(path, future_user)?;
         let waiting = Self { socket, path: path.to_owned(), future_user };
         waiting.socket.set_nonblocking(true)?;
         Ok(waiting)
