@@ -1,4 +1,4 @@
-//! The lowest rate of a request body over HTTP/2 that Pingora's proxy reads, which has no time limits for it.
+//! The lowest rate of an HTTP/2 request body that Pingora's proxy reads. That proxy has no time limit for it.
 
 use std::future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -36,7 +36,7 @@ const OWN_RESETS: usize = 256;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// Bytes of a response that flow control lets go and that wait for the connection to take them, of one stream.
+/// The most response bytes of one stream that flow control has admitted and the connection has not taken yet.
 const SEND_BUFFER: usize = 32 * 1024;
 
 /// How long an unwanted client may take to read the last frames.

@@ -130,7 +130,14 @@ impl BodyPipe {
             BodySource::Chunks(reader) => {
                 let mut at = 0;
                 while at < bytes.len() && !reader.is_done() {
-                    let part = reader.next(&bytes[at..])?;
+                    let part = match reader.next(&bytes[at..]) {
+                        Ok(part) => part,
+                        Err(fault) => {
+                            // What came before has been passed on.
+                            self.bytes += data as u64;
+                            return Err(fault);
+                        }
+                    };
                     if let Part::Data(length) = part {
                         put(&bytes[at..at + length], is_bare, out);
                         each(&bytes[at..at + length]);
@@ -217,6 +224,15 @@ mod tests {
         assert_eq!(pass(pipe(), &["he", "llo more"]), ("hello".into(), true, 5));
         assert_eq!(pass(pipe(), &["he"]), ("he".into(), false, 2));
         assert!(BodyPipe::of_request(Body::Length(0)).is_done());
+    }
+
+    #[test]
+    fn what_came_before_a_malformed_chunk_is_passed_on_and_counted() {
+        let mut pipe = BodyPipe::of_answer(AnswerBody::Chunked);
+        let mut out = Vec::new();
+        assert!(pipe.pass(b"5\r\nhello\r\nX", &mut out).is_err());
+        assert!(String::from_utf8_lossy(&out).contains("hello"));
+        assert_eq!(pipe.bytes(), 5);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(super) struct Refused {
     pub ends_connection: bool,
 }
 
-/// Decides whether a request is forwarded, of which [`find_route`] has `found` the route.
+/// Decides whether a request is forwarded. `found` is the result of [`find_route`].
 pub(super) fn admit(
     arrival: &Arrival,
     head: &impl RequestHead,

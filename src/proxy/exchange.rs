@@ -76,15 +76,8 @@ pub(super) struct Break {
 }
 
 impl Exchange {
-    /// The body of the request is not forwarded, and so the request is not.
-    pub fn refuse_body(mut self, fault: BodyFault, metrics: &Metrics) -> (Arrival, Refused) {
-        let judgement = std::mem::replace(&mut self.judgement, Judgement::denied());
-        let refused = Refused::by_body(self.route, judgement, self.limit.take(), fault, metrics);
-        (self.arrival.clone(), refused)
-    }
-
     /// An admitted request.
-    pub fn new(arrival: Arrival, admitted: Admitted, is_tunnel: bool) -> Self {
+    pub fn new(arrival: Arrival, admitted: Admitted) -> Self {
         let Admitted { route, judgement, observed, rate, permit, body: _, facts } = admitted;
         Self {
             arrival,
@@ -93,7 +86,7 @@ impl Exchange {
             rate,
             limit: observed,
             retry_after: None,
-            is_tunnel,
+            is_tunnel: false,
             permit: Some(permit),
             facts,
             held_body: None,
@@ -101,6 +94,13 @@ impl Exchange {
             attempts: 0,
             body_bytes: 0,
         }
+    }
+
+    /// Turns the exchange into a refusal, because the body has the fault `fault`.
+    pub fn refuse_body(mut self, fault: BodyFault, metrics: &Metrics) -> (Arrival, Refused) {
+        let judgement = std::mem::replace(&mut self.judgement, Judgement::denied());
+        let refused = Refused::by_body(self.route, judgement, self.limit.take(), fault, metrics);
+        (self.arrival.clone(), refused)
     }
 
     /// The route of the request.

@@ -89,9 +89,9 @@ impl ProxyHttp for Gateway {
                 let (demand, limit) = (admitted.body, arrival.snapshot.signing.digest_buffer());
                 let is_accepted = admitted.judgement.verdict == Verdict::Accepted;
                 // From here on a failure, also a body that is too slow, is one of an admitted request.
-                ctx.life = Life::Exchange(Exchange::new(arrival, admitted, false));
+                ctx.life = Life::Exchange(Exchange::new(arrival, admitted));
                 match self.verify_body(session, ctx, demand, limit).await? {
-                    Ok(held) => ctx.hold(held)?,
+                    Ok(held) => ctx.keep_held_body(held)?,
                     Err(fault) => {
                         let (arrival, refused) = ctx.refuse_body(fault, &self.shared.metrics)?;
                         return refuse(session, ctx, arrival, refused).await;

@@ -34,16 +34,16 @@ impl RequestContext {
         (answer, ends)
     }
 
-    /// The body was verified. Counts it as `held`, if it was held back.
+    /// Stores the held body of a verified request; `None` if no body was held back.
     ///
     /// # Errors
-    /// If the request is not forwarded.
-    pub(super) fn hold(&mut self, held: Option<HeldBody>) -> Result<()> {
+    /// If the request was not admitted.
+    pub(super) fn keep_held_body(&mut self, held: Option<HeldBody>) -> Result<()> {
         self.exchange()?.held_body = held;
         Ok(())
     }
 
-    /// The body of an admitted request is not forwarded, and so the request is not.
+    /// Turns an admitted request into a refused one, because its body has the fault `fault`.
     ///
     /// # Errors
     /// If the request was not admitted.

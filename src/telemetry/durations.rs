@@ -9,7 +9,7 @@ pub(super) struct Durations {
     bounds: &'static [f64],
     /// The count of each bucket, and of the durations above the last bound.
     counts: Box<[AtomicU64]>,
-    /// The rest of the sum in nanoseconds, below [`CARRY`] but for a moment.
+    /// The rest of the sum in nanoseconds, below [`CARRY`], except during a carry.
     nanoseconds: AtomicU64,
     /// How many times [`CARRY`] nanoseconds are in the sum.
     carried: AtomicU64,
@@ -54,7 +54,7 @@ impl Durations {
     }
 }
 
-/// So many counters at 0.
+/// `count` counters at 0.
 pub(super) fn counters(count: usize) -> Box<[AtomicU64]> {
     std::iter::repeat_with(AtomicU64::default).take(count).collect()
 }

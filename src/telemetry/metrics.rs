@@ -225,23 +225,25 @@ impl Metrics {
         self.refused_certificates.with_label_values(&[listener, certificate]).inc();
     }
 
-    /// Shows the certificates in use, each with its listener, its name and its expiry in Unix time. Of
-    /// several certificates with one name, the earliest expiry is shown. Replaces the certificates of the
-    /// previous call. The handshakes of each listener are shown from then on.
-    pub fn certificates(&self, certificates: impl IntoIterator<Item = (String, String, i64)>) {
+    /// Shows the certificates in use. Of several certificates with one name, the earliest expiry is shown.
+    /// Replaces the certificates of the previous call. The handshakes of each public listener are shown from
+    /// then on.
+    pub fn certificates(&self, certificates: impl IntoIterator<Item = ShownCertificate>) {
         let mut first = BTreeMap::new();
-        for (listener, name, expiry) in certificates {
-            let first = first.entry((listener, name)).or_insert(expiry);
+        for ShownCertificate { listener, is_public, name, expiry } in certificates {
+            let (first, _) = first.entry((listener, name)).or_insert((expiry, is_public));
             *first = expiry.min(*first);
         }
         let _series = self.series.lock();
         self.certificate_expiry.reset();
-        for ((listener, name), expiry) in first {
-            for result in Handshake::ALL {
-                self.handshakes.with_label_values(&[&*listener, result.label()]);
-            }
+        for ((listener, name), (expiry, is_public)) in first {
             self.certificate_expiry.with_label_values(&[&*listener, &*name]).set(expiry as f64);
-            self.refused_certificates.with_label_values(&[&*listener, &*name]);
+            if is_public {
+                for result in Handshake::ALL {
+                    self.handshakes.with_label_values(&[&*listener, result.label()]);
+                }
+                self.refused_certificates.with_label_values(&[&*listener, &*name]);
+            }
         }
     }
 
@@ -358,6 +360,18 @@ impl Metrics {
         self.page_size.store(page.len() + page.len() / 16, Ordering::Relaxed);
         Ok(page)
     }
+}
+
+/// A certificate of a listener.
+pub struct ShownCertificate {
+    /// The address of the listener.
+    pub listener: String,
+    /// Whether the handshakes of the listener are counted: those of the admin listener are not.
+    pub is_public: bool,
+    /// The first name of the certificate.
+    pub name: String,
+    /// The expiry in Unix time.
+    pub expiry: i64,
 }
 
 /// Counters of spans.

@@ -36,7 +36,7 @@ pub use fleet::FleetMetrics;
 pub use history::{SAMPLE_EVERY, Totals, Window};
 pub use key_sets::KeySetMetrics;
 pub use limits::LimitState;
-pub use metrics::{Metrics, OpenTunnel, SpanCounters};
+pub use metrics::{Metrics, OpenTunnel, ShownCertificate, SpanCounters};
 pub use origins::{AddressReport, AddressState, LastFailure, OriginMetrics, OriginReport, OriginState};
 pub use reason::Reason;
 pub use redact::is_deceptive;

@@ -110,7 +110,7 @@ impl Direct {
         let plan = match admit(&arrival, head, found, &self.shared.metrics) {
             Ok(admitted) => {
                 let demand = admitted.body;
-                ctx.life = Life::Exchange(Exchange::new(arrival, admitted, false));
+                ctx.life = Life::Exchange(Exchange::new(arrival, admitted));
                 if demand == BodyDemand::Free { Plan::Forward } else { Plan::Verify(Box::new(demand)) }
             }
             Err(refused) => {
@@ -138,7 +138,7 @@ impl Direct {
     /// Serves an admitted request after its body is verified.
     async fn verify<C: ClientSide>(&self, request: &mut DirectRequest<C>, demand: BodyDemand) -> Result<()> {
         let verified = match self.verify_body(request, demand).await {
-            Ok(Ok(held)) => request.ctx.hold(held).and_then(|()| {
+            Ok(Ok(held)) => request.ctx.keep_held_body(held).and_then(|()| {
                 let length = usize::try_from(request.upload.body.bytes()).unwrap_or(usize::MAX);
                 request.ctx.take_body(&self.shared.metrics, length)
             }),
