@@ -44,7 +44,8 @@ pub fn prepare(name: &str) -> Box<dyn Fn() -> bool> {
         "verification of RS256, seen before" => of_token(Algorithm::Rs256, RS256, true),
         INSTALL => of_message(),
         BARE => bare(),
-        _ => of_account_token(),
+        "verification of HS256 with binding" => of_account_token(),
+        _ => panic!("there is no verification {name:?}"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Instant;
 
-use super::{device, get};
+use super::get;
 use crate::harness::{
     Client, DEADLINE, Gateway, Http2Client, MemoryGroup, Message, Origin, Setup, Then, config_before,
     gateway_before, tokens,
@@ -88,8 +88,11 @@ fn streams(gateway: &Gateway) -> Vec<Http2Client> {
 fn many_keys(gateway: &Gateway) {
     let mut client = gateway.connect();
     for number in 0..1000 {
-        let token =
-            if number % 2 == 0 { device(&format!("device-{number}")) } else { tokens::wrongly_signed() };
+        let token = if number % 2 == 0 {
+            tokens::of_device(&format!("device-{number}"))
+        } else {
+            tokens::wrongly_signed()
+        };
         if client.try_send(Message::get("/honest").token(&token).bytes()).is_err()
             || client.try_response_to("GET").is_err()
         {

@@ -10,7 +10,7 @@
 //! | floods of requests, connections and failures | `rates`, `connections`, `offenders` |
 //! | the admin listener: floods, slow clients, pages in an operator's browser | `admin` |
 //! | the token: algorithms, claims, segments, payloads, key ids, binding | `token` |
-//! | streams that allow any amount of data and read none of it | `unread_streams` |
+//! | streams that allow any amount of data and read none of it | `frames/unread_streams` |
 //! | all kinds together, with 512 MiB of memory | `memory` |
 //! | origins with malformed, late or unsolicited answers | `answers` |
 //!
@@ -29,7 +29,6 @@ mod secrecy;
 mod sizes;
 mod slowness;
 mod token;
-mod unread_streams;
 
 use crate::harness::{Gateway, Message, Origin, Setup, config_before, get, tokens};
 
@@ -48,11 +47,6 @@ fn configured(origin: &Origin, rest: &str) -> Gateway {
 
 fn hostile(target: &str) -> Message {
     Message::get(target).token(&tokens::wrongly_signed())
-}
-
-/// A valid token with this device id.
-fn device(id: &str) -> String {
-    tokens::with_claims(serde_json::json!({ "exp": tokens::in_seconds(3600), "did": id }))
 }
 
 /// How many requests or connections this limit has refused.

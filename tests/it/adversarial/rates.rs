@@ -1,6 +1,6 @@
 //! Floods of requests: one client, device or token cannot use up the rate of another.
 
-use super::{configured, device, get, hostile, limited, refused};
+use super::{configured, get, hostile, limited, refused};
 use crate::harness::{
     Client, Folder, Gateway, Http2Client, Message, Origin, Response, Setup, config_before, tokens,
 };
@@ -100,7 +100,7 @@ fn ipv6_clients_are_distinguished_by_their_network() {
 fn a_device_over_its_rate_does_not_affect_others_and_forged_tokens_do_not_count() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: device, rate: 2/h } ]");
-    let (one, other) = (device("one"), device("two"));
+    let (one, other) = (tokens::of_device("one"), tokens::of_device("two"));
     // A forged token does not count for the device that it names.
     let forged = format!("{}x", &one[..one.len() - 1]);
     let unsigned: Vec<_> = (0..10).map(|_| gateway.ask(&with(&forged)).status).collect();
@@ -108,7 +108,7 @@ fn a_device_over_its_rate_does_not_affect_others_and_forged_tokens_do_not_count(
     let answer = assert_flood(|| gateway.ask(&with(&one)), 2, 3);
     assert_eq!(answer.values("ratelimit-policy"), ["\"device\";q=2;w=3600"]);
     // Another token of the same device counts for the same device.
-    assert_eq!(gateway.ask(&with(&device("one"))).status, 429);
+    assert_eq!(gateway.ask(&with(&tokens::of_device("one"))).status, 429);
     assert_flood(|| gateway.ask(&with(&other)), 2, 1);
     assert_eq!((origin.requests().len(), refused(&gateway, "rate_device")), (4, 5.0));
     let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 429);
@@ -129,10 +129,10 @@ fn clients_without_a_device_id_are_distinguished_by_their_token() {
 fn a_token_with_surrounding_spaces_is_the_same_token() {
     let origin = Origin::new();
     let gateway = limited(&origin, "rate: [ { by: token, rate: 2/h } ]");
-    let token = device("one");
+    let token = tokens::of_device("one");
     assert_flood(|| gateway.ask(&with(&token)), 2, 1);
     assert_eq!(gateway.ask(&with(&format!("  {token} "))).status, 429);
-    assert_eq!(gateway.ask(&with(&device("two"))).status, 200);
+    assert_eq!(gateway.ask(&with(&tokens::of_device("two"))).status, 200);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn rate_fields_report_what_is_left_if_enabled() {
         "rate_fields: true, rate: [ { by: address, rate: 60/m, burst: 10 }, { by: device, rate: 1/m, burst: 3 } ]",
     );
     let left = || {
-        let answer = gateway.ask(&with(&device("one")));
+        let answer = gateway.ask(&with(&tokens::of_device("one")));
         (answer.status, answer.values("ratelimit")[0].split(";t=").next().map(str::to_owned))
     };
     assert_eq!(left(), (200, Some("\"device\";r=2".into())), "the limit with the fewest requests left");
@@ -225,11 +225,11 @@ fn memory_does_not_grow_with_the_number_of_keys() {
         "connections: { requests: 1000000 }, rate: [ { by: device, rate: 1000/s, keys: 1024 } ]",
     );
     let mut client: Client = gateway.connect();
-    let busy = device("busy");
+    let busy = tokens::of_device("busy");
     let mut ask = |token: &str| assert_eq!(client.ask(&with(token)).status, 200);
     let rounds = |gateway: &Gateway, ask: &mut dyn FnMut(&str), from: usize| {
         for number in 0..3000 {
-            ask(&device(&format!("{from}-{number}")));
+            ask(&tokens::of_device(&format!("{from}-{number}")));
         }
         gateway.memory()
     };

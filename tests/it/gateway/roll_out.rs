@@ -12,8 +12,7 @@ fn gateway(origin: &Origin, route: &str) -> Gateway {
 
 /// A request of this device with an expired token.
 fn expired(device: usize) -> Message {
-    let claims = json!({ "exp": in_seconds(-60), "did": format!("device {device}") });
-    Message::get("/a").token(&tokens::with_claims(claims))
+    Message::get("/a").token(&tokens::expired_of_device(&format!("device {device}")))
 }
 
 /// Whether each of these messages is refused.

@@ -1,7 +1,6 @@
 //! What a successor goes on with: accepted signatures, key sets, and which devices are refused.
 
-use serde_json::json;
-
+use super::reload::reload;
 use crate::gateway::key_sets::{KeyServer, SigningKey};
 use crate::harness::{Folder, Gateway, Message, Origin, gateway_command, run, tokens};
 
@@ -78,8 +77,8 @@ fn the_same_devices_are_refused_after_a_reload_and_an_upgrade() {
     let refused = |gateway: &Gateway| {
         let mut client = gateway.connect();
         let mut is_refused = |device: usize| {
-            let claims = json!({ "exp": tokens::in_seconds(-60), "did": format!("device {device}") });
-            client.ask(&Message::get("/a").token(&tokens::with_claims(claims))).status == 401
+            let token = tokens::expired_of_device(&format!("device {device}"));
+            client.ask(&Message::get("/a").token(&token)).status == 401
         };
         (0..DEVICES).filter(|device| is_refused(*device)).collect::<Vec<usize>>()
     };
@@ -87,8 +86,7 @@ fn the_same_devices_are_refused_after_a_reload_and_an_upgrade() {
     let first = refused(&old);
     // 3 σ of 600 choices at 5 %.
     assert!(first.len().abs_diff(30) <= 16, "{}", first.len());
-    old.signal("HUP");
-    old.wait_for_message("configuration reloaded, generation 2");
+    reload(&old, 2);
     assert_eq!(refused(&old), first);
     let new = folder.replace(&mut old, &config);
     assert_eq!(refused(&new), first);

@@ -1,7 +1,5 @@
 //! The choice of an address for a request.
 
-use serde_json::json;
-
 use super::{at, counted, gateway, get, saying};
 use crate::harness::{Gate, Message, Origin, tokens};
 
@@ -44,8 +42,7 @@ fn a_device_stays_with_its_address() {
     let gateway = gateway(&format!("{}, balance: device", at(&origins.each_ref())));
     let mut used = Vec::new();
     for number in 0..24 {
-        let claims = json!({ "exp": tokens::in_seconds(3600), "did": format!("device-{number}") });
-        let message = Message::get("/").token(&tokens::with_claims(claims));
+        let message = Message::get("/").token(&tokens::of_device(&format!("device-{number}")));
         let answers: Vec<_> = (0..3).map(|_| gateway.ask(&message).text()).collect();
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
         used.push(answers[0].clone());
@@ -60,8 +57,8 @@ fn a_client_stays_with_an_address_whatever_its_device() {
     let origins = [saying("one"), saying("two"), saying("three")];
     let gateway = gateway(&format!("{}, balance: address", at(&origins.each_ref())));
     for number in 0..12 {
-        let claims = json!({ "exp": tokens::in_seconds(3600), "did": format!("device-{number}") });
-        assert_eq!(gateway.ask(&Message::get("/").token(&tokens::with_claims(claims))).status, 200);
+        let message = Message::get("/").token(&tokens::of_device(&format!("device-{number}")));
+        assert_eq!(gateway.ask(&message).status, 200);
     }
     let mut counts = origins.each_ref().map(|origin| origin.requests().len());
     counts.sort_unstable();

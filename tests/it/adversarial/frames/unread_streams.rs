@@ -1,7 +1,7 @@
 //! HTTP/2 clients that allow any amount of data and read none of it.
 
-use super::frames::{Frames, SETTINGS, WINDOW_UPDATE, fields, frame, request};
-use super::memory::hostile_origin;
+use super::{Frames, SETTINGS, WINDOW_UPDATE, fields, frame, request};
+use crate::adversarial::memory::hostile_origin;
 use crate::harness::{Client, Setup, config_before, tokens};
 
 const CONNECTIONS: u64 = 10;
