@@ -95,10 +95,7 @@ async fn serve<A: Application>(
     let worker = &open.worker;
     let connection = Arc::new(connection);
     let time = worker.application.limits().time;
-    let mut stream = match ClientStream::new(transport, ahead, connection.clone(), time.write) {
-        Ok(stream) => Box::new(stream),
-        Err(error) => return log::error!("a connection cannot be served: {error}"),
-    };
+    let mut stream = Box::new(ClientStream::new(transport, ahead, connection.clone(), time.write));
     if is_http2 || connection.listener.h2c && http2::has_preface(worker, &mut stream).await {
         stream.become_http2(time.header);
         Box::pin(http2::serve(worker, stream, &connection, &stop)).await;

@@ -4,17 +4,12 @@ mod pingora;
 mod read;
 mod write;
 
-use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use http::StatusCode;
-use pingora_core::protocols::SocketDigest;
-use pingora_core::protocols::raw_connect::ProxyDigest;
-use pingora_http::ResponseHeader;
 use tokio::io::AsyncWriteExt;
 
 use super::Connection;
@@ -54,27 +49,17 @@ pub struct ClientStream {
     gathered: Vec<u8>,
     /// How many of the gathered bytes have been written.
     written: usize,
-    digest: Arc<ProxyDigest>,
-    socket: Arc<SocketDigest>,
 }
 
 impl ClientStream {
     /// The stream of `connection`. `ahead` has been read from the transport already.
-    ///
-    /// # Errors
-    /// If Pingora cannot build a response header with status 200.
     pub(super) fn new(
         transport: Transport,
         ahead: BytesMut,
         connection: Arc<Connection>,
         write_limit: Duration,
-    ) -> pingora_core::Result<Self> {
-        let socket = SocketDigest::from_raw_fd(transport.fd());
-        // The cell is new, so it is empty.
-        let _ = socket.peer_addr.set(Some(connection.peer.into()));
-        let data: Box<dyn Any + Send + Sync> = Box::new(connection.clone());
-        let digest = ProxyDigest::new(Box::new(ResponseHeader::build(StatusCode::OK, Some(0))?), Some(data));
-        Ok(Self {
+    ) -> Self {
+        Self {
             transport,
             connection,
             ahead,
@@ -87,9 +72,7 @@ impl ClientStream {
             has_upgrade: false,
             gathered: Vec::new(),
             written: 0,
-            digest: Arc::new(digest),
-            socket: Arc::new(socket),
-        })
+        }
     }
 
     /// From now on the bytes are HTTP/2 frames, not requests one after another. The head of a request

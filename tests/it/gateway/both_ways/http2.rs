@@ -118,7 +118,7 @@ fn requests_of_every_kind() {
             (Some("5"), &[b"he", b"", b"llo"]),
             (Some("5"), &[b"hello", b""]),
             (Some("5"), &[b"hell"]),
-            (Some("5"), &[b"hello", b"!"]),
+            (Some("5"), &[b"hell", b"o!"]),
             (Some("5"), &[]),
             (Some("0"), &[]),
             (Some("0"), &[b""]),
