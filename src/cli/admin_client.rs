@@ -41,7 +41,8 @@ pub(super) fn get(admin: &AdminEndpoint, path: &str, timeout: Duration) -> io::R
             over(admin.is_tls).or_else(|error| match error.kind() {
                 // Nothing speaks there at all.
                 ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::ConnectionRefused => Err(error),
-                _ => over(!admin.is_tls).map_err(|_| error),
+                // The gateway may be reloaded between the two, so the configured protocol is tried again.
+                _ => over(!admin.is_tls).or_else(|_| over(admin.is_tls)),
             })
         }
         AdminAddress::Unix(socket) => {
