@@ -23,7 +23,12 @@ impl ClientStream {
         slices[0] = IoSlice::new(&self.gathered[self.written..]);
         slices[1..=more.len()].copy_from_slice(more);
         let slices = if waiting > 0 { &slices[..=more.len()] } else { &slices[1..=more.len()] };
-        let written = Pin::new(&mut self.transport).poll_write_vectored(context, slices);
+        let transport = Pin::new(&mut self.transport);
+        let written = match slices {
+            // send(2) costs the kernel less than writev(2).
+            [bytes] => transport.poll_write(context, bytes),
+            slices => transport.poll_write_vectored(context, slices),
+        };
         let limit = self.longest_wait();
         let count = ready!(self.stall.watch(written, limit, context))?;
         if count < waiting {
