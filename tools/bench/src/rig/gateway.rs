@@ -113,9 +113,14 @@ impl Gateway {
         let mut stream = TcpStream::connect(self.admin)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
+        // Read in parts: the kernel may not interrupt a system call, and other threads wait meanwhile.
+        let (mut page, mut part) = (Vec::new(), [0; 32 * 1024]);
+        loop {
+            match stream.read(&mut part)? {
+                0 => return Ok(String::from_utf8(page)?),
+                length => page.extend_from_slice(&part[..length]),
+            }
+        }
     }
 
     /// The series of a metric that are not zero, by labels.
