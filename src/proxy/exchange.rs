@@ -24,6 +24,9 @@ use crate::upstream::{
     ClientIdentity, Endpoint, ExchangeFailure, Lease, MAX_ATTEMPTS, OriginConnection, Unavailable, Upstream,
 };
 
+/// Pingora's timers count whole milliseconds, and can fire so much early.
+const TIMER_ERROR: Duration = Duration::from_millis(1);
+
 /// What is known about a request that is forwarded.
 pub(super) struct Exchange {
     pub arrival: Arrival,
@@ -204,7 +207,11 @@ impl Exchange {
     /// Explains the failure of the present attempt in words.
     pub fn explain(&self, error: &Error) -> Box<str> {
         let address = self.lease.endpoint().map(Endpoint::to_string);
-        self.upstream().explain(error, address.as_deref()).into()
+        let is_out_of_time = match self.time_left() {
+            Ok(left) => left.is_some_and(|left| left < TIMER_ERROR),
+            Err(_) => true,
+        };
+        self.upstream().explain(error, address.as_deref(), is_out_of_time).into()
     }
 
     /// A part of the request body has arrived.

@@ -49,8 +49,10 @@ impl Upstream {
         let mut found = Vec::new();
         for endpoint in endpoints.list() {
             let address = endpoint.address.to_string();
-            let asked = tokio::time::timeout(limit, self.ask(endpoint, "/", &connector)).await;
-            let asked = asked.unwrap_or_else(|_| Err(Error::new(ErrorType::ReadTimedout)));
+            let read_timeout = Some(self.origin.timeouts.read);
+            let asking = self.ask(endpoint, "/", read_timeout, &connector);
+            let asked = tokio::time::timeout(limit, asking).await;
+            let asked = asked.unwrap_or_else(|_| Err(answered_too_slowly()));
             let asked = asked.map_err(|error| self.explanation(&error, &address));
             found.push((address, asked));
         }
@@ -97,7 +99,7 @@ impl Upstream {
                 Error::because(etype, "connecting", error)
             }),
             CheckKind::Http { path, statuses } => {
-                let status = self.ask(endpoint, path, connector).await?;
+                let status = self.ask(endpoint, path, None, connector).await?;
                 if statuses.iter().any(|range| range.contains(&status)) {
                     return Ok(());
                 }
@@ -106,11 +108,12 @@ impl Upstream {
         }
     }
 
-    /// The status of the answer to a GET.
+    /// The status of the answer to a GET. `read_timeout` limits each read; the caller limits the whole.
     async fn ask(
         &self,
         endpoint: &Endpoint,
         path: &str,
+        read_timeout: Option<Duration>,
         connector: &CheckConnector,
     ) -> pingora_core::Result<u16> {
         let mut request = RequestHeader::build("GET", path.as_bytes(), Some(4))?;
@@ -132,6 +135,7 @@ impl Upstream {
         }
         let peer = &endpoint.peer;
         let (mut session, _) = connector.get_http_session(peer).await?;
+        session.set_read_timeout(read_timeout);
         if let Some(digest) = session.digest() {
             // The answer's body is not read.
             let _ = NextRequest::announce(digest, &request.method);
@@ -156,6 +160,12 @@ impl Upstream {
 
 pub(super) fn failed_to_resolve() -> Box<Error> {
     Error::new_up(ErrorType::new("NoAddress"))
+}
+
+/// The error of an origin that keeps sending, but not a whole head in time.
+fn answered_too_slowly() -> Box<Error> {
+    let error = std::io::Error::from(std::io::ErrorKind::TimedOut);
+    Error::because(ErrorType::ReadError, "reading the answer", error)
 }
 
 async fn connect(address: &Address) -> std::io::Result<()> {

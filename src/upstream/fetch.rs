@@ -200,6 +200,7 @@ impl Fetcher {
             is_tls: self.server.tls.is_some(),
             has_own_authorities: self.server.tls.as_ref().is_some_and(|tls| tls.roots.is_some()),
             timeouts: &self.server.timeouts,
+            passed_total: None,
         };
         explain(error, asked).message
     }

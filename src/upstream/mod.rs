@@ -182,10 +182,13 @@ impl Upstream {
         self.metrics.answered(status.as_u16().into(), time);
     }
 
-    /// Explains a failed exchange in words, and warns about it unless that was done lately. `address` is
-    /// the address that was asked; `None` if the origin has none.
-    pub fn explain(&self, error: &Error, address: Option<&str>) -> String {
-        let explanation = explain(error, self.asked(address.unwrap_or(&self.origin.host)));
+    /// Explains a failed exchange in words, and warns about it unless it did so a short time ago. `address` is
+    /// the address that was asked; `None` if the origin has none. `is_out_of_time` tells that the origin's
+    /// total time has passed.
+    pub fn explain(&self, error: &Error, address: Option<&str>, is_out_of_time: bool) -> String {
+        let passed_total = self.origin.timeouts.total.filter(|_| is_out_of_time);
+        let asked = AskedServer { passed_total, ..self.asked(address.unwrap_or(&self.origin.host)) };
+        let explanation = explain(error, asked);
         let (name, message) = (&self.origin.name, explanation.message);
         if let Some(address) = address {
             self.note(address, &message);
@@ -219,6 +222,7 @@ impl Upstream {
             is_tls: self.origin.tls.is_some(),
             has_own_authorities: self.origin.tls.as_ref().is_some_and(|tls| tls.roots.is_some()),
             timeouts: &self.origin.timeouts,
+            passed_total: None,
         }
     }
 

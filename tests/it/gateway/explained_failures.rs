@@ -51,8 +51,8 @@ fn before(domain: &str, authority: &Authority) -> Setup {
 /// The page that tells operators what the explanations mean.
 const PAGE: &str = include_str!("../../../docs/operate/troubleshooting.md");
 
-/// The failure of one request is explained like this, everywhere. The first words are on the page. `is_found` is whether
-/// `check --connect` finds it too.
+/// Asserts that the access log, the diagnostics and the status page explain the failure of a request with `words`.
+/// The first of `words` must be on [`PAGE`]. If `is_found`, `check --connect` must find the failure too.
 fn assert_explained(domain: &str, authority: &Authority, words: &[&str], is_found: bool) -> Gateway {
     let gateway = before(domain, authority).start();
     assert_eq!(gateway.ask(&get("/")).status / 100, 5, "{domain}");
@@ -237,6 +237,7 @@ fn silent_origin_is_explained() {
     let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 504);
     let message = entry["error.message"].as_str().unwrap();
     assert!(message.contains("sends nothing for 200ms") && message.contains("read_timeout"), "{message}");
+    assert!(PAGE.contains("sends nothing for"));
     let check = Setup::bare().config(&config).arguments(&["check", "--connect"]).run_to_exit();
     assert_eq!(check.status.code(), Some(78));
     assert!(check.stderr.contains("sends nothing for 200ms"), "{}", check.stderr);

@@ -118,14 +118,37 @@ fn an_endless_body_ends_at_the_total_timeout() {
     gateway.assert_serves(&origin);
 }
 
+/// Asserts that a request to this origin ends at its total time of 700 ms, over both ways, and that no other limit is
+/// blamed. The read timeout is shorter.
+fn assert_out_of_time(origin: &Origin) {
+    for way in ["direct", "pingora"] {
+        let config = config(&format!("{}, read_timeout: 600ms, total_timeout: 700ms", at(&[origin])), "");
+        let gateway = Setup::bare().config(&config).env("GATEWAY_HTTP1_EXCHANGE", way).start();
+        let response = gateway.ask(&get("/"));
+        assert_eq!((response.status, response.text().as_str()), (504, "{}"));
+        assert_eq!(counted(&gateway, "errors_total", &[LABEL, ("kind", "read_timeout")]), 1.0);
+        let entry = gateway.wait_for_entry(|entry| entry["http.response.status_code"] == 504);
+        let message = entry["error.message"].as_str().expect("a message");
+        assert!(message.contains("after the total time of 700ms"), "{way}: {message}");
+        assert!(message.ends_with("raise total_timeout"), "{way}: {message}");
+        gateway.assert_serves(origin);
+    }
+}
+
 #[test]
 fn an_endless_head_ends_at_the_total_timeout() {
-    let origin = dripping("HTTP/1.1 200 OK\r\nX-Long: ", "x");
-    let gateway = gateway(&format!("{}, total_timeout: 700ms", at(&[&origin])));
-    let response = gateway.ask(&get("/"));
-    assert_eq!((response.status, response.text().as_str()), (504, "{}"));
-    assert_eq!(counted(&gateway, "errors_total", &[LABEL, ("kind", "read_timeout")]), 1.0);
-    gateway.assert_serves(&origin);
+    assert_out_of_time(&dripping("HTTP/1.1 200 OK\r\nX-Long: ", "x"));
+}
+
+#[test]
+fn silence_that_the_total_timeout_ends_is_not_blamed_on_the_read_timeout() {
+    assert_out_of_time(&Origin::troubled(|exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\n")?;
+        // Of the total time, less than the read timeout is left.
+        thread::sleep(Duration::from_millis(300));
+        exchange.send("X-Later: y\r\n")?;
+        exchange.wait_for_hangup()
+    }));
 }
 
 #[test]

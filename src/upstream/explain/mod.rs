@@ -1,20 +1,22 @@
 //! Why an exchange with an origin failed, in words for operators: what is wrong and how to fix it.
 
+mod server;
+mod tls;
+
 use std::io::{self, ErrorKind};
-use std::time::Duration;
 
 use pingora_core::{Error, ErrorType};
-use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
 use super::connection::SpeaksTls;
-use super::tls::SelfSigned;
-use crate::clock;
 use crate::http::BadAnswer;
-use crate::origins::OriginTimeouts;
+
+use tls::explain_tls;
+
+pub(super) use server::{AskedServer, ServerKind};
 
 /// The cause of a failed exchange. Finer than `error.type`: each has a remedy of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum FailureCause {
+pub(super) enum FailureCause {
     /// The connection was refused: nothing listens at the address.
     Refused,
     /// No connection came about in time.
@@ -47,6 +49,8 @@ pub(crate) enum FailureCause {
     Silent,
     /// The origin read nothing in time.
     NotReading,
+    /// The total time of the request has passed.
+    OutOfTime,
     /// The origin sent something that is not an HTTP response, or a response with two readings.
     NotHttp,
     /// No address may be used, because all are down.
@@ -59,7 +63,7 @@ pub(crate) enum FailureCause {
 
 /// The explanation of a failed exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Explanation {
+pub(super) struct Explanation {
     /// The cause, by which warnings are counted.
     pub cause: FailureCause,
     /// One sentence: what is wrong; how to fix it. Its length is limited, and it may hold a text from
@@ -67,86 +71,24 @@ pub(crate) struct Explanation {
     pub message: String,
 }
 
-/// The server that was asked, as far as explanations need it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AskedServer<'a> {
-    /// The address, or the host name if it has none.
-    pub address: &'a str,
-    /// Host and port of the server.
-    pub domain: &'a str,
-    /// What the server is to the gateway.
-    pub server: ServerKind<'a>,
-    /// Whether TLS is configured.
-    pub is_tls: bool,
-    /// Whether the trusted authorities are configured. Otherwise they are those of the system.
-    pub has_own_authorities: bool,
-    /// The time limits of an exchange.
-    pub timeouts: &'a OriginTimeouts,
-}
-
-/// What a server is to the gateway. It decides which setting helps.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ServerKind<'a> {
-    /// The origin of this name.
-    Origin(&'a str),
-    /// A server of key sets, which has a URL and no other setting.
-    KeySets,
-    /// A collector of spans, which has a URL and no other setting.
-    Collector,
-}
-
-impl ServerKind<'_> {
-    /// What runs there.
-    fn what(self) -> &'static str {
-        match self {
-            ServerKind::Origin(_) => "the API",
-            ServerKind::KeySets => "the key server",
-            ServerKind::Collector => "the collector",
-        }
-    }
-
-    /// How to trust a private authority.
-    fn how_to_trust(self, what: &str) -> String {
-        match self {
-            ServerKind::Origin(name) => format!("name {what} in tls.ca_file of origin {name}"),
-            ServerKind::KeySets | ServerKind::Collector => {
-                format!("add {what} to the certificates of the system, or set SSL_CERT_FILE")
-            }
-        }
-    }
-
-    /// How to get the certificate for another name verified.
-    fn how_to_name(self) -> String {
-        match self {
-            ServerKind::Origin(name) => {
-                format!("correct the domain, or set tls.server_name of origin {name}")
-            }
-            ServerKind::KeySets | ServerKind::Collector => "correct the URL".to_owned(),
-        }
-    }
-
-    /// How to wait for longer.
-    fn or_raise(self, limit: &str) -> String {
-        match self {
-            ServerKind::Origin(_) => format!(", or raise {limit}"),
-            ServerKind::KeySets | ServerKind::Collector => String::new(),
-        }
-    }
-}
-
-/// The most characters of names in a certificate that are repeated.
-const MAX_NAMES: usize = 120;
-
 /// Explains Pingora's error in words.
-pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
+pub(super) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
     let AskedServer { address, domain, server, is_tls, timeouts, .. } = asked;
     let what = server.what();
     if let Some(tls) = tls_error(error) {
         return explain_tls(tls, asked);
     }
     let io = io_kind(error);
+    if let Some(total) = asked.passed_total
+        && is_time_limit(error.etype(), io)
+    {
+        let hint = server.or_raise("total_timeout");
+        let message = format!(
+            "{address} has not finished its response after the total time of {total:?}; check the load of {what}{hint}"
+        );
+        return Explanation { cause: FailureCause::OutOfTime, message };
+    }
     let is_refused = *error.etype() == ErrorType::ConnectRefused || io == Some(ErrorKind::ConnectionRefused);
-    let is_late = *error.etype() == ErrorType::ReadTimedout || io == Some(ErrorKind::TimedOut);
     let within = timeouts.connect;
     let (cause, message) = match error.etype() {
         ErrorType::ConnectRefused | ErrorType::ConnectError if is_refused => (
@@ -206,14 +148,16 @@ pub(crate) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
                 ServerKind::KeySets | ServerKind::Collector => format!("{address} does not speak HTTP/2"),
             },
         ),
-        ErrorType::ReadTimedout if timeouts.total.is_none_or(|total| total > timeouts.read) => {
+        ErrorType::ReadTimedout => {
             let hint = server.or_raise("read_timeout");
             let message =
                 format!("{address} sends nothing for {:?}; check the load of {what}{hint}", timeouts.read);
             (FailureCause::Silent, message)
         }
-        ErrorType::ReadTimedout | ErrorType::ReadError if is_late => {
-            let hint = server.or_raise("first_byte_timeout and total_timeout");
+        ErrorType::ReadError if io == Some(ErrorKind::TimedOut) => {
+            let has_first_byte = timeouts.first_byte.is_some();
+            let limit = if has_first_byte { "first_byte_timeout" } else { "read_timeout or total_timeout" };
+            let hint = server.or_raise(limit);
             let message = format!("{address} does not respond in time; check the load of {what}{hint}");
             (FailureCause::Silent, message)
         }
@@ -248,120 +192,6 @@ fn not_http(address: &str) -> (FailureCause, String) {
     (FailureCause::NotHttp, message)
 }
 
-fn explain_tls(error: &rustls::Error, asked: AskedServer<'_>) -> Explanation {
-    let AskedServer { address, domain, server, .. } = asked;
-    let (cause, message) = match error {
-        rustls::Error::InvalidMessage(
-            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
-        ) => (FailureCause::NoTls, format!("{address} does not speak TLS; write http://{domain}")),
-        rustls::Error::InvalidCertificate(error) => explain_certificate(error, asked),
-        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => (
-            FailureCause::HandshakeRefused,
-            match server {
-                ServerKind::Origin(name) => format!(
-                    "{address} asks for a client certificate; set tls.client_certificate of origin {name}"
-                ),
-                ServerKind::KeySets | ServerKind::Collector => {
-                    format!("{address} asks for a client certificate, which {} must not", server.what())
-                }
-            },
-        ),
-        rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => (
-            FailureCause::HandshakeRefused,
-            format!("{address} does not know the name that it is asked for; {}", server.how_to_name()),
-        ),
-        rustls::Error::AlertReceived(alert) => (
-            FailureCause::HandshakeRefused,
-            format!(
-                "{address} refuses the TLS handshake ({alert:?}); check its log and the TLS versions it speaks"
-            ),
-        ),
-        rustls::Error::PeerIncompatible(_) => (
-            FailureCause::HandshakeRefused,
-            format!("{address} speaks no TLS version or cipher that is safe; let it speak TLS 1.2 or 1.3"),
-        ),
-        _ => (
-            FailureCause::HandshakeRefused,
-            format!("the TLS handshake with {address} fails; check that it speaks TLS 1.2 or 1.3"),
-        ),
-    };
-    Explanation { cause, message }
-}
-
-fn explain_certificate(error: &CertificateError, asked: AskedServer<'_>) -> (FailureCause, String) {
-    let AskedServer { address, server, .. } = asked;
-    match error {
-        CertificateError::Other(other) if other.0.is::<SelfSigned>() => (
-            FailureCause::SelfSigned,
-            format!(
-                "the certificate of {address} is self-signed; {}, or install one of an authority",
-                server.how_to_trust("that certificate")
-            ),
-        ),
-        CertificateError::UnknownIssuer => (
-            FailureCause::UnknownAuthority,
-            format!(
-                "the certificate of {address} is of an authority that is not in {}, or its chain is incomplete; \
-                 {}",
-                if asked.has_own_authorities {
-                    "tls.ca_file"
-                } else {
-                    "the system's certificates (SSL_CERT_FILE, if that is set)"
-                },
-                server.how_to_trust("the authority")
-            ),
-        ),
-        CertificateError::NotValidForNameContext { expected, presented } => {
-            let names: Vec<&str> = presented.iter().map(|name| bare_name(name)).collect();
-            let names: String = names.join(", ").chars().take(MAX_NAMES).collect();
-            (
-                FailureCause::WrongName,
-                format!(
-                    "the certificate of {address} is for {}, not for {}; {}",
-                    if names.is_empty() { "no name" } else { &names },
-                    expected.to_str(),
-                    server.how_to_name()
-                ),
-            )
-        }
-        CertificateError::NotValidForName => (
-            FailureCause::WrongName,
-            format!("the certificate of {address} is for another name; {}", server.how_to_name()),
-        ),
-        CertificateError::ExpiredContext { not_after, .. } => (
-            FailureCause::Expired,
-            format!(
-                "the certificate of {address} has expired at {}; renew it, and check this machine's clock",
-                clock::date(Duration::from_secs(not_after.as_secs()))
-            ),
-        ),
-        CertificateError::Expired => (
-            FailureCause::Expired,
-            format!("the certificate of {address} has expired; renew it, and check this machine's clock"),
-        ),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
-            FailureCause::NotYetValid,
-            format!("the certificate of {address} is not valid yet; check this machine's clock"),
-        ),
-        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => (
-            FailureCause::BadCertificate,
-            format!(
-                "the certificate of {address} is an authority's own, which no server may use; install one with \
-                 the basic constraint CA:FALSE there"
-            ),
-        ),
-        _ => (
-            FailureCause::BadCertificate,
-            format!("the certificate of {address} cannot be used ({error}); install another one there"),
-        ),
-    }
-}
-
-/// A name as it stands in a certificate: rustls shows `DnsName("a.example")`.
-fn bare_name(shown: &str) -> &str {
-    shown.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"')).map_or(shown, |(name, _)| name)
-}
-
 /// The error of rustls that is the cause, if one is.
 fn tls_error(error: &Error) -> Option<&rustls::Error> {
     error.root_cause().downcast_ref().or_else(|| cause(error))
@@ -376,6 +206,18 @@ fn io_kind(error: &Error) -> Option<ErrorKind> {
     error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind)
 }
 
+/// Whether a time limit ended the exchange.
+fn is_time_limit(etype: &ErrorType, io: Option<ErrorKind>) -> bool {
+    let is_by_type = matches!(
+        etype,
+        ErrorType::ConnectTimedout
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+    );
+    is_by_type || io == Some(ErrorKind::TimedOut)
+}
+
 /// Whether the other side ended the connection.
 fn is_end(kind: Option<ErrorKind>) -> bool {
     matches!(kind, Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
@@ -384,10 +226,13 @@ fn is_end(kind: Option<ErrorKind>) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
-    use rustls::OtherError;
+    use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError};
 
+    use super::super::tls::SelfSigned;
     use super::*;
+    use crate::origins::OriginTimeouts;
 
     const TIMEOUTS: OriginTimeouts = OriginTimeouts {
         connect: Duration::from_secs(5),
@@ -405,6 +250,7 @@ mod tests {
         is_tls: true,
         has_own_authorities: false,
         timeouts: &TIMEOUTS,
+        passed_total: None,
     };
 
     fn in_handshake(error: rustls::Error) -> Box<Error> {
@@ -461,7 +307,7 @@ mod tests {
             (
                 of_io(ErrorType::ReadError, ErrorKind::TimedOut),
                 FailureCause::Silent,
-                "raise first_byte_timeout",
+                "raise read_timeout or total_timeout",
             ),
             (Error::new(ErrorType::ReadTimedout), FailureCause::Silent, "nothing for 60s"),
         ];
@@ -470,5 +316,23 @@ mod tests {
             assert_eq!(explanation.cause, cause, "{explanation:?}");
             assert!(explanation.message.contains(hint), "{explanation:?}");
         }
+    }
+    #[test]
+    fn after_the_total_time_no_other_limit_is_named() {
+        let asked = AskedServer { passed_total: Some(Duration::from_secs(70)), ..ASKED };
+        for error in [
+            Error::new(ErrorType::ConnectTimedout),
+            Error::new(ErrorType::TLSHandshakeTimedout),
+            Error::new(ErrorType::ReadTimedout),
+            Error::new(ErrorType::WriteTimedout),
+            of_io(ErrorType::ReadError, ErrorKind::TimedOut),
+        ] {
+            let Explanation { cause, message } = explain(&error, asked);
+            assert_eq!(cause, FailureCause::OutOfTime, "{message}");
+            assert!(message.contains("the total time of 70s") && !message.contains("60s"), "{message}");
+            assert!(message.ends_with("raise total_timeout"), "{message}");
+        }
+        let refused = explain(&Error::new(ErrorType::ConnectRefused), asked);
+        assert_eq!(refused.cause, FailureCause::Refused, "another failure is explained as ever");
     }
 }
