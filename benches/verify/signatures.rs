@@ -16,6 +16,9 @@ use serde_json::json;
 
 use crate::{AUTHORIZATION, Algorithm, Bench, Failed, Keys, NOISE, NOW};
 
+/// What a message signature may take at most, as a multiple of the library's verification.
+const MOST: f64 = 1.3;
+
 const TARGET: &str = "/v1/orders?page=2&limit=50";
 const COMPONENTS: [&str; 5] = ["@method", "@target-uri", "approov-token", "authorization", "content-type"];
 
@@ -92,18 +95,24 @@ fn now(seconds: u64) -> UnixTime {
 }
 
 /// A signature next to the library's verification of its base with a key that is parsed already. The
-/// difference is everything else: fields, coverage, times, the base, the key of the claim.
+/// difference is everything else: fields, coverage, times, the base, the key of the claim. Fails if the ratio is
+/// above [`MOST`].
 pub fn acceptance(bench: Bench) -> Result<(), Failed> {
     println!("\n{:32} {:>10} {:>14} {:>7}", "message signature", "ours", "bare P-256", "ratio");
     let installation = Installation::new()?;
     let signed = installation.sign(TARGET, &COMPONENTS, 0)?;
     let rules = MessageSigningSettings::default().rules;
     let bare = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, installation.pair.public_key().as_ref())?;
-    bench.compare(
+    let ratio = bench.compare(
         "install",
         || is_accepted(&rules, &signed, &installation),
         || bare.verify_sig(&signed.base, &signed.signature).is_ok(),
     )?;
+    if ratio > MOST && !bench.quick {
+        return Err(
+            format!("a message signature takes {ratio:.2} times a bare verification, not {MOST}").into()
+        );
+    }
     Ok(())
 }
 
