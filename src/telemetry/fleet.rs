@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use prometheus::{Error, Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
 
+use super::registered::registered;
+
 /// How long an exchange with the store takes, in seconds.
 const SYNC_BUCKETS: [f64; 9] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0];
 
@@ -21,29 +23,28 @@ impl FleetMetrics {
     /// # Errors
     /// If they are registered already.
     pub(super) fn register(registry: &Registry) -> Result<Self, Error> {
-        let families = Self {
-            connected: IntGauge::new(
-                "fleet_connected",
-                "1 if the last exchange with the store of the fleet succeeded, 0 if this node is on its own.",
-            )?,
-            sync: Histogram::with_opts(
-                HistogramOpts::new("fleet_sync_seconds", "Successful exchanges with the store of the fleet.")
-                    .buckets(SYNC_BUCKETS.to_vec()),
-            )?,
-            failures: IntCounter::new(
-                "fleet_failures_total",
-                "Attempts to connect to the store of the fleet, and exchanges with it, that failed.",
-            )?,
-            buckets: IntGauge::new(
-                "fleet_buckets",
-                "Buckets of rate limits in the last exchange with the store; more than 10000 wait for the next one.",
-            )?,
-        };
-        registry.register(Box::new(families.connected.clone()))?;
-        registry.register(Box::new(families.sync.clone()))?;
-        registry.register(Box::new(families.failures.clone()))?;
-        registry.register(Box::new(families.buckets.clone()))?;
-        Ok(families)
+        let connected = IntGauge::new(
+            "fleet_connected",
+            "1 if the last exchange with the store of the fleet succeeded, 0 if this node is on its own.",
+        )?;
+        let sync = Histogram::with_opts(
+            HistogramOpts::new("fleet_sync_seconds", "Successful exchanges with the store of the fleet.")
+                .buckets(SYNC_BUCKETS.to_vec()),
+        )?;
+        let failures = IntCounter::new(
+            "fleet_failures_total",
+            "Attempts to connect to the store of the fleet, and exchanges with it, that failed.",
+        )?;
+        let buckets = IntGauge::new(
+            "fleet_buckets",
+            "Buckets of rate limits in the last exchange with the store; more than 10000 wait for the next one.",
+        )?;
+        Ok(Self {
+            connected: registered(registry, connected)?,
+            sync: registered(registry, sync)?,
+            failures: registered(registry, failures)?,
+            buckets: registered(registry, buckets)?,
+        })
     }
 
     /// An exchange about so many buckets has succeeded.

@@ -73,9 +73,9 @@ pub(super) struct History(VecDeque<(Instant, Totals)>);
 pub struct Window {
     /// How much time the window covers.
     pub length: Duration,
-    /// What was counted in it.
+    /// What was counted in the whole window.
     pub sum: Totals,
-    /// The same for each ten seconds, the oldest first. The last part has only begun.
+    /// What was counted in each ten seconds, the oldest first. The last part is not complete.
     pub parts: Vec<Totals>,
 }
 

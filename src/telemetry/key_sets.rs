@@ -4,6 +4,8 @@ use prometheus::core::Collector;
 use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use super::registered::registered;
+
 /// The metric families of key sets.
 pub(super) struct KeySetFamilies {
     last_success: GaugeVec,
@@ -14,27 +16,26 @@ pub(super) struct KeySetFamilies {
 impl KeySetFamilies {
     /// Registers the families. Series appear with the first key set.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let families = Self {
-            last_success: GaugeVec::new(
-                Opts::new(
-                    "key_set_last_success_timestamp_seconds",
-                    "Unix time at which a key set was last fetched; 0 if it never was.",
-                ),
-                &["key_set"],
-            )?,
-            keys: IntGaugeVec::new(
-                Opts::new("key_set_keys", "Usable keys of a key set; 0 if none was loaded yet."),
-                &["key_set"],
-            )?,
-            fetches: IntCounterVec::new(
-                Opts::new("key_set_fetches_total", "Attempts to fetch a key set, by result."),
-                &["key_set", "result"],
-            )?,
-        };
-        registry.register(Box::new(families.last_success.clone()))?;
-        registry.register(Box::new(families.keys.clone()))?;
-        registry.register(Box::new(families.fetches.clone()))?;
-        Ok(families)
+        let last_success = GaugeVec::new(
+            Opts::new(
+                "key_set_last_success_timestamp_seconds",
+                "Unix time at which a key set was last fetched; 0 if it never was.",
+            ),
+            &["key_set"],
+        )?;
+        let keys = IntGaugeVec::new(
+            Opts::new("key_set_keys", "Usable keys of a key set; 0 if none was loaded yet."),
+            &["key_set"],
+        )?;
+        let fetches = IntCounterVec::new(
+            Opts::new("key_set_fetches_total", "Attempts to fetch a key set, by result."),
+            &["key_set", "result"],
+        )?;
+        Ok(Self {
+            last_success: registered(registry, last_success)?,
+            keys: registered(registry, keys)?,
+            fetches: registered(registry, fetches)?,
+        })
     }
 
     /// The series of one key set.

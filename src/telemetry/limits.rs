@@ -6,6 +6,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Error, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use super::registered::registered;
 use crate::limits::{Cause, Outcome, Rule, Table};
 
 /// The metric families about limits.
@@ -27,9 +28,8 @@ impl LimitFamilies {
             ),
             &["cause", "outcome"],
         )?;
-        registry.register(Box::new(limited.clone()))?;
-        let watched = LimitGauges::new()?;
-        registry.register(Box::new(watched.clone()))?;
+        let limited = registered(registry, limited)?;
+        let watched = registered(registry, LimitGauges::new()?)?;
         let counter =
             |cause: Cause, outcome: Outcome| limited.with_label_values(&[cause.label(), outcome.label()]);
         let limited = Cause::ALL.map(|cause| Outcome::ALL.map(|outcome| counter(cause, outcome)));

@@ -1,18 +1,15 @@
 //! Metrics in the text format of Prometheus. All labels come from closed sets: the configured routes and
 //! origins, policies, verdicts, reasons, kinds of failure.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use prometheus::core::Collector;
-use prometheus::proto::MetricFamily;
-use prometheus::{
-    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+use super::certificates::{CertificateFamilies, ShownCertificate};
+use super::configurations::ConfigFamilies;
 use super::distribution::OVERHEAD_BUCKETS;
 use super::durations::Durations;
 use super::fleet::FleetMetrics;
@@ -21,6 +18,7 @@ use super::key_sets::{KeySetFamilies, KeySetMetrics};
 use super::limits::{LimitFamilies, LimitState};
 use super::origins::{OriginFamilies, OriginMetrics, OriginReport, OriginState};
 use super::process::Process;
+use super::registered::registered;
 use super::route_counts::RouteCounts;
 use super::route_metrics::RouteMetrics;
 use super::routes::Routes;
@@ -38,23 +36,18 @@ pub struct Metrics {
     origins: OriginFamilies,
     key_sets: KeySetFamilies,
     limits: LimitFamilies,
-    config_reloads: IntCounterVec,
-    config_last_reload_success: IntGauge,
-    config_last_reload_success_timestamp: Gauge,
+    config: ConfigFamilies,
+    certificates: CertificateFamilies,
+    process: Process,
     access_log_dropped: IntCounter,
-    config_info: IntGaugeVec,
     /// Held while series are replaced by others, and while all are read.
     series: Mutex<()>,
     overhead: Durations,
     tunnels: IntGauge,
-    process: Process,
-    handshakes: IntCounterVec,
-    refused_certificates: IntCounterVec,
     /// One counter for each value.
     app_statuses: [IntCounter; AppStatus::ALL.len()],
     spans: IntCounterVec,
     failover_tokens: IntCounter,
-    certificate_expiry: GaugeVec,
     history: Mutex<History>,
     /// The bytes of the last page, which tell how many the next one takes.
     page_size: AtomicUsize,
@@ -67,90 +60,47 @@ impl Metrics {
     /// If two families have the same name, which is a bug in this file.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some(NAMESPACE.into()), None)?;
+        let build_info =
+            GaugeVec::new(Opts::new("build_info", "1, with the version as a label."), &["version"])?;
+        registered(&registry, build_info)?.with_label_values(&[crate::VERSION]).set(1.0);
         let app_statuses = IntCounterVec::new(
             Opts::new("app_statuses_total", "Requests with an Approov-Status header, by its value."),
             &["status"],
+        )?;
+        let app_statuses = registered(&registry, app_statuses)?;
+        let access_log_dropped = IntCounter::new(
+            "access_log_dropped_lines_total",
+            "Access log lines lost: the reader was too slow, or writing failed.",
+        )?;
+        let spans = IntCounterVec::new(
+            Opts::new("spans_total", "Spans of traced requests, by what became of them."),
+            &["result"],
+        )?;
+        let failover_tokens = IntCounter::new(
+            "failover_tokens_total",
+            "Accepted tokens of Approov's failover service, without binding and installation key.",
         )?;
         let metrics = Self {
             routes: Routes::new(),
             origins: OriginFamilies::register(&registry)?,
             key_sets: KeySetFamilies::register(&registry)?,
             limits: LimitFamilies::register(&registry)?,
-            registry,
-            config_reloads: IntCounterVec::new(
-                Opts::new("config_reloads_total", "Configurations loaded or refused since the start."),
-                &["result"],
-            )?,
-            config_last_reload_success: IntGauge::new(
-                "config_last_reload_success",
-                "1 if the last configuration was taken, 0 if it was refused.",
-            )?,
-            config_last_reload_success_timestamp: Gauge::new(
-                "config_last_reload_success_timestamp_seconds",
-                "Unix time at which the configuration in force was taken.",
-            )?,
-            access_log_dropped: IntCounter::new(
-                "access_log_dropped_lines_total",
-                "Access log lines lost: the reader was too slow, or writing failed.",
-            )?,
-            config_info: IntGaugeVec::new(
-                Opts::new("config_info", "1, with the start of the configuration file's SHA-256 as a label."),
-                &["hash"],
-            )?,
+            config: ConfigFamilies::register(&registry)?,
+            certificates: CertificateFamilies::register(&registry)?,
+            process: Process::new()?,
+            access_log_dropped: registered(&registry, access_log_dropped)?,
             series: Mutex::default(),
             overhead: Durations::new(&OVERHEAD_BUCKETS),
-            tunnels: IntGauge::new("tunnels", "Open tunnels (WebSocket).")?,
-            process: Process::new()?,
-            handshakes: IntCounterVec::new(
-                Opts::new("tls_handshakes_total", "TLS handshakes with clients, by listener and result."),
-                &["listener", "result"],
-            )?,
-            refused_certificates: IntCounterVec::new(
-                Opts::new(
-                    "tls_certificates_refused_total",
-                    "TLS handshakes that clients broke off after they saw a certificate, by certificate.",
-                ),
-                &["listener", "certificate"],
-            )?,
+            tunnels: registered(&registry, IntGauge::new("tunnels", "Open tunnels (WebSocket).")?)?,
             app_statuses: AppStatus::ALL.map(|status| app_statuses.with_label_values(&[status.label()])),
-            spans: IntCounterVec::new(
-                Opts::new("spans_total", "Spans of traced requests, by what became of them."),
-                &["result"],
-            )?,
-            failover_tokens: IntCounter::with_opts(Opts::new(
-                "failover_tokens_total",
-                "Accepted tokens of Approov's failover service, without binding and installation key.",
-            ))?,
-            certificate_expiry: GaugeVec::new(
-                Opts::new(
-                    "certificate_expiry_timestamp_seconds",
-                    "Unix time at which a listener's certificate expires.",
-                ),
-                &["listener", "certificate"],
-            )?,
+            spans: registered(&registry, spans)?,
+            failover_tokens: registered(&registry, failover_tokens)?,
             history: Mutex::new(History::new(clock::now(), Totals::none())),
             page_size: AtomicUsize::new(0),
+            registry,
         };
-        let build_info =
-            GaugeVec::new(Opts::new("build_info", "1, with the version as a label."), &["version"])?;
-        build_info.with_label_values(&[crate::VERSION]).set(1.0);
-        metrics.registry.register(Box::new(metrics.config_reloads.clone()))?;
-        metrics.registry.register(Box::new(metrics.config_last_reload_success.clone()))?;
-        metrics.registry.register(Box::new(metrics.config_last_reload_success_timestamp.clone()))?;
-        metrics.registry.register(Box::new(metrics.access_log_dropped.clone()))?;
-        metrics.registry.register(Box::new(metrics.config_info.clone()))?;
-        metrics.registry.register(Box::new(metrics.tunnels.clone()))?;
-        metrics.registry.register(Box::new(metrics.handshakes.clone()))?;
-        metrics.registry.register(Box::new(metrics.refused_certificates.clone()))?;
-        metrics.registry.register(Box::new(app_statuses))?;
-        metrics.registry.register(Box::new(metrics.spans.clone()))?;
+        // The series are there from the start.
         metrics.spans();
-        metrics.registry.register(Box::new(metrics.failover_tokens.clone()))?;
-        metrics.registry.register(Box::new(metrics.certificate_expiry.clone()))?;
-        metrics.registry.register(Box::new(build_info))?;
-        for result in ["success", "failure"] {
-            metrics.config_reloads.with_label_values(&[result]);
-        }
         Ok(metrics)
     }
 
@@ -217,34 +167,20 @@ impl Metrics {
 
     /// Counts a finished TLS handshake of this listener.
     pub fn handshake(&self, listener: &str, result: Handshake) {
-        self.handshakes.with_label_values(&[listener, result.label()]).inc();
+        self.certificates.handshake(listener, result);
     }
 
     /// A client has broken off a handshake after it saw the certificate of this name.
     pub fn certificate_refused(&self, listener: &str, certificate: &str) {
-        self.refused_certificates.with_label_values(&[listener, certificate]).inc();
+        self.certificates.refused(listener, certificate);
     }
 
     /// Shows the certificates in use. Of several certificates with one name, the earliest expiry is shown.
     /// Replaces the certificates of the previous call. The handshakes of each public listener are shown from
     /// then on.
     pub fn certificates(&self, certificates: impl IntoIterator<Item = ShownCertificate>) {
-        let mut first = BTreeMap::new();
-        for ShownCertificate { listener, is_public, name, expiry } in certificates {
-            let (first, _) = first.entry((listener, name)).or_insert((expiry, is_public));
-            *first = expiry.min(*first);
-        }
         let _series = self.series.lock();
-        self.certificate_expiry.reset();
-        for ((listener, name), (expiry, is_public)) in first {
-            self.certificate_expiry.with_label_values(&[&*listener, &*name]).set(expiry as f64);
-            if is_public {
-                for result in Handshake::ALL {
-                    self.handshakes.with_label_values(&[&*listener, result.label()]);
-                }
-                self.refused_certificates.with_label_values(&[&*listener, &*name]);
-            }
-        }
+        self.certificates.replace(certificates);
     }
 
     /// Records the time that the gateway needed for a request before it asked the origin or refused.
@@ -261,18 +197,12 @@ impl Metrics {
     /// Records that a configuration has taken effect. `hash` is the hash of its file.
     pub fn config_loaded(&self, hash: &str) {
         let _series = self.series.lock();
-        self.config_info.reset();
-        self.config_info.with_label_values(&[hash]).set(1);
-        self.config_reloads.with_label_values(&["success"]).inc();
-        let now = clock::unix_time();
-        self.config_last_reload_success.set(1);
-        self.config_last_reload_success_timestamp.set(now.as_secs_f64());
+        self.config.loaded(hash);
     }
 
     /// Counts a configuration that was refused.
     pub fn config_refused(&self) {
-        self.config_reloads.with_label_values(&["failure"]).inc();
-        self.config_last_reload_success.set(0);
+        self.config.refused();
     }
 
     /// Takes a sample of the counters. To be called every [`super::SAMPLE_EVERY`]. `lost_lines` is the access
@@ -324,17 +254,7 @@ impl Metrics {
 
     /// Listener, name and expiry in Unix time of the certificates in use, the first to expire first.
     pub fn certificate_list(&self) -> Vec<(String, String, i64)> {
-        let families = self.certificate_expiry.collect();
-        let certificates = families.iter().flat_map(MetricFamily::get_metric).map(|metric| {
-            let label = |name| {
-                let found = metric.get_label().iter().find(|label| label.name() == name);
-                found.map_or_else(String::new, |label| label.value().to_owned())
-            };
-            (label("listener"), label("certificate"), metric.get_gauge().get_value() as i64)
-        });
-        let mut certificates: Vec<_> = certificates.collect();
-        certificates.sort_by_key(|(_, _, expiry)| *expiry);
-        certificates
+        self.certificates.list()
     }
 
     /// All metrics in version 0.0.4 of the text format. `dropped` is the number of lost lines of the access
@@ -360,18 +280,6 @@ impl Metrics {
         self.page_size.store(page.len() + page.len() / 16, Ordering::Relaxed);
         Ok(page)
     }
-}
-
-/// A certificate of a listener.
-pub struct ShownCertificate {
-    /// The address of the listener.
-    pub listener: String,
-    /// Whether the handshakes of the listener are counted: those of the admin listener are not.
-    pub is_public: bool,
-    /// The first name of the certificate.
-    pub name: String,
-    /// The expiry in Unix time.
-    pub expiry: i64,
 }
 
 /// Counters of spans.

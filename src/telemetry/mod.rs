@@ -1,6 +1,8 @@
 //! What operators see: the access log, metrics, diagnostics. No credential passes through here.
 
 mod access_log;
+mod certificates;
+mod configurations;
 mod diagnostics;
 mod distribution;
 mod durations;
@@ -14,6 +16,7 @@ mod origins;
 mod process;
 mod reason;
 mod redact;
+mod registered;
 mod response;
 mod route_counts;
 mod route_metrics;
@@ -27,6 +30,7 @@ pub use access_log::{
     AccessLogSink, AccessLogWriter, AddressPrivacy, DevicePrivacy, Entry, Exceeded, PathPrivacy, PrivacyKey,
     PrivacySettings, Recent, Sample,
 };
+pub use certificates::ShownCertificate;
 pub use diagnostics::{
     DiagnosticsFormat, init as init_diagnostics, set_format as set_diagnostics_format,
     set_level as set_diagnostics_level,
@@ -36,7 +40,7 @@ pub use fleet::FleetMetrics;
 pub use history::{SAMPLE_EVERY, Totals, Window};
 pub use key_sets::KeySetMetrics;
 pub use limits::LimitState;
-pub use metrics::{Metrics, OpenTunnel, ShownCertificate, SpanCounters};
+pub use metrics::{Metrics, OpenTunnel, SpanCounters};
 pub use origins::{AddressReport, AddressState, LastFailure, OriginMetrics, OriginReport, OriginState};
 pub use reason::Reason;
 pub use redact::is_deceptive;

@@ -11,6 +11,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
+use super::registered::registered;
 use super::response::StatusClass;
 use crate::closed_set::closed_set;
 use crate::origins::{RetryReason, UpstreamErrorKind};
@@ -35,20 +36,16 @@ impl OriginFamilies {
     /// # Errors
     /// If the registry has a family with one of the names.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counters =
-            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-                let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-                registry.register(Box::new(counters.clone()))?;
-                Ok(counters)
-            };
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
         let durations = HistogramOpts::new(
             "upstream_duration_seconds",
             "Time from sending a request to an origin to the first byte of its answer.",
         );
         let durations = HistogramVec::new(durations.buckets(BUCKETS.to_vec()), &["origin", "status_class"])?;
-        registry.register(Box::new(durations.clone()))?;
-        let families = Self {
-            durations,
+        Ok(Self {
+            durations: registered(registry, durations)?,
             errors: counters(
                 "upstream_errors_total",
                 "Failures of an origin, by kind; retried ones too.",
@@ -69,10 +66,8 @@ impl OriginFamilies {
                 "Times an address was kept from requests because it failed them.",
                 &["origin"],
             )?,
-            watched: OriginGauges::new()?,
-        };
-        registry.register(Box::new(families.watched.clone()))?;
-        Ok(families)
+            watched: registered(registry, OriginGauges::new()?)?,
+        })
     }
 
     /// The counters of the origin with this name.

@@ -5,6 +5,8 @@ use std::fs;
 use prometheus::{Counter, Gauge, IntGauge, Registry};
 use rustix::process::{Resource, getrlimit};
 
+use super::registered::registered;
+
 /// Clock ticks in a second, in files of `/proc` (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
@@ -23,30 +25,20 @@ pub(super) struct Process {
 
 impl Process {
     pub fn new() -> Result<Self, prometheus::Error> {
-        let gauge = |name, help| IntGauge::new(name, help);
-        let process = Self {
-            registry: Registry::new(),
-            cpu: Counter::new("process_cpu_seconds_total", "CPU time of the process, in seconds.")?,
+        let registry = Registry::new();
+        let gauge = |name, help| registered(&registry, IntGauge::new(name, help)?);
+        let cpu = Counter::new("process_cpu_seconds_total", "CPU time of the process, in seconds.")?;
+        let start = Gauge::new("process_start_time_seconds", "Unix time at which the process started.")?;
+        Ok(Self {
+            cpu: registered(&registry, cpu)?,
             open_files: gauge("process_open_fds", "Open file descriptors.")?,
             max_files: gauge("process_max_fds", "Limit of open file descriptors; 0 if there is none.")?,
             virtual_memory: gauge("process_virtual_memory_bytes", "Virtual memory, in bytes.")?,
             resident_memory: gauge("process_resident_memory_bytes", "Resident memory, in bytes.")?,
             threads: gauge("process_threads", "Threads of the process.")?,
-            start: Gauge::new("process_start_time_seconds", "Unix time at which the process started.")?,
-        };
-        let integers = [
-            &process.open_files,
-            &process.max_files,
-            &process.virtual_memory,
-            &process.resident_memory,
-            &process.threads,
-        ];
-        for gauge in integers {
-            process.registry.register(Box::new(gauge.clone()))?;
-        }
-        process.registry.register(Box::new(process.cpu.clone()))?;
-        process.registry.register(Box::new(process.start.clone()))?;
-        Ok(process)
+            start: registered(&registry, start)?,
+            registry,
+        })
     }
 
     /// The registry, with the present values.

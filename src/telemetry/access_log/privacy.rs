@@ -31,7 +31,7 @@ closed_set! {
         /// The device id of the token, unchanged.
         #[default]
         Full => "full",
-        /// As a keyed hash: the lines of one device stay together, and the device stays unknown.
+        /// A keyed hash of the device id. The lines of one device have the same hash, and do not tell the device.
         Hmac => "hmac",
         /// The lines have no device id.
         Omit => "omit",

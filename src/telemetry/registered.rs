@@ -1,0 +1,13 @@
+//! Registering of metric families.
+
+use prometheus::core::Collector;
+use prometheus::{Error, Registry};
+
+/// The family, once the registry shows it.
+///
+/// # Errors
+/// If the registry has a family with the same name.
+pub(super) fn registered<F: Collector + Clone + 'static>(registry: &Registry, family: F) -> Result<F, Error> {
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
