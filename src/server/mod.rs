@@ -16,6 +16,7 @@ mod descriptors;
 mod drain;
 mod error;
 mod file_thread;
+mod fixed_settings;
 mod handover;
 mod launch;
 mod listener;
