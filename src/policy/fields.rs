@@ -71,7 +71,7 @@ pub struct RemovedFields {
 }
 
 impl RemovedFields {
-    /// All of them but `kept`, which the operator wants to reach the origin. Other spellings of a kept
+    /// All of them except `kept`, which the operator wants to reach the origin. Other spellings of a kept
     /// field are still removed.
     pub fn except(kept: Vec<HeaderName>) -> Self {
         Self { kept }

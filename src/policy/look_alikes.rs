@@ -185,21 +185,11 @@ fn spelled_as(pattern: &PathPattern, path: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{RouteOptions, RouteTable};
+    use super::super::RouteTable;
     use super::*;
 
     fn route(policy: Policy, path: &str) -> Route {
-        Route {
-            name: path.into(),
-            path: PathPattern::from_path(path),
-            methods: Vec::new(),
-            hosts: Vec::new(),
-            client_certificate: None,
-            policy,
-            strategy: Strategy::Token,
-            options: RouteOptions::default(),
-            origin: 0,
-        }
+        Route::by_path(path, policy, Strategy::Token)
     }
 
     fn met(table: &RouteTable, path: &str) -> Option<String> {

@@ -144,6 +144,22 @@ pub struct Route {
 }
 
 impl Route {
+    /// A route by path alone: it takes every method, host and client, and has the name of its path. Its
+    /// requests go to the first origin.
+    pub fn by_path(path: &str, policy: Policy, strategy: Strategy) -> Self {
+        Self {
+            name: path.into(),
+            path: PathPattern::from_path(path),
+            methods: Vec::new(),
+            hosts: Vec::new(),
+            client_certificate: None,
+            policy,
+            strategy,
+            options: RouteOptions::default(),
+            origin: 0,
+        }
+    }
+
     fn takes(
         &self,
         method: &str,
@@ -194,17 +210,7 @@ mod tests {
     use super::*;
 
     fn route(path: &str, policy: Policy) -> Route {
-        Route {
-            name: path.into(),
-            path: PathPattern::from_path(path),
-            methods: Vec::new(),
-            hosts: Vec::new(),
-            client_certificate: None,
-            policy,
-            strategy: Strategy::Token,
-            options: RouteOptions::default(),
-            origin: 0,
-        }
+        Route::by_path(path, policy, Strategy::Token)
     }
 
     fn found(table: &RouteTable, method: &str, host: &str, path: &str) -> Option<usize> {

@@ -30,7 +30,7 @@ impl RouteTable {
         Self { routes, index, path_sensitive, folded }
     }
 
-    /// The same table, with another rule for paths that look alike.
+    /// This table with another rule for paths that look alike.
     pub fn with_look_alikes(self, look_alikes: LookAlikes) -> Self {
         let folded = match look_alikes {
             LookAlikes::Strictest => Folded::new(&self.routes, self.index.is_some()),
@@ -127,22 +127,12 @@ mod tests {
     use proptest::sample::select;
     use proptest::string::string_regex;
 
-    use super::super::{CertificateCondition, HostPattern, PathPattern, RouteOptions};
+    use super::super::{CertificateCondition, HostPattern, PathPattern};
     use super::*;
     use crate::approov::Strategy;
 
     fn route(path: &str) -> Route {
-        Route {
-            name: path.into(),
-            path: PathPattern::from_path(path),
-            methods: Vec::new(),
-            hosts: Vec::new(),
-            client_certificate: None,
-            policy: Policy::Protect,
-            strategy: Strategy::Token,
-            options: RouteOptions::default(),
-            origin: 0,
-        }
+        Route::by_path(path, Policy::Protect, Strategy::Token)
     }
 
     #[test]

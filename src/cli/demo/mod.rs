@@ -25,7 +25,7 @@ use crate::downstream::ListenerSettings;
 use crate::fleet::FleetSettings;
 use crate::limits::LimitSettings;
 use crate::origins::Origin;
-use crate::policy::{PathPattern, Policy, Route, RouteOptions, RouteTable, Share};
+use crate::policy::{Policy, Route, RouteOptions, RouteTable, Share};
 use crate::proxy::CorrelationSettings;
 use crate::server::{LoadError, LocalService, Server, Start};
 use crate::telemetry::{self, DiagnosticsFormat, PrivacySettings};
@@ -157,16 +157,9 @@ fn welcome(public: SocketAddr, admin: AdminAddress, tokens: &Tokens, signed: &Si
 
 fn settings(args: &DemoArgs, secret: &Secret, api: SocketAddr) -> Settings {
     let seconds = Duration::from_secs;
-    let route = |path: &str, strategy, message_signing| Route {
-        name: path.into(),
-        path: PathPattern::from_path(path),
-        methods: Vec::new(),
-        hosts: Vec::new(),
-        client_certificate: None,
-        policy: Policy::Protect,
-        strategy,
-        options: RouteOptions { message_signing, ..RouteOptions::default() },
-        origin: 0,
+    let route = |path: &str, strategy, message_signing| {
+        let options = RouteOptions { message_signing, ..RouteOptions::default() };
+        Route { options, ..Route::by_path(path, Policy::Protect, strategy) }
     };
     let mut signing = MessageSigningSettings::default();
     signing.rules.max_age = u32::try_from(LIFE.as_secs()).unwrap_or(u32::MAX);

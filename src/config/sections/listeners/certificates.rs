@@ -103,7 +103,6 @@ fn check_use(
 mod tests {
     use super::*;
     use crate::approov::Strategy;
-    use crate::policy::{PathPattern, RouteOptions};
 
     #[test]
     fn a_route_serves_a_name_if_some_request_for_it_can_take_it() {
@@ -126,17 +125,8 @@ mod tests {
                 Some(suffix) => HostPattern::Suffix(suffix.into()),
                 None => HostPattern::Exact((*host).into()),
             };
-            let route = Route {
-                name: "/".into(),
-                path: PathPattern::Prefix("/".into()),
-                methods: Vec::new(),
-                hosts: hosts.iter().map(pattern).collect(),
-                client_certificate: None,
-                policy,
-                strategy: Strategy::Token,
-                options: RouteOptions::default(),
-                origin: 0,
-            };
+            let hosts_of_route = hosts.iter().map(pattern).collect();
+            let route = Route { hosts: hosts_of_route, ..Route::by_path("/", policy, Strategy::Token) };
             assert_eq!(serves(&route, name), expected, "{hosts:?} {name}");
         }
     }
