@@ -5,7 +5,8 @@
 //! - `report`: problems and warnings with file, line and dotted key;
 //! - `yaml`: the file as a tree in which every node has its line;
 //! - `value`: typed access to the tree;
-//! - `kind`: how a value is read and described;
+//! - `kind`, `collection`: how a value is read and described;
+//! - `written`, `declared_key`: a key, with what holds if it is not written;
 //! - `section`: mappings whose keys are declared once;
 //! - `shape`, `schema`, `reference`: JSON Schema and reference page of the declarations.
 //!
@@ -54,6 +55,8 @@
 //!    `UPDATE_REFERENCE=1 cargo test --test it core::`. The golden files in `tests/config` hold the
 //!    messages.
 
+mod collection;
+mod declared_key;
 mod kind;
 mod quote;
 mod reference;
@@ -63,12 +66,12 @@ mod section;
 mod shape;
 mod source_file;
 mod value;
+mod written;
 mod yaml;
 
-pub use kind::{
-    Entries, Kind, Text, boolean, custom, list, named, number, positive, text, usable, whole_number, word_or,
-    words,
-};
+pub use collection::{Entries, list, named, usable, word_or};
+pub use declared_key::{DeclaredKey, always, default, required};
+pub use kind::{Kind, Text, boolean, custom, number, positive, text, whole_number, words};
 pub use quote::{MAX_QUOTED, nearest, quoted, suggest};
 pub use reference::reference;
 pub use report::{Fault, Located, Location, Place, Problem, Problems, Report, Reported};
@@ -76,7 +79,8 @@ pub use schema::schema;
 pub use shape::{KeySpec, Shape};
 pub use source_file::{NO_WAIT, SourceFile, read_regular};
 pub use value::{Mapping, Value, alternatives, digits, is_name, leading_zero, list_names, word};
+pub use written::Written;
 pub use yaml::parse;
 
 pub(crate) use section::section;
-pub use section::{DeclaredKey, Section, Written, always, default, nested, required};
+pub use section::{Section, nested};

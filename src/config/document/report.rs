@@ -105,7 +105,7 @@ impl Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reported;
 
-/// A place with the dotted key at that place in a file.
+/// Where a value is written: the place, and the dotted key if the place is in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     place: Place,

@@ -52,7 +52,7 @@ fn section(keys: &[KeySpec]) -> Value {
     let properties: Map<String, Value> = keys.iter().map(property).collect();
     let is_required = |spec: &&KeySpec| matches!(spec.presence, Presence::Required);
     let required: Vec<_> = keys.iter().filter(is_required).map(|spec| spec.key).collect();
-    // Nothing behind the key is an empty section.
+    // A key without a value is an empty section.
     let kind = if required.is_empty() { json!(["object", "null"]) } else { json!("object") };
     json!({ "type": kind, "properties": properties, "required": required, "additionalProperties": false })
 }

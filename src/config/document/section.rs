@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use super::kind::Kind;
-use super::report::{Located, Location, Report, Reported};
-use super::shape::{KeySpec, Presence, Shape};
+use super::report::{Location, Report, Reported};
+use super::shape::{KeySpec, Shape};
 use super::value::{Mapping, Value};
 
 /// A mapping with fixed keys. Implemented by the macro [`section!`].
@@ -40,153 +40,6 @@ impl<S: Section> Kind for SectionKind<S> {
 
     fn shape(&self) -> Shape {
         Shape::Section(S::specs())
-    }
-}
-
-/// What a file says about an optional key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Written<T> {
-    /// The key is not written.
-    #[default]
-    Absent,
-    /// The key has a value that cannot be used, which has been reported.
-    Bad,
-    /// The key has a value.
-    Good(Located<T>),
-}
-
-impl<T> Written<T> {
-    /// The value with its place; `None` if it is absent or bad.
-    pub fn located(self) -> Option<Located<T>> {
-        match self {
-            Written::Good(located) => Some(located),
-            Written::Absent | Written::Bad => None,
-        }
-    }
-
-    /// The value; `None` if it is absent or bad.
-    pub fn value(self) -> Option<T> {
-        self.located().map(|located| located.value)
-    }
-
-    /// The value, or `default` if it is absent or bad.
-    pub fn or(self, default: T) -> T {
-        self.value().unwrap_or(default)
-    }
-
-    /// The value; `None` if it is absent, and an error if it is bad.
-    pub fn checked(self) -> Result<Option<Located<T>>, Reported> {
-        match self {
-            Written::Absent => Ok(None),
-            Written::Bad => Err(Reported),
-            Written::Good(located) => Ok(Some(located)),
-        }
-    }
-
-    /// Whether the key is written, with a good or a bad value.
-    pub fn is_written(&self) -> bool {
-        !matches!(self, Written::Absent)
-    }
-
-    /// A reference to the value; `None` if it is absent or bad.
-    pub fn get(&self) -> Option<&Located<T>> {
-        match self {
-            Written::Good(located) => Some(located),
-            Written::Absent | Written::Bad => None,
-        }
-    }
-}
-
-/// The right-hand side of a key's declaration: a kind, and what holds if the key is not written.
-///
-/// A [`Kind`] alone makes an optional key, whose field is a [`Written`].
-pub trait DeclaredKey {
-    /// The type of the field.
-    type Field;
-
-    /// Reads the key. Fails only if the key is required.
-    fn read_key(&self, key: &'static str, mapping: &Mapping<'_>) -> Result<Self::Field, Reported>;
-
-    /// The shape of the value, and what holds without it.
-    fn spec(&self) -> (Shape, Presence);
-}
-
-impl<K: Kind> DeclaredKey for K {
-    type Field = Written<K::Value>;
-
-    fn read_key(&self, key: &'static str, mapping: &Mapping<'_>) -> Result<Self::Field, Reported> {
-        let Some(value) = mapping.find(key) else { return Ok(Written::Absent) };
-        Ok(Kind::read(self, value).map_or(Written::Bad, |read| Written::Good(value.located(read))))
-    }
-
-    fn spec(&self) -> (Shape, Presence) {
-        (self.shape(), Presence::Optional)
-    }
-}
-
-/// A key with a default, whose field is the value itself.
-pub struct WithDefault<K: Kind>(K, K::Value);
-
-/// A key that has the value `default` if it is not written.
-pub fn default<K: Kind>(kind: K, default: K::Value) -> WithDefault<K> {
-    WithDefault(kind, default)
-}
-
-impl<K: Kind<Value: Clone>> DeclaredKey for WithDefault<K> {
-    type Field = K::Value;
-
-    fn read_key(&self, key: &'static str, mapping: &Mapping<'_>) -> Result<Self::Field, Reported> {
-        let value = mapping.find(key).and_then(|value| self.0.read(value).ok());
-        Ok(value.unwrap_or_else(|| self.1.clone()))
-    }
-
-    fn spec(&self) -> (Shape, Presence) {
-        (self.0.shape(), self.0.show(&self.1).map_or(Presence::Optional, Presence::Default))
-    }
-}
-
-/// A key that must be written, whose field is a [`Located`].
-pub struct Required<K>(K, &'static str);
-
-/// A key that must be written. `hint` follows "… is missing".
-pub fn required<K: Kind>(kind: K, hint: &'static str) -> Required<K> {
-    Required(kind, hint)
-}
-
-impl<K: Kind> DeclaredKey for Required<K> {
-    type Field = Located<K::Value>;
-
-    fn read_key(&self, key: &'static str, mapping: &Mapping<'_>) -> Result<Self::Field, Reported> {
-        match mapping.find(key) {
-            Some(value) => Ok(value.located(self.0.read(value)?)),
-            None => Err(mapping.missing(key, self.1)),
-        }
-    }
-
-    fn spec(&self) -> (Shape, Presence) {
-        (self.0.shape(), Presence::Required)
-    }
-}
-
-/// A section that is read as an empty one if it is not written.
-pub struct Always<S>(PhantomData<S>);
-
-pub fn always<S: Section>() -> Always<S> {
-    Always(PhantomData)
-}
-
-impl<S: Section> DeclaredKey for Always<S> {
-    type Field = S;
-
-    fn read_key(&self, key: &'static str, mapping: &Mapping<'_>) -> Result<S, Reported> {
-        match mapping.find(key) {
-            Some(value) => nested::<S>().read(value),
-            None => S::read(&mapping.absent()),
-        }
-    }
-
-    fn spec(&self) -> (Shape, Presence) {
-        (Shape::Section(S::specs()), Presence::Optional)
     }
 }
 
@@ -281,10 +134,14 @@ pub(crate) use section;
 mod tests {
     use std::path::Path;
 
-    use super::super::kind::{Entries, boolean, list, number, text, word_or};
+    use super::super::collection::{Entries, list, word_or};
+    use super::super::declared_key::{always, default, required};
+    use super::super::kind::{boolean, number, text};
+    use super::super::report::{Fault, Located};
+    use super::super::shape::Presence;
+    use super::super::written::Written;
     use super::super::yaml;
     use super::*;
-    use crate::config::document::Fault;
 
     fn any(text: &str) -> Result<String, Fault> {
         Ok(text.to_owned())

@@ -1,5 +1,7 @@
 //! `routes`: which policy a request meets.
 
+mod doubts;
+
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv6Addr;
 
@@ -110,57 +112,22 @@ pub fn routes(
     let (mut routes, mut limits, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for (section, name) in sections.into_iter().zip(names) {
         let Ok(Located { value: section, at }) = section else { continue };
-        warn(&section, around.asks_for_certificates, report);
+        doubts::of_section(&section, around.asks_for_certificates, report);
         let (route, own_limits) = route(section, name, &at, around, report);
         routes.push(route);
         limits.push(own_limits);
         places.push(at);
     }
-    warn_if_all_observe(&routes, &places, report);
+    doubts::if_all_observe(&routes, &places, report);
     let table = RouteTable::new(routes).with_look_alikes(around.look_alikes);
-    for (index, at) in places.iter().enumerate() {
-        if let Some(earlier) = table.covering(index) {
-            let earlier = places[earlier].name();
-            let message = format!("this route never matches: {earlier} takes all its requests");
-            report.warning(at, message, "move it up, or remove it");
-        } else if let Some(next) = table.falling_through(index) {
-            let next = places[next].name();
-            let message = format!("clients without such a certificate are served by {next} instead");
-            let hint = "to refuse them, put the same route with policy: deny and without client_certificate after it";
-            report.warning(at, message, hint);
-        }
-    }
-    for (later, earlier) in table.look_alikes() {
-        let earlier = places[earlier].name();
-        let message =
-            format!("the path differs from that of {earlier} only in letter case or the last slash");
-        let hint = match around.look_alikes {
-            LookAlikes::Strictest => {
-                "both meet the stricter of the two routes; give both one policy, or write \
-                 routing.look_alikes: exact if the origin tells such paths apart"
-            }
-            LookAlikes::Exact => {
-                "an origin that ignores the difference serves one path for the other; give both one policy"
-            }
-        };
-        report.warning(&places[later], message, hint);
-    }
+    doubts::of_table(&table, &places, around.look_alikes, report);
     (table, limits)
 }
 
 /// The route of a gateway without configured routes: everything is protected.
 fn whole_api(around: &RouteContext<'_>) -> Route {
-    Route {
-        name: "/".into(),
-        path: PathPattern::Prefix("/".into()),
-        methods: Vec::new(),
-        hosts: Vec::new(),
-        client_certificate: None,
-        policy: Policy::Protect,
-        strategy: around.strategy,
-        options: RouteOptions { message_signing: around.message_signing, ..RouteOptions::default() },
-        origin: 0,
-    }
+    let options = RouteOptions { message_signing: around.message_signing, ..RouteOptions::default() };
+    Route { options, ..Route::by_path("/", Policy::Protect, around.strategy) }
 }
 
 fn route(
@@ -214,55 +181,6 @@ fn origin(
             Err(report.problem(at, "origin is missing, and there are several", hint))
         }
         Written::Absent | Written::Bad => Ok(0),
-    }
-}
-
-fn warn(section: &RouteSection, asks_for_certificates: bool, report: &Report) {
-    if let (Some(condition), false) = (section.client_certificate.get(), asks_for_certificates) {
-        let message = "no listener asks clients for certificates, so this route takes no request";
-        report.warning(&condition.at, message, "write client_certificates in the tls of a listener");
-    }
-    let Located { value: path, at } = &section.path;
-    if let (Some(PathMatch::Prefix), false) = (section.kind.get().map(|kind| kind.value), path.ends_with('/'))
-    {
-        let message = format!("as a prefix, {} also takes longer names that begin with it", quoted(path));
-        let hint = "end the path in /, and add an exact route for the path itself if it exists";
-        report.warning(at, message, hint);
-    }
-    let takes_all = **path == *"/" && !section.methods.is_written() && !section.hosts.is_written();
-    let is_exact = section.kind.get().is_some_and(|kind| kind.value == PathMatch::Exact);
-    if takes_all && !is_exact && section.policy == Policy::Observe {
-        let message =
-            "the policy observe forwards every request that no earlier route takes, whatever its token";
-        report.warning(at, message, "write policy: protect once the metrics show that clients are ready");
-    }
-    let has_one_spelling = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
-    if let Some(found) = path.chars().find(|c| !has_one_spelling(*c)) {
-        // To many servers a character and its escape are the same, and so are %c3 and %C3
-        // (RFC 3986 §2.2 and §6.2.2.1).
-        let found = quoted(&found.to_string());
-        let message = format!("{found} has several spellings, and this route takes only this one");
-        let hint = "make sure that other spellings meet no weaker route, or choose the path above it";
-        report.warning(at, message, hint);
-    }
-    if let (Some(strategy), policy @ (Policy::Open | Policy::Deny)) = (section.strategy.get(), section.policy)
-    {
-        let message =
-            format!("the policy {} verifies nothing, so the strategy has no effect", policy.label());
-        report.warning(&strategy.at, message, "remove it, or use policy protect or observe");
-    }
-}
-
-/// Warns of a migration or a roll-out that was left at its first step.
-fn warn_if_all_observe(routes: &[Route], places: &[Location], report: &Report) {
-    let Some(first) = routes.iter().position(|route| route.policy == Policy::Observe) else { return };
-    if !routes.iter().any(|route| route.policy == Policy::Protect) {
-        let message = "no route refuses a token: every route that verifies has the policy observe";
-        report.warning(
-            &places[first],
-            message,
-            "write policy: protect once the metrics show that clients are ready",
-        );
     }
 }
 
