@@ -6,6 +6,7 @@
 
 mod pattern;
 mod translate;
+mod variables;
 mod worker;
 
 use std::io::Write as _;
