@@ -1,25 +1,27 @@
 //! One attempt: the request goes to the origin and the response comes back, both at the same time.
 
+mod deadline;
+
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use pingora_core::{Error, ErrorType, Result, RetryType};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head::ForwardedHead;
 use super::request::DirectRequest;
-use super::side::{ClientSide, silent, unread};
+use super::side::ClientSide;
 use crate::http::{AnswerHead, BadAnswer};
 use crate::proxy::exchange::Progress;
 use crate::proxy::failure;
 use crate::proxy::head::RequestHead;
-use crate::proxy::life::Life;
 use crate::telemetry::Metrics;
 use crate::upstream::OriginConnection;
+
+use deadline::Wait;
 
 /// The size of one read. The space is on the stack: a request that waits holds none.
 const READ: usize = 16 * 1024;
@@ -37,29 +39,18 @@ pub(super) struct Pump<'p, C: ClientSide> {
 struct PumpState {
     /// What the deadline is for.
     waits_for: Option<Wait>,
-    /// Whether bytes that the origin's stream has taken may not be on their way yet.
+    /// Whether the origin's stream may still hold bytes that it has not sent.
     needs_flush: bool,
     /// Whether the origin's connection has taken anything.
     is_begun: bool,
-    /// The upload has failed. The origin may have answered before.
+    /// Why the upload failed. The origin may have answered before.
     broken_upload: Option<Box<Error>>,
-    /// Whether bytes for the client may not be on their way yet.
+    /// Whether bytes of the response may still wait for the client.
     needs_delivery: bool,
+    /// Whether the request has moved in this poll: the client has sent a part of it, or the origin has taken one.
     has_sent: bool,
+    /// Whether the response has moved in this poll: the origin has sent a part of it, or the client has taken one.
     has_received: bool,
-}
-
-/// What an attempt waits for under a time limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    /// The origin takes bytes of the request.
-    OriginTakes,
-    /// The client sends a part of its body.
-    ClientSends,
-    /// The origin sends a part of its response.
-    OriginSends,
-    /// The client takes a part of the response.
-    ClientTakes,
 }
 
 impl<'p, C: ClientSide> Pump<'p, C> {
@@ -115,8 +106,8 @@ impl<'p, C: ClientSide> Pump<'p, C> {
         self.request.download.is_complete() && !self.state.needs_delivery
     }
 
-    /// Whether the whole request is on its way. Bytes that a stream has only gathered would be sent in
-    /// front of the next request.
+    /// Whether the whole request has been sent. Bytes that the stream still holds would be sent in front of the
+    /// next request.
     fn is_sent(&self) -> bool {
         self.request.upload.is_sent() && !self.state.needs_flush
     }
@@ -285,69 +276,5 @@ impl<'p, C: ClientSide> Pump<'p, C> {
             error.retry = RetryType::ReusedOnly;
         }
         error
-    }
-
-    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        let Some((wait, limit)) = self.wait()? else {
-            self.state.waits_for = None;
-            return Poll::Pending;
-        };
-        let has_moved = match wait {
-            Wait::OriginTakes | Wait::ClientSends => self.state.has_sent,
-            Wait::OriginSends | Wait::ClientTakes => self.state.has_received,
-        };
-        let left = match &self.request.ctx.life {
-            // The origin's total time does not limit the client.
-            Life::Exchange(exchange) if wait != Wait::ClientTakes => exchange.time_left()?,
-            Life::Exchange(_) | Life::Begun(..) | Life::Refused(..) | Life::Done => None,
-        };
-        if has_moved || self.state.waits_for != Some(wait) {
-            self.state.waits_for = Some(wait);
-            self.request.client.set_deadline(left.map_or(limit, |left| left.min(limit)));
-        }
-        match self.request.client.poll_deadline(context) {
-            Poll::Pending => Poll::Pending,
-            // The origin answers and ignores the rest of the request. Its answer is passed on.
-            Poll::Ready(()) if wait == Wait::OriginTakes && self.request.download.status.is_some() => {
-                self.state.waits_for = None;
-                self.state.broken_upload =
-                    Some(Error::explain(ErrorType::WriteTimedout, "sending the request").into_up());
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Poll::Ready(()) if wait == Wait::ClientSends && self.is_delivered() => Poll::Ready(Ok(())),
-            Poll::Ready(()) => Poll::Ready(Err(match wait {
-                Wait::OriginTakes => {
-                    Error::explain(ErrorType::WriteTimedout, "sending the request").into_up()
-                }
-                Wait::ClientSends => silent(),
-                Wait::OriginSends => {
-                    Error::explain(ErrorType::ReadTimedout, "reading the response").into_up()
-                }
-                Wait::ClientTakes => unread(),
-            })),
-        }
-    }
-
-    /// What the attempt waits for, and for how long at most.
-    fn wait(&mut self) -> Result<Option<(Wait, Duration)>> {
-        let timeouts = self.request.ctx.exchange()?.upstream().origin().timeouts;
-        if self.state.broken_upload.is_none() {
-            if self.state.needs_flush || !self.request.upload.unsent().is_empty() {
-                return Ok(Some((Wait::OriginTakes, timeouts.write)));
-            }
-            let download = &self.request.download;
-            let may_pause = C::MAY_PAUSE_FOR_RESPONSE && download.status.is_some() && !download.is_complete();
-            if !self.request.upload.body.is_done() && !may_pause {
-                return Ok(Some((Wait::ClientSends, self.request.client.body_time())));
-            }
-        }
-        if self.state.needs_delivery {
-            return Ok(self.request.client.write_time().map(|time| (Wait::ClientTakes, time)));
-        }
-        if self.request.download.is_complete() {
-            return Ok(None);
-        }
-        Ok(Some((Wait::OriginSends, timeouts.read)))
     }
 }
