@@ -31,9 +31,11 @@ fn wait_until_banned(gateway: &Gateway, addresses: &[&str]) {
     eventually("the same bans", || (banned(gateway) == addresses).then_some(()));
 }
 
-fn forgive(gateway: &Gateway, whom: &str) {
-    let delete =
-        Message::new("DELETE", &format!("/offenders{whom}")).host("localhost").field("Connection", "close");
+/// Lifts the ban of `address`, written as `/ADDRESS`, or all bans if it is empty.
+fn forgive(gateway: &Gateway, address: &str) {
+    let delete = Message::new("DELETE", &format!("/offenders{address}"))
+        .host("localhost")
+        .field("Connection", "close");
     assert_eq!(Client::connect(gateway.admin_address()).ask(&delete).status, 200);
 }
 

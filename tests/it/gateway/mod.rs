@@ -7,6 +7,7 @@ mod browser;
 mod clients;
 mod denied;
 mod explained_failures;
+mod http1_0;
 mod http2;
 mod http2_streams;
 pub mod key_sets;

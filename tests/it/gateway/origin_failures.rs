@@ -280,58 +280,6 @@ fn a_redirect_to_the_origin_stays_with_the_gateway() {
     }
 }
 
-/// An origin that closes its first connection after one request.
-fn closes_first_connection() -> Origin {
-    Origin::scripted(|exchange| {
-        exchange.body()?;
-        exchange.answer("200 OK", "hello")?;
-        Ok(if exchange.request.connection == 0 { Then::Close } else { Then::KeepAlive })
-    })
-}
-
-#[test]
-fn a_pooled_connection_that_the_origin_closed_costs_no_request() {
-    let origin = closes_first_connection();
-    let gateway = gateway_before(&origin);
-    assert_eq!(gateway.ask(&get("/1")).text(), "hello");
-    origin.wait_until("the end of the first connection", |record| record.ended == 1);
-    assert_eq!(gateway.ask(&get("/2")).text(), "hello");
-    assert_eq!(gateway.ask(&Message::post("/3", "body").token(&tokens::valid())).text(), "hello");
-    assert_eq!(origin.targets(), ["/1", "/2", "/3"]);
-}
-
-/// An origin that closes its first connection when the second request arrives on it.
-fn hangs_up_on_the_second_request() -> Origin {
-    Origin::scripted(|exchange| {
-        exchange.body()?;
-        if exchange.request.connection == 0 && exchange.request.target != "/1" {
-            return Ok(Then::Close);
-        }
-        exchange.answer("200 OK", "hello")
-    })
-}
-
-#[test]
-fn a_get_is_sent_again_if_a_pooled_connection_breaks() {
-    let origin = hangs_up_on_the_second_request();
-    let gateway = gateway_before(&origin);
-    assert_eq!(gateway.ask(&get("/1")).text(), "hello");
-    assert_eq!(gateway.ask(&get("/2")).text(), "hello");
-    assert_eq!(origin.targets(), ["/1", "/2", "/2"]);
-    assert_eq!(origin.connections(), 2);
-}
-
-#[test]
-fn a_post_is_never_sent_twice() {
-    let origin = hangs_up_on_the_second_request();
-    let gateway = gateway_before(&origin);
-    assert_eq!(gateway.ask(&get("/1")).text(), "hello");
-    let response = gateway.ask(&Message::post("/pay", "1000").token(&tokens::valid()));
-    assert_eq!((response.status, response.text().as_str()), (502, "{}"));
-    assert_eq!(gateway.ask(&get("/2")).text(), "hello");
-    assert_eq!(origin.targets(), ["/1", "/pay", "/2"]);
-}
-
 #[test]
 fn an_origin_that_comes_back_is_used_again() {
     let origin = Origin::troubled(|_| Ok(Then::Reset));

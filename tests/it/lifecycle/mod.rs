@@ -4,6 +4,7 @@ mod activation;
 mod commands;
 mod container;
 mod drain_delay;
+mod failed_upgrade;
 mod fifo;
 mod handed_state;
 mod handover;

@@ -1,7 +1,9 @@
 //! Message signatures: requests signed as apps sign them, judged by the library.
 
+mod coverage;
 mod flipped;
 mod rules;
+mod spellings;
 mod structured;
 mod vectors;
 
@@ -25,6 +27,14 @@ pub const CREATED: u64 = 1_744_292_750;
 pub const PARAMETERS: &str = ";created=1744292750;expires=1744292765";
 pub const ACCOUNT_KEY: &[u8] = b"j3AWy6oFGHg38nYTm9_KBhZUyDvLXyKfedt8bJGQxzos3C5_QXpgpy3J7ykrTS6G";
 pub const TOKEN: &str = "a.token.here";
+
+/// The target of [`request`].
+pub const URI: &str = "https://api.example.com/v1/x?a=1";
+
+/// A request without a signature.
+pub fn request() -> Request {
+    Request::get("api.example.com", "/v1/x?a=1")
+}
 
 pub fn at(seconds: u64) -> UnixTime {
     UnixTime::since_epoch(Duration::from_secs(seconds))

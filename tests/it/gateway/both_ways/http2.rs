@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::{FIELDS, SeenAnswer, SeenRequest, Way, answers, many_cuts, ways};
+use super::samples::{FIELDS, answers, cut_answers, head_answers};
+use super::{SeenAnswer, SeenRequest, Way, many_cuts, ways};
 use crate::harness::{Http2Client, Message, Origin, Pending, Setup, config_before, get, tokens};
 
 /// What origin and client saw of one request.
@@ -172,26 +173,17 @@ fn answers_of_every_kind() {
 
 #[test]
 fn answers_to_head_requests() {
-    let fields = ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", ""];
-    let answers: Vec<_> =
-        fields.iter().map(|fields| format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes()).collect();
+    let answers = head_answers();
+    let count = answers.len();
     let token = tokens::valid();
     let head = |index| Case::of(Message::new("HEAD", &format!("/{index}/0")).token(&token));
-    let cases: Vec<_> = (0..fields.len()).map(head).collect();
-    assert_eq!(compare(answers, &cases), fields.len());
+    let cases: Vec<_> = (0..count).map(head).collect();
+    assert_eq!(compare(answers, &cases), count);
 }
 
 #[test]
 fn answers_cut_at_every_byte() {
-    let answers: Vec<Vec<u8>> = [
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello",
-        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-        "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nhi",
-    ]
-    .map(|answer| answer.as_bytes().to_vec())
-    .into();
+    let answers = cut_answers();
     let cases: Vec<_> = answers
         .iter()
         .enumerate()

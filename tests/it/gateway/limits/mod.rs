@@ -5,6 +5,7 @@ mod fleet;
 mod in_flight;
 mod offenders;
 mod rates;
+mod rulings;
 
 use std::time::Duration;
 
