@@ -39,7 +39,7 @@ pub(super) fn get(admin: &AdminEndpoint, path: &str, timeout: Duration) -> io::R
                 if is_tls { ask(over_tls(connection, *address)?, path) } else { ask(connection, path) }
             };
             over(admin.is_tls).or_else(|error| match error.kind() {
-                // Nothing speaks there at all.
+                // Nothing answers at this address, with or without TLS.
                 ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::ConnectionRefused => Err(error),
                 // The gateway may be reloaded between the two, so the configured protocol is tried again.
                 _ => over(!admin.is_tls).or_else(|_| over(admin.is_tls)),

@@ -18,10 +18,10 @@ pub struct HealthArgs {
     /// environment alone
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Ask this address, in clear text or else over TLS, and read no configuration
+    /// Ask this address and read no configuration; clear text is tried first, then TLS
     #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
     address: Option<SocketAddr>,
-    /// How long connecting and the answer may take, each, in seconds
+    /// The longest time for the connection, and then for the answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = clap::value_parser!(u64).range(1..=60))]
     timeout: u64,
 }

@@ -18,7 +18,7 @@ const CONFIGURATION: &str = include_str!("../../conf/gateway.yaml");
 /// configuration file.
 #[derive(clap::Args, Debug)]
 pub struct ManArgs {
-    /// The folder; the command makes it
+    /// The folder; it is created if it does not exist
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

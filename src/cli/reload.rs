@@ -1,4 +1,4 @@
-//! `reload`: tell the running gateway to load its configuration again, and say whether it did.
+//! `reload`: tell the running gateway to load its configuration again, and report the result.
 
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::admin::AdminEndpoint;
 use crate::clock;
 use crate::config::Environment;
 
-/// Tell the running gateway to load its configuration again, and say whether it did.
+/// Tell the running gateway to load its configuration again, and report the result.
 ///
 /// Finds the gateway by `server.pid_file` and asks its admin listener for the result. The same as
 /// SIGHUP, with an answer. Reads no key and no certificate: the running gateway validates them, and
@@ -21,8 +21,9 @@ use crate::config::Environment;
 pub struct ReloadArgs {
     #[command(flatten)]
     which: Which,
-    /// If the running gateway runs another binary than this one, as after the installation of a new
-    /// version: let it start its successor from the file that it was started from, and hand over
+    /// Upgrade instead, if the running gateway has another binary than this command, for example after
+    /// a new version was installed. The gateway starts its successor from the file that it was started
+    /// from, and hands over
     #[arg(long)]
     or_upgrade: bool,
 }

@@ -7,7 +7,7 @@ use crate::config;
 
 /// Print the JSON Schema (draft 2020-12) of the configuration file.
 ///
-/// Editors check a file against it that names it in a comment:
+/// Editors check a configuration file that names the schema in a comment:
 /// `# yaml-language-server: $schema=gateway.schema.json`
 #[derive(clap::Args, Debug)]
 pub struct SchemaArgs {}

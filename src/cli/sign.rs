@@ -22,19 +22,19 @@ use crate::config::{self, Environment};
 /// makes a throw-away key and a token that names it. `account` needs the account's key.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SignArgs {
-    /// Who signs
+    /// Whose key signs: `install` for an installation of the app, `account` for the Approov account
     #[arg(long, value_parser = parse_label)]
     label: Label,
     /// For account: the file with the message-signing key, in base64 or base64url
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// The bytes of the key file are the key itself
+    /// Use the bytes of the key file as the key, without decoding them
     #[arg(long)]
     raw_key: bool,
     /// For account: the id of the key, for a token that names it in mskid
     #[arg(long, value_name = "ID")]
     key_id: Option<String>,
-    /// The method
+    /// The method of the request
     #[arg(long, default_value = "GET")]
     method: String,
     /// The URL that the app calls
@@ -46,7 +46,7 @@ pub struct SignArgs {
     /// The file with the body
     #[arg(long, value_name = "FILE")]
     body_file: Option<PathBuf>,
-    /// How many seconds the signature is good for
+    /// For how many seconds the signature is valid
     #[arg(long, value_name = "SECONDS", default_value_t = 15)]
     expires: u64,
     #[command(flatten)]

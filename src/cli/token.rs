@@ -20,7 +20,7 @@ use crate::config::{self, Environment, NamedSecret, Problems};
 /// --secret-base64-file.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TokenArgs {
-    /// A token that passes, one with another key's signature, or one past its time
+    /// Which token to mint
     #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t)]
     kind: TokenKind,
     /// Bind the token to the value of a header; several in the order of the configured headers
@@ -39,7 +39,7 @@ pub struct TokenArgs {
     keys: KeySource,
 }
 
-/// Which verdict a minted token shall meet.
+/// The kinds of tokens that are minted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum TokenKind {
     /// The gateway accepts the token.
@@ -54,15 +54,15 @@ pub enum TokenKind {
 /// The content of a token to mint.
 #[derive(Clone, Debug)]
 pub struct MintRequest {
-    /// Which verdict it shall meet.
+    /// Which kind of token is minted.
     pub kind: TokenKind,
     /// Values of the bound headers, in their configured order; none leaves the token unbound.
     pub bind: Vec<String>,
     /// The claim that takes the binding hash.
     pub binding_claim: String,
-    /// How long it is good for, or for how long it has expired.
+    /// How long the token is valid, or how long ago it expired.
     pub ttl: Duration,
-    /// Claims beside the usual ones, or in their place.
+    /// Further claims. They replace usual claims of the same name.
     pub claims: Vec<(String, Value)>,
     /// The `kid` of its header.
     pub kid: Option<String>,

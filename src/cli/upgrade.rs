@@ -1,4 +1,4 @@
-//! `upgrade`: replace the running gateway by a new process without losing a request.
+//! `upgrade`: replace the running gateway with a new process without losing a request.
 
 use std::env;
 use std::io;
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::{Environment, ProcessSettings, show_duration};
 use crate::server::{READY, WAITING};
 
-/// Replace the running gateway by a new process without losing a request, and say how it went.
+/// Replace the running gateway with a new process without losing a request, and report the result.
 ///
 /// Starts the new binary, which validates everything and then waits for the sockets. Sends SIGQUIT to
 /// the running process, so that it hands them over. Then waits until that process has finished its

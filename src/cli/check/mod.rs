@@ -44,9 +44,9 @@ pub struct CheckArgs {
     #[arg(long, num_args = 2, value_names = ["METHOD", "URL"])]
     pub explain: Option<Vec<String>>,
 
-    /// The certificate that the client of the request to explain shows, in PEM
+    /// For --explain: a file with the certificate that the client shows, in PEM
     ///
-    /// It is taken as verified.
+    /// The explanation assumes that the listener has verified it.
     #[arg(long, value_name = "FILE", requires = "explain")]
     pub client_certificate: Option<PathBuf>,
 
@@ -57,7 +57,7 @@ pub struct CheckArgs {
     #[arg(long)]
     pub connect: bool,
 
-    /// Fail on warnings, too, with exit status 78
+    /// Fail on warnings too, with exit status 78
     #[arg(long)]
     pub strict: bool,
 

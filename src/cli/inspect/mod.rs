@@ -1,4 +1,4 @@
-//! `approov-gateway inspect`: what a token says, and what the gateway would say to it.
+//! `approov-gateway inspect`: the contents of a token, and the verdict of the gateway.
 
 mod report;
 mod signature;
@@ -27,7 +27,7 @@ use token::TokenReport;
 /// More than any token or request that could be meant.
 const MAX_INPUT: u64 = 1 << 20;
 
-/// Show what a token says, and what the gateway would say to it.
+/// Show the contents of a token, and whether the gateway would accept it.
 ///
 /// Prints header, claims and times, and the verdict with its reason under the configured keys. The
 /// signature is never printed. Exit status: 0 accepted, 1 rejected or not judged.
