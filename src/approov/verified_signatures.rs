@@ -65,7 +65,7 @@ impl VerifiedSignatures {
     }
 }
 
-/// Nothing about the entries.
+/// Shows no entry.
 impl fmt::Debug for VerifiedSignatures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifiedSignatures").finish_non_exhaustive()

@@ -21,7 +21,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// The shortest time between two reports of such failures.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// Accepts connections until `stop` becomes true. Accepted connections are served beyond that.
+/// Accepts connections until `stop` becomes true. Connections that were accepted before are still served.
 /// `number` is the position of the listener.
 pub async fn accept<A: Application>(
     worker: Arc<Worker<A>>,
@@ -72,7 +72,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Makes the close of a refused connection a reset, which leaves no `TIME_WAIT` in the kernel.
+/// Has the kernel reset a refused connection when it is closed. After a reset no `TIME_WAIT` state remains.
 fn reset(socket: &TcpStream) {
     // If this fails, the connection is closed the ordinary way.
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
@@ -86,7 +86,8 @@ async fn serve<A: Application>(
 ) {
     // Responses are written whole, so waiting for more bytes (Nagle's algorithm) gains nothing.
     let _ = socket.set_nodelay(true);
-    // The task holds the largest of its futures from its start to its end. Only HTTP/1 is part of it.
+    // A task has room for its largest future during its whole life. The handshake and HTTP/2 are boxed, so
+    // that a task is only as large as HTTP/1 needs.
     let Some(Established { transport, ahead, connection, is_http2 }) =
         Box::pin(handshake::establish(&mut open, socket, *connection)).await
     else {

@@ -67,7 +67,7 @@ impl BodyPipe {
         Self { source, is_bare: false, bytes: 0, has_more: false }
     }
 
-    /// The same body for a receiver with HTTP/2, whose frames end a body: no chunks go out.
+    /// This body for a receiver with HTTP/2, whose frames end a body: no chunks go out.
     pub fn without_chunks(self) -> Self {
         Self { is_bare: true, ..self }
     }

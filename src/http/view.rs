@@ -90,7 +90,7 @@ impl<'h> HeadView<'h> {
         self.bytes
     }
 
-    /// The same head in a copy of its bytes.
+    /// This head, in a copy of its bytes.
     pub fn over<'c>(&self, copy: &'c [u8]) -> HeadView<'c>
     where
         'h: 'c,

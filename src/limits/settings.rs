@@ -147,7 +147,7 @@ impl MostInFlight {
         Self { requests, memory: None }
     }
 
-    /// As many slow readers as fit into half of `memory`, within limits that hold on every machine.
+    /// The number of slow readers that fit into half of `memory`, between the least and the most for any machine.
     pub fn fitting(memory: Option<u64>) -> Self {
         let Some(bytes) = memory else { return Self::MOST };
         let fitting = usize::try_from(bytes / 2 / Self::BYTES_EACH).unwrap_or(usize::MAX);

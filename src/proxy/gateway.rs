@@ -88,7 +88,8 @@ impl ProxyHttp for Gateway {
             Ok(admitted) => {
                 let (demand, limit) = (admitted.body, arrival.snapshot.signing.digest_buffer());
                 let is_accepted = admitted.judgement.verdict == Verdict::Accepted;
-                // From here on a failure, also a body that is too slow, is one of an admitted request.
+                // The request counts as admitted before its body is read, so that a failure of the body is
+                // recorded with its route and verdict.
                 ctx.life = Life::Exchange(Exchange::new(arrival, admitted));
                 match self.verify_body(session, ctx, demand, limit).await? {
                     Ok(held) => ctx.keep_held_body(held)?,

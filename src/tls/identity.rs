@@ -18,7 +18,7 @@ use super::Certificate;
 #[derive(Clone, Debug)]
 pub struct CertificateChain {
     der: Vec<CertificateDer<'static>>,
-    /// The same certificates, parsed. Never empty.
+    /// The certificates of `der`, parsed. Never empty.
     certificates: Vec<Certificate>,
 }
 

@@ -117,7 +117,8 @@ impl OriginConnection {
         }
     }
 
-    /// Follows a write. A part of a request behind the start of its answer moves no deadline.
+    /// Sets the deadlines after a write. A part of a request that is sent after the start of its answer does not
+    /// move them.
     fn sent(&mut self, written: &Poll<io::Result<usize>>) {
         if !matches!(written, Poll::Ready(Ok(_))) {
             return;

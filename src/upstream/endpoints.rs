@@ -41,7 +41,7 @@ impl Endpoint {
         }
     }
 
-    /// A number that no other address of this process has, also none of another configuration.
+    /// Identifies the address within this process. The number is never used again, even after a reload.
     pub fn number(&self) -> u64 {
         self.number
     }

@@ -12,14 +12,14 @@ use super::connection::OriginConnection;
 use super::transport::Standing;
 use crate::clock;
 
-/// How often unused connections are looked at. An origin that closes one sees the gateway's end of it so
-/// much later at most.
+/// The longest time between two checks of unused connections. If an origin closes a connection, the gateway
+/// closes its side within this time.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// The unused connections of one worker.
 ///
-/// `Pool::take` looks at a connection before it is used again. `Pool::tend` closes connections that
-/// are no longer of use. So no connection needs a task or a timer of its own.
+/// `Pool::take` checks a connection before it is used again. `Pool::tend` closes connections that cannot be
+/// used any more. Therefore no connection needs its own task or timer.
 pub struct Pool {
     most: usize,
     kept: Mutex<Kept>,
@@ -47,7 +47,7 @@ impl Pool {
     }
 
     /// Takes a connection to the address of this number. The one that was used last is taken first: its
-    /// memory is most likely in the cache, and the others may reach the end of their time.
+    /// memory is most likely in the cache, and the others can expire.
     pub(crate) fn take(&self, address: u64) -> Option<Box<OriginConnection>> {
         let mut kept = self.kept.lock();
         loop {
@@ -84,7 +84,8 @@ impl Pool {
         }
     }
 
-    /// Closes what is no longer of use. Returns the time for the next look; `None` if nothing is left.
+    /// Closes connections that cannot be used any more. Returns the time of the next check; `None` if no
+    /// connection is left.
     fn sweep(&self) -> Option<Instant> {
         let now = clock::timer();
         let mut kept = self.kept.lock();

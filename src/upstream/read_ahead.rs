@@ -81,7 +81,7 @@ impl ReadAhead {
         self.change(|held| if held.queue > 0 { Held { batch: held.queue, queue: 0 } } else { held });
     }
 
-    /// Nothing of the answer is left.
+    /// Forgets what was read ahead: the answer is over.
     pub fn clear(&self) {
         self.change(|_| Held::NOTHING);
     }

@@ -61,7 +61,7 @@ pub fn base_to_sign(
 /// A signature base, for tools that compare it with a client's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownBase {
-    /// The lines as the RFC says, the one of the parameters included.
+    /// The lines as the RFC defines them, with the line of the parameters.
     pub lines: Vec<BaseLine>,
     /// The texts over which the signature is tried: the one of the RFC, then those of clients that deviate
     /// from it. Empty if a covered field is absent.

@@ -19,7 +19,7 @@ closed_set! {
 }
 
 closed_set! {
-    /// Who signed: the name of the signature in its dictionary, in metrics and in logs.
+    /// The name of a signature in its dictionary, in metrics and in logs. It tells whose key signed.
     pub enum Label {
         /// The installation, with the key of the claim `ipk`.
         Install => "install",

@@ -30,7 +30,7 @@ pub struct RequestKeys {
 pub struct Rule {
     limit: Limit,
     quota: Quota,
-    /// The quota while other nodes cannot be asked, if it is another one.
+    /// The quota while other nodes cannot be reached; `None` if it stays the same.
     when_lost: Option<(Arc<AtomicBool>, Quota)>,
     /// Whether other nodes are told what is spent.
     is_shared: bool,

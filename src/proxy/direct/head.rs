@@ -11,7 +11,7 @@ pub(super) trait ForwardedHead: RequestHead + Sync {
     /// Appends the request line for an origin with HTTP/1.1, without its line end.
     fn write_line(&self, out: &mut Vec<u8>);
 
-    /// All fields in their order.
+    /// All fields. Fields with the same name are in the order in which they arrived.
     fn fields(&self) -> impl Iterator<Item = Field<'_>>;
 
     /// Whether the method is idempotent (RFC 9110 §9.2.2).

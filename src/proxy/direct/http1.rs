@@ -38,7 +38,8 @@ pub(super) struct Http1Side<'a> {
 }
 
 impl Http1Side<'_> {
-    /// Decides whether the connection is closed after this request. The response says so, and that holds.
+    /// Decides whether the connection is closed after this request. The response tells the client, so the decision is
+    /// final.
     fn closes(&mut self) -> bool {
         self.is_last |= *self.stop.borrow();
         self.is_last

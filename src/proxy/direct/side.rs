@@ -20,16 +20,17 @@ pub(super) trait ClientSide: Send {
     /// The head of a request.
     type Head: ForwardedHead;
 
-    /// Whether data goes to the client without the chunks of HTTP/1.1.
+    /// Whether the client gets the data of a body without the chunks of HTTP/1.1.
     const TAKES_BARE_DATA: bool;
 
     /// Whether the body may pause while a response is on its way: the client may be waiting for parts of it.
     const MAY_PAUSE_FOR_RESPONSE: bool;
 
-    /// How long the client may send nothing of a body.
+    /// The longest time in which the client may send nothing of a body.
     fn body_time(&self) -> Duration;
 
-    /// How long the client may take nothing of a response; `None` if the connection sees to that.
+    /// The longest time in which the client may read nothing of a response. `None` if the connection itself
+    /// enforces this limit.
     fn write_time(&self) -> Option<Duration>;
 
     /// Moves the deadline of the exchange to this time from now.
@@ -38,8 +39,8 @@ pub(super) trait ClientSide: Send {
     /// Ready when the deadline has passed.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()>;
 
-    /// Reads a part of the body and appends it to `out`, in the form for the origin. Calls `each` with
-    /// its data, and returns how many bytes that are.
+    /// Reads a part of the body and appends it to `out`, in the form for the origin. Calls `each` with the
+    /// data, and returns the length of the data.
     ///
     /// # Errors
     /// If the client fails to send its body.
@@ -51,14 +52,14 @@ pub(super) trait ClientSide: Send {
         each: impl FnMut(&[u8]),
     ) -> Poll<Result<usize>>;
 
-    /// Notices that the client has given the request up.
+    /// Checks that the client still wants the response.
     ///
     /// # Errors
     /// If the client has closed the connection or the stream.
     fn watch(&mut self, context: &mut Context<'_>, is_body_done: bool) -> Result<()>;
 
-    /// Takes the head of a response, which is appended to `out` if the connection carries bytes. Returns
-    /// whether the client gets the head: an interim one need not be passed on.
+    /// Prepares the head of a response for the client. HTTP/1 appends it to `out`. Returns whether the client
+    /// gets the head: an interim one need not be passed on.
     ///
     /// # Errors
     /// If the head cannot be passed on.
@@ -77,7 +78,7 @@ pub(super) trait ClientSide: Send {
     /// If the client cannot be written to.
     fn poll_deliver(&mut self, context: &mut Context<'_>, download: &mut Download) -> Poll<Result<()>>;
 
-    /// No other request is to follow on the connection.
+    /// Closes the connection after this exchange, if it can serve only one request at a time.
     fn end(&mut self);
 
     /// Whether the client of a request that has failed gets this answer.
@@ -96,7 +97,7 @@ pub(super) trait ClientSide: Send {
         body: &mut BodyPipe,
     ) -> impl Future<Output = Result<usize>> + Send;
 
-    /// Lets a client that is still sending get the response.
+    /// Keeps the connection open for a client that is still sending, so that it can read the response.
     fn linger(&mut self) -> impl Future<Output = ()> + Send;
 }
 

@@ -8,8 +8,9 @@ use super::super::head::ForwardedHead;
 use crate::http::{Body, Field};
 use crate::proxy::head::RequestHead;
 
-/// Whether the direct exchange serves a request with this head, if its origin speaks HTTP/1: every request
-/// but one for a tunnel, one for an interim response, and a gRPC call, whose answers have a form of their own.
+/// Whether the direct exchange can serve a request with this head, if the origin speaks HTTP/1. Pingora's
+/// proxy serves the others: `CONNECT`, requests with `Expect`, and gRPC calls, which are answered in a
+/// different form.
 pub(super) fn is_plain(head: &RequestHeader) -> bool {
     head.method != Method::CONNECT && !head.headers.contains_key(EXPECT) && !head.is_grpc()
 }

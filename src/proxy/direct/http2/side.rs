@@ -82,8 +82,8 @@ impl ClientSide for Http2Side {
         }
     }
 
-    /// What is read leaves room for further data of the client (RFC 9113 §5.2). A part is read once the origin
-    /// has taken the part before, so the client is no faster than the origin.
+    /// Each read lets the client send as much again (RFC 9113 §5.2). A part is read only after the origin has
+    /// taken the part before, so the client sends no faster than the origin reads.
     fn poll_body(
         &mut self,
         context: &mut Context<'_>,
@@ -162,7 +162,7 @@ impl ClientSide for Http2Side {
         Poll::Ready(Ok(()))
     }
 
-    /// The other requests of the connection go on.
+    /// Does nothing: the connection also carries other requests.
     fn end(&mut self) {}
 
     /// A client that does not send its body is not answered: its stream is reset.
@@ -170,8 +170,8 @@ impl ClientSide for Http2Side {
         answer != Answer::RequestTimeout
     }
 
-    /// While the client makes no room for the answer, the rest of its request takes memory. So it has little
-    /// time for that.
+    /// The unread rest of the request stays in memory until the answer is sent. Therefore the client gets only
+    /// [`PATIENCE`] to accept the answer.
     async fn answer(
         &mut self,
         answers: &Answers,
