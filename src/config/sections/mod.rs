@@ -89,7 +89,7 @@ section! {
         routing: RoutingSection = always::<RoutingSection>(),
         /// Identity headers and method overrides that clients may send to the origin. Without this key
         /// all of them are removed from every request; see the documentation for the list. Other
-        /// spellings of a forwarded header are removed still.
+        /// spellings of a forwarded header are still removed.
         forward_headers: Written<Entries<HeaderName>> =
             list(text("name of a header that is removed otherwise", forwarded_header)),
         /// How much is admitted. The defaults are safe for a public listener.
