@@ -169,20 +169,16 @@ impl KeptHead {
 }
 
 impl Shared {
-    /// Counts and logs a request that has ended.
-    ///
-    /// Never inlined, so that the bench of instructions can count it alone.
-    #[inline(never)]
-    pub(super) fn record(&self, snapshot: &Snapshot, request: &Finished<'_>) {
-        let Finished { head, connection, transfer, judgement, limit, .. } = request;
-        let reason = request.reason();
+    /// Counts a request that has ended.
+    fn count(&self, snapshot: &Snapshot, request: &Finished<'_>) {
+        let Finished { transfer, judgement, .. } = request;
         let metrics = match request.route {
             Some(route) => &snapshot.route_metrics[route],
             None => &snapshot.unrouted_metrics,
         };
         metrics.record(CountedRequest {
             verdict: judgement.verdict,
-            reason,
+            reason: request.reason(),
             response: transfer.status.map(|status| (StatusClass::from(status), request.source)),
             duration: request.duration,
             is_tunnel: transfer.status == Some(101),
@@ -196,10 +192,17 @@ impl Shared {
         if judgement.is_failover {
             self.metrics.failover_token();
         }
-        let self_report = judgement.self_report.as_deref();
-        if let Some(status) = self_report.and_then(|report| report.status) {
+        if let Some(status) = judgement.self_report.as_deref().and_then(|report| report.status) {
             self.metrics.app_status(status);
         }
+    }
+
+    /// Counts and logs a request that has ended.
+    ///
+    /// Never inlined, so that the bench of instructions can count it alone.
+    #[inline(never)]
+    pub(super) fn record(&self, snapshot: &Snapshot, request: &Finished<'_>) {
+        self.count(snapshot, request);
         let is_sampled = request.is_ordinary();
         let is_logged = snapshot.is_logged && (!is_sampled || snapshot.sample.takes_next());
         let spans = self.spans.as_ref().filter(|_| request.correlation.is_recorded());
@@ -207,6 +210,8 @@ impl Shared {
         if !is_logged && !is_recent && spans.is_none() {
             return;
         }
+        let Finished { head, connection, transfer, judgement, limit, .. } = request;
+        let self_report = judgement.self_report.as_deref();
         let Device { id, response_code } = &judgement.device;
         let unverified = self_report.map(|report| &report.claims);
         let route = request.route.map(|route| &snapshot.routes.routes()[route]);
@@ -238,7 +243,7 @@ impl Shared {
             route: route.map_or(snapshot::UNROUTED, |route| &route.name),
             policy: route.map_or(Policy::Deny, |route| route.policy).label(),
             verdict: judgement.verdict.label(),
-            reason: reason.log_label(),
+            reason: request.reason().log_label(),
             limit: limit.map(|limit| Exceeded {
                 cause: limit.cause.label(),
                 name: limit.name.as_deref(),
