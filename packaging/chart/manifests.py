@@ -3,6 +3,7 @@
     manifests.py plain FOLDER            chart's manifests (standard input) as base for kustomize, into FOLDER
     manifests.py config                  gateway.yaml of the ConfigMap
     manifests.py core                    without kinds that need a CRD
+    manifests.py egress                  ports that the NetworkPolicy allows connections to
     manifests.py promises                fails if a manifest breaks a promise of the chart
     manifests.py pod IMAGE SECRET FILE   ConfigMap, Secret and Deployment for `podman play kube`, with FILE as
                                          gateway.yaml
@@ -93,6 +94,9 @@ match sys.argv[1:]:
         print(named(manifests, "ConfigMap")["data"]["gateway.yaml"], end="")
     case ["core"]:
         print(dump([m for m in manifests if not m["apiVersion"].startswith("monitoring.coreos.com")]), end="")
+    case ["egress"]:
+        rules = named(manifests, "NetworkPolicy")["spec"]["egress"]
+        print(*[port["port"] for rule in rules for port in rule["ports"]])
     case ["promises"]:
         promises(manifests)
     case ["pod", image, secret, config]:

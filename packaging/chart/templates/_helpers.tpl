@@ -65,3 +65,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- toYaml (merge (dict) .Values.config $config) -}}
 {{- end -}}
+
+{{- /* The ports of all servers in the URL of the store, as JSON. */ -}}
+{{- define "gateway.redisPorts" -}}
+{{- $store := dig "fleet" "store" dict (include "gateway.config" . | fromYaml) -}}
+{{- $default := ternary "26379" "6379" (hasKey $store "sentinel") -}}
+{{- $ports := list -}}
+{{- with $store.url -}}
+{{- range regexReplaceAll "^[a-z]+://([^@]*@)?|/[0-9]*$" . "" | splitList "," -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default $default | int) -}}
+{{- end -}}
+{{- end -}}
+{{- uniq $ports | toJson -}}
+{{- end -}}
