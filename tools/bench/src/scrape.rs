@@ -72,8 +72,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let load = Load::start(WORKERS, Pace::Open(arguments.rate), PATIENCE, script)?;
     load.await_answers(1000, PATIENCE)?;
-    // A scraper is on another machine as a rule: here, its thread does not take the time of the load.
-    rustix::process::setpriority_process(None, 19)?;
     let mut busy = Vec::new();
     for _ in 0..arguments.rounds {
         load.enter(QUIET);
