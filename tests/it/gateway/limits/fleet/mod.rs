@@ -58,6 +58,12 @@ fn faults(earliest_clock: i64) -> impl Strategy<Value = Vec<(u64, Fault)>> {
     vec((0..LENGTH, fault), 0..3)
 }
 
+/// Times for which nodes are cut off from the store, one after the other or at once.
+fn cuts() -> impl Strategy<Value = Vec<(u64, Fault)>> {
+    let cut = (0..8_usize, 0..LENGTH).prop_map(|(node, time)| Fault::CutOff(node, time));
+    vec((0..LENGTH, cut), 1..4)
+}
+
 fn run(plan: &Plan, salvos: &[Salvo], agree: bool) -> Seen {
     let mut fleet = Fleet::new(plan, agree);
     for Salvo { at, node, key, requests, over } in salvos {
@@ -99,13 +105,29 @@ proptest! {
     ) {
         let blind = |fault: &Fault| match fault {
             Fault::Flush | Fault::MoveClock(_) => 0,
-            Fault::Refuse(time) | Fault::LoseAnswers(time) => time + 2 * SYNC,
+            Fault::Refuse(time) | Fault::LoseAnswers(time) | Fault::CutOff(_, time) => time + 2 * SYNC,
         };
         let blind: u64 = faults.iter().map(|(_, fault)| blind(fault)).sum();
         // After a loss of the store's memory every node can be as far from the others as at the start.
         let starts = faults.len() as f64 + 1.0;
         let most = starts * (bound(&plan, blind) + f64::from(plan.burst));
         let seen = run(&Plan { faults, ..plan }, &salvos, true);
+        prop_assert!(seen.most_above <= most, "{} above, at most {most}", seen.most_above);
+    }
+
+    #[test]
+    fn a_node_that_is_cut_off_adds_its_own_burst_and_what_it_admits_until_it_is_back(
+        (plan, salvos) in plans(1..9),
+        cuts in cuts(),
+    ) {
+        let alone = |fault: &Fault| match fault {
+            Fault::CutOff(_, time) => {
+                f64::from(plan.burst) + f64::from(plan.rate) * (*time + SYNC) as f64 / SECOND as f64
+            }
+            _ => 0.0,
+        };
+        let most = bound(&plan, 0) + cuts.iter().map(|(_, fault)| alone(fault)).sum::<f64>();
+        let seen = run(&Plan { faults: cuts, ..plan }, &salvos, true);
         prop_assert!(seen.most_above <= most, "{} above, at most {most}", seen.most_above);
     }
 

@@ -49,6 +49,8 @@ pub enum Fault {
     LoseAnswers(u64),
     /// Its clock jumps.
     MoveClock(i64),
+    /// It cannot be reached by this node for this time.
+    CutOff(usize, u64),
 }
 
 /// What happened.
@@ -76,6 +78,7 @@ struct Node {
     limits: RateLimits,
     /// How far the node's clock is ahead of the simulation.
     ahead: u64,
+    cut_until: u64,
 }
 
 impl Node {
@@ -123,6 +126,7 @@ impl<'p> Fleet<'p> {
                 None,
             ),
             ahead: number as u64 * 7 * SECOND,
+            cut_until: 0,
         };
         let mut fleet = Self {
             plan,
@@ -183,11 +187,15 @@ impl<'p> Fleet<'p> {
                 Fault::Refuse(time) => self.refuses_until = now + time,
                 Fault::LoseAnswers(time) => self.mute_until = now + time,
                 Fault::MoveClock(by) => self.store_clock += by,
+                Fault::CutOff(node, time) => {
+                    let node = &mut self.nodes[node % self.plan.nodes];
+                    node.cut_until = node.cut_until.max(now + time);
+                }
             },
             Event::Request { node, key } => self.request(now, node, key),
             Event::Sync { node } => self.sync(now, node),
             Event::Arrive { node, sent, name, bucket, told } => {
-                if now < self.refuses_until {
+                if now < self.refuses_until.max(self.nodes[node].cut_until) {
                     return;
                 }
                 let clock = now.saturating_add_signed(self.store_clock);
@@ -202,6 +210,9 @@ impl<'p> Fleet<'p> {
             }
             Event::Learn { node, sent, bucket, missing } => {
                 let node = &self.nodes[node];
+                if now < node.cut_until {
+                    return;
+                }
                 let full_at = node.moment(sent).after(Duration::from_micros(missing));
                 node.limits.rules()[0].agreed(bucket, full_at);
             }
@@ -209,6 +220,11 @@ impl<'p> Fleet<'p> {
     }
 
     fn sync(&mut self, now: u64, node: usize) {
+        self.at(now + SYNC, Event::Sync { node });
+        if now < self.nodes[node].cut_until {
+            // Without a connection a node tells nothing, and keeps what it has to tell.
+            return;
+        }
         let rule = self.nodes[node].limits.rules()[0].clone();
         let arrives = now + self.trip();
         for (bucket, spent) in rule.take_untold(self.nodes[node].moment(now), usize::MAX) {
@@ -217,7 +233,6 @@ impl<'p> Fleet<'p> {
             let told = Told::new(spent, sync, patience);
             self.at(arrives, Event::Arrive { node, sent: now, name: rule.name_of(bucket), bucket, told });
         }
-        self.at(now + SYNC, Event::Sync { node });
     }
 
     fn trip(&mut self) -> u64 {
