@@ -31,7 +31,7 @@
 //! cli        → admin, approov, clock, config, downstream, fleet, key_sets, limits, origins, policy, proxy, server, telemetry, tls, upstream
 //! server     → admin, clock, config, downstream, fleet, key_sets, limits, origins, otlp, proxy, telemetry, tls, upstream
 //! admin      → clock, proxy, telemetry, tls
-//! fleet      → admission, approov, clock, limits, proxy, telemetry
+//! fleet      → admission, approov, clock, limits, proxy, telemetry, tls
 //! proxy      → admission, approov, clock, downstream, http, limits, origins, policy, telemetry, tls, upstream
 //! downstream → admission, clock, http, limits, tls, trusted_proxies
 //! upstream   → clock, http, origins, telemetry, tls

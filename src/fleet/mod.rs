@@ -7,33 +7,9 @@
 //! - `settings`: the section `fleet` of the configuration;
 //! - `key`: the key of the fleet, and what is derived from it;
 //! - `sync`: the task; a build without the feature `fleet` has `without` in its place;
-//! - `rates`: one exchange about rates;
-//! - `bans`, `entry`: one exchange about bans;
-//! - `replays`: one exchange about signatures that were accepted;
-//! - `log`: a log in the store, whose entries are encrypted (`seal`);
-//! - `store`: the connection to the store;
-//! - `explain`, `failure`: what an error of the store means;
-//! - `outage`: when to try again, and what is logged.
+//! - `store`: the connection to the store.
 
-#[cfg(feature = "fleet")]
-mod bans;
-#[cfg(feature = "fleet")]
-mod entry;
-#[cfg(feature = "fleet")]
-mod explain;
-#[cfg(feature = "fleet")]
-mod failure;
 mod key;
-#[cfg(feature = "fleet")]
-mod log;
-#[cfg(feature = "fleet")]
-mod outage;
-#[cfg(feature = "fleet")]
-mod rates;
-#[cfg(feature = "fleet")]
-mod replays;
-#[cfg(feature = "fleet")]
-mod seal;
 mod settings;
 #[cfg(feature = "fleet")]
 mod store;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::key::FleetKey;
@@ -33,11 +34,14 @@ impl FleetSettings {
     }
 }
 
+/// Host and port of a server.
+pub type ServerAddress = (Box<str>, u16);
+
 /// The store through which nodes agree.
 #[derive(Clone, PartialEq)]
 pub struct StoreSettings {
-    /// Host and port of the server, or of several sentinels or cluster nodes. Never empty.
-    pub servers: Vec<(Box<str>, u16)>,
+    /// The server, or several sentinels or cluster nodes. Never empty.
+    pub servers: Vec<ServerAddress>,
     /// What the servers are.
     pub topology: Topology,
     /// TLS; `None` for plain connections.
@@ -82,8 +86,8 @@ pub enum Topology {
 /// TLS towards the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreTls {
-    /// The trusted authorities in PEM; `None` for those of the system.
-    pub authorities: Option<Vec<u8>>,
+    /// The trusted authorities; `None` for those of the system.
+    pub authorities: Option<Vec<CertificateDer<'static>>>,
 }
 
 closed_set! {
@@ -106,7 +110,7 @@ impl StoreSettings {
     /// The servers as logs show them.
     pub fn shown(&self) -> String {
         let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
-        let server = |(host, port): &(Box<str>, u16)| match host.contains(':') {
+        let server = |(host, port): &ServerAddress| match host.contains(':') {
             true => format!("[{host}]:{port}"),
             false => format!("{host}:{port}"),
         };

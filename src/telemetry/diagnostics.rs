@@ -139,10 +139,6 @@ impl Log for Guarded {
             return;
         }
         if !is_own(record.target()) {
-            // `fleet` reports the store, once for each outage and without the words of the store.
-            if record.target().starts_with("redis::") {
-                return;
-            }
             let message = record.args().to_string();
             if message.starts_with(STOP) || redact::may_hold_credential(&message) {
                 return;

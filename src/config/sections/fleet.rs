@@ -158,6 +158,5 @@ fn tls(has_tls: bool, ca_file: Written<PathBuf>, report: &Report) -> Result<Opti
         return Ok(None);
     }
     let pem = read_file(&file, MAX_CA_FILE, report)?;
-    authorities_in(&pem, &file, report)?;
-    Ok(Some(StoreTls { authorities: Some(pem.to_vec()) }))
+    Ok(Some(StoreTls { authorities: Some(authorities_in(&pem, &file, report)?) }))
 }

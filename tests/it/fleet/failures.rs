@@ -6,7 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::redis::{Redis, free_port};
-use super::{Fleet, admitted, ask, at, count, limit, wait_for_more, wait_for_sync, wait_until_connected};
+use super::{
+    Fleet, admitted, as_user_with_few_rights, ask, at, count, limit, wait_for_more, wait_for_sync,
+    wait_until_connected,
+};
 use crate::harness::{Gateway, Setup, config_before, eventually, gateway_command, get, has_program, run};
 use crate::lifecycle::reload::{fail_to_reload, reload};
 
@@ -24,7 +27,7 @@ fn assert_serves(gateway: &Gateway) {
     });
 }
 
-fn warnings(gateway: &Gateway) -> Vec<String> {
+pub(super) fn warnings(gateway: &Gateway) -> Vec<String> {
     let text = String::from_utf8_lossy(&gateway.stderr()).into_owned();
     text.lines()
         .filter(|line| line.contains("WARN") && line.contains("fleet store"))
@@ -127,14 +130,8 @@ fn a_store_that_refuses_changes_nothing() {
     assert_goes_on_alone(&fleet, &at(strict.port), "lacks rights");
 
     // The rights that the documentation names are enough.
-    let page = std::fs::read_to_string("docs/how-to/several-nodes.md").unwrap();
-    let (_, rights) = page.split_once("ACL SETUSER gateway on >PASSWORD ").unwrap();
-    let rights: Vec<_> = rights.split('`').next().unwrap().split_whitespace().collect();
     let server = Redis::start();
-    server.ask(&[&["ACL", "SETUSER", "gateway", "on", ">right"], &rights[..]].concat());
-    let store =
-        format!("url: \"redis://gateway@127.0.0.1:{}\", password_file: {}", server.port, password.display());
-    let node = fleet.node(&store, "");
+    let node = fleet.node(&as_user_with_few_rights(&fleet, &[&server], &[]), "");
     wait_until_connected(&node, true);
     let mut client = node.connect_from(2);
     wait_for_sync(&node);

@@ -5,24 +5,31 @@
 //! | limits that are divided by the number of nodes | `divided` |
 //! | rates that nodes agree on through a store | `rates` |
 //! | bans and their lifting | `bans` |
+//! | what is equal without a store | `equal` |
 //! | every failure of the store | `failures` |
+//! | an answer that is lost | `lost_answers` |
 //! | a store in the wrong hands | `hostile` |
 //! | signatures that were accepted | `replays` |
 //! | TLS, sentinels, a cluster | `topologies` |
+//! | a cluster whose slots move | `slots` |
 //! | the arithmetic of the script | `script` |
 //! | a Redis process for these tests | `redis` |
 
 mod bans;
 mod divided;
+mod equal;
 mod failures;
 mod hostile;
+mod lost_answers;
 mod rates;
 mod redis;
 mod replays;
 mod script;
+mod slots;
 mod topologies;
 
 use crate::harness::{Folder, Gateway, Message, Origin, Setup, config_before, eventually, tokens};
+use redis::Redis;
 
 /// Nodes with the same configuration in front of one origin.
 struct Fleet {
@@ -60,6 +67,20 @@ impl Fleet {
 /// `url` of a store on this port of this machine.
 fn at(port: u16) -> String {
     format!("url: \"redis://127.0.0.1:{port}\"")
+}
+
+/// `url` and password of a user who has the rights that the documentation names, and `more`. The first of the servers is
+/// named.
+fn as_user_with_few_rights(fleet: &Fleet, servers: &[&Redis], more: &[&str]) -> String {
+    let page = std::fs::read_to_string("docs/how-to/several-nodes.md").unwrap();
+    assert!(more.iter().all(|right| page.contains(&format!("`{right}`"))), "{more:?}");
+    let (_, rights) = page.split_once("ACL SETUSER gateway on >PASSWORD ").unwrap();
+    let rights: Vec<_> = rights.split('`').next().unwrap().split_whitespace().collect();
+    for server in servers {
+        server.ask(&[&["ACL", "SETUSER", "gateway", "on", ">right"], &rights[..], more].concat());
+    }
+    let (port, password) = (servers[0].port, fleet.folder.write("user-password", "right\n"));
+    format!("url: \"redis://gateway@127.0.0.1:{port}\", password_file: {}", password.display())
 }
 
 /// One limit, for the loopback addresses of the tests too.

@@ -96,6 +96,7 @@ fn the_store_sees_no_address_device_or_token() {
     let names = redis.lines(&["KEYS", "*"]);
     assert!(names.len() >= 4, "{names:?}");
     for name in names {
+        assert!(name.starts_with("ag1:"), "{name}: versions with other formats have other names");
         let Reply::Number(left) = redis.ask(&["PTTL", &name]) else { panic!("{name}") };
         assert!(
             left >= 0 && Duration::from_millis(left as u64) < Duration::from_secs(2 * 3600),

@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::redis::{Connection, Redis, Reply};
 use crate::harness::has_program;
 
-const SCRIPT: &str = include_str!("../../../src/fleet/buckets.lua");
+const SCRIPT: &str = include_str!("../../../src/fleet/sync/buckets.lua");
 
 const DAY: u64 = 24 * 3600 * 1_000_000;
 

@@ -1,11 +1,13 @@
 //! A store with TLS, behind sentinels, and as a cluster.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::redis::{Connection, Redis, Reply, free_port};
+use super::slots::start_cluster;
 use super::{Fleet, admitted, at, limit, wait_for_sync, wait_until_connected};
 use crate::harness::tls::{Authority, Identity};
-use crate::harness::{Folder, Gateway, Process, eventually, has_program};
+use crate::harness::{Folder, Gateway, Process, Setup, eventually, has_program};
 
 /// Asserts that two nodes agree.
 fn assert_agree(nodes: &[Gateway; 2]) {
@@ -17,37 +19,73 @@ fn assert_agree(nodes: &[Gateway; 2]) {
     assert_eq!(admitted(&nodes[1], 5), 3);
 }
 
+/// A Redis with TLS on a port of its own, for `localhost`, and the authority that has signed its certificate.
+struct TlsRedis {
+    redis: Redis,
+    port: u16,
+    ca: PathBuf,
+    folder: Folder,
+}
+
+impl TlsRedis {
+    fn start(arguments: &[&str]) -> Self {
+        let (authority, folder) = (Authority::new(), Folder::new());
+        folder.identity("store", &Identity::new(&authority, &["localhost"]));
+        let [certificate, key, ca] = [
+            ("--tls-cert-file", folder.path("store.pem")),
+            ("--tls-key-file", folder.path("store.key")),
+            ("--tls-ca-cert-file", folder.write("ca.pem", &authority.pem)),
+        ];
+        let (redis, port) = eventually("a Redis with TLS", || {
+            let tls_port = free_port();
+            let port = tls_port.to_string();
+            let mut all = vec!["--tls-port", &port, "--tls-auth-clients", "no"];
+            for (name, path) in [&certificate, &key, &ca] {
+                all.extend([*name, path.to_str().unwrap()]);
+            }
+            all.extend(arguments);
+            Some((Redis::try_start(free_port(), &all)?, tls_port))
+        });
+        Self { redis, port, ca: ca.1, folder }
+    }
+
+    fn store(&self, ca_file: &Path) -> String {
+        format!("url: \"rediss://localhost:{}\", ca_file: {}", self.port, ca_file.display())
+    }
+}
+
 #[test]
 fn nodes_agree_over_tls_and_trust_no_other_authority() {
     if !has_program("redis-server") {
         return;
     }
-    let (authority, folder, fleet) = (Authority::new(), Folder::new(), Fleet::new());
-    folder.identity("store", &Identity::new(&authority, &["localhost"]));
-    let [certificate, key, ca, other] =
-        ["store.pem", "store.key", "ca.pem", "other.pem"].map(|name| folder.path(name));
-    folder.write("ca.pem", &authority.pem);
-    folder.write("other.pem", &Authority::new().pem);
-    let [certificate, key, ca_file] = [&certificate, &key, &ca].map(|path| path.to_str().unwrap());
-    let tls = |port: &str| {
-        ["--port", "0", "--tls-port", port, "--tls-auth-clients", "no", "--tls-cert-file", certificate]
-            .into_iter()
-            .chain(["--tls-key-file", key, "--tls-ca-cert-file", ca_file])
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let redis = eventually("a Redis with TLS", || {
-        let port = free_port();
-        let arguments = tls(&port.to_string());
-        Redis::try_start(port, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
-    });
-    let store = |ca: &std::path::Path| {
-        format!("url: \"rediss://localhost:{}\", ca_file: {}", redis.port, ca.display())
-    };
+    let (store, fleet) = (TlsRedis::start(&[]), Fleet::new());
     let limits = limit("by: device, rate: 10/h");
-    assert_agree(&[(); 2].map(|()| fleet.node(&store(&ca), &limits)));
-    let node = fleet.node(&store(&other), "");
-    node.wait_for_message("the TLS handshake fails");
+    assert_agree(&[(); 2].map(|()| fleet.node(&store.store(&store.ca), &limits)));
+    let other = store.folder.write("other.pem", Authority::new().pem);
+    fleet.node(&store.store(&other), "").wait_for_message("the TLS handshake fails");
+}
+
+#[test]
+fn a_store_with_its_own_authority_needs_none_of_the_system() {
+    if !has_program("redis-server") {
+        return;
+    }
+    let (store, fleet) =
+        (TlsRedis::start(&["--cluster-enabled", "yes", "--tls-cluster", "yes"]), Fleet::new());
+    store.redis.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    eventually("a cluster", || {
+        store.redis.lines(&["CLUSTER", "INFO"]).contains(&"cluster_state:ok".to_owned()).then_some(())
+    });
+    let (own, system) = (store.store(&store.ca), format!("url: \"rediss://localhost:{}\"", store.port));
+    let garbage = store.folder.write("garbage.pem", "garbage");
+    let node = |store: &str| {
+        let config = fleet.config(store, "");
+        Setup::bare().env("SSL_CERT_FILE", garbage.to_str().unwrap()).config(&config).start()
+    };
+    wait_until_connected(&node(&own), true);
+    wait_until_connected(&node(&format!("{own}, cluster: true")), true);
+    node(&system).wait_for_message("the system has no certificates of authorities");
 }
 
 #[test]
@@ -56,17 +94,7 @@ fn nodes_agree_over_a_cluster() {
         return;
     }
     let fleet = Fleet::new();
-    let servers = [(); 2].map(|()| Redis::start_with(&["--cluster-enabled", "yes"]));
-    servers[0].ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
-    servers[1].ask(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
-    servers[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &servers[1].port.to_string()]);
-    for server in &servers {
-        eventually("a cluster", || {
-            let lines = server.lines(&["CLUSTER", "INFO"]);
-            let has = |wanted: &str| lines.iter().any(|line| line == wanted);
-            (has("cluster_state:ok") && has("cluster_known_nodes:2")).then_some(())
-        });
-    }
+    let servers = start_cluster();
     let store = format!("{}, cluster: true", at(servers[0].port));
     let rates =
         ["device", "total", "address", "token", "route"].map(|by| format!("{{ by: {by}, rate: 10/h }}"));
@@ -79,6 +107,8 @@ fn nodes_agree_over_a_cluster() {
     let node = fleet.node(&at(servers[0].port), &limits);
     assert_eq!(admitted(&node, 1), 1);
     node.wait_for_message("check that cluster: true is written");
+    let alone = Redis::start();
+    fleet.node(&format!("{}, cluster: true", at(alone.port)), "").wait_for_message("it is not a cluster");
 }
 
 #[test]

@@ -1,8 +1,6 @@
-//! When a lost store is tried again, and what is logged about it.
+//! What is logged about a lost store.
 
 use std::time::{Duration, Instant};
-
-use aws_lc_rs::rand;
 
 /// How long after a warning the next one is kept back, so that a store that comes and goes does not fill the log.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -37,15 +35,6 @@ impl Outage {
     }
 }
 
-/// The pause before the next attempt: between a half and a whole of `sync`, so that nodes that lost the store
-/// together do not return together.
-pub(super) fn pause(sync: Duration) -> Duration {
-    let mut bytes = [0; 4];
-    // Without randomness all nodes return at one moment, which still works.
-    let _ = rand::fill(&mut bytes);
-    sync.mul_f64(0.5 + 0.5 * f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,11 +50,5 @@ mod tests {
         assert!(outage.ends());
         assert!(!outage.begins(start + SILENCE * 3 + Duration::from_secs(1)), "it comes and goes");
         assert!(!outage.ends(), "what was not told needs no end");
-    }
-
-    #[test]
-    fn a_pause_is_at_most_one_sync() {
-        let sync = Duration::from_millis(500);
-        assert!((0..100).all(|_| (sync / 2..=sync).contains(&pause(sync))));
     }
 }

@@ -6,11 +6,10 @@ use std::time::Duration;
 use redis::Value;
 use tokio::task::JoinSet;
 
-use super::failure::SyncFailure;
-use super::key::StoreName;
-use super::settings::{StoreSettings, Topology};
-use super::store::{StoreConnection, StoreScript};
 use crate::admission::Limits;
+use crate::fleet::key::StoreName;
+use crate::fleet::settings::{StoreSettings, Topology};
+use crate::fleet::store::{StoreConnection, StoreScript, SyncFailure};
 use crate::limits::agreement::Told;
 use crate::limits::{Moment, Rule, SharedBucket, Spent};
 
@@ -36,11 +35,8 @@ pub(super) async fn exchange(
     let mut told = 0;
     for telling in tellings(limits.rates(), sent, settings) {
         told += telling.buckets.len();
-        let mut store = store.clone();
-        commands.spawn(async move {
-            let answer = store.run(&SCRIPT, &telling.names, &telling.arguments).await;
-            answer.map_err(SyncFailure::Store).and_then(|answer| telling.take(&answer, sent))
-        });
+        let store = store.clone();
+        commands.spawn(async move { telling.tell(&store, sent).await });
     }
     if commands.is_empty() {
         return probe(store, settings).await.map(|()| 0);
@@ -49,7 +45,8 @@ pub(super) async fn exchange(
     while let Some(ended) = commands.join_next().await {
         // Only a panic ends a command early.
         if let Err(failure) = ended.unwrap_or(Err(SyncFailure::Garbage)) {
-            result = Err(failure);
+            // The first failure breaks the connection under the others.
+            result = result.and(Err(failure));
         }
     }
     result
@@ -58,8 +55,7 @@ pub(super) async fn exchange(
 /// Makes an exchange about a bucket that no request uses: a sign of life that needs the same rights.
 pub(super) async fn probe(store: &StoreConnection, settings: &StoreSettings) -> Result<(), SyncFailure> {
     let probe = format!("ag1:{{{}}}:probe", settings.name);
-    let answer =
-        store.clone().run(&SCRIPT, &[probe], &[0, 1000, 0, 0, 0]).await.map_err(SyncFailure::Store)?;
+    let answer = store.run(&SCRIPT, &[probe], &[0, 1000, 0, 0, 0]).await?;
     if answer == Value::Array(vec![Value::Int(0)]) { Ok(()) } else { Err(SyncFailure::Garbage) }
 }
 
@@ -120,6 +116,31 @@ impl Telling {
             arguments,
             most,
         }
+    }
+
+    async fn tell(self, store: &StoreConnection, sent: Moment) -> Result<(), SyncFailure> {
+        match store.run(&SCRIPT, &self.names, &self.arguments).await {
+            Err(failure) if failure.is_half_moved() => {
+                for one in self.split() {
+                    one.take(&store.run(&SCRIPT, &one.names, &one.arguments).await?, sent)?;
+                }
+                Ok(())
+            }
+            answer => self.take(&answer?, sent),
+        }
+    }
+
+    /// A command for each bucket.
+    fn split(&self) -> impl Iterator<Item = Self> {
+        let (common, spent) = self.arguments.split_at(2);
+        let buckets = self.buckets.iter().zip(&self.names).zip(spent.chunks(3));
+        buckets.map(move |((bucket, name), spent)| Self {
+            rule: self.rule.clone(),
+            buckets: vec![*bucket],
+            names: vec![name.clone()],
+            arguments: [common, spent].concat(),
+            most: self.most,
+        })
     }
 
     /// Takes an answer of the script. `sent` is earlier than the moment at which the store has computed it, so

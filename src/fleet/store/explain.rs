@@ -7,9 +7,6 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// The meaning of an error, and how to fix it.
 pub(super) fn explain(error: &RedisError) -> &'static str {
-    if error.is_timeout() {
-        return "it does not answer in time";
-    }
     if error.is_connection_refusal() {
         return "it refuses the connection; check that it runs, and its address";
     }
@@ -25,9 +22,6 @@ pub(super) fn explain(error: &RedisError) -> &'static str {
             "its answer is not one of Redis; check the address"
         }
         ErrorKind::AuthenticationFailed => "it refuses the user or the password",
-        ErrorKind::MasterNameNotFoundBySentinel => "no sentinel knows a server of this name",
-        ErrorKind::EmptySentinelList => "no sentinel can be reached",
-        ErrorKind::ClusterConnectionNotFound => "no node of the cluster can be reached",
         ErrorKind::Io if error.is_connection_dropped() => "it closes the connection",
         ErrorKind::Io => "it cannot be reached: the name, the network or the TLS handshake fails",
         ErrorKind::Server(ServerErrorKind::ReadOnly) => {

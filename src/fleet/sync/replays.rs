@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use super::failure::SyncFailure;
-use super::log::{Keep, StoreLog};
 use super::seal::SealKey;
-use super::settings::StoreSettings;
-use super::store::StoreConnection;
+use super::store_log::{Keep, StoreLog};
 use crate::clock;
+use crate::fleet::settings::StoreSettings;
+use crate::fleet::store::{StoreConnection, SyncFailure};
 use crate::proxy::Snapshot;
 
 /// The bytes of one entry of the log, before it is sealed: 250 signatures. `log.lua` leaves out what is longer than
-/// 8192 characters, and returns 1000 entries at once.
+/// 8192 characters.
 const MOST_BYTES: usize = 250 * 24;
 
 /// How much the log keeps. A signature is good for minutes; a node that has just started reads the log once.
@@ -25,7 +24,7 @@ impl ReplayLog {
     /// Tells which signatures this node has accepted, and remembers those of others.
     pub async fn exchange(
         &mut self,
-        store: &mut StoreConnection,
+        store: &StoreConnection,
         snapshot: &Snapshot,
         settings: &StoreSettings,
     ) -> Result<(), SyncFailure> {
@@ -35,7 +34,7 @@ impl ReplayLog {
         self.0.write(fresh.chunks(MOST_BYTES).filter_map(|part| key.seal(part)));
         let name = format!("ag1:{{{}:replays}}", settings.name);
         let now = clock::unix_time().as_secs();
-        for entry in self.0.exchange(store, name, KEEP).await? {
+        for entry in self.0.exchange(store, name, KEEP).await?.entries {
             if let Some(signatures) = key.open(&entry) {
                 snapshot.import_replays(&signatures, now);
             }

@@ -4,20 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::entry::{Clocks, open, seal};
-use super::failure::SyncFailure;
-use super::log::{Keep, StoreLog};
 use super::seal::SealKey;
-use super::settings::StoreSettings;
-use super::store::StoreConnection;
+use super::store_log::{Keep, Page, StoreLog};
 use crate::admission::Limits;
 use crate::clock;
+use crate::fleet::settings::StoreSettings;
+use crate::fleet::store::{StoreConnection, SyncFailure};
 use crate::limits::Decree;
 
 /// How often the whole log is read, so that what was missed is learnt. The clock of a store can go back.
 const READ_ALL: Duration = Duration::from_secs(30);
-
-/// The most entries of one answer, as in `log.lua`.
-const PAGE: usize = 1000;
 
 /// What this node has told and read.
 #[derive(Default)]
@@ -35,7 +31,7 @@ impl BanLog {
     /// Tells what this node has decided, and follows what others have.
     pub async fn exchange(
         &mut self,
-        store: &mut StoreConnection,
+        store: &StoreConnection,
         limits: &Limits,
         settings: &StoreSettings,
     ) -> Result<(), SyncFailure> {
@@ -49,8 +45,9 @@ impl BanLog {
             self.log.read_again();
         }
         let keep = Keep { age: rules.max_ban, entries: rules.keys };
-        let entries = self.log.exchange(store, format!("ag1:{{{}:bans}}", settings.name), keep).await?;
-        self.has_more = entries.len() >= PAGE;
+        let Page { entries, has_more } =
+            self.log.exchange(store, format!("ag1:{{{}:bans}}", settings.name), keep).await?;
+        self.has_more = has_more;
         if is_due {
             self.read_all = Some(clock::now());
             self.followed.swap(0, 1);

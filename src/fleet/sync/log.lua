@@ -2,7 +2,7 @@
 --
 -- KEYS: the log. ARGV: the score from which to read; the age of an entry after which it is removed, in
 -- milliseconds; the most entries; then new entries.
--- Answer: the score from which to read the next time, and the entries.
+-- Answer: the score from which to read the next time, whether there is more to read now, and the entries.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local log, age, most = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -18,18 +18,20 @@ if #ARGV > 3 then
   redis.call('ZREMRANGEBYRANK', log, 0, -most - 1)
   redis.call('PEXPIRE', log, ARGV[2])
 end
-local limit = 1000
+local limit, room = 1000, 1048576
 local found = redis.call('ZRANGEBYSCORE', log, ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
 -- A script can be a moment late with a score that another has already read past.
-local from, entries = now - 100000, {}
+local from, has_more, entries = now - 100000, 0, {}
 for i = 1, #found, 2 do
   -- The longest entry of a node has 250 signatures: 8038 bytes. What is longer is not an entry of a node.
   if #found[i] <= 8192 then
     entries[#entries + 1] = found[i]
+    room = room - #found[i]
+  end
+  if room <= 0 or i + 1 == 2 * limit then
+    -- Scores of the future are not those of a node either, and would hide what comes next.
+    from, has_more = math.min(from, tonumber(found[i + 1])), 1
+    break
   end
 end
--- Scores of the future are not those of a node either, and would hide what comes next.
-if #found == 2 * limit then
-  from = math.min(from, tonumber(found[#found]))
-end
-return {string.format('%.0f', from), entries}
+return {string.format('%.0f', from), has_more, entries}

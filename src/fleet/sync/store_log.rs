@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::failure::SyncFailure;
-use super::store::{StoreConnection, StoreScript};
+use crate::fleet::store::{StoreConnection, StoreScript, SyncFailure};
 
 /// The most entries that are written at once. More wait for the next exchange.
 const MOST_ENTRIES: usize = 1000;
@@ -34,6 +33,13 @@ pub(super) struct Keep {
     pub entries: usize,
 }
 
+/// What one exchange reads of a log: up to 1000 entries or 1 MiB.
+pub(super) struct Page {
+    pub entries: Vec<Vec<u8>>,
+    /// Whether the log had more.
+    pub has_more: bool,
+}
+
 impl StoreLog {
     /// Writes these entries with the next exchange.
     pub fn write(&mut self, entries: impl IntoIterator<Item = String>) {
@@ -49,26 +55,28 @@ impl StoreLog {
     /// Writes what waits, and reads what all nodes have written since the last exchange, and some of it again.
     pub async fn exchange(
         &mut self,
-        store: &mut StoreConnection,
+        store: &StoreConnection,
         name: String,
         keep: Keep,
-    ) -> Result<Vec<Vec<u8>>, SyncFailure> {
+    ) -> Result<Page, SyncFailure> {
         let told = self.waiting.len().min(MOST_ENTRIES);
         let age = u64::try_from(keep.age.as_millis()).unwrap_or(u64::MAX);
         let mut arguments = vec![self.from.to_string(), age.to_string(), keep.entries.to_string()];
         arguments.extend_from_slice(&self.waiting[..told]);
-        let answer = store.run(&SCRIPT, &[name], &arguments).await.map_err(SyncFailure::Store)?;
-        let (from, entries) = read(answer).ok_or(SyncFailure::Garbage)?;
+        let answer = store.run(&SCRIPT, &[name], &arguments).await?;
+        let (from, page) = read(answer).ok_or(SyncFailure::Garbage)?;
         self.waiting.drain(..told);
         self.from = from;
-        Ok(entries)
+        Ok(page)
     }
 }
 
-/// The answer of the script.
-fn read(answer: Value) -> Option<(u64, Vec<Vec<u8>>)> {
+/// The answer of the script: the score from which to read next, and what was read.
+fn read(answer: Value) -> Option<(u64, Page)> {
     let Value::Array(parts) = answer else { return None };
-    let [Value::BulkString(from), Value::Array(entries)] = <[Value; 2]>::try_from(parts).ok()? else {
+    let Ok([Value::BulkString(from), Value::Int(has_more), Value::Array(entries)]) =
+        <[Value; 3]>::try_from(parts)
+    else {
         return None;
     };
     let from = std::str::from_utf8(&from).ok()?.parse().ok()?;
@@ -76,5 +84,5 @@ fn read(answer: Value) -> Option<(u64, Vec<Vec<u8>>)> {
         Value::BulkString(entry) => Some(entry),
         _ => None,
     });
-    Some((from, entries.collect::<Option<_>>()?))
+    Some((from, Page { entries: entries.collect::<Option<_>>()?, has_more: has_more == 1 }))
 }

@@ -1,0 +1,169 @@
+//! The task that agrees with other nodes through the store.
+//!
+//! - `rates`: one exchange about rates, with a script (`buckets.lua`);
+//! - `bans`, `entry`: one exchange about bans;
+//! - `replays`: one exchange about signatures that were accepted;
+//! - `store_log`: a log in the store (`log.lua`), whose entries are encrypted (`seal`);
+//! - `backoff`, `outage`: when a lost store is tried again, and what is logged.
+
+mod backoff;
+mod bans;
+mod entry;
+mod outage;
+mod rates;
+mod replays;
+mod seal;
+mod store_log;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::time::{Interval, MissedTickBehavior, timeout};
+
+use crate::clock;
+use crate::fleet::settings::{OnLoss, StoreSettings};
+use crate::fleet::store::{StoreConnection, SyncFailure};
+use crate::proxy::Shared;
+use crate::telemetry::{FleetMetrics, Metrics};
+use backoff::{Backoff, chance};
+use bans::BanLog;
+use outage::Outage;
+use replays::ReplayLog;
+
+/// Time limit for all steps of connecting (name, TLS, login, sentinels), in multiples of the patience.
+const STEPS: u32 = 4;
+
+/// How long a decision about a ban waits to be told, at most.
+const HASTE: Duration = Duration::from_millis(50);
+
+/// Starts the task on `runtime`. Neither the start nor a request waits for the store.
+///
+/// # Errors
+/// If the metrics are registered already.
+pub fn start(
+    settings: StoreSettings,
+    shared: &Arc<Shared>,
+    metrics: &Metrics,
+    runtime: &Handle,
+) -> Result<(), prometheus::Error> {
+    let mut task = SyncTask {
+        settings,
+        shared: shared.clone(),
+        metrics: metrics.fleet()?,
+        backoff: Backoff::default(),
+        outage: Outage::default(),
+        bans: BanLog::default(),
+        replays: ReplayLog::default(),
+    };
+    task.set_lost(true);
+    runtime.spawn(async move {
+        loop {
+            let Err(failure) = task.serve().await;
+            task.lost(&failure);
+            tokio::time::sleep(task.backoff.pause(task.settings.sync, clock::now(), chance())).await;
+        }
+    });
+    Ok(())
+}
+
+/// Connects to the store and makes one exchange about nothing.
+///
+/// # Errors
+/// What failed, in words.
+pub async fn reach(settings: &StoreSettings) -> Result<(), String> {
+    let attempt = async {
+        let store = connect(settings).await?;
+        let probe = timeout(settings.patience(), rates::probe(&store, settings));
+        probe.await.unwrap_or(Err(SyncFailure::TooSlow))
+    };
+    attempt.await.map_err(|failure| failure.explain().to_owned())
+}
+
+async fn connect(settings: &StoreSettings) -> Result<StoreConnection, SyncFailure> {
+    let connecting = timeout(settings.patience() * STEPS, StoreConnection::connect(settings));
+    connecting.await.unwrap_or(Err(SyncFailure::TooSlow))
+}
+
+struct SyncTask {
+    settings: StoreSettings,
+    shared: Arc<Shared>,
+    metrics: FleetMetrics,
+    backoff: Backoff,
+    outage: Outage,
+    bans: BanLog,
+    replays: ReplayLog,
+}
+
+impl SyncTask {
+    /// Agrees for as long as the store answers.
+    async fn serve(&mut self) -> Result<Infallible, SyncFailure> {
+        self.backoff.begins(clock::now());
+        let mut store = connect(&self.settings).await?;
+        let mut ticks = tokio::time::interval(self.settings.sync);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.wait(&mut ticks).await;
+            let began = clock::now();
+            self.backoff.begins(began);
+            if store.is_outdated() {
+                store = connect(&self.settings).await?;
+            }
+            // A later answer about rates would count for longer than it should.
+            let exchange = timeout(self.settings.patience(), self.exchange(&store));
+            let buckets = exchange.await.unwrap_or(Err(SyncFailure::TooSlow))?;
+            self.agreed(began, buckets);
+        }
+    }
+
+    /// Tells and learns everything once. Returns the number of buckets.
+    async fn exchange(&mut self, store: &StoreConnection) -> Result<usize, SyncFailure> {
+        store.begin_exchange();
+        let snapshot = self.shared.snapshot.load_full();
+        let buckets = rates::exchange(store, &snapshot.limits, &self.settings).await?;
+        self.bans.exchange(store, &snapshot.limits, &self.settings).await?;
+        self.replays.exchange(store, &snapshot, &self.settings).await?;
+        Ok(buckets)
+    }
+
+    /// Waits for the next exchange. What this node has decided about bans does not wait.
+    async fn wait(&self, ticks: &mut Interval) {
+        loop {
+            match timeout(HASTE, ticks.tick()).await {
+                Ok(_) => return,
+                Err(_) if self.shared.snapshot.load().limits.has_decrees() => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn agreed(&mut self, began: Instant, buckets: usize) {
+        self.backoff.succeeds();
+        self.metrics.synced(clock::since(began), buckets);
+        self.set_lost(false);
+        if self.outage.ends() {
+            log::info!("fleet store {}: agreeing with the other nodes", self.settings.shown());
+        }
+    }
+
+    fn lost(&mut self, failure: &SyncFailure) {
+        self.set_lost(true);
+        self.metrics.failed();
+        if self.outage.begins(clock::now()) {
+            let alone = match self.settings.on_loss {
+                OnLoss::Local => "with its whole limits",
+                OnLoss::Share => "with its share of the limits",
+            };
+            let (store, why) = (self.settings.shown(), failure.explain());
+            log::warn!("fleet store {store}: {why}; this node goes on alone, {alone}");
+        }
+    }
+
+    fn set_lost(&self, is_lost: bool) {
+        if let Some(agreement) = self.shared.snapshot.load().limits.agreement() {
+            agreement.is_lost.store(is_lost, Ordering::Relaxed);
+        }
+    }
+}
