@@ -6,8 +6,8 @@
 //! the two.
 //!
 //! Call *exact* a limiter that sees every request that any node admits, at once. What the store keeps is never
-//! later than the exact bucket, because tokens count as if they had been spent before the node told last. So
-//! nothing is refused that the exact limiter would admit. Over burst and rate, `n` nodes admit at most
+//! later than the exact bucket, because tokens count as if they had been spent before the node told last, and
+//! before that as many fill again as can. So nothing is refused that the exact limiter would admit. Over burst and rate, `n` nodes admit at most
 //!
 //! ```text
 //! (n - 1) · burst + 2 · n · rate · (sync + round trip) + rate · (sync + patience)
@@ -29,6 +29,8 @@ pub struct Stored {
     pub full_at: u64,
     /// When this was written.
     pub written: u64,
+    /// The time in which the tokens fill that were spent since the bucket was full for the last time.
+    pub used: u64,
 }
 
 /// What a node tells of one bucket.
@@ -69,21 +71,42 @@ impl Stored {
     pub fn missing(self, now: u64) -> u64 {
         self.full_at.saturating_sub(now)
     }
+
+    /// Tokens that were spent at `begin`, which may be in the past.
+    fn spend(self, spent: u64, begin: u64) -> Self {
+        let Self { full_at, used, .. } = self;
+        let (full_at, used) = if full_at <= begin {
+            (begin.saturating_add(spent), spent)
+        } else if begin >= full_at.saturating_sub(used) {
+            (full_at.saturating_add(spent), used.saturating_add(spent))
+        } else {
+            // The bucket was full for a while after `begin`, as far as the store knows: some of the tokens have filled
+            // again by then.
+            let later = begin.saturating_add(spent).saturating_add(used);
+            if later > full_at { (later, later - begin) } else { (full_at, used) }
+        };
+        Self { full_at, used, ..self }
+    }
 }
 
 /// What the store keeps after a node has told about a bucket. `most` limits how far ahead the bucket can be,
 /// so that a wrong value is forgotten after this time. `now` is the store's clock.
 pub fn agree(stored: Option<Stored>, told: Told, most: u64, now: u64) -> Stored {
-    let known = match stored {
-        // A clock that has gone back, because another server has taken over, takes the bucket with it.
-        Some(stored) => stored.full_at.saturating_sub(stored.written.saturating_sub(now)),
+    let begin = now.saturating_sub(told.window);
+    let Stored { full_at, used, .. } = match stored {
+        Some(stored) => {
+            // A clock that has gone back, because another server has taken over, takes the bucket with it.
+            let full_at = stored.full_at.saturating_sub(stored.written.saturating_sub(now));
+            Stored { full_at, ..stored }.spend(told.spent, begin)
+        }
         // After lost writes the nodes fill the store again.
-        None if told.missing > 0 => now.saturating_add(told.missing).saturating_sub(told.spent),
-        None => 0,
+        None => {
+            let of_node = if told.missing > 0 { now.saturating_add(told.missing) } else { 0 };
+            let full_at = begin.saturating_add(told.spent).max(of_node);
+            Stored { full_at, written: now, used: full_at.saturating_sub(now) }
+        }
     };
-    let begin = known.max(now.saturating_sub(told.window));
-    let full_at = begin.saturating_add(told.spent).min(now.saturating_add(most));
-    Stored { full_at, written: now }
+    Stored { full_at: full_at.min(now.saturating_add(most)), written: now, used }
 }
 
 #[cfg(test)]
@@ -94,7 +117,10 @@ mod tests {
     const MOST: u64 = 100_000;
 
     fn missing(stored: Option<(u64, u64)>, spent: u64, window: u64, missing: u64) -> u64 {
-        let stored = stored.map(|(full_at, written)| Stored { full_at, written });
+        // All that misses was spent at once.
+        let used = |full_at: u64, written| full_at.saturating_sub(written);
+        let stored =
+            stored.map(|(full_at, written)| Stored { full_at, written, used: used(full_at, written) });
         agree(stored, Told { spent, window, missing }, MOST, NOW).missing(NOW)
     }
 
@@ -116,12 +142,20 @@ mod tests {
     #[test]
     fn a_store_that_has_lost_a_bucket_gets_it_from_a_node() {
         assert_eq!(missing(None, 10, 500, 900), 900);
-        assert_eq!(missing(Some((NOW + 300, NOW)), 10, 500, 900), 310, "and only then");
+        assert_eq!(missing(Some((NOW + 300, NOW)), 10, 0, 900), 310, "and only then");
+    }
+
+    #[test]
+    fn tokens_fill_again_before_the_others_begin() {
+        let stored = Some(Stored { full_at: NOW + 200, written: NOW - 50, used: 300 });
+        let after = |spent| agree(stored, Told { spent, window: 500, missing: 0 }, MOST, NOW);
+        assert_eq!(after(150).missing(NOW), 200, "full again after 150 of 400");
+        assert_eq!(after(450), Stored { full_at: NOW + 250, written: NOW, used: 750 });
     }
 
     #[test]
     fn a_clock_that_goes_back_moves_no_bucket() {
-        let ahead = Stored { full_at: NOW + 3_600_000_700, written: NOW + 3_600_000_000 };
+        let ahead = Stored { full_at: NOW + 3_600_000_700, written: NOW + 3_600_000_000, used: 700 };
         assert_eq!(agree(Some(ahead), Told::default(), MOST, NOW).missing(NOW), 700);
     }
 
@@ -137,7 +171,7 @@ mod tests {
         let missing = Duration::from_millis(100);
         let told = Told::new(Spent { spent, window, missing }, sync, patience);
         let now = 100 * NOW;
-        let of_others = Stored { full_at: now, written: now };
+        let of_others = Stored { full_at: now, written: now, used: 50 * NOW };
         assert_eq!(agree(Some(of_others), told, 20 * NOW, now).missing(now), 100_000);
     }
 

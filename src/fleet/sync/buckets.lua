@@ -9,20 +9,32 @@ local most, keep = tonumber(ARGV[1]), tonumber(ARGV[2])
 local answer = {}
 for i, key in ipairs(KEYS) do
   local spent, window, missing = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
-  local known = 0
-  if missing > 0 then known = math.max(now + missing - spent, 0) end
-  -- A value of another type is an error here. It is overwritten, as is one with more than two times.
+  local begin, full_at, used = math.max(now - window, 0)
+  -- A value of another type is an error here. It is overwritten, as is one that is not three times.
   local stored = redis.pcall('GET', key)
-  if type(stored) == 'string' and #stored <= 33 then
-    local full_at, written = string.match(stored, '^(%d+) (%d+)$')
-    if full_at then
-      known = math.max(tonumber(full_at) - math.max(tonumber(written) - now, 0), 0)
+  if type(stored) == 'string' and #stored <= 50 then
+    local known, written, known_used = string.match(stored, '^(%d+) (%d+) (%d+)$')
+    if known then
+      known, used = math.max(tonumber(known) - math.max(tonumber(written) - now, 0), 0), tonumber(known_used)
+      if known <= begin then
+        full_at, used = begin + spent, spent
+      elseif begin >= known - used then
+        full_at, used = known + spent, used + spent
+      else
+        full_at = math.max(known, begin + spent + used)
+        if full_at > known then used = full_at - begin end
+      end
     end
   end
-  local begin = math.max(known, now - window)
-  local full_at = math.min(begin + spent, now + most)
+  if not full_at then
+    full_at = begin + spent
+    if missing > 0 then full_at = math.max(full_at, now + missing) end
+    used = math.max(full_at - now, 0)
+  end
+  full_at = math.min(full_at, now + most)
   local left = math.max(full_at - now, 0)
-  redis.call('SET', key, string.format('%.0f %.0f', full_at, now), 'PX', string.format('%.0f', math.ceil(left / 1000) + keep))
+  local value = string.format('%.0f %.0f %.0f', full_at, now, used)
+  redis.call('SET', key, value, 'PX', string.format('%.0f', math.ceil(left / 1000) + keep))
   answer[i] = left
 end
 return answer

@@ -16,8 +16,9 @@ const DAY: u64 = 24 * 3600 * 1_000_000;
 /// The present value of the bucket.
 fn stored(connection: &mut Connection) -> Option<Stored> {
     let Reply::Text(text) = connection.ask(&["GET", "bucket"]) else { return None };
-    let (full_at, written) = text.split_once(' ').unwrap();
-    Some(Stored { full_at: full_at.parse().unwrap(), written: written.parse().unwrap() })
+    let times: Vec<u64> = text.split(' ').map(|time| time.parse().unwrap()).collect();
+    let [full_at, written, used] = times[..] else { panic!("{text}") };
+    Some(Stored { full_at, written, used })
 }
 
 fn tell(connection: &mut Connection, told: Told, most: u64) -> Reply {
@@ -41,7 +42,7 @@ fn the_script_computes_as_the_model_does() {
     let before = prop_oneof![
         Just(None),
         Just(Some(None)),
-        (0..2 * DAY, 0..2 * DAY).prop_map(|times| Some(Some(times)))
+        (0..2 * DAY, 0..2 * DAY, times()).prop_map(|times| Some(Some(times)))
     ];
     let config = Config { failure_persistence: None, ..Config::with_cases(1000) };
     let tested = TestRunner::new(config).run(&(before, telling, times()), |(before, told, most)| {
@@ -49,11 +50,12 @@ fn the_script_computes_as_the_model_does() {
         match before {
             None => drop(connection.ask(&["DEL", "bucket"])),
             Some(None) => {}
-            Some(Some((full_at, written))) => {
+            Some(Some((full_at, written, used))) => {
                 let Reply::List(time) = connection.ask(&["TIME"]) else { panic!("no time") };
                 let Reply::Text(seconds) = &time[0] else { panic!("no seconds") };
                 let from = seconds.parse::<u64>().unwrap() * 1_000_000 - DAY;
-                connection.ask(&["SET", "bucket", &format!("{} {}", from + full_at, from + written)]);
+                let times = format!("{} {} {used}", from + full_at, from + written);
+                connection.ask(&["SET", "bucket", &times]);
             }
         }
         let before = stored(connection);
@@ -76,7 +78,8 @@ fn a_bucket_of_another_type_or_form_is_replaced() {
     let mut connection = Connection::new(redis.port);
     for wrong in [
         &["SET", "bucket", "x"][..],
-        &["SET", "bucket", "1e308 1"],
+        &["SET", "bucket", "1e308 1 1"],
+        &["SET", "bucket", "1 1"],
         &["SET", "bucket", ""],
         &["RPUSH", "bucket", "1"],
     ] {

@@ -54,6 +54,7 @@ fn faults(earliest_clock: i64) -> impl Strategy<Value = Vec<(u64, Fault)>> {
         (0..2 * SECOND).prop_map(Fault::Refuse),
         (0..2 * SECOND).prop_map(Fault::LoseAnswers),
         (earliest_clock..HOUR).prop_map(Fault::MoveClock),
+        (0..8_usize, 0..LENGTH).prop_map(|(node, time)| Fault::CutOff(node, time)),
     ];
     vec((0..LENGTH, fault), 0..3)
 }
@@ -129,6 +130,7 @@ proptest! {
         let most = bound(&plan, 0) + cuts.iter().map(|(_, fault)| alone(fault)).sum::<f64>();
         let seen = run(&Plan { faults: cuts, ..plan }, &salvos, true);
         prop_assert!(seen.most_above <= most, "{} above, at most {most}", seen.most_above);
+        prop_assert_eq!(seen.wrongly_refused, 0);
     }
 
     #[test]
