@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
-use base64::Engine as _;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::approov::Secret;
@@ -36,18 +36,25 @@ impl FleetKey {
 
     /// A name in the store, which only nodes of the fleet can compute.
     pub fn name(&self, of: &[u8]) -> StoreName {
-        let half = half(hmac::sign(&self.names, of).as_ref());
-        StoreName { part: half[0] >> 4, text: URL_SAFE_NO_PAD.encode(half) }
+        StoreName(half(hmac::sign(&self.names, of).as_ref()))
     }
 }
 
-/// The name of a bucket in the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreName {
+/// The name of a bucket in the store. It is shown as 22 characters of base64url.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreName([u8; 16]);
+
+impl StoreName {
     /// One of sixteen parts into which a cluster can divide the buckets of a limit.
-    pub part: u8,
-    /// 22 characters of base64url.
-    pub text: String,
+    pub fn part(self) -> u8 {
+        self.0[0] >> 4
+    }
+}
+
+impl fmt::Display for StoreName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Base64Display::new(&self.0, &URL_SAFE_NO_PAD).fmt(f)
+    }
 }
 
 /// A key for one purpose.
@@ -89,7 +96,7 @@ mod tests {
         assert_eq!(key(1).name(b"a"), key(1).name(b"a"));
         assert_ne!(key(1).name(b"a"), key(1).name(b"b"));
         assert_ne!(key(1).name(b"a"), key(2).name(b"a"));
-        assert_eq!(key(1).name(b"a").text.len(), 22);
+        assert_eq!(key(1).name(b"a").to_string().len(), 22);
         assert_ne!(key(1).hash_secret(), key(2).hash_secret());
     }
 }

@@ -31,6 +31,7 @@ use crate::telemetry::{FleetMetrics, Metrics};
 use backoff::{Backoff, chance};
 use bans::BanLog;
 use outage::Outage;
+use rates::RateExchange;
 use replays::ReplayLog;
 
 /// Time limit for all steps of connecting (name, TLS, login, sentinels), in multiples of the patience.
@@ -55,6 +56,7 @@ pub fn start(
         metrics: metrics.fleet()?,
         backoff: Backoff::default(),
         outage: Outage::default(),
+        rates: RateExchange::default(),
         bans: BanLog::default(),
         replays: ReplayLog::default(),
     };
@@ -93,6 +95,7 @@ struct SyncTask {
     metrics: FleetMetrics,
     backoff: Backoff,
     outage: Outage,
+    rates: RateExchange,
     bans: BanLog,
     replays: ReplayLog,
 }
@@ -122,7 +125,7 @@ impl SyncTask {
     async fn exchange(&mut self, store: &StoreConnection) -> Result<usize, SyncFailure> {
         store.begin_exchange();
         let snapshot = self.shared.snapshot.load_full();
-        let buckets = rates::exchange(store, &snapshot.limits, &self.settings).await?;
+        let buckets = self.rates.exchange(store, &snapshot.limits, &self.settings).await?;
         self.bans.exchange(store, &snapshot.limits, &self.settings).await?;
         self.replays.exchange(store, &snapshot, &self.settings).await?;
         Ok(buckets)

@@ -19,37 +19,89 @@ const MOST_KEYS: usize = 10_000;
 /// The most buckets of one command. A command holds up all others in the store.
 const MOST_OF_COMMAND: usize = 256;
 
+/// The most commands in progress at once.
+const MOST_AT_ONCE: usize = 8;
+
 /// Ten years in microseconds. With it all sums of the script are exact in a double.
 const FARTHEST: u64 = 10 * 365 * 24 * 3600 * 1_000_000;
 
 static SCRIPT: LazyLock<StoreScript> = LazyLock::new(|| StoreScript::new(include_str!("buckets.lua")));
 
-/// Tells the store what was spent, and takes what all nodes have spent. Returns the number of buckets.
-pub(super) async fn exchange(
-    store: &StoreConnection,
-    limits: &Limits,
-    settings: &StoreSettings,
-) -> Result<usize, SyncFailure> {
-    let sent = limits.now();
-    let mut commands = JoinSet::new();
-    let mut told = 0;
-    for telling in tellings(limits.rates(), sent, settings) {
-        told += telling.buckets.len();
-        let store = store.clone();
-        commands.spawn(async move { telling.tell(&store, sent).await });
-    }
-    if commands.is_empty() {
-        return probe(store, settings).await.map(|()| 0);
-    }
-    let mut result = Ok(told);
-    while let Some(ended) = commands.join_next().await {
-        // Only a panic ends a command early.
-        if let Err(failure) = ended.unwrap_or(Err(SyncFailure::Garbage)) {
+/// The exchanges about rates. Their memory is kept from one to the next: the allocator would give it back to the
+/// system and take it again each time.
+#[derive(Default)]
+pub(super) struct RateExchange {
+    untold: Vec<(SharedBucket, Spent)>,
+    /// The same with names, in the order in which it is told.
+    told: Vec<(StoreName, SharedBucket, Spent)>,
+}
+
+impl RateExchange {
+    /// Tells the store what was spent, and takes what all nodes have spent. Returns the number of buckets.
+    pub async fn exchange(
+        &mut self,
+        store: &StoreConnection,
+        limits: &Limits,
+        settings: &StoreSettings,
+    ) -> Result<usize, SyncFailure> {
+        let rules = limits.rates();
+        let (mut count, mut left) = (0, MOST_KEYS);
+        let (mut commands, mut result) = (JoinSet::new(), Ok(()));
+        for (number, rule) in rules.iter().enumerate() {
+            // An even part of the room that is left: a flood of keys in one limit does not silence the others.
+            let sent = limits.now();
+            self.take(rule, sent, left / (rules.len() - number), settings);
+            count += self.told.len();
+            left = left.saturating_sub(self.told.len());
+            for command in commands_of(&self.told, settings.topology == Topology::Cluster) {
+                if commands.len() == MOST_AT_ONCE {
+                    result = result.and(next(&mut commands).await);
+                }
+                let (telling, store) = (Telling::new(rule, command, settings), store.clone());
+                commands.spawn(async move { telling.tell(&store, sent).await });
+            }
+        }
+        if count == 0 {
+            return probe(store, settings).await.map(|()| 0);
+        }
+        while !commands.is_empty() {
             // The first failure breaks the connection under the others.
-            result = result.and(Err(failure));
+            result = result.and(next(&mut commands).await);
+        }
+        result.map(|()| count)
+    }
+
+    /// Takes what is to be told about the buckets of a limit.
+    fn take(&mut self, rule: &Rule, now: Moment, most: usize, settings: &StoreSettings) {
+        self.untold.clear();
+        rule.take_untold(now, most, &mut self.untold);
+        let mut name = rule.name_prefix();
+        let prefix = name.len();
+        self.told.clear();
+        self.told.extend(self.untold.iter().map(|(bucket, spent)| {
+            name.truncate(prefix);
+            rule.append_name(*bucket, &mut name);
+            (settings.key.name(&name), *bucket, *spent)
+        }));
+        if settings.topology == Topology::Cluster {
+            self.told.sort_unstable_by_key(|(name, ..)| name.part());
         }
     }
-    result
+}
+
+/// What is told, divided into commands. The keys of a command must be in one slot of a cluster.
+fn commands_of(
+    told: &[(StoreName, SharedBucket, Spent)],
+    is_cluster: bool,
+) -> impl Iterator<Item = &[(StoreName, SharedBucket, Spent)]> {
+    let parts = told.chunk_by(move |(one, ..), (other, ..)| !is_cluster || one.part() == other.part());
+    parts.flat_map(|part| part.chunks(MOST_OF_COMMAND))
+}
+
+/// The result of the command that ends next.
+async fn next(commands: &mut JoinSet<Result<(), SyncFailure>>) -> Result<(), SyncFailure> {
+    // Only a panic ends a command early.
+    commands.join_next().await.map_or(Ok(()), |ended| ended.unwrap_or(Err(SyncFailure::Garbage)))
 }
 
 /// Makes an exchange about a bucket that no request uses: a sign of life that needs the same rights.
@@ -67,29 +119,6 @@ struct Telling {
     arguments: Vec<u64>,
     /// How far ahead a bucket can be.
     most: Duration,
-}
-
-fn tellings(rules: &[Arc<Rule>], now: Moment, settings: &StoreSettings) -> Vec<Telling> {
-    let mut left = MOST_KEYS;
-    let mut tellings = Vec::new();
-    for (number, rule) in rules.iter().enumerate() {
-        // An even part of the room that is left: a flood of keys in one limit does not silence the others.
-        let told = rule.take_untold(now, left / (rules.len() - number));
-        left = left.saturating_sub(told.len());
-        let mut told: Vec<_> = told
-            .into_iter()
-            .map(|(bucket, spent)| (settings.key.name(&rule.name_of(bucket)), bucket, spent))
-            .collect();
-        // The keys of a command must be in one slot of a cluster.
-        let is_cluster = settings.topology == Topology::Cluster;
-        if is_cluster {
-            told.sort_unstable_by_key(|(name, ..)| name.part);
-        }
-        let parts = told.chunk_by(|(one, ..), (other, ..)| !is_cluster || one.part == other.part);
-        let commands = parts.flat_map(|part| part.chunks(MOST_OF_COMMAND));
-        tellings.extend(commands.map(|command| Telling::new(rule, command, settings)));
-    }
-    tellings
 }
 
 impl Telling {
@@ -111,7 +140,7 @@ impl Telling {
             buckets: told.iter().map(|(_, bucket, _)| *bucket).collect(),
             names: told
                 .iter()
-                .map(|(StoreName { part, text }, ..)| format!("ag1:{{{fleet}:{limit}:{part:x}}}:{text}"))
+                .map(|(name, ..)| format!("ag1:{{{fleet}:{limit}:{:x}}}:{name}", name.part()))
                 .collect(),
             arguments,
             most,

@@ -159,18 +159,14 @@ impl Rule {
         }
     }
 
-    /// What other nodes are to be told, about `most` keys or a few more. The counts start at zero again.
-    pub fn take_untold(&self, now: Moment, most: usize) -> Vec<(SharedBucket, Spent)> {
+    /// Appends what other nodes are to be told, about `most` keys or a few more. The counts start at zero again.
+    pub fn take_untold(&self, now: Moment, most: usize, told: &mut Vec<(SharedBucket, Spent)>) {
         match &self.store {
-            Store::Many(table) => {
-                let told = table.take_untold(now, most).into_iter();
-                told.map(|(key, spent)| (SharedBucket::Key(key), spent)).collect()
-            }
+            Store::Many(table) => table.take_untold(now, most, told),
             Store::Few(buckets) => {
-                let told = buckets.iter().enumerate().filter_map(|(index, (_, bucket))| {
+                told.extend(buckets.iter().enumerate().filter_map(|(index, (_, bucket))| {
                     Some((SharedBucket::Named(index), bucket.take_untold(self.quota, now)?))
-                });
-                told.collect()
+                }))
             }
         }
     }
@@ -188,18 +184,16 @@ impl Rule {
         }
     }
 
-    /// The bytes that name a bucket on every node with the same limit. Two limits with the same name but
-    /// different rates have different buckets.
-    pub fn name_of(&self, bucket: SharedBucket) -> Vec<u8> {
-        let mut name = format!(
-            "{}\n{}\n{}\n{} {}\n",
-            self.limit.by.label(),
-            self.limit.name,
-            self.route().unwrap_or_default(),
-            self.quota.interval().as_nanos(),
-            self.quota.depth().as_nanos(),
-        )
-        .into_bytes();
+    /// The start of the names of all buckets. Two limits with the same name but different rates have different
+    /// buckets.
+    pub fn name_prefix(&self) -> Vec<u8> {
+        let (by, name, route) = (self.limit.by.label(), &self.limit.name, self.route().unwrap_or_default());
+        let (interval, depth) = (self.quota.interval().as_nanos(), self.quota.depth().as_nanos());
+        format!("{by}\n{name}\n{route}\n{interval} {depth}\n").into_bytes()
+    }
+
+    /// Appends the rest of the bytes that name a bucket on every node with the same limit.
+    pub fn append_name(&self, bucket: SharedBucket, name: &mut Vec<u8>) {
         match (bucket, &self.store) {
             (SharedBucket::Key(key), _) => name.extend(key.0.to_be_bytes()),
             (SharedBucket::Named(index), Store::Few(buckets)) => {
@@ -208,7 +202,6 @@ impl Rule {
             }
             (SharedBucket::Named(_), Store::Many(_)) => {}
         }
-        name
     }
 
     /// The time in which a whole bucket fills.

@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use super::super::key::TableKey;
 use super::super::moment::Moment;
 use super::bucket::{Decision, Quota};
+use super::rule::SharedBucket;
 use super::untold::{Spent, Untold};
 
 /// Places of a set. Fifteen keys of 8 bytes, their buckets, a count and the lock fill four cache lines.
@@ -88,11 +89,11 @@ impl Table {
         decision
     }
 
-    /// What other nodes are to be told about at most `most` keys, and some more of the last set. The counts
-    /// start at zero again. Keys that found no room come first the next time.
-    pub(super) fn take_untold(&self, now: Moment, most: usize) -> Vec<(TableKey, Spent)> {
-        let Some(untold) = &self.untold else { return Vec::new() };
-        let mut told = Vec::new();
+    /// Appends what other nodes are to be told about at most `most` keys, and some more of the last set. The
+    /// counts start at zero again. Keys that found no room come first the next time.
+    pub(super) fn take_untold(&self, now: Moment, most: usize, told: &mut Vec<(SharedBucket, Spent)>) {
+        let Some(untold) = &self.untold else { return };
+        let most = told.len() + most;
         let mut round = untold.begin(now);
         while told.len() < most
             && let Some(set) = round.next()
@@ -106,10 +107,9 @@ impl Table {
                     window: round.window(),
                     missing: now.until(places.full_at[place]),
                 };
-                told.push((TableKey(places.keys[place]), spent));
+                told.push((SharedBucket::Key(TableKey(places.keys[place])), spent));
             }
         }
-        told
     }
 
     /// All nodes together have used up the bucket of `key` until `full_at`. Tokens that this node has not told

@@ -227,11 +227,15 @@ impl<'p> Fleet<'p> {
         }
         let rule = self.nodes[node].limits.rules()[0].clone();
         let arrives = now + self.trip();
-        for (bucket, spent) in rule.take_untold(self.nodes[node].moment(now), usize::MAX) {
+        let mut untold = Vec::new();
+        rule.take_untold(self.nodes[node].moment(now), usize::MAX, &mut untold);
+        for (bucket, spent) in untold {
             self.seen.lines += 1;
             let (sync, patience) = (Duration::from_micros(SYNC), Duration::from_micros(self.plan.patience()));
             let told = Told::new(spent, sync, patience);
-            self.at(arrives, Event::Arrive { node, sent: now, name: rule.name_of(bucket), bucket, told });
+            let mut name = rule.name_prefix();
+            rule.append_name(bucket, &mut name);
+            self.at(arrives, Event::Arrive { node, sent: now, name, bucket, told });
         }
     }
 
