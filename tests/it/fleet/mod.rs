@@ -7,6 +7,7 @@
 //! | bans and their lifting | `bans` |
 //! | what is equal without a store | `equal` |
 //! | every failure of the store | `failures` |
+//! | a store that comes back | `recovery` |
 //! | an answer that is lost | `lost_answers` |
 //! | a store in the wrong hands | `hostile` |
 //! | signatures that were accepted | `replays` |
@@ -22,6 +23,7 @@ mod failures;
 mod hostile;
 mod lost_answers;
 mod rates;
+mod recovery;
 mod redis;
 mod replays;
 mod script;
