@@ -104,6 +104,15 @@ fn nodes_agree_on_a_bucket_while_its_slot_moves_and_afterwards() {
     }
 }
 
+/// Ends the load when it is dropped, also by a failed assertion.
+struct EndOfLoad<'a>(&'a AtomicBool);
+
+impl Drop for EndOfLoad<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_slot_that_moves_under_load_fails_no_request() {
     if !has_program("redis-server") {
@@ -127,6 +136,7 @@ fn a_slot_that_moves_under_load_fails_no_request() {
                     .count()
             })
         });
+        let end = EndOfLoad(&is_over);
         // The load makes new keys in the slot meanwhile, at the new server.
         for _ in 0..5 {
             moving.migrate();
@@ -142,7 +152,7 @@ fn a_slot_that_moves_under_load_fails_no_request() {
             assert!(after <= before + 1.0, "{before} {after}");
             assert!(warnings(node).len() <= 1, "{:?}", warnings(node));
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(end);
         for requests in load.map(|load| load.join().unwrap()) {
             assert!(requests > 0);
             println!("{requests} requests");
