@@ -37,7 +37,7 @@ impl Connector for OriginConnector {
             .downcast_ref()
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "a peer of another connector"))?;
         let connection = self.dialers.connect(peer, peer.total_connection_timeout()).await?;
-        Ok((Connection::Stream(Box::new(OriginStream::new(connection)?)), false))
+        Ok((Connection::Stream(Box::new(OriginStream::new(connection, self.dialers.common_share())?)), false))
     }
 
     async fn reused_http_session<P: Peer + Send + Sync + 'static>(&self, _peer: &P) -> Option<()> {

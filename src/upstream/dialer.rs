@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::connection::{ExchangeLimits, OriginConnection};
+use super::read_ahead::CommonShare;
 use super::tls;
 use super::transport::OriginTransport;
 use crate::origins::{Origin, OriginHttp, OriginTimeouts};
@@ -33,7 +34,9 @@ pub struct Dialers(Arc<Registry>);
 #[derive(Default)]
 struct Registry {
     dialers: RwLock<HashMap<u64, Arc<Dialer>>>,
-    keys: AtomicU64,
+    /// The last number that was given.
+    numbers: AtomicU64,
+    common_share: CommonShare,
 }
 
 impl Dialers {
@@ -48,10 +51,19 @@ impl Dialers {
         dialer.connect(peer, limit).await
     }
 
+    /// A number that was not given before. It is not 0, the key of peers without a dialer.
+    pub(super) fn next_number(&self) -> u64 {
+        self.0.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What all exchanges of the process share for reading answers ahead.
+    pub(super) fn common_share(&self) -> CommonShare {
+        self.0.common_share.clone()
+    }
+
     /// Registers a dialer until the return value is dropped.
     fn register(&self, dialer: Dialer) -> Registered {
-        // Key 0 belongs to peers without a dialer.
-        let key = self.0.keys.fetch_add(1, Ordering::Relaxed) + 1;
+        let key = self.next_number();
         self.0.dialers.write().insert(key, Arc::new(dialer));
         Registered { registry: self.0.clone(), key }
     }

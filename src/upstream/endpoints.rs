@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use pingora_core::upstreams::peer::HttpPeer;
 
@@ -28,8 +28,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(address: Address, weight: usize, peer: HttpPeer) -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    pub(super) fn new(number: u64, address: Address, weight: usize, peer: HttpPeer) -> Self {
         Self {
             seed: hash::of(address.to_string().as_bytes()),
             address,
@@ -37,7 +36,7 @@ impl Endpoint {
             peer,
             health: EndpointHealth::default(),
             load: AtomicUsize::new(0),
-            number: NUMBERS.fetch_add(1, Relaxed),
+            number,
         }
     }
 
@@ -184,6 +183,7 @@ mod tests {
         let endpoint = |(index, weight): (usize, &usize)| {
             let address = ([192, 0, 2, u8::try_from(index).expect("few")], 80).into();
             Arc::new(Endpoint::new(
+                index as u64,
                 Address::Inet(address),
                 *weight,
                 HttpPeer::new(address, false, String::new()),

@@ -14,6 +14,7 @@ use super::dialer::Dialer;
 use super::explain::{AskedServer, ServerKind, explain};
 use super::next_request::NextRequest;
 use super::peers::PeerTemplate;
+use super::read_ahead::CommonShare;
 use super::stream::OriginStream;
 use crate::origins::{Origin, Target};
 
@@ -139,7 +140,7 @@ impl Fetcher {
         let peer = self.template.at(&Address::Inet(address));
         let peer = peer.ok_or_else(|| Error::new_up(ErrorType::new("NoAddress")))?;
         let connection = self.dialer.connect(&peer, Some(self.server.timeouts.connect)).await?;
-        let mut session = HttpSession::new(Box::new(OriginStream::new(connection)?));
+        let mut session = HttpSession::new(Box::new(OriginStream::new(connection, CommonShare::default())?));
         // The answer is read here, as it arrives.
         let _ = NextRequest::announce(session.digest(), &request.method);
         session.write_request_header(request).await?;

@@ -8,7 +8,7 @@ use pingora_core::protocols::Digest;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_http::ResponseHeader;
 
-use super::read_ahead::{AnswerProgress, ReadAhead};
+use super::read_ahead::{AnswerProgress, CommonShare, ReadAhead};
 
 const NOTHING: u8 = 0;
 const HEAD: u8 = 1;
@@ -16,13 +16,18 @@ const OTHER: u8 = 2;
 
 /// Tells an `OriginStream` that a request begins. Pingora hands a stream only bytes. It
 /// does not say which bytes begin a request, nor whether the answer can have a body.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NextRequest {
     announced: AtomicU8,
     pub(super) read_ahead: Arc<ReadAhead>,
 }
 
 impl NextRequest {
+    /// No request is announced yet. Answers that are read ahead take from this common share.
+    pub(super) fn new(common: CommonShare) -> Self {
+        Self { announced: AtomicU8::new(NOTHING), read_ahead: Arc::new(ReadAhead::new(common)) }
+    }
+
     /// Announces a request on the connection of this digest. Connections that are not an `OriginStream`
     /// need no announcement. Returns what the connection has to learn of the answer later.
     pub fn announce(digest: &Digest, method: &Method) -> Option<AnswerProgress> {

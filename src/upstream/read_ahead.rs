@@ -18,13 +18,18 @@ const OWN: usize = 4 * 1024;
 /// The bytes that all exchanges together may hold beyond their own shares before pieces are small.
 const COMMON: usize = 1024 * 1024;
 
-/// The bytes that exchanges of this process hold beyond their own shares.
-static BEYOND: AtomicUsize = AtomicUsize::new(0);
+/// The bytes that all exchanges of the process hold beyond their own shares.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CommonShare(Arc<AtomicUsize>);
 
 /// The bytes of one answer that were read from the origin and may not have been taken by the client. A
 /// connection to an origin has one, for one answer after another.
-#[derive(Debug, Default)]
-pub(super) struct ReadAhead(AtomicU64);
+#[derive(Debug)]
+pub(super) struct ReadAhead {
+    /// The word of a [`Held`].
+    held: AtomicU64,
+    common: CommonShare,
+}
 
 /// What a [`ReadAhead`] counts, in one word. The end of one exchange and the beginning of the next on the
 /// same connection can be concurrent.
@@ -57,6 +62,11 @@ impl Held {
 }
 
 impl ReadAhead {
+    /// Counts for a connection that takes from this common share.
+    pub fn new(common: CommonShare) -> Self {
+        Self { held: AtomicU64::new(Held::NOTHING.word()), common }
+    }
+
     /// Whether an [`AnswerProgress`] tells what becomes of the answer.
     pub fn is_watched(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 1
@@ -65,8 +75,8 @@ impl ReadAhead {
     /// The size of the next piece.
     pub fn room(&self) -> usize {
         // A quarter of what is left, so that each exchange leaves some for the next one.
-        let common = COMMON.saturating_sub(BEYOND.load(Ordering::Relaxed)) / 4;
-        let room = (OWN + common).saturating_sub(Held::of(self.0.load(Ordering::Relaxed)).bytes());
+        let common = COMMON.saturating_sub(self.common.0.load(Ordering::Relaxed)) / 4;
+        let room = (OWN + common).saturating_sub(Held::of(self.held.load(Ordering::Relaxed)).bytes());
         (room / 2).clamp(LEAST, MOST)
     }
 
@@ -88,12 +98,12 @@ impl ReadAhead {
 
     fn change(&self, to: impl Fn(Held) -> Held) {
         let change = |word| Some(to(Held::of(word)).word());
-        let Ok(before) = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change) else { return };
+        let Ok(before) = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change) else { return };
         let (before, after) = (Held::of(before).beyond(), to(Held::of(before)).beyond());
         if after > before {
-            BEYOND.fetch_add(after - before, Ordering::Relaxed);
+            self.common.0.fetch_add(after - before, Ordering::Relaxed);
         } else if after < before {
-            BEYOND.fetch_sub(before - after, Ordering::Relaxed);
+            self.common.0.fetch_sub(before - after, Ordering::Relaxed);
         }
     }
 }
@@ -139,22 +149,23 @@ mod tests {
         read
     }
 
-    /// One test for everything, because all tests of a process use the same common share.
     #[test]
     fn pieces_shrink_while_many_clients_do_not_read() {
-        let first = ReadAhead::default();
+        let common = CommonShare::default();
+        let window = || ReadAhead::new(common.clone());
+        let first = window();
         assert_eq!(first.room(), MOST);
         assert!(fill(&first) > 3 * MOST, "a single slow client gets large pieces");
-        assert!(BEYOND.load(Ordering::Relaxed) < COMMON);
+        assert!(common.0.load(Ordering::Relaxed) < COMMON);
 
-        let windows: Vec<Arc<ReadAhead>> = std::iter::repeat_with(Arc::default).take(500).collect();
+        let windows: Vec<Arc<ReadAhead>> = std::iter::repeat_with(|| Arc::new(window())).take(500).collect();
         let held: usize = windows.iter().map(|window| fill(window)).sum();
         assert!(held < COMMON + 500 * (OWN + 12 * LEAST), "{held}");
-        assert!(fill(&ReadAhead::default()) <= OWN + 12 * LEAST, "the common share is used up");
+        assert!(fill(&window()) <= OWN + 12 * LEAST, "the common share is used up");
 
         let ends = windows.into_iter().map(AnswerProgress);
         ends.for_each(drop);
         drop(first);
-        assert_eq!((BEYOND.load(Ordering::Relaxed), ReadAhead::default().room()), (0, MOST));
+        assert_eq!((common.0.load(Ordering::Relaxed), window().room()), (0, MOST));
     }
 }

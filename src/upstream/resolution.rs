@@ -61,7 +61,8 @@ impl Upstream {
         let endpoint = |(address, weight): (&Address, usize)| {
             let kept = present.list().iter().find(|endpoint| is_same(endpoint, (address, weight)));
             kept.cloned().or_else(|| {
-                Some(Arc::new(Endpoint::new(address.clone(), weight, self.template.at(address)?)))
+                let (number, peer) = (self.dialers.next_number(), self.template.at(address)?);
+                Some(Arc::new(Endpoint::new(number, address.clone(), weight, peer)))
             })
         };
         let list = wanted.into_iter().filter_map(endpoint).collect();

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use super::answers::{AnswerFault, AnswerTracker};
 use super::connection::OriginConnection;
 use super::next_request::NextRequest;
+use super::read_ahead::CommonShare;
 use super::transport::{NotSent, Standing};
 use crate::http::BadAnswer;
 
@@ -37,12 +38,13 @@ pub(super) struct OriginStream {
 }
 
 impl OriginStream {
-    /// The stream of a connection on which nothing was sent yet.
+    /// The stream of a connection on which nothing was sent yet. Answers that are read ahead take from this
+    /// common share.
     ///
     /// # Errors
     /// None in practice: the digest's status is a constant.
-    pub fn new(connection: OriginConnection) -> pingora_core::Result<Self> {
-        let next = Arc::new(NextRequest::default());
+    pub fn new(connection: OriginConnection, common: CommonShare) -> pingora_core::Result<Self> {
+        let next = Arc::new(NextRequest::new(common));
         Ok(Self {
             digest: next.digest()?,
             next,
