@@ -6,19 +6,17 @@
 //! answer, has failed.
 
 use std::net::Ipv4Addr;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::process::Signal;
 
 use crate::load::{Apps, Load, Pace, Wire};
 use crate::origin::Origin;
-use crate::rig::folder::Folder;
-use crate::rig::gateway::{self, Gateway};
-use crate::rig::{Result, machine};
+use crate::rig::figures::line;
+use crate::rig::{Folder, Gateway, Result, Verdict, gateway, poll, prepare};
 
 /// The time that any step may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,14 +39,12 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let (binary, folder, late) = (gateway::build()?, Folder::new()?, Duration::from_secs(arguments.late));
-    machine::announce();
-    machine::raise_descriptor_limit()?;
-    let origin = Origin::start()?;
-    let mut config = gateway::config(origin.address());
+    let (binary, folder, late) = (prepare()?, Folder::new()?, Duration::from_secs(arguments.late));
+    let origin = Origin::start(Ipv4Addr::LOCALHOST)?;
+    let mut config = gateway::config(origin.address);
     config["server"]["drain_delay"] = format!("{}s", arguments.late + 2).into();
     let file = folder.write("gateway.yaml", config.to_string())?;
-    let start = || Gateway::start(&binary, &file, None, Stdio::null());
+    let start = || Gateway::start(&binary, &file);
     let mut gateway = start()?;
     // The gateway that the balancer sends new connections to.
     let choice = Arc::new(Mutex::new(gateway.address));
@@ -75,32 +71,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let seen = load.finish()?;
     let failures = seen.whole().failures;
-    for (what, value) in [
-        ("connections", seen.asked),
-        ("ends of a process", ends),
-        ("connections answered after a signal", after_the_signal),
-        ("connections that failed", failures.values().sum()),
-        ("connections that were not made in time", seen.unanswered),
-    ] {
-        println!("{what:<48} {value}");
-    }
+    line("ends of a process", ends);
+    line("connections answered after a signal", after_the_signal);
     for (failure, count) in &failures {
         println!("failed: {count} times {failure}");
     }
-    match (failures.is_empty(), seen.unanswered) {
-        (false, _) => Err("connections failed".into()),
-        (true, 0) => Ok(()),
-        (true, _) => Err("this machine is too slow for the rate; lower it with --rate".into()),
-    }
+    let failed: u64 = failures.values().sum();
+    let mut verdict = Verdict::default();
+    verdict.expect(failed == 0, format!("{failed} of {} connections failed", seen.asked));
+    let what =
+        format!("{} connections were not made in time; lower --rate if there are any", seen.unanswered);
+    verdict.expect(seen.unanswered == 0, what);
+    verdict.judge()
 }
 
 fn await_failing_probe(gateway: &Gateway) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while gateway.admin_page("/readyz")?.starts_with("HTTP/1.1 200 ") {
-        if Instant::now() > deadline {
-            return Err("/readyz did not fail".into());
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
+    let fails = || Ok((!gateway.admin_page("/readyz")?.starts_with("HTTP/1.1 200 ")).then_some(()));
+    poll(Duration::from_millis(5), PATIENCE, fails)?.ok_or_else(|| "/readyz did not fail".into())
 }

@@ -10,7 +10,6 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,10 +18,8 @@ use serde_json::{Value, json};
 
 use crate::load::{Apps, Load, Pace, Seen, Wire};
 use crate::origin::{Log, Origin};
-use crate::rig::figures::{median_duration, ratio, show};
-use crate::rig::folder::{Folder, Port};
-use crate::rig::gateway::{self, Gateway};
-use crate::rig::{Result, machine};
+use crate::rig::figures::{compared, line, percentile, show};
+use crate::rig::{Folder, Gateway, Port, Process, Result, Verdict, gateway, prepare};
 
 /// The time that any step may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,31 +49,26 @@ const WIRES: [Wire; 4] = [Wire::Kept, Wire::Kept, Wire::Kept, Wire::New];
 const RELOADS: u32 = 20;
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Phases of the load.
 const OTHER: usize = 0;
 const QUIET: usize = 1;
 const PACED: usize = 2;
 const BACK_TO_BACK: usize = 3;
 const LARGE: usize = 4;
 
-/// Durations of the steps.
 #[derive(Default)]
 struct Steps {
     small_reloads: Vec<Duration>,
     large_reloads: Vec<Duration>,
     /// From the start of the new process until it serves.
     upgrades: Vec<Duration>,
-    /// From the start of the new process until the old one has ended.
-    ends: Vec<Duration>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let (binary, folder, port) = (gateway::build()?, Folder::new()?, Port::reserve()?);
-    machine::announce();
-    let origin = Origin::start()?;
-    let config = config(&folder, port.address(), origin.address());
+    let (binary, folder, port) = (prepare()?, Folder::new()?, Port::reserve(Ipv4Addr::LOCALHOST)?);
+    let origin = Origin::start(Ipv4Addr::LOCALHOST)?;
+    let config = config(&folder, port.address(), origin.address);
     let file = folder.write("gateway.yaml", config.to_string())?;
-    let mut gateway = Gateway::start(&binary, &file, None, Stdio::null())?;
+    let mut gateway = Gateway::start(&binary, &file)?;
     let address = gateway.address;
     let path = |number: u64| format!("/r/{number}");
     let apps = move || Ok(Apps::new(address, Ipv4Addr::new(127, 0, 1, 0), path, &WIRES));
@@ -88,47 +80,46 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     reloads(arguments, config, &file, &gateway, &load, &mut steps)?;
     for _ in 0..arguments.upgrades {
         let start = Instant::now();
-        let mut old = gateway.upgrade(&binary, &file)?;
+        let mut old = upgrade(&mut gateway, &binary, &file)?;
         steps.upgrades.push(start.elapsed());
         load.await_answers(load.answered() + arguments.requests / 200, PATIENCE)?;
         old.await_good_end()?;
-        steps.ends.push(start.elapsed());
     }
     load.await_answers(arguments.requests, 10 * PATIENCE)?;
-    let answered = load.answered();
     let seen = load.finish()?;
-    let start = Instant::now();
     gateway.process.signal(Signal::TERM)?;
     gateway.process.await_good_end()?;
-    let stopped = start.elapsed();
-    let idle = idle_upgrade(&binary, &file)?;
 
+    // Without any client.
+    let mut gateway = Gateway::start(&binary, &file)?;
+    let start = Instant::now();
+    upgrade(&mut gateway, &binary, &file)?.await_good_end()?;
+    let idle = start.elapsed();
+
+    steps.print(arguments, &seen);
+    line("upgrade without load until the old one has ended", show(idle));
+    let mut verdict = Verdict::default();
     let failures = failures(&seen, &origin.log);
-    line("requests answered", answered);
-    line("requests failed, lost or doubled", failures.len());
-    let p99 = |phase| seen.together(&[phase]).latency(99.0);
-    for (name, phase) in
-        [("paced reloads", PACED), ("reloads back to back", BACK_TO_BACK), ("large reloads", LARGE)]
-    {
-        let (without, with) = (p99(QUIET), p99(phase));
-        let value = format!("{} {} ({:.2})", show(without), show(with), ratio(with, without));
-        line(&format!("p99 without, and during {name}"), value);
+    failures.iter().take(10).for_each(|failure| println!("failed: {failure}"));
+    let (asked, count) = (seen.asked, failures.len());
+    verdict.expect(count == 0, format!("{count} of {asked} requests failed, were lost or doubled"));
+    verdict.judge()
+}
+
+impl Steps {
+    fn print(&self, arguments: &Arguments, seen: &Seen) {
+        let p99 = |phase| seen.together(&[phase]).latency(99.0);
+        for (name, phase) in
+            [("paced reloads", PACED), ("reloads back to back", BACK_TO_BACK), ("large reloads", LARGE)]
+        {
+            line(&format!("p99 without, and during {name}"), compared(p99(QUIET), p99(phase)));
+        }
+        let median = |durations: &[Duration]| show(percentile(durations, 50.0));
+        line("reload with 1 route, median", median(&self.small_reloads));
+        line(&format!("reload with {} routes, median", arguments.routes), median(&self.large_reloads));
+        line("upgrade until the new process serves, median", median(&self.upgrades));
+        line("upgrade until the new process serves, slowest", show(percentile(&self.upgrades, 100.0)));
     }
-    let median = |durations: &[Duration]| show(median_duration(durations));
-    line("reload with 1 route, median", median(&steps.small_reloads));
-    line(&format!("reload with {} routes, median", arguments.routes), median(&steps.large_reloads));
-    line("upgrade until the new process serves, median", median(&steps.upgrades));
-    line(
-        "upgrade until the new process serves, slowest",
-        show(steps.upgrades.iter().copied().max().unwrap_or_default()),
-    );
-    line("upgrade until the old process has ended, median", median(&steps.ends));
-    line("the same without load", show(idle));
-    line("TERM until an idle process has ended", show(stopped));
-    for failure in failures.iter().take(10) {
-        println!("failed: {failure}");
-    }
-    if failures.is_empty() { Ok(()) } else { Err("requests were lost".into()) }
 }
 
 fn config(folder: &Folder, public: SocketAddr, origin: SocketAddr) -> Value {
@@ -178,12 +169,10 @@ fn reloads(
     Ok(())
 }
 
-/// From the start of the new process to the end of the old one, without any client.
-fn idle_upgrade(binary: &Path, file: &Path) -> Result<Duration> {
-    let mut gateway = Gateway::start(binary, file, None, Stdio::null())?;
-    let start = Instant::now();
-    gateway.upgrade(binary, file)?.await_good_end()?;
-    Ok(start.elapsed())
+fn upgrade(gateway: &mut Gateway, binary: &Path, file: &Path) -> Result<Process> {
+    let mut command = gateway::command(binary, file);
+    command.arg("--upgrade");
+    gateway.upgrade(Process::start("the new gateway", &command)?)
 }
 
 /// What did not get the right answer, or did not arrive at the origin exactly once.
@@ -191,15 +180,9 @@ fn failures(seen: &Seen, log: &Log) -> Vec<String> {
     let wrong = seen.whole().failures;
     let mut failures: Vec<String> =
         wrong.iter().map(|(what, count)| format!("{count} times {what}")).collect();
-    let arrived = log.arrived();
-    let doubled = arrived.iter().enumerate().filter(|(_, times)| **times != 1);
-    failures.extend(doubled.map(|(number, times)| format!("/r/{number} arrived {times} times")));
-    if (arrived.len() as u64) < seen.asked {
-        failures.push(format!("{} of {} requests arrived", arrived.len(), seen.asked));
-    }
+    let arrived = log.arrived.lock();
+    let times = |number| arrived.get(&number).copied().unwrap_or_default();
+    let wrong = (0..seen.asked).map(|number| (number, times(number))).filter(|(_, times)| *times != 1);
+    failures.extend(wrong.map(|(number, times)| format!("/r/{number} arrived {times} times")));
     failures
-}
-
-fn line(what: &str, value: impl std::fmt::Display) {
-    println!("{what:<48} {value}");
 }

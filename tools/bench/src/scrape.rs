@@ -1,10 +1,9 @@
-//! `scrape`: what reading the metrics of many routes costs, and whether requests notice.
+//! `scrape`: the time to read the metrics of many routes, and the latency of requests meanwhile.
 //!
 //! Every route has had a request, so that it has all its series. Intervals without and with a scrape each
 //! second take turns, so that a machine that changes its speed changes it for both.
 
 use std::net::Ipv4Addr;
-use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,10 +11,8 @@ use serde_json::json;
 
 use crate::load::{Apps, Load, Pace, Wire};
 use crate::origin::Origin;
-use crate::rig::figures::{median_duration, ratio, show};
-use crate::rig::folder::Folder;
-use crate::rig::gateway::{self, Gateway};
-use crate::rig::{Result, machine};
+use crate::rig::figures::{compared, line, percentile, show};
+use crate::rig::{Folder, Gateway, Result, Verdict, gateway, prepare};
 
 /// The time that any step may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -45,20 +42,18 @@ fn path(number: u64) -> String {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let (binary, folder) = (gateway::build()?, Folder::new()?);
-    machine::announce();
-    let origin = Origin::start()?;
-    let mut config = gateway::config(origin.address());
+    let (binary, folder) = (prepare()?, Folder::new()?);
+    let origin = Origin::start(Ipv4Addr::LOCALHOST)?;
+    let mut config = gateway::config(origin.address);
     config["log"] = json!({ "access": "off" });
     let route = |number| json!({ "path": path(number), "policy": "protect", "origin": "api" });
     config["routes"] = (0..arguments.routes).map(route).collect();
     let file = folder.write("gateway.yaml", config.to_string())?;
-    let gateway = Gateway::start(&binary, &file, None, Stdio::null())?;
+    let gateway = Gateway::start(&binary, &file)?;
     let (address, routes) = (gateway.address, arguments.routes);
     let script = move || {
-        let mut apps = Apps::new(address, Ipv4Addr::new(127, 0, 1, 0), path, &[Wire::Kept]);
-        apps.period = routes;
-        Ok(apps)
+        let network = Ipv4Addr::new(127, 0, 1, 0);
+        Ok(Apps::new(address, network, move |number| path(number % routes), &[Wire::Kept]))
     };
     let load = Load::start(WORKERS, Pace::Closed, PATIENCE, script)?;
     load.await_answers(routes + WORKERS as u64, PATIENCE)?;
@@ -86,18 +81,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     load.enter(OTHER);
     let seen = load.finish()?;
-    println!("{:<48} {:.1} MB", "size of a scrape", size as f64 / 1e6);
-    println!("{:<48} {}", "scrape without load, median", show(median_duration(&scrapes)));
-    println!("{:<48} {}", "scrape under load, median", show(median_duration(&busy)));
+    line("size of a scrape", format!("{:.1} MB", size as f64 / 1e6));
+    line("scrape without load, median", show(percentile(&scrapes, 50.0)));
+    line("scrape under load, median", show(percentile(&busy, 50.0)));
     for percent in [50.0, 99.0, 99.9] {
         let latency = |phase| seen.together(&[phase]).latency(percent);
-        let (without, with) = (latency(QUIET), latency(SCRAPED));
         let name = format!("p{percent} of requests without, and with scrapes");
-        println!("{name:<48} {} {} ({:.2})", show(without), show(with), ratio(with, without));
+        line(&name, compared(latency(QUIET), latency(SCRAPED)));
     }
-    if seen.lost() == 0 {
-        Ok(())
-    } else {
-        Err(format!("requests failed: {:?}", seen.whole().failures).into())
+    for (failure, count) in seen.whole().failures {
+        println!("failed: {count} times {failure}");
     }
+    let mut verdict = Verdict::default();
+    verdict.expect(seen.lost() == 0, format!("{} of {} requests failed", seen.lost(), seen.asked));
+    verdict.judge()
 }

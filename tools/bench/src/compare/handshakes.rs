@@ -11,22 +11,15 @@ use super::modes::Mode;
 use super::peers::Running;
 use super::table::{Figure, Sample, count, micros};
 use crate::load::{Request, Target};
-use crate::rig::Result;
-use crate::rig::certificate::Offer;
-
-const FULL: Figure = Figure::new("full", micros).with_ratio();
-const RESUMED: Figure = Figure::new("resumed", micros).with_ratio();
+use crate::rig::{Result, runtime};
 
 /// One round of one server: half of the time for each kind.
 pub fn round(running: &Running, mode: &Mode, bench: &Bench, seconds: f64) -> Result<Sample> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let length = Duration::from_secs_f64(seconds / 2.0);
     let cost = |resumes| {
         let tls = mode.setup.tls.filter(|_| running.peer.name != "tcp");
-        let client = tls.map(|tls| {
-            let offer = Offer { version: tls.version, group: tls.group, resumes, http2: false };
-            bench.certificate(mode.setup).client(offer)
-        });
+        let client = tls.map(|tls| bench.certificate(mode.setup).client(tls, resumes, false));
         let has_tls = client.is_some();
         let target = Target::new(running.address, client.transpose()?);
         runtime.block_on(async {
@@ -43,16 +36,15 @@ pub fn round(running: &Running, mode: &Mode, bench: &Bench, seconds: f64) -> Res
     };
     let (full, resumed) = (cost(false)?, cost(true)?);
     Ok(vec![
-        (FULL, full),
-        (RESUMED, resumed),
+        (Figure::new("full", micros).with_ratio(), full),
+        (Figure::new("resumed", micros).with_ratio(), resumed),
         (Figure::new("full/s", count), 1e6 / full),
         (Figure::new("resumed/s", count), 1e6 / resumed),
     ])
 }
 
-/// One connection with the expected kind of handshake.
 async fn connect(target: &Target, wanted: Option<HandshakeKind>) -> Result<()> {
-    let mut stream = target.open(None).await?;
+    let mut stream = target.open().await?;
     stream.write_all(&Request::get("/").with("Connection", "close").to_bytes()).await?;
     // The session tickets arrive before the answer.
     if stream.read(&mut [0; 64]).await? == 0 {

@@ -9,35 +9,24 @@ use rustix::process::{Resource, getrlimit};
 use super::modes::{ACCEPTED, Measure, Mode, Setup};
 use super::peers::{Peer, Running};
 use super::table::{BUSY, CPU, EACH_REQUEST, MEMORY, P50, P99, P999, RATE, Row, Sample, Table};
-use super::{checks, failover, handshakes, memory};
+use super::{failover, handshakes, memory};
 use crate::load::{Load, Pace, Same, Target};
-use crate::rig::Result;
-use crate::rig::certificate::{Certificate, KeyKind, Offer};
-use crate::rig::cores::Cores;
-use crate::rig::folder::Folder;
-use crate::rig::signature::signed;
+use crate::rig::certificate::{Certificate, KeyKind};
+use crate::rig::token::signed;
+use crate::rig::{Cores, Folder, Result};
 
 /// The time that outstanding requests may take at the end of a round.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The number and the length of rounds.
-#[derive(Clone, Copy, Debug)]
-pub struct Effort {
+pub struct Bench {
     pub rounds: usize,
     /// Seconds of one round of one peer.
     pub seconds: f64,
-}
-
-/// The means of measuring.
-pub struct Bench {
-    pub effort: Effort,
     pub folder: Folder,
     pub cores: Cores,
     pub ecdsa: Certificate,
     pub rsa: Certificate,
     pub origin: SocketAddr,
-    /// The peers of the last setup.
-    pub fleet: Option<(Setup, Vec<Running>)>,
     /// The highest rate of the reference in the mode `accepted`.
     pub highest_rate: Option<f64>,
 }
@@ -47,19 +36,9 @@ impl Bench {
         if setup.tls.is_some_and(|tls| tls.key == KeyKind::Rsa) { &self.rsa } else { &self.ecdsa }
     }
 
-    /// Starts a peer before these addresses of the origin, and checks that it refuses what it must.
-    pub fn start(&self, peer: &Peer, setup: Setup, origins: &[SocketAddr]) -> Result<Running> {
-        let running = Running::start(peer, setup, origins, self)?;
-        if !peer.is_for_handshakes() {
-            checks::check(&running, setup, self.certificate(setup))?;
-        }
-        Ok(running)
-    }
-
-    /// The script of a mode.
     pub fn script(&self, running: &Running, mode: &Mode) -> Result<Same> {
-        let offer = Offer { http2: mode.streams.is_some(), ..Offer::ANY };
-        let tls = mode.setup.tls.map(|_| self.certificate(mode.setup).client(offer)).transpose()?;
+        let client = |tls| self.certificate(mode.setup).client(tls, false, mode.streams.is_some());
+        let tls = mode.setup.tls.map(client).transpose()?;
         let request = mode.request();
         let request = if mode.setup.verifies_messages { signed(request)? } else { request };
         let mut script = Same::new(Target::new(running.address, tls), request, mode.status());
@@ -67,7 +46,6 @@ impl Bench {
         Ok(script)
     }
 
-    /// Measures one mode.
     pub fn measure(&mut self, mode: &'static Mode, peers: &[Peer]) -> Result<Table> {
         let peers = peers.iter().filter(|peer| peer.has(mode));
         let row = |peer: &Peer| Row { peer: peer.clone(), samples: Vec::new(), remarks: Vec::new() };
@@ -78,14 +56,13 @@ impl Bench {
                 return Ok(table);
             }
             Measure::Idle | Measure::SlowReaders | Measure::Growth => 1,
-            Measure::Failover(_) => self.effort.rounds,
+            Measure::Failover(_) => self.rounds,
         };
-        self.fleet = None;
         for round in 1..=rounds {
             for row in &mut table.rows {
                 eprintln!("{} round {round} {}", mode.name, row.peer.name);
                 let sample = match mode.measure {
-                    Measure::Failover(fault) => failover::round(row, mode, fault, self),
+                    Measure::Failover(signal) => failover::round(row, mode, signal, self),
                     Measure::Growth => memory::growth(row, mode, self),
                     _ => memory::held(row, mode, self),
                 };
@@ -96,11 +73,11 @@ impl Bench {
         Ok(table)
     }
 
-    /// Measures peers that keep running. The first round warms up and is not counted.
+    /// Measures peers that run through all rounds. The first round warms up and is not counted.
     fn measure_running(&mut self, mode: &Mode, table: &mut Table) -> Result<()> {
-        let pace = match (mode.measure, self.highest_rate) {
-            (Measure::Open(share), Some(highest)) => Pace::Open(share * highest),
-            (Measure::Open(_), None) => return Err("the highest rate of the reference is unknown".into()),
+        let highest = || self.highest_rate.ok_or("the highest rate of the reference is unknown");
+        let pace = match mode.measure {
+            Measure::Open(share) => Pace::Open(share * highest()?),
             _ => Pace::Closed,
         };
         let workers = mode.workers().min(self.most_workers(mode));
@@ -109,37 +86,32 @@ impl Bench {
             Pace::Closed => format!("; {workers} requests at a time"),
             Pace::Open(rate) => format!("; {workers} requests at a time, {rate:.0} a second"),
         };
-        let fleet = self.fleet_of(mode, &table.rows)?;
-        if mode.is_in_flight {
+        let start = |row: &Row| Running::start(&row.peer, mode.setup, &[self.origin], self);
+        let mut running = table.rows.iter().map(start).collect::<Result<Vec<_>>>()?;
+        for running in running.iter_mut().filter(|_| mode.is_in_flight) {
             // Code that has run once is in memory, whatever is in flight.
-            for running in &fleet {
-                self.round(running, mode, 1, Pace::Closed, 0.5)?;
-            }
+            self.round(running, mode, 1, Pace::Closed, 0.5)?;
+            running.fresh_kib = running.process.memory_kib() as f64;
         }
-        let idle: Vec<u64> = fleet.iter().map(|running| running.process.memory_kib()).collect();
-        for round in 0..=self.effort.rounds {
-            let seconds = if round == 0 { self.effort.seconds / 3.0 } else { self.effort.seconds };
-            for row in table.rows.iter_mut().filter(|row| row.remarks.is_empty()) {
-                let is_it = |running: &Running| running.peer.name == row.peer.name;
-                let index = fleet.iter().position(is_it).ok_or("the peer does not run")?;
+        for round in 0..=self.rounds {
+            let seconds = if round == 0 { self.seconds / 3.0 } else { self.seconds };
+            for (row, running) in table.rows.iter_mut().zip(&running) {
+                if !row.remarks.is_empty() {
+                    continue;
+                }
                 eprintln!("{} round {round} {}", mode.name, row.peer.name);
-                let mut sample = match mode.measure {
-                    Measure::Handshakes => handshakes::round(&fleet[index], mode, self, seconds)?,
-                    _ => self.round(&fleet[index], mode, workers, pace, seconds)?,
+                let sample = match mode.measure {
+                    Measure::Handshakes => handshakes::round(running, mode, self, seconds)?,
+                    _ => self.round(running, mode, workers, pace, seconds)?,
                 };
                 if sample.is_empty() {
                     row.remarks.push("cannot answer at that rate".into());
                     row.samples.clear();
                 } else if round > 0 {
-                    if let (true, Some((_, memory))) = (mode.is_in_flight, sample.last()) {
-                        let above = (memory - idle[index] as f64).max(0.0);
-                        sample.push((EACH_REQUEST, above / workers as f64));
-                    }
                     row.samples.push(sample);
                 }
             }
         }
-        self.fleet = Some((mode.setup, fleet));
         let Some(reference) = table.reference() else { return Ok(()) };
         if pace == Pace::Closed && reference.value(BUSY) < 90.0 {
             table.remark += &format!("; {} was not at its limit", reference.peer.name);
@@ -148,20 +120,6 @@ impl Bench {
             self.highest_rate = table.reference().map(|row| row.value(RATE));
         }
         Ok(())
-    }
-
-    /// The running peers of this setup. A mode that counts the memory of requests starts them anew.
-    fn fleet_of(&mut self, mode: &Mode, rows: &[Row]) -> Result<Vec<Running>> {
-        let runs = |fleet: &[Running], row: &Row| fleet.iter().any(|of| of.peer.name == row.peer.name);
-        let has_all = |fleet: &[Running]| rows.iter().all(|row| runs(fleet, row));
-        match self.fleet.take() {
-            Some((setup, fleet)) if setup == mode.setup && !mode.is_in_flight && has_all(&fleet) => Ok(fleet),
-            fleet => {
-                // The peers of the last setup end before those of the next one start.
-                drop(fleet);
-                rows.iter().map(|row| self.start(&row.peer, mode.setup, &[self.origin])).collect()
-            }
-        }
     }
 
     /// One round of one peer; empty if the peer cannot keep up with an open loop.
@@ -177,7 +135,7 @@ impl Bench {
         let load = Load::start(workers, pace, PATIENCE, move || Ok(script))?;
         let (start, before) = (Instant::now(), running.process.cpu());
         thread::sleep(Duration::from_secs_f64(seconds).saturating_sub(start.elapsed()));
-        let memory_kib = running.process.memory_kib();
+        let memory_kib = running.process.memory_kib() as f64;
         let seen = load.finish()?;
         let cpu = running.process.cpu().saturating_sub(before).as_secs_f64();
         let whole = seen.whole();
@@ -192,15 +150,19 @@ impl Bench {
         }
         let (requests, elapsed) = (whole.latencies.len() as f64, seen.elapsed.as_secs_f64());
         let at = |percent| whole.latency(percent).as_secs_f64();
-        Ok(vec![
+        let mut sample = vec![
             (RATE, requests / elapsed),
             (CPU, cpu * 1e6 / requests),
             (BUSY, 100.0 * cpu / elapsed / mode.setup.threads as f64),
             (P50, at(50.0)),
             (P99, at(99.0)),
             (P999, at(99.9)),
-            (MEMORY, memory_kib as f64),
-        ])
+            (MEMORY, memory_kib),
+        ];
+        if mode.is_in_flight {
+            sample.push((EACH_REQUEST, (memory_kib - running.fresh_kib).max(0.0) / workers as f64));
+        }
+        Ok(sample)
     }
 
     /// The number of workers that the limit of open files allows: a peer needs two descriptors for each

@@ -1,7 +1,5 @@
 //! Memory: with thousands of idle connections, with slow readers, and over time.
 
-use std::any::Any;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -10,47 +8,39 @@ use super::measure::Bench;
 use super::modes::{ACCEPTED, Measure, Mode};
 use super::peers::Running;
 use super::table::{EACH_CONNECTION, Figure, Row, Sample, count, memory};
-use crate::load::{Http1, Load, Pace, connect_narrow};
-use crate::rig::Result;
+use crate::load::{Http1, Load, Pace, Target};
+use crate::rig::{Result, runtime};
 
-/// The time that memory may take to come to rest.
-const REST: Duration = Duration::from_secs(15);
+/// The time that outstanding requests may take at the end.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The numbers of requests after which the mode `growth` looks at the memory.
-const STEPS: [(u64, Figure); 4] = [
-    (100_000, Figure::new("after 100 k", memory)),
-    (1_000_000, Figure::new("after 1 M", memory)),
-    (5_000_000, Figure::new("after 5 M", memory)),
-    (10_000_000, Figure::new("after 10 M", memory)),
-];
+const STEPS: [(u64, Figure); 2] =
+    [(100_000, Figure::new("after 100 k", memory)), (10_000_000, Figure::new("after 10 M", memory))];
 
 /// Connections that are held by a process that has served nothing else. Shared pages count once.
 pub fn held(row: &mut Row, mode: &Mode, bench: &Bench) -> Result<Sample> {
     let usual = Mode { setup: mode.setup, ..ACCEPTED };
-    let running = bench.start(&row.peer, mode.setup, &[bench.origin])?;
-    let at_rest = || running.process.memory_at_rest_kib(REST) as f64;
-    let fresh = running.process.memory_kib() as f64;
-    let load = || bench.round(&running, &usual, usual.connections, Pace::Closed, bench.effort.seconds);
+    let running = Running::start(&row.peer, mode.setup, &[bench.origin], bench)?;
+    let at_rest = || running.process.memory_at_rest_kib() as f64;
+    let load = || bench.round(&running, &usual, usual.connections, Pace::Closed, bench.seconds);
     load()?;
     let after_load = at_rest();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (connections, kept): (usize, Box<dyn Any>) = match mode.measure {
-        Measure::SlowReaders => {
-            let kept = runtime.block_on(slow_readers(&running, mode))?;
-            (kept.len(), Box::new(kept))
+    let runtime = runtime()?;
+    let kept = runtime.block_on(async {
+        match mode.measure {
+            Measure::SlowReaders => slow_readers(&running, mode).await,
+            _ => idle(bench, &running, mode, row).await,
         }
-        _ => {
-            let kept = runtime.block_on(idle(bench, &running, mode, row))?;
-            (kept.len(), Box::new(kept))
-        }
-    };
+    })?;
+    let connections = kept.len();
     let with_them = at_rest();
     drop(kept);
     let afterwards = at_rest();
     // Some allocators return memory only while they are used.
     load()?;
     Ok(vec![
-        (Figure::new("fresh", memory), fresh),
+        (Figure::new("fresh", memory), running.fresh_kib),
         (Figure::new("after load", memory), after_load),
         (Figure::new("connections", count), connections as f64),
         (Figure::new("with them", memory), with_them),
@@ -67,8 +57,8 @@ async fn idle(bench: &Bench, running: &Running, mode: &Mode, row: &mut Row) -> R
     let mut kept = Vec::with_capacity(mode.connections);
     while kept.len() < mode.connections {
         let one = async {
-            let mut client = Http1::open(&script.target, None).await?;
-            match client.ask(&request).await?.status() {
+            let mut client = Http1::open(&script.target).await?;
+            match client.ask(&request).await?.status {
                 status if status == script.status => Ok(client),
                 status => Err(std::io::Error::other(status.to_string())),
             }
@@ -85,29 +75,29 @@ async fn idle(bench: &Bench, running: &Running, mode: &Mode, row: &mut Row) -> R
 }
 
 /// Connections that have each sent a request and read nothing of the answer.
-async fn slow_readers(running: &Running, mode: &Mode) -> Result<Vec<tokio::net::TcpStream>> {
+async fn slow_readers(running: &Running, mode: &Mode) -> Result<Vec<Http1>> {
+    let target = Target { is_narrow: true, ..Target::new(running.address, None) };
     let request = mode.request().to_bytes();
     let mut kept = Vec::new();
     for _ in 0..mode.connections {
-        let mut stream = connect_narrow(Ipv4Addr::LOCALHOST, running.address).await?;
-        stream.write_all(&request).await?;
-        kept.push(stream);
+        let mut client = Http1::open(&target).await?;
+        client.stream.write_all(&request).await?;
+        kept.push(client);
     }
     Ok(kept)
 }
 
-/// The memory after so many requests.
 pub fn growth(row: &mut Row, mode: &Mode, bench: &Bench) -> Result<Sample> {
-    let running = bench.start(&row.peer, mode.setup, &[bench.origin])?;
+    let running = Running::start(&row.peer, mode.setup, &[bench.origin], bench)?;
     let script = bench.script(&running, mode)?;
-    let load = Load::start(mode.connections, Pace::Closed, REST, move || Ok(script))?;
+    let load = Load::start(mode.connections, Pace::Closed, PATIENCE, move || Ok(script))?;
     let mut sample = Sample::new();
     for (requests, figure) in STEPS {
         load.await_answers(requests, Duration::from_secs(3600))?;
         sample.push((figure, running.process.memory_kib() as f64));
     }
     load.finish()?;
-    let [first, last] = [sample[0].1, sample[STEPS.len() - 1].1];
+    let [first, last] = [sample[0].1, sample[1].1];
     sample.push((Figure::new("last to first", |ratio| format!("{ratio:.3}")), last / first));
     Ok(sample)
 }

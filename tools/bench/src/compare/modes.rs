@@ -1,7 +1,10 @@
 //! The modes: what a run measures, and how the peers are configured for it.
 
+use rustix::process::Signal;
+use serde::Serialize;
+
 use crate::load::Request;
-use crate::rig::certificate::KeyKind;
+use crate::rig::certificate::{KeyKind, Tls};
 use crate::rig::token::{AUTHORIZATION, Kind, token};
 
 /// A table of the report: what is sent, and to which setup.
@@ -23,32 +26,17 @@ pub struct Mode {
     pub is_in_flight: bool,
 }
 
-/// How the peers are configured. Modes with the same setup share running peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Setup {
     pub threads: usize,
     /// Whether a token must be bound to the Authorization header.
     pub binding: bool,
     pub tls: Option<Tls>,
-    /// The number of addresses of the origin.
-    pub addresses: usize,
-    /// Whether requests are signed (RFC 9421), and the signatures verified.
     pub verifies_messages: bool,
 }
 
-/// The versions, the key and the key exchange of a listener with TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// `1.2` or `1.3` alone; both if `None`.
-    pub version: Option<&'static str>,
-    pub key: KeyKind,
-    pub group: Option<&'static str>,
-}
-
-/// How a mode measures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Measure {
-    /// In closed loop.
     Closed,
     /// In open loop, at this share of the highest rate of the reference.
     Open(f64),
@@ -58,34 +46,28 @@ pub enum Measure {
     SlowReaders,
     /// Memory over many requests.
     Growth,
-    /// Requests lost when one address of the origin fails.
-    Failover(Fault),
+    /// Requests lost when one address of the origin gets this signal. `KILL`: exchanges break, and new
+    /// connections are refused. `STOP`: connections are accepted, and no answer comes.
+    Failover(Signal),
     /// CPU time of connections with one request each.
     Handshakes,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The process is killed: exchanges break, and new connections are refused.
-    Killed,
-    /// The process is stopped: connections are accepted, and no answer comes.
-    Stopped,
-}
-
-/// The group of TLS 1.3 that OpenSSL has since version 3.5.
 pub const HYBRID: &str = "X25519MLKEM768";
 
 /// All modes, in the order of a run.
 pub const MODES: &[Mode] = &[
     ACCEPTED,
     Mode { token: Kind::Invalid, ..mode("refused", "a refused request: wrong signature") },
-    Mode { path: "/v1/large/16k", ..mode("response-16k", "an answer of 16 KiB") },
-    Mode { path: "/v1/large/1m", ..mode("response-1m", "an answer of 1 MiB") },
+    Mode { path: "/v1/large/16", ..mode("response-16k", "an answer of 16 KiB") },
+    Mode { path: "/v1/large/1024", ..mode("response-1m", "an answer of 1 MiB") },
     Mode { body: 16 << 10, ..mode("post-16k", "a POST of 16 KiB") },
     Mode { connections: 1, ..mode("connections-1", "accepted, one connection") },
     Mode { connections: 1000, ..mode("connections-1000", "accepted, 1 000 connections") },
-    open(0.5, mode("latency-50", "open loop at half the highest rate of the reference")),
-    open(0.8, mode("latency-80", "open loop at 80 % of the highest rate of the reference")),
+    Mode {
+        measure: Measure::Open(0.8),
+        ..mode("latency-80", "open loop at 80 % of the highest rate of the reference")
+    },
     with(Setup { binding: false, ..USUAL }, mode("no-binding", "the token verified without its binding")),
     with(Setup { verifies_messages: true, ..USUAL }, mode("signed", "accepted, with a message signature")),
     with(Setup { threads: 2, ..USUAL }, mode("threads-2", "accepted, two threads on two cores")),
@@ -94,33 +76,16 @@ pub const MODES: &[Mode] = &[
     http2(8, 8, mode("tls-h2-streams", "accepted, TLS 1.3 and HTTP/2, 8 connections of 8 streams")),
     in_flight(1000, mode("in-flight-1000", "origin of 100 ms, 1 000 connections")),
     in_flight(3000, mode("in-flight-3000", "origin of 100 ms, 3 000 connections")),
-    in_flight(5000, mode("in-flight-5000", "origin of 100 ms, 5 000 connections")),
     in_flight(10_000, mode("in-flight-10000", "origin of 100 ms, 10 000 connections")),
-    in_flight_http2(
-        125,
-        mode("in-flight-h2-1000", "the same, HTTP/2 with TLS, 125 connections of 8 streams"),
-    ),
-    in_flight_http2(
-        375,
-        mode("in-flight-h2-3000", "the same, HTTP/2 with TLS, 375 connections of 8 streams"),
-    ),
-    in_flight_http2(
-        625,
-        mode("in-flight-h2-5000", "the same, HTTP/2 with TLS, 625 connections of 8 streams"),
-    ),
-    in_flight_http2(
-        1250,
-        mode("in-flight-h2-10000", "the same, HTTP/2 with TLS, 1 250 connections of 8 streams"),
-    ),
     hold(Measure::Idle, 10_000, mode("memory", "memory of 10 000 idle connections")),
     hold(Measure::Idle, 5000, tls(mode("tls-memory", "memory of 5 000 idle connections with TLS 1.3"))),
     Mode {
-        path: "/v1/large/8m",
+        path: "/v1/large/8192",
         ..hold(Measure::SlowReaders, 200, mode("slow-readers", "200 clients that read nothing of 8 MiB"))
     },
     Mode { measure: Measure::Growth, ..mode("growth", "memory after 100 thousand and 10 million requests") },
-    failover(Fault::Killed, mode("failover", "one of three addresses is killed under load")),
-    failover(Fault::Stopped, mode("failover-silent", "one of three addresses stops answering under load")),
+    failover(Signal::KILL, mode("failover", "one of three addresses is killed under load")),
+    failover(Signal::STOP, mode("failover-silent", "one of three addresses stops answering under load")),
     handshake("1.3", KeyKind::Ecdsa, HYBRID, mode("handshake-hybrid", "TLS 1.3, ECDSA P-256, hybrid group")),
     handshake("1.3", KeyKind::Ecdsa, "X25519", mode("handshake-x25519", "TLS 1.3, ECDSA P-256, X25519")),
     handshake("1.3", KeyKind::Rsa, "X25519", mode("handshake-rsa", "TLS 1.3, RSA 2048, X25519")),
@@ -130,8 +95,7 @@ pub const MODES: &[Mode] = &[
 /// The mode whose rate the open loops refer to.
 pub const ACCEPTED: Mode = mode("accepted", "an accepted request, answer of 270 bytes, 64 connections");
 
-pub const USUAL: Setup =
-    Setup { threads: 1, binding: true, tls: None, addresses: 1, verifies_messages: false };
+pub const USUAL: Setup = Setup { threads: 1, binding: true, tls: None, verifies_messages: false };
 
 const ANY_TLS: Tls = Tls { version: None, key: KeyKind::Ecdsa, group: None };
 
@@ -158,10 +122,6 @@ const fn tls(mode: Mode) -> Mode {
     with(Setup { tls: Some(ANY_TLS), ..USUAL }, mode)
 }
 
-const fn open(share: f64, mode: Mode) -> Mode {
-    Mode { measure: Measure::Open(share), ..mode }
-}
-
 const fn http2(connections: usize, streams: usize, mode: Mode) -> Mode {
     Mode { connections, streams: Some(streams), ..tls(mode) }
 }
@@ -170,16 +130,12 @@ const fn in_flight(connections: usize, mode: Mode) -> Mode {
     Mode { path: "/v1/slow", connections, is_in_flight: true, ..mode }
 }
 
-const fn in_flight_http2(connections: usize, mode: Mode) -> Mode {
-    http2(connections, 8, in_flight(connections, mode))
-}
-
 const fn hold(measure: Measure, connections: usize, mode: Mode) -> Mode {
     Mode { measure, connections, ..mode }
 }
 
-const fn failover(fault: Fault, mode: Mode) -> Mode {
-    Mode { measure: Measure::Failover(fault), ..with(Setup { addresses: 3, ..USUAL }, mode) }
+const fn failover(signal: Signal, mode: Mode) -> Mode {
+    Mode { measure: Measure::Failover(signal), ..mode }
 }
 
 const fn handshake(version: &'static str, key: KeyKind, group: &'static str, mode: Mode) -> Mode {
@@ -188,17 +144,10 @@ const fn handshake(version: &'static str, key: KeyKind, group: &'static str, mod
 }
 
 impl Mode {
-    /// Whether a run without `--modes` leaves the mode out: it takes minutes, or has peers of its own.
-    pub fn is_on_demand(&self) -> bool {
-        matches!(self.measure, Measure::Growth | Measure::Handshakes)
-    }
-
-    /// The number of requests at a time.
     pub fn workers(&self) -> usize {
         self.connections * self.streams.unwrap_or(1)
     }
 
-    /// The request that the mode sends.
     pub fn request(&self) -> Request {
         let request = match self.body {
             0 => Request::get(self.path),
@@ -212,7 +161,6 @@ impl Mode {
             .with("Approov-Token", token(self.token, 0))
     }
 
-    /// The status of the expected answer.
     pub fn status(&self) -> u16 {
         if self.token == Kind::Valid { 200 } else { 401 }
     }

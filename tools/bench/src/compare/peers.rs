@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -10,24 +10,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use minijinja::{Environment, context};
 
-use super::build::Build;
+use super::checks;
 use super::measure::Bench;
 use super::modes::{HYBRID, Measure, Mode, Setup};
-use super::programs::{
-    ENVOY, HAPROXY, NGINX, NJS, OPENSSL, PROGRAMS, Program, WORKERD, modules, openssl_has_hybrid,
-};
-use crate::rig::Result;
-use crate::rig::folder::Port;
-use crate::rig::process::Process;
-use crate::rig::token::SECRET;
+use super::programs::{ENVOY, HAPROXY, NGINX, NJS, OPENSSL, PROGRAMS, Program, WORKERD, openssl_has_hybrid};
+use crate::rig::token::{SECRET, secret_base64};
+use crate::rig::{Port, Process, Result, gateway};
 
-/// A proxy or server that is measured.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub name: String,
     kind: &'static Kind,
-    /// Of a gateway.
-    pub build: Option<Build>,
+    /// The program of a build of the gateway; `None` for the others.
+    build: Option<PathBuf>,
 }
 
 /// What a peer verifies of a token.
@@ -55,8 +50,6 @@ enum Scope {
 #[derive(Debug)]
 struct Kind {
     name: &'static str,
-    /// The differences that a reader of the tables has to know.
-    about: &'static str,
     checks: Checks,
     scope: Scope,
     programs: &'static [&'static Program],
@@ -66,49 +59,56 @@ struct Kind {
     files: &'static [(&'static str, &'static str)],
 }
 
-const fn kind(name: &'static str, about: &'static str, checks: Checks, scope: Scope) -> Kind {
-    Kind { name, about, checks, scope, programs: &[], command: "", files: &[] }
+const fn kind(name: &'static str, checks: Checks, scope: Scope) -> Kind {
+    Kind { name, checks, scope, programs: &[], command: "", files: &[] }
 }
 
-static GATEWAY: Kind = kind("gateway", "defaults: access log and metrics on", Checks::All, Scope::Everything);
+/// What may follow the name of a build: other settings than the defaults.
+const VARIANTS: [&str; 4] = ["direct", "pingora", "quiet", "traced"];
+
+/// With `traced`, nothing listens for the spans: the cost is that of making spans, and of losing them.
+static GATEWAY: Kind = Kind {
+    command: "{% if variant == 'traced' %}env OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9 \
+              OTEL_TRACES_SAMPLER=parentbased_traceidratio OTEL_TRACES_SAMPLER_ARG=0.01 {% endif %}\
+              {{ gateway }} run -c {{ file }}",
+    files: &[("yaml", include_str!("peers/gateway.yaml"))],
+    ..kind("gateway", Checks::All, Scope::Everything)
+};
+
+const NGINX_COMMAND: &str = "{{ programs.nginx }} -e stderr -c {{ file }}";
 
 /// All peers except builds of the gateway, in the order of the tables.
 static KINDS: [Kind; 10] = [
     Kind {
         command: "{{ bench }} bare {{ address }} {{ origin }}",
-        ..kind("bare", "Pingora alone: no check, no log", Checks::Nothing, Scope::OneThread)
+        ..kind("bare", Checks::Nothing, Scope::OneThread)
     },
     Kind {
         programs: &[&HAPROXY],
         command: "{{ programs.haproxy }} -db -f {{ file }}",
         files: &[("cfg", include_str!("peers/haproxy.cfg"))],
-        ..kind("haproxy", "all checks by converters; access log", Checks::All, Scope::Everything)
+        ..kind("haproxy", Checks::All, Scope::Everything)
     },
     Kind {
         programs: &[&NGINX, &NJS],
-        command: "{{ programs.nginx }} -e stderr -c {{ file }}",
+        command: NGINX_COMMAND,
         files: &[
             ("conf", include_str!("peers/nginx-njs.conf")),
             ("nginx-njs.js", include_str!("peers/nginx-njs.js")),
         ],
-        ..kind("nginx-njs", "all checks in njs; access log buffered", Checks::All, Scope::Everything)
+        ..kind("nginx-njs", Checks::All, Scope::Everything)
     },
     Kind {
         programs: &[&NGINX],
-        command: "{{ programs.nginx }} -e stderr -c {{ file }}",
+        command: NGINX_COMMAND,
         files: &[("conf", include_str!("peers/nginx.conf"))],
-        ..kind("nginx", "no check; access log buffered", Checks::Nothing, Scope::Clear)
+        ..kind("nginx", Checks::Nothing, Scope::Clear)
     },
     Kind {
         programs: &[&ENVOY],
-        command: "{{ programs.envoy }} --disable-hot-restart -l error --concurrency {{ threads }} -c {{ file }}",
+        command: "{{ programs.envoy }} --disable-hot-restart -l error --concurrency {{ setup.threads }} -c {{ file }}",
         files: &[("yaml", include_str!("peers/envoy.yaml"))],
-        ..kind(
-            "envoy",
-            "jwt_authn, which cannot check the binding; access log buffered",
-            Checks::NoBinding,
-            Scope::Clear,
-        )
+        ..kind("envoy", Checks::NoBinding, Scope::Clear)
     },
     Kind {
         programs: &[&WORKERD],
@@ -117,61 +117,66 @@ static KINDS: [Kind; 10] = [
             ("capnp", include_str!("peers/workerd.capnp")),
             ("worker.js", include_str!("peers/worker.js")),
         ],
-        ..kind("workerd", "the worker's checks on workerd; no log", Checks::All, Scope::OneThread)
+        ..kind("workerd", Checks::All, Scope::OneThread)
     },
     Kind {
         programs: &[&OPENSSL],
-        command: "{{ programs.openssl }} s_server -quiet -rev -groups {{ group }} -accept {{ address }} \
-                  -cert {{ chain }} -key {{ key }}",
-        ..kind("openssl", "openssl s_server", Checks::Nothing, Scope::Handshakes)
+        command: "{{ programs.openssl }} s_server -quiet -rev -groups {{ setup.tls.group }} -accept {{ address }} \
+                  -cert {{ certificate.chain }} -key {{ certificate.key }}",
+        ..kind("openssl", Checks::Nothing, Scope::Handshakes)
     },
-    Kind { about: "rustls with AWS-LC alone", ..server("rustls") },
-    Kind { about: "rustls with ring alone", ..server("rustls-ring") },
-    Kind { about: "TCP without TLS", ..server("tcp") },
+    server("rustls"),
+    server("rustls-ring"),
+    server("tcp"),
 ];
 
 /// A server of this program.
 const fn server(name: &'static str) -> Kind {
     Kind {
-        command: "{{ bench }} tls-server {{ name }} {{ address }} {{ chain }} {{ key }}",
-        ..kind(name, "", Checks::Nothing, Scope::Handshakes)
+        command: "{{ bench }} tls-server {{ name }} {{ address }} {{ certificate.chain }} {{ certificate.key }}",
+        ..kind(name, Checks::Nothing, Scope::Handshakes)
     }
+}
+
+pub fn installed() -> impl Iterator<Item = &'static str> {
+    let is_installed = |kind: &&Kind| kind.programs.iter().all(|program| program.path().is_ok());
+    KINDS.iter().filter(is_installed).map(|kind| kind.name)
 }
 
 /// The peer that ratios refer to.
 pub const REFERENCE: &str = "haproxy";
 
 impl Peer {
-    /// All peers except builds of the gateway.
-    pub fn others() -> impl Iterator<Item = Self> {
-        KINDS.iter().map(|kind| Self { name: kind.name.into(), kind, build: None })
+    /// The peer with this name, or a build with its variant behind a colon.
+    pub fn named(name: &str, builds: &[(String, PathBuf)]) -> Result<Self> {
+        if let Some(kind) = KINDS.iter().find(|kind| kind.name == name) {
+            kind.programs.iter().try_for_each(|program| program.path().map(drop))?;
+            return Ok(Self { name: name.into(), kind, build: None });
+        }
+        let (build, variant) = name.split_once(':').unwrap_or((name, ""));
+        if !variant.is_empty() && !VARIANTS.contains(&variant) {
+            return Err(format!("there is no variant {variant:?}; write {}", VARIANTS.join(", ")).into());
+        }
+        let program = match builds.iter().find(|(of, _)| of == build) {
+            Some((_, program)) => program.clone(),
+            None if build == "gateway" => gateway::build()?,
+            None => return Err(format!("there is no peer {name:?}").into()),
+        };
+        Ok(Self { name: name.into(), kind: &GATEWAY, build: Some(program) })
     }
 
-    pub fn gateway(build: Build) -> Self {
-        Self { name: build.name.clone(), kind: &GATEWAY, build: Some(build) }
-    }
-
-    pub fn about(&self) -> &'static str {
-        self.kind.about
+    pub fn is_gateway(&self) -> bool {
+        self.build.is_some()
     }
 
     pub fn checks(&self) -> Checks {
         self.kind.checks
     }
 
-    pub fn is_for_handshakes(&self) -> bool {
-        self.kind.scope == Scope::Handshakes
-    }
-
-    /// The reason why the peer cannot run, such as a missing program.
-    pub fn is_missing(&self) -> Option<String> {
-        self.kind.programs.iter().find_map(|program| Some(program.path().err()?.to_string()))
-    }
-
     /// Whether the peer can do what the mode asks for, and whether the figures differ from the usual ones.
     pub fn has(&self, mode: &Mode) -> bool {
         let setup = mode.setup;
-        let is_clear = setup.tls.is_none() && setup.addresses == 1;
+        let is_clear = setup.tls.is_none() && !matches!(mode.measure, Measure::Failover(_));
         let is_in_scope = match self.kind.scope {
             Scope::Everything => true,
             Scope::Clear => is_clear,
@@ -186,29 +191,32 @@ impl Peer {
         is_in_scope
             && (self.checks() != Checks::Nothing || (setup.binding && mode.status() == 200))
             && (!is_hybrid || has_hybrid)
-            && (!setup.verifies_messages || self.build.is_some())
+            && (!setup.verifies_messages || self.is_gateway())
     }
 }
 
-/// A peer that serves.
 pub struct Running {
     pub peer: Peer,
     pub address: SocketAddr,
     pub process: Process,
-    _port: Port,
+    /// The memory of the process before the load.
+    pub fresh_kib: f64,
 }
 
 impl Running {
-    /// Starts `peer` on its cores, and waits until it accepts connections.
+    /// Starts `peer` on its cores before these addresses of the origin, and checks that it refuses what it must.
     pub fn start(peer: &Peer, setup: Setup, origins: &[SocketAddr], bench: &Bench) -> Result<Self> {
-        let port = Port::reserve()?;
-        let command = match &peer.build {
-            Some(build) => build.command(setup, origins, port.address(), bench)?,
-            None => command(peer, setup, origins, port.address(), bench)?,
-        };
+        let port = Port::reserve(Ipv4Addr::LOCALHOST)?;
+        let address = port.address();
+        let command = command(peer, setup, origins, address, bench)?;
         let mut process = bench.cores.for_peer(setup.threads, || Process::start(&peer.name, &command))??;
-        process.await_listening(port.address())?;
-        Ok(Self { peer: peer.clone(), address: port.address(), process, _port: port })
+        process.await_listening(address)?;
+        let mut running = Self { peer: peer.clone(), address, process, fresh_kib: 0.0 };
+        if peer.kind.scope != Scope::Handshakes {
+            checks::check(&running, setup, bench.certificate(setup))?;
+        }
+        running.fresh_kib = running.process.memory_kib() as f64;
+        Ok(running)
     }
 }
 
@@ -221,15 +229,11 @@ fn command(
     bench: &Bench,
 ) -> Result<Command> {
     let (folder, kind) = (bench.folder.path(), peer.kind);
-    let certificate = bench.certificate(setup);
     let first = origins.first().ok_or("the origin has no address")?;
     let path = |(name, _): &(&str, &str)| {
         let is_suffix = !name.contains('.');
-        folder.join(if is_suffix {
-            format!("{}-{}.{name}", peer.name, address.port())
-        } else {
-            (*name).into()
-        })
+        let prefix = if is_suffix { format!("{}-{}.", peer.name, address.port()) } else { String::new() };
+        folder.join(prefix + name)
     };
     let programs = PROGRAMS.map(|program| (program.name, program.path().unwrap_or_default()));
     let values = context! {
@@ -241,17 +245,13 @@ fn command(
         origin => first,
         origin_host => first.ip(),
         origin_port => first.port(),
-        threads => setup.threads,
-        binding => u8::from(setup.binding),
-        has_tls => setup.tls.is_some(),
-        version => setup.tls.and_then(|tls| tls.version),
-        group => setup.tls.and_then(|tls| tls.group),
-        chain => certificate.chain,
-        key => certificate.key,
-        both => certificate.both,
+        setup,
+        certificate => bench.certificate(setup),
         secret => SECRET,
+        secret_base64 => secret_base64(),
         secret_base64url => URL_SAFE_NO_PAD.encode(SECRET),
-        modules => modules(),
+        gateway => peer.build,
+        variant => peer.name.split_once(':').map(|(_, variant)| variant),
         file => kind.files.first().map(path),
         bench => std::env::current_exe()?,
         programs => BTreeMap::from(programs),

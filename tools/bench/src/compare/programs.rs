@@ -1,19 +1,19 @@
 //! The programs of the peers: which are installed, and how to install the others.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::rig::Result;
-use crate::rig::folder::{results, shown};
+use crate::rig::folder::results;
 
 #[derive(Debug)]
 pub struct Program {
     pub name: &'static str,
-    /// The argument that prints the version; empty if there is none.
+    /// The argument that prints the version; empty for a module.
     version: &'static str,
     /// The command that installs the program: from Debian, or into the folder RESULTS.
     install: &'static str,
-    /// The place of a program that is not in the path.
+    /// Where the program is, unless it is in a folder of `PATH`.
     place: fn() -> Option<PathBuf>,
 }
 
@@ -24,9 +24,8 @@ const fn debian(name: &'static str, version: &'static str, install: &'static str
 pub static NGINX: Program = debian("nginx", "-v", "apt-get install nginx");
 pub static HAPROXY: Program = debian("haproxy", "-v", "apt-get install haproxy");
 pub static OPENSSL: Program = debian("openssl", "version", "apt-get install openssl");
-/// The njs module of NGINX.
 pub static NJS: Program = Program {
-    place: || Some(modules()?.join("ngx_http_js_module.so")),
+    place: || Some("/usr/lib/nginx/modules/ngx_http_js_module.so".into()),
     ..debian("njs", "", "apt-get install libnginx-mod-http-js")
 };
 pub static ENVOY: Program = Program {
@@ -48,19 +47,17 @@ impl Program {
     /// The path, or an error that says how to install the program.
     pub fn path(&self) -> Result<PathBuf> {
         let found = (self.place)().filter(|path| path.is_file()).or_else(|| in_path(self.name));
-        let install = || self.install.replace("RESULTS", &shown(&results()));
+        let install = || self.install.replace("RESULTS", &results().to_string_lossy());
         found.ok_or_else(|| format!("{} is missing: {}", self.name, install()).into())
     }
 
-    /// The version as the program prints it; empty for the module.
+    /// The line in which the program names its version; empty for the module.
     pub fn version(&self) -> String {
         let run = |path| Command::new(path).arg(self.version).output().ok();
         let output = self.path().ok().filter(|_| !self.version.is_empty()).and_then(run);
         let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-        let version = line.split_once("version").map_or(line, |(_, version)| version);
-        version.trim_start_matches([':', ' ']).to_owned()
+        text.trim().lines().next().unwrap_or_default().to_owned()
     }
 }
 
@@ -72,14 +69,6 @@ pub fn print() {
             Err(error) => eprintln!("{error}; peers that need it are left out"),
         }
     }
-}
-
-/// The folder of NGINX's modules.
-pub fn modules() -> Option<PathBuf> {
-    let output = Command::new(in_path("nginx")?).arg("-V").output().ok()?;
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let compiled_in = text.split_whitespace().find_map(|word| word.strip_prefix("--modules-path="));
-    compiled_in.map(|path| Path::new(path).to_path_buf())
 }
 
 fn in_path(name: &str) -> Option<PathBuf> {

@@ -6,7 +6,6 @@ use super::modes::Mode;
 use super::peers::{Peer, REFERENCE};
 use crate::rig::figures::{mebibytes, median, time};
 
-/// A column of a table.
 #[derive(Clone, Copy)]
 pub struct Figure {
     pub name: &'static str,
@@ -16,17 +15,14 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// The median of the rounds.
     pub const fn new(name: &'static str, show: fn(f64) -> String) -> Self {
         Self { name, show, over: median, has_ratio: false }
     }
 
-    /// The sum of the rounds.
     pub const fn sum(name: &'static str) -> Self {
         Self { over: |values| values.iter().sum(), ..Self::new(name, count) }
     }
 
-    /// The greatest value of the rounds.
     pub const fn most(name: &'static str, show: fn(f64) -> String) -> Self {
         Self { over: |values| values.into_iter().fold(0.0, f64::max), ..Self::new(name, show) }
     }
@@ -35,16 +31,12 @@ impl Figure {
     pub const fn with_ratio(self) -> Self {
         Self { has_ratio: true, ..self }
     }
-
-    pub fn show(self, value: f64) -> String {
-        (self.show)(value)
-    }
 }
 
 pub const RATE: Figure = Figure::new("requests/s", count).with_ratio();
 pub const CPU: Figure = Figure::new("CPU/request", micros).with_ratio();
 /// Well below 100 % the load or the origin was the limit, and not the peer.
-pub const BUSY: Figure = Figure::new("busy", percent);
+pub const BUSY: Figure = Figure::new("busy", |percent| format!("{percent:.0} %"));
 pub const P50: Figure = Figure::new("p50", time);
 pub const P99: Figure = Figure::new("p99", time);
 pub const P999: Figure = Figure::new("p99.9", time);
@@ -71,14 +63,8 @@ pub fn micros(value: f64) -> String {
     format!("{value:.1} µs")
 }
 
-fn percent(value: f64) -> String {
-    format!("{value:.0} %")
-}
-
-/// The figures of one round of one peer, in the order of the columns.
 pub type Sample = Vec<(Figure, f64)>;
 
-/// The rounds of one peer.
 pub struct Row {
     pub peer: Peer,
     pub samples: Vec<Sample>,
@@ -105,7 +91,6 @@ impl Row {
     }
 }
 
-/// The rows of one mode.
 pub struct Table {
     pub mode: &'static Mode,
     pub rows: Vec<Row>,
@@ -135,7 +120,7 @@ impl Table {
         line("", &|figure| figure.name.into(), &|_| format!(" {:>6}", "ratio"));
         for row in self.rows.iter().filter(|row| !row.samples.is_empty()) {
             let ratio = |figure| format!(" {:>6.2}", row.ratio(reference, figure));
-            line(&row.peer.name, &|figure| figure.show(row.value(figure)), &ratio);
+            line(&row.peer.name, &|figure| (figure.show)(row.value(figure)), &ratio);
         }
         for row in &self.rows {
             row.remarks.iter().for_each(|remark| println!("{}: {remark}", row.peer.name));
@@ -144,7 +129,6 @@ impl Table {
         println!("{rounds} rounds, ratios to {name}, round by round{}", self.remark);
     }
 
-    /// All figures, round by round.
     pub fn json(&self) -> Value {
         let sample = |sample: &Sample| {
             Value::from_iter(sample.iter().map(|(figure, value)| (figure.name, json!(value))))

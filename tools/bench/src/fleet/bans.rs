@@ -10,9 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::GREEDY;
 use super::site::{ADMIN_TOKEN, FAILURES, PATIENCE, Site};
-use crate::load::Request;
-use crate::rig::Result;
+use crate::load::{Request, status};
+use crate::rig::gateway::converse;
 use crate::rig::token::{Kind, token};
+use crate::rig::{Result, poll};
 
 /// The address that gets banned.
 const ADDRESS: &str = "203.0.113.7";
@@ -25,7 +26,7 @@ const DEVICE: u64 = GREEDY + 1;
 pub fn ban_and_forgive(site: &Site) -> Result<[Duration; 2]> {
     let nodes: Vec<SocketAddr> = site.nodes.iter().map(|node| node.address).collect();
     for _ in 0..FAILURES {
-        status(nodes[0], &request(Kind::Invalid))?;
+        ask(nodes[0], &request(Kind::Invalid));
     }
     let banned = await_all(&nodes, |status| status != 200)?;
     let admin = site.nodes[nodes.len() - 1].admin;
@@ -33,7 +34,7 @@ pub fn ban_and_forgive(site: &Site) -> Result<[Duration; 2]> {
         "DELETE /offenders/{ADDRESS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\
          Connection: close\r\n\r\n"
     );
-    match status(admin, forgive.as_bytes())? {
+    match ask(admin, forgive.as_bytes()) {
         200 => Ok([banned, await_all(&nodes, |status| status == 200)?]),
         status => Err(format!("DELETE /offenders answered {status}").into()),
     }
@@ -48,25 +49,17 @@ fn request(kind: Kind) -> Vec<u8> {
 fn await_all(nodes: &[SocketAddr], is_wanted: impl Fn(u16) -> bool) -> Result<Duration> {
     let (start, bytes) = (Instant::now(), request(Kind::Valid));
     for node in nodes {
-        // A fifth of the device's rate, so that its limit does not refuse.
-        while !is_wanted(status(*node, &bytes)?) {
-            if start.elapsed() > PATIENCE {
-                return Err(format!("{node} knows nothing of a ban, or of its end").into());
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
+        // At most 20 requests a second, the rate of a device: its limit refuses none of them.
+        let answers = || Ok(is_wanted(ask(*node, &bytes)).then_some(()));
+        poll(Duration::from_millis(50), PATIENCE, answers)?
+            .ok_or_else(|| format!("{node} did not learn of the ban or of its end"))?;
     }
     Ok(start.elapsed())
 }
 
-/// The status of the answer; 0 if there is none.
-fn status(to: SocketAddr, request: &[u8]) -> Result<u16> {
-    let mut stream = TcpStream::connect(to)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut answer = Vec::new();
-    let _ = stream.write_all(request).and_then(|()| stream.read_to_end(&mut answer));
-    let digits = answer.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
-    Ok(digits.and_then(|digits| digits.parse().ok()).unwrap_or_default())
+/// The status of the answer; 0 without an answer.
+fn ask(to: SocketAddr, request: &[u8]) -> u16 {
+    converse(to, request).ok().and_then(|answer| status(&answer)).unwrap_or_default()
 }
 
 /// Everything that the store is told, as `MONITOR` shows it.

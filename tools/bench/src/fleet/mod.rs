@@ -25,8 +25,7 @@ use rustix::process::Signal;
 use crate::load::{Apps, Load, Pace, Phase, Wire};
 use crate::rig::figures::{median, ratio, show};
 use crate::rig::token::{Kind, token};
-use crate::rig::{Result, machine};
-use crate::soak::Verdict;
+use crate::rig::{Result, Verdict, prepare};
 use site::{BURST, NODES, RATE, SYNC, Site};
 
 /// Try three gateways behind a balancer with one store
@@ -70,8 +69,7 @@ const TRIALS: [(&str, u64); 8] = [
 ];
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut site = Site::start()?;
-    machine::announce();
+    let mut site = Site::start(prepare()?)?;
     let observer = bans::Observer::start(site.store())?;
     let mut verdict = Verdict::default();
     let load = start(0..DEVICES, site.balancer(), Pace::Open(arguments.rate))?;
@@ -82,8 +80,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
     load.enter(2);
     for (what, took) in ["ban", "forgiveness"].into_iter().zip(bans::ban_and_forgive(&site)?) {
-        verdict
-            .expect(took < Duration::from_secs(1), format!("{what} reached all nodes after {}", show(took)));
+        let what = format!("{what} reached all nodes after {}", show(took));
+        verdict.expect(took < Duration::from_secs(1), what);
     }
 
     load.enter(3);
@@ -130,7 +128,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         expect_served(name, &seen.together(&[number]), may_lose, &mut verdict);
     }
     verdict.expect(seen.unanswered == 0, format!("{} requests are without an answer", seen.unanswered));
-    compare(&mut site, arguments.rounds)?;
+    compare(&mut site, arguments.rounds, &mut verdict)?;
     verdict.judge()
 }
 
@@ -167,8 +165,8 @@ fn flood(site: &Site, seconds: u64, verdict: &mut Verdict) -> Result<()> {
 
 fn agree_again(site: &Site, how: &str, verdict: &mut Verdict) -> Result<()> {
     let took = site.await_agreement(true)?;
-    verdict
-        .expect(took < 10 * SYNC, format!("{} after the store was {how}, all nodes agree again", show(took)));
+    let what = format!("{} after the store was {how}, all nodes agree again", show(took));
+    verdict.expect(took < 10 * SYNC, what);
     Ok(())
 }
 
@@ -182,18 +180,20 @@ fn expect_served(name: &str, phase: &Phase, may_lose: u64, verdict: &mut Verdict
 }
 
 /// CPU time and p99 of a gateway with the store and of one without, in turns.
-fn compare(site: &mut Site, rounds: usize) -> Result<()> {
+fn compare(site: &mut Site, rounds: usize, verdict: &mut Verdict) -> Result<()> {
     site.forget_store(0)?;
-    let mut ratios = [Vec::new(), Vec::new()];
+    let (mut ratios, mut lost) = ([Vec::new(), Vec::new()], 0);
     for _ in 0..rounds {
         let mut figures = Vec::new();
         for node in [0, 1] {
             let cpu = site.nodes[node].process.cpu();
             let load = start(0..10 * DEVICES, site.nodes[node].address, Pace::Closed)?;
             thread::sleep(INTERVAL);
-            let phase = load.finish()?.whole();
+            let seen = load.finish()?;
+            let phase = seen.whole();
             let cost = (site.nodes[node].process.cpu() - cpu).div_f64(phase.requests() as f64);
             figures.push((cost, phase.latency(99.0)));
+            lost += seen.lost();
         }
         ratios[0].push(ratio(figures[1].0, figures[0].0));
         ratios[1].push(ratio(figures[1].1, figures[0].1));
@@ -201,5 +201,7 @@ fn compare(site: &mut Site, rounds: usize) -> Result<()> {
     let [cpu, p99] = ratios.map(median);
     println!("\nwith the store, divided by without, medians of {rounds} rounds");
     println!("{:34}{cpu:>10.3}\n{:34}{p99:>10.3}", "CPU time of a request", "p99");
+    // A refused or failed request costs something else than a served one.
+    verdict.expect(lost == 0, format!("{lost} requests of the comparison were lost"));
     Ok(())
 }

@@ -7,8 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use super::site::NODES;
-use crate::rig::Result;
-use crate::rig::process::Process;
+use crate::rig::{Process, Result};
 
 /// The bridge that joins the namespaces, and the beginning of their names.
 const NAME: &str = "agfleet";
@@ -64,14 +63,11 @@ impl Network {
 
     /// The same command, run where this node is.
     pub fn place(&self, node: usize, inner: &Command) -> Command {
-        let mut command = if self.has_namespaces { Command::new("ip") } else { Command::new("env") };
+        let mut command = Command::new(if self.has_namespaces { "ip" } else { "env" });
         if self.has_namespaces {
             command.args(["netns", "exec", &namespace(node)]);
         }
         command.arg(inner.get_program()).args(inner.get_args());
-        for (name, _) in inner.get_envs() {
-            command.env_remove(name);
-        }
         command
     }
 

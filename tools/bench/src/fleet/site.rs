@@ -1,23 +1,19 @@
 //! Three gateways behind HAProxy, with one Redis and one origin.
 
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 use rustix::process::Signal;
 use serde_json::json;
 
 use super::network::Network;
 use crate::origin::Origin;
-use crate::rig::Result;
-use crate::rig::folder::{Folder, Port};
-use crate::rig::gateway::{self, Gateway};
-use crate::rig::process::Process;
 use crate::rig::token::secret_base64;
+use crate::rig::{Folder, Gateway, Port, Process, Result, gateway, poll};
 
 pub const NODES: usize = 3;
 
@@ -51,12 +47,11 @@ pub struct Site {
 
 impl Site {
     /// Starts everything, and waits until the balancer sends requests to all nodes.
-    pub fn start() -> Result<Self> {
-        let (binary, folder, network) = (gateway::build()?, Folder::new()?, Network::build());
+    pub fn start(binary: PathBuf) -> Result<Self> {
+        let (folder, network) = (Folder::new()?, Network::build());
         let hub = network.hub();
-        let ports =
-            [Port::reserve_on(hub)?, Port::reserve_on(hub)?, Port::reserve_on(hub)?, Port::reserve_on(hub)?];
-        let origin = Origin::start_on(hub)?;
+        let ports = [Port::reserve(hub)?, Port::reserve(hub)?, Port::reserve(hub)?, Port::reserve(hub)?];
+        let origin = Origin::start(hub)?;
         let mut site =
             Self { nodes: Vec::new(), balancer: None, store: None, origin, binary, folder, network, ports };
         for (name, secret) in [("admin-token", ADMIN_TOKEN.to_owned()), ("fleet-key", secret_base64())] {
@@ -86,7 +81,7 @@ impl Site {
     fn config(&self, node: usize, has_store: bool) -> String {
         let (address, file) = (self.network.node(node), |name: &str| self.folder.path().join(name));
         let [_, _, public, admin] = self.ports.each_ref().map(|port| port.address().port());
-        let mut config = gateway::config(self.origin.address());
+        let mut config = gateway::config(self.origin.address);
         config["server"]["upgrade_sock"] = json!(file(&format!("{node}.sock")));
         config["listeners"][0] = json!({
             "address": format!("{address}:{public}"),
@@ -127,14 +122,8 @@ impl Site {
 
     /// Replaces the process of a node by a new one, which takes over the sockets.
     pub fn replace(&mut self, node: usize) -> Result<()> {
-        let next = self.start_process(node, &["--upgrade"])?;
-        next.await_line("waiting for the sockets")?;
-        self.nodes[node].process.signal(Signal::QUIT)?;
-        let mut old = std::mem::replace(&mut self.nodes[node], Gateway::serving(next)?).process;
-        match old.await_exit(PATIENCE)? {
-            Some(status) if status.success() => Ok(()),
-            status => Err(format!("the old process ended with {status:?}").into()),
-        }
+        let successor = self.start_process(node, &["--upgrade"])?;
+        self.nodes[node].upgrade(successor)?.await_good_end()
     }
 
     /// Kills the gateway of a node, without a warning.
@@ -184,14 +173,14 @@ impl Site {
     /// Waits until all nodes say that they are connected to the store, or that they are not.
     pub fn await_agreement(&self, is_connected: bool) -> Result<Duration> {
         let start = Instant::now();
-        let is_so =
-            |node: &Gateway| Ok(node.metric("approov_gateway_fleet_connected")?.is_empty() != is_connected);
-        while !self.nodes.iter().map(is_so).collect::<Result<Vec<_>>>()?.iter().all(|is_so| *is_so) {
-            if start.elapsed() > PATIENCE {
-                return Err(format!("the nodes do not say that connected is {is_connected}").into());
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        Ok(start.elapsed())
+        let agrees = |node: &Gateway| {
+            Result::Ok((node.metric("approov_gateway_fleet_connected")? > 0) == is_connected)
+        };
+        let all = || {
+            let agree: Vec<bool> = self.nodes.iter().map(agrees).collect::<Result<_>>()?;
+            Ok(agree.into_iter().all(|agrees| agrees).then_some(start.elapsed()))
+        };
+        let took = poll(Duration::from_millis(10), PATIENCE, all)?;
+        took.ok_or_else(|| format!("the nodes do not say that connected is {is_connected}").into())
     }
 }

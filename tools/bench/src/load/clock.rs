@@ -11,7 +11,6 @@ use tokio::io::unix::AsyncFd;
 
 pub struct Ticker {
     timer: AsyncFd<OwnedFd>,
-    /// The time of the next tick.
     due: Instant,
     period: Duration,
 }

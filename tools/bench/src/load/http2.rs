@@ -1,7 +1,6 @@
 //! One connection of a client that speaks HTTP/2, with many requests at a time.
 
 use std::io;
-use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -17,17 +16,14 @@ const ATTEMPTS: usize = 5;
 
 pub struct Http2 {
     target: Target,
-    from: Option<Ipv4Addr>,
     current: Mutex<Option<SendRequest<Bytes>>>,
 }
 
 impl Http2 {
-    /// Connects with the first request.
-    pub fn new(target: Target, from: Option<Ipv4Addr>) -> Self {
-        Self { target, from, current: Mutex::default() }
+    pub fn new(target: Target) -> Self {
+        Self { target, current: Mutex::default() }
     }
 
-    /// The head of a request to this server.
     pub fn head(&self, request: &Request) -> io::Result<http::Request<()>> {
         let scheme = if self.target.tls.is_some() { "https" } else { "http" };
         request.to_http2(scheme).map_err(io::Error::other)
@@ -38,23 +34,19 @@ impl Http2 {
     /// A request that the server reports as not processed is sent again (RFC 9113 §8.7), as every
     /// library does.
     pub async fn ask(&self, head: &http::Request<()>, body: &Bytes) -> io::Result<(u16, Vec<u8>)> {
-        for _ in 0..ATTEMPTS {
-            let Ok(mut sender) = self.sender().await?.ready().await else {
-                self.forget();
-                continue;
-            };
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                self.current.lock().take();
+            }
+            let Ok(mut sender) = self.sender().await?.ready().await else { continue };
             let Ok((response, mut stream)) = sender.send_request(head.clone(), body.is_empty()) else {
-                self.forget();
                 continue;
             };
             if !body.is_empty() {
                 stream.send_data(body.clone(), true).map_err(io::Error::other)?;
             }
             let response = match response.await {
-                Err(error) if is_not_processed(&error) => {
-                    self.forget();
-                    continue;
-                }
+                Err(error) if is_not_processed(&error) => continue,
                 response => response.map_err(io::Error::other)?,
             };
             let status = response.status().as_u16();
@@ -70,21 +62,16 @@ impl Http2 {
         Err(io::Error::other("no connection takes the request"))
     }
 
-    /// Connects if there is no connection.
     pub async fn sender(&self) -> io::Result<SendRequest<Bytes>> {
         let current = self.current.lock().clone();
         if let Some(sender) = current {
             return Ok(sender);
         }
-        let stream = self.target.open(self.from).await?;
+        let stream = self.target.open().await?;
         let (sender, connection) = h2::client::handshake(stream).await.map_err(io::Error::other)?;
         spawn_local(connection);
         *self.current.lock() = Some(sender.clone());
         Ok(sender)
-    }
-
-    fn forget(&self) {
-        self.current.lock().take();
     }
 }
 

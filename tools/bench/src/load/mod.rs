@@ -14,28 +14,27 @@ mod request;
 mod same;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 
-use crate::rig::{Failure, Result};
+use crate::rig::{Failure, Result, poll, runtime};
 pub use app::{Apps, PATIENCE, Wire};
 pub use clock::Ticker;
-pub use connect::{Target, connect, connect_narrow};
-pub use http1::Http1;
+pub use connect::Target;
+pub use http1::{Http1, Kept, status};
 pub use http2::Http2;
 pub use record::{Phase, Seen};
 pub use request::{AUTHORITY, Request};
 pub use same::Same;
 
-/// The time between the requests of the load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
     /// The next request of a worker follows its last answer.
@@ -45,8 +44,8 @@ pub enum Pace {
 }
 
 /// What a load sends. Every worker owns one state, such as a connection.
-pub trait Script {
-    type Worker;
+pub trait Script: 'static {
+    type Worker: 'static;
 
     /// Prepares the worker with this number before the load begins.
     async fn worker(&self, number: usize) -> Result<Self::Worker>;
@@ -71,7 +70,7 @@ struct Control {
 impl Load {
     /// Prepares the workers and starts the load. After the stop, outstanding requests may take
     /// `patience`.
-    pub fn start<S: Script + 'static>(
+    pub fn start<S: Script>(
         workers: usize,
         pace: Pace,
         patience: Duration,
@@ -81,8 +80,7 @@ impl Load {
         let (ready, is_ready) = mpsc::channel();
         let here = control.clone();
         let thread = thread::Builder::new().name("load".into()).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            LocalSet::new().block_on(&runtime, async {
+            LocalSet::new().block_on(&runtime()?, async {
                 let script = Rc::new(script()?);
                 let mut prepared = Vec::new();
                 for number in 0..workers {
@@ -109,16 +107,13 @@ impl Load {
         self.control.answered.load(Ordering::Relaxed)
     }
 
-    /// Waits for this many answers.
     pub fn await_answers(&self, count: u64, patience: Duration) -> Result<()> {
-        let deadline = Instant::now() + patience;
-        while self.answered() < count {
-            if Instant::now() > deadline || self.thread.is_finished() {
-                return Err(format!("{} of {count} requests were answered in time", self.answered()).into());
-            }
-            thread::sleep(Duration::from_millis(1));
+        let is_done = || Ok((self.answered() >= count || self.thread.is_finished()).then_some(()));
+        poll(Duration::from_millis(1), patience, is_done)?;
+        match self.answered() {
+            answered if answered >= count => Ok(()),
+            answered => Err(format!("{answered} of {count} requests were answered in time").into()),
         }
-        Ok(())
     }
 
     /// Stops the load, waits for outstanding answers, and returns what the clients saw.
@@ -128,14 +123,11 @@ impl Load {
     }
 }
 
-/// Requests that wait for a worker, and the answers so far.
 struct Desk {
     control: Arc<Control>,
     next: Cell<u64>,
-    done: Cell<u64>,
-    /// Number and due time of the requests of an open loop.
-    waiting: RefCell<VecDeque<(u64, Instant)>>,
-    count: Semaphore,
+    /// Number and due time of the requests of an open loop that wait for a worker.
+    waiting: Mutex<UnboundedReceiver<(u64, Instant)>>,
     phases: RefCell<Vec<Phase>>,
 }
 
@@ -155,19 +147,9 @@ impl Desk {
     /// The next request and the time when it is due; `None` after the stop.
     async fn take(&self, pace: Pace) -> Option<(u64, Instant)> {
         match pace {
-            Pace::Closed if self.is_stopped() => None,
-            Pace::Closed => Some((self.number(), Instant::now())),
-            Pace::Open(_) => {
-                self.count.acquire().await.ok()?.forget();
-                self.waiting.borrow_mut().pop_front()
-            }
+            Pace::Closed => (!self.is_stopped()).then(|| (self.number(), Instant::now())),
+            Pace::Open(_) => self.waiting.lock().await.recv().await,
         }
-    }
-
-    fn put(&self, due: Instant) {
-        self.note(self.phase(), |phase| phase.lateness.push(due.elapsed()));
-        self.waiting.borrow_mut().push_back((self.number(), due));
-        self.count.add_permits(1);
     }
 
     fn note(&self, phase: usize, what: impl FnOnce(&mut Phase)) {
@@ -179,26 +161,17 @@ impl Desk {
     }
 }
 
-async fn drive<S: Script + 'static>(
+async fn drive<S: Script>(
     script: Rc<S>,
     workers: Vec<S::Worker>,
     pace: Pace,
     patience: Duration,
     control: Arc<Control>,
-) -> Result<Seen>
-where
-    S::Worker: 'static,
-{
+) -> Result<Seen> {
     let start = Instant::now();
-    let count = workers.len();
-    let desk = Rc::new(Desk {
-        control,
-        next: Cell::new(0),
-        done: Cell::new(0),
-        waiting: RefCell::default(),
-        count: Semaphore::new(0),
-        phases: RefCell::default(),
-    });
+    let (queue, waiting) = unbounded_channel();
+    let (next, waiting, phases) = (Cell::new(0), Mutex::new(waiting), RefCell::default());
+    let desk = Rc::new(Desk { control, next, waiting, phases });
     let mut tasks = JoinSet::new();
     for worker in workers {
         tasks.spawn_local(work(script.clone(), worker, pace, desk.clone()));
@@ -206,14 +179,15 @@ where
     if let Pace::Open(rate) = pace {
         let mut ticker = Ticker::new(rate)?;
         while !desk.is_stopped() {
-            desk.put(ticker.tick().await?);
+            let due = ticker.tick().await?;
+            desk.note(desk.phase(), |phase| phase.lateness.push(due.elapsed()));
+            queue.send((desk.number(), due))?;
         }
-        // One permit without a request for each worker: it ends after the last waiting request.
-        desk.count.add_permits(count);
-    } else {
-        while !desk.is_stopped() {
-            sleep(Duration::from_millis(2)).await;
-        }
+    }
+    // A worker of an open loop ends after the last waiting request.
+    drop(queue);
+    while !desk.is_stopped() {
+        sleep(Duration::from_millis(2)).await;
     }
     let all = async {
         while let Some(task) = tasks.join_next().await {
@@ -221,10 +195,12 @@ where
         }
         Result::Ok(())
     };
-    let is_done = timeout(patience, all).await.map_or(Ok(false), |done| done.map(|()| true))?;
-    let asked = desk.next.get();
-    let unanswered = if is_done { 0 } else { asked - desk.done.get() };
-    Ok(Seen { phases: desk.phases.take(), elapsed: start.elapsed(), asked, unanswered })
+    // What is not answered in time counts as unanswered.
+    timeout(patience, all).await.unwrap_or(Ok(()))?;
+    let (asked, answered) = (desk.next.get(), desk.control.answered.load(Ordering::Relaxed));
+    let phases = desk.phases.take();
+    let unanswered = asked - answered - phases.iter().map(Phase::lost).sum::<u64>();
+    Ok(Seen { phases, elapsed: start.elapsed(), asked, unanswered })
 }
 
 async fn work<S: Script>(script: Rc<S>, mut worker: S::Worker, pace: Pace, desk: Rc<Desk>) {
@@ -232,7 +208,6 @@ async fn work<S: Script>(script: Rc<S>, mut worker: S::Worker, pace: Pace, desk:
         let phase = desk.phase();
         let answer = script.ask(&mut worker, number).await;
         let took = due.elapsed();
-        desk.done.set(desk.done.get() + 1);
         match answer {
             Ok(()) => {
                 desk.control.answered.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::rig::figures::percentile;
 
-/// The requests of one phase of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Phase {
     /// Latencies of the requests with the expected answer.
@@ -17,19 +16,16 @@ pub struct Phase {
     pub failures: BTreeMap<String, u64>,
 }
 
-/// The requests of a whole run.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub phases: Vec<Phase>,
     pub elapsed: Duration,
-    /// All requests, answered or not.
     pub asked: u64,
     /// Requests that were still without an answer when patience ended.
     pub unanswered: u64,
 }
 
 impl Seen {
-    /// Several phases as one.
     pub fn together(&self, phases: &[usize]) -> Phase {
         let mut all = Phase::default();
         for phase in phases.iter().filter_map(|phase| self.phases.get(*phase)) {
@@ -42,7 +38,6 @@ impl Seen {
         all
     }
 
-    /// All phases as one.
     pub fn whole(&self) -> Phase {
         self.together(&(0..self.phases.len()).collect::<Vec<_>>())
     }
@@ -64,7 +59,6 @@ impl Phase {
         self.latencies.len() as u64 + self.lost()
     }
 
-    /// The latency that `percent` of the answers do not exceed.
     pub fn latency(&self, percent: f64) -> Duration {
         percentile(&self.latencies, percent)
     }

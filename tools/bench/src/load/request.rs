@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-/// The name that clients ask for.
 pub const AUTHORITY: &str = "api.example.com";
 
 #[derive(Clone, Debug)]
@@ -18,23 +17,22 @@ impl Request {
         Self { method: "GET", path: path.into(), headers: Vec::new(), body: Bytes::new() }
     }
 
-    /// A POST with a body of this length.
     pub fn post(path: impl Into<String>, length: usize) -> Self {
         Self { method: "POST", body: vec![b'x'; length].into(), ..Self::get(path) }
     }
 
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
+    /// Sets a header, in place of one with the same name.
+    pub fn with(self, name: &'static str, value: impl Into<String>) -> Self {
+        let mut request = self.without(name);
+        request.headers.push((name, value.into()));
+        request
     }
 
-    /// Removes a header.
     pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(of, _)| *of != name);
         self
     }
 
-    /// Head and body for HTTP/1.1.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\nHost: {AUTHORITY}\r\n", self.method, self.path);
         for (name, value) in &self.headers {
@@ -47,7 +45,6 @@ impl Request {
         [head.as_bytes(), &self.body].concat()
     }
 
-    /// The head for HTTP/2.
     pub fn to_http2(&self, scheme: &str) -> http::Result<http::Request<()>> {
         let uri = format!("{scheme}://{AUTHORITY}{}", self.path);
         let mut request = http::Request::builder().method(self.method).uri(uri);

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Http1, Http2, Request, Script, Target};
+use super::{Http2, Kept, Request, Script, Target};
 use crate::rig::Result;
 
 pub struct Same {
     pub target: Target,
-    pub request: Request,
-    /// The status of the expected answer.
+    request: Request,
     pub status: u16,
     /// With HTTP/2: how many workers share a connection.
     pub streams: Option<usize>,
@@ -24,7 +23,7 @@ pub struct Same {
 }
 
 pub enum Worker {
-    Http1(Option<Http1>),
+    Http1(Kept),
     Http2(Arc<Http2>, http::Request<()>),
 }
 
@@ -37,17 +36,8 @@ impl Same {
 
     async fn exchange(&self, worker: &mut Worker) -> io::Result<u16> {
         match worker {
+            Worker::Http1(kept) => Ok(kept.ask(&self.target, &self.bytes).await?.status),
             Worker::Http2(client, head) => Ok(client.ask(head, &self.request.body).await?.0),
-            Worker::Http1(kept) => {
-                let mut client = match kept.take() {
-                    Some(client) => client,
-                    None => Http1::open(&self.target, None).await?,
-                };
-                let answer = client.ask(&self.bytes).await?;
-                let (status, closes) = (answer.status(), answer.closes());
-                *kept = (!closes).then_some(client);
-                Ok(status)
-            }
         }
     }
 }
@@ -56,11 +46,9 @@ impl Script for Same {
     type Worker = Worker;
 
     async fn worker(&self, number: usize) -> Result<Worker> {
-        let Some(streams) = self.streams else {
-            return Ok(Worker::Http1(Some(Http1::open(&self.target, None).await?)));
-        };
+        let Some(streams) = self.streams else { return Ok(Worker::Http1(Kept::open(&self.target).await?)) };
         if number.is_multiple_of(streams) {
-            let client = Arc::new(Http2::new(self.target.clone(), None));
+            let client = Arc::new(Http2::new(self.target.clone()));
             client.sender().await?;
             self.shared.borrow_mut().push(client);
         }
@@ -70,11 +58,10 @@ impl Script for Same {
     }
 
     async fn ask(&self, worker: &mut Worker, _: u64) -> std::result::Result<(), String> {
+        let exchange = self.exchange(worker);
         let answer = match self.patience {
-            None => self.exchange(worker).await,
-            Some(patience) => timeout(patience, self.exchange(worker))
-                .await
-                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+            None => exchange.await,
+            Some(patience) => timeout(patience, exchange).await.unwrap_or_else(|late| Err(late.into())),
         };
         match answer {
             Ok(status) if status == self.status => Ok(()),

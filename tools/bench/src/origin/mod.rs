@@ -5,7 +5,7 @@
 //! | `/v1/…` | the same JSON of 270 bytes |
 //! | `/v1/slow` | the same JSON after 100 ms |
 //! | `/v1/seen` | the token header of the request |
-//! | `/v1/large/16k`, `/1m`, `/8m` | that many bytes |
+//! | `/v1/large/NUMBER` | that many KiB |
 //! | `/r/NUMBER` | the target; the arrival is counted |
 //! | `/refused/…` | the target; the request should have been refused |
 //! | `/hostile/KIND/NUMBER` | see [`hostile`] |
@@ -13,8 +13,10 @@
 
 pub mod hostile;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -23,44 +25,42 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::sleep;
 
-use crate::rig::Result;
+use crate::rig::{Process, Result, runtime};
 
 /// Requests below this path should have been refused.
 pub const REFUSED: &str = "/refused/";
 
-/// The delay of a slow answer.
 pub const SLOW: Duration = Duration::from_millis(100);
 
 /// The send buffer for large answers. The default of loopback holds megabytes, and a few thousand slow
 /// readers would use up the memory that the kernel has for TCP.
 const SEND_BUFFER: usize = 64 << 10;
 
+const PIECE: [u8; 16 << 10] = [b'x'; 16 << 10];
+
 /// An origin on a thread of this process.
 pub struct Origin {
-    address: SocketAddr,
+    pub address: SocketAddr,
     pub log: Arc<Log>,
 }
 
-/// What arrived at the origin.
 #[derive(Default)]
 pub struct Log {
     /// Requests that should have been refused.
-    wrongly_arrived: AtomicU64,
-    /// How often each request arrived.
-    arrived: Mutex<Vec<u8>>,
+    pub wrongly_arrived: AtomicU64,
+    /// How often the request with each number arrived.
+    pub arrived: Mutex<BTreeMap<u64, u32>>,
 }
 
 impl Origin {
-    pub fn start() -> Result<Self> {
-        Self::start_on(Ipv4Addr::LOCALHOST)
-    }
-
-    pub fn start_on(address: Ipv4Addr) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = runtime.block_on(listen(address))?;
+    pub fn start(address: Ipv4Addr) -> Result<Self> {
+        let runtime = runtime()?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((address, 0).into())?;
+        let listener = runtime.block_on(async { socket.listen(16_384) })?;
         let address = listener.local_addr()?;
         let log = Arc::new(Log::default());
         let here = log.clone();
@@ -69,46 +69,23 @@ impl Origin {
             .spawn(move || runtime.block_on(serve(listener, here)))?;
         Ok(Self { address, log })
     }
+}
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
+pub fn start_process() -> Result<(Process, SocketAddr)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("origin");
+    let process = Process::start("the origin", &command)?;
+    let address = process.await_line("listening on http://")?.parse()?;
+    Ok((process, address))
 }
 
 /// Serves in this process until it is killed, and writes the address to standard error.
 pub fn serve_as_process() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = listen(Ipv4Addr::LOCALHOST).await?;
-        eprintln!("listening on http://{}", listener.local_addr()?);
-        serve(listener, Arc::default()).await;
-        Ok(())
-    })
-}
-
-impl Log {
-    /// Requests that should have been refused.
-    pub fn wrongly_arrived(&self) -> u64 {
-        self.wrongly_arrived.load(Ordering::Relaxed)
+    let origin = Origin::start(Ipv4Addr::LOCALHOST)?;
+    eprintln!("listening on http://{}", origin.address);
+    loop {
+        thread::park();
     }
-
-    /// How often each request arrived.
-    pub fn arrived(&self) -> Vec<u8> {
-        self.arrived.lock().clone()
-    }
-
-    fn count(&self, number: usize) {
-        let mut arrived = self.arrived.lock();
-        let count = arrived.len().max(number + 1);
-        arrived.resize(count, 0);
-        arrived[number] += 1;
-    }
-}
-
-async fn listen(address: Ipv4Addr) -> io::Result<TcpListener> {
-    let socket = tokio::net::TcpSocket::new_v4()?;
-    socket.bind((address, 0).into())?;
-    socket.listen(16_384)
 }
 
 async fn serve(listener: TcpListener, log: Arc<Log>) {
@@ -144,7 +121,8 @@ impl Conversation {
                 ["v1", "large", size, ..] => self.large(size).await?,
                 ["v1", ..] => self.stream.write_all(fixed).await?,
                 ["r", number] => {
-                    number.parse().into_iter().for_each(|number| self.log.count(number));
+                    let number = number.parse().map_err(io::Error::other)?;
+                    *self.log.arrived.lock().entry(number).or_default() += 1;
                     self.say(&target).await?;
                 }
                 ["hostile", kind, ..] => {
@@ -195,18 +173,13 @@ impl Conversation {
     }
 
     async fn large(&mut self, size: &str) -> io::Result<()> {
-        let length: usize = match size {
-            "16k" => 16 << 10,
-            "1m" => 1 << 20,
-            _ => 8 << 20,
-        };
+        let length = size.parse::<usize>().map_err(io::Error::other)? << 10;
         if length > 1 << 20 {
             SockRef::from(&self.stream).set_send_buffer_size(SEND_BUFFER)?;
         }
         self.stream.write_all(head(length).as_bytes()).await?;
-        let piece = [b'x'; 16 << 10];
-        for _ in 0..length / piece.len() {
-            self.stream.write_all(&piece).await?;
+        for _ in 0..length / PIECE.len() {
+            self.stream.write_all(&PIECE).await?;
         }
         Ok(())
     }
@@ -220,7 +193,6 @@ fn answer(body: &str) -> String {
     head(body.len()) + body
 }
 
-/// The value of a header field.
 fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines().find_map(|line| {
         let (of, value) = line.split_once(':')?;

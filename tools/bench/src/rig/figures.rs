@@ -1,5 +1,6 @@
 //! Medians, percentiles and how figures are printed.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 /// The middle value, or the mean of the two middle ones; NaN without any value.
@@ -24,10 +25,6 @@ pub fn percentile(durations: &[Duration], percent: f64) -> Duration {
     *durations.select_nth_unstable(index).1
 }
 
-pub fn median_duration(durations: &[Duration]) -> Duration {
-    percentile(durations, 50.0)
-}
-
 pub fn ratio(this: Duration, other: Duration) -> f64 {
     this.as_secs_f64() / other.as_secs_f64()
 }
@@ -45,6 +42,16 @@ pub fn show(duration: Duration) -> String {
     time(duration.as_secs_f64())
 }
 
+/// Two durations, and the second as a multiple of the first.
+pub fn compared(without: Duration, with: Duration) -> String {
+    format!("{} {} ({:.2})", show(without), show(with), ratio(with, without))
+}
+
 pub fn mebibytes(kib: u64) -> String {
     format!("{:.1} MiB", kib as f64 / 1024.0)
+}
+
+/// Prints a figure in a line of its own.
+pub fn line(what: &str, value: impl Display) {
+    println!("{what:<48} {value}");
 }

@@ -9,7 +9,6 @@ use socket2::{Domain, Socket, Type};
 
 use super::Result;
 
-/// The target folder of this build.
 pub fn target() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let target = program.parent().and_then(Path::parent).ok_or("this program is not in a target folder")?;
@@ -19,12 +18,6 @@ pub fn target() -> Result<PathBuf> {
 /// The folder for results. Peers can be installed into it without touching the system.
 pub fn results() -> PathBuf {
     target().unwrap_or_default().join("compare")
-}
-
-/// The path relative to the current folder, if it is below it.
-pub fn shown(path: &Path) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(here).unwrap_or(path).display().to_string()
 }
 
 /// A private temporary folder, removed when dropped.
@@ -41,7 +34,6 @@ impl Folder {
         &self.0
     }
 
-    /// Writes a file and returns its path.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<PathBuf> {
         let place = self.0.join(name);
         fs::write(&place, content)?;
@@ -63,12 +55,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// A port of 127.0.0.1.
-    pub fn reserve() -> Result<Self> {
-        Self::reserve_on(Ipv4Addr::LOCALHOST)
-    }
-
-    pub fn reserve_on(address: Ipv4Addr) -> Result<Self> {
+    pub fn reserve(address: Ipv4Addr) -> Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;

@@ -4,14 +4,13 @@ use std::env;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::Result;
-use super::cores::Cores;
 use super::folder::target;
 use super::process::Process;
 use super::token::secret_base64;
@@ -41,14 +40,9 @@ pub fn build() -> Result<PathBuf> {
     if binary.is_file() { Ok(binary) } else { Err(format!("{} is missing", binary.display()).into()) }
 }
 
-/// `gateway run -c FILE` without the environment of this program, which could override the file.
 pub fn command(gateway: &Path, file: &Path) -> Command {
     let mut command = Command::new(gateway);
     command.arg("run").arg("-c").arg(file);
-    let names = env::vars_os().map(|(name, _)| name);
-    for name in names.filter(|name| name != "PATH" && name != "LLVM_PROFILE_FILE") {
-        command.env_remove(name);
-    }
     command
 }
 
@@ -63,7 +57,6 @@ pub fn config(origin: SocketAddr) -> Value {
     })
 }
 
-/// A gateway that serves.
 pub struct Gateway {
     pub process: Process,
     pub address: SocketAddr,
@@ -71,28 +64,19 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts the gateway with this configuration, on a core of its own if `cores` are given.
-    pub fn start(gateway: &Path, file: &Path, cores: Option<&Cores>, output: Stdio) -> Result<Self> {
-        let command = command(gateway, file);
-        let start = || Process::start_with("the gateway", &command, output);
-        Self::serving(match cores {
-            Some(cores) => cores.for_peer(1, start)??,
-            None => start()?,
-        })
+    /// Starts the gateway with this configuration and waits until it serves.
+    pub fn start(gateway: &Path, file: &Path) -> Result<Self> {
+        Self::serving(Process::start("the gateway", &command(gateway, file))?)
     }
 
-    /// Upgrades to a new process, which takes over the sockets. Returns the old process, which ends when its
-    /// requests are done.
-    pub fn upgrade(&mut self, gateway: &Path, file: &Path) -> Result<Process> {
-        let mut command = command(gateway, file);
-        command.arg("--upgrade");
-        let successor = Process::start("the new gateway", &command)?;
+    /// Hands the sockets over to `successor`, which was started with `--upgrade`. Returns the old process, which
+    /// ends when its requests are done.
+    pub fn upgrade(&mut self, successor: Process) -> Result<Process> {
         successor.await_line("waiting for the sockets")?;
         self.process.signal(Signal::QUIT)?;
         Ok(std::mem::replace(self, Self::serving(successor)?).process)
     }
 
-    /// Waits until the process serves.
     pub fn serving(process: Process) -> Result<Self> {
         let address = process.await_line("listening on http://")?.parse()?;
         let admin = process.await_line("admin on http://")?.parse()?;
@@ -110,34 +94,33 @@ impl Gateway {
 
     /// The whole answer of the admin listener for this path.
     pub fn admin_page(&self, path: &str) -> Result<String> {
-        let mut stream = TcpStream::connect(self.admin)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        // A scraper is on another machine as a rule. Here, threads that wait for the core get it after each part.
-        let (mut page, mut part) = (Vec::new(), [0; 32 * 1024]);
-        loop {
-            match stream.read(&mut part)? {
-                0 => return Ok(String::from_utf8(page)?),
-                length => page.extend_from_slice(&part[..length]),
-            }
-            std::thread::yield_now();
-        }
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        Ok(String::from_utf8(converse(self.admin, request.as_bytes())?)?)
     }
 
-    /// The series of a metric that are not zero, by labels.
-    pub fn metric(&self, name: &str) -> Result<Vec<(String, u64)>> {
-        let text = self.admin_page("/metrics")?;
-        let series = |line: &str| {
+    /// The sum of all series of a metric.
+    pub fn metric(&self, name: &str) -> Result<u64> {
+        let value = |line: &str| {
             let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
             let is_whole = labels.is_empty() || labels.starts_with('{');
-            let value = value.parse::<f64>().ok()? as u64;
-            (is_whole && value > 0).then(|| (labels.to_owned(), value))
+            value.parse::<f64>().ok().filter(|_| is_whole)
         };
-        Ok(text.lines().filter_map(series).collect())
+        Ok(self.admin_page("/metrics")?.lines().filter_map(value).sum::<f64>() as u64)
     }
+}
 
-    /// Open connections of clients.
-    pub fn connections(&self) -> Result<u64> {
-        Ok(self.metric("approov_gateway_connections")?.iter().map(|(_, count)| count).sum())
+/// Sends bytes over a new connection, and returns what arrives until its end.
+pub fn converse(to: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(request)?;
+    // A scraper is on another machine as a rule. Here, threads that wait for the core get it after each part.
+    let (mut answer, mut part) = (Vec::new(), [0; 32 * 1024]);
+    loop {
+        match stream.read(&mut part)? {
+            0 => return Ok(answer),
+            length => answer.extend_from_slice(&part[..length]),
+        }
+        std::thread::yield_now();
     }
 }

@@ -1,32 +1,28 @@
 //! The machine that a figure belongs to.
 
-use std::fs;
-
+use procfs::{CpuInfo, Current as _, LoadAverage};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
 use super::Result;
 
 /// The load average of the last minute up to which the machine counts as idle.
-const IDLE: f64 = 0.3;
+const IDLE: f32 = 0.3;
 
 /// Processor, cores, kernel and load average.
 pub fn describe() -> Value {
-    let processors = read("/proc/cpuinfo");
-    let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let processors = CpuInfo::current().ok();
     json!({
-        "processor": model.map(|(_, name)| name),
+        "processor": processors.as_ref().and_then(|all| all.model_name(0)),
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
+        "kernel": rustix::system::uname().release().to_string_lossy(),
         "load_average_at_start": load_average(),
     })
 }
 
 /// Prints the processor and the kernel, and a warning if the machine is busy.
 pub fn announce() {
-    let machine = describe();
-    let text = |name: &str| machine[name].as_str().unwrap_or("unknown").to_owned();
-    eprintln!("machine  {}, {} cores, Linux {}", text("processor"), machine["cores"], text("kernel"));
+    eprintln!("machine  {}", describe());
     let load = load_average();
     if load > IDLE {
         eprintln!(
@@ -42,10 +38,6 @@ pub fn raise_descriptor_limit() -> Result<()> {
     Ok(())
 }
 
-fn load_average() -> f64 {
-    read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN)
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default()
+fn load_average() -> f32 {
+    LoadAverage::current().map_or(f32::NAN, |load| load.one)
 }

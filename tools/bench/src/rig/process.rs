@@ -1,8 +1,8 @@
 //! The guard of every process that a command starts: it watches, measures and ends it.
 
 use std::cell::RefCell;
+use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
@@ -11,18 +11,28 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use procfs::process::{Process as Entry, Stat, all_processes};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
-use super::{Failure, Result};
+use super::{Failure, Result, poll};
 
 /// The time that a process may take to start, or to do what it was told.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The time that memory may take to come to rest.
+const REST: Duration = Duration::from_secs(20);
+
+/// The time between two looks at a process.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The time that a process may take to end after `TERM`.
 const STOP: Duration = Duration::from_secs(15);
 
 /// The name of the hidden command that becomes a guarded process.
 pub const ROLE: &str = "guarded";
+
+/// The environment of a guarded process. Other variables could change what it does.
+const KEPT: [&str; 2] = ["PATH", "LLVM_PROFILE_FILE"];
 
 /// A process and its descendants. They end when the guard is dropped, and also when this program is
 /// killed.
@@ -42,21 +52,15 @@ pub fn become_guarded(program: &OsString, arguments: &[OsString]) -> Result<()> 
 }
 
 impl Process {
-    /// Starts `command`, whose standard error is kept as lines.
     pub fn start(name: &str, command: &Command) -> Result<Self> {
         Self::start_with(name, command, Stdio::null())
     }
 
-    /// Starts `command` with another standard output than none.
+    /// Starts `command` with another standard output than none. The variables of `command` are ignored.
     pub fn start_with(name: &str, command: &Command, output: Stdio) -> Result<Self> {
-        let mut guarded = Command::new(std::env::current_exe()?);
+        let mut guarded = Command::new(env::current_exe()?);
         guarded.arg(ROLE).arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => guarded.env(name, value),
-                None => guarded.env_remove(name),
-            };
-        }
+        guarded.env_clear().envs(KEPT.iter().filter_map(|name| Some((name, env::var_os(name)?))));
         let mut child = guarded.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn()?;
         let (sender, more) = mpsc::channel();
         if let Some(stderr) = child.stderr.take() {
@@ -68,11 +72,6 @@ impl Process {
         Ok(Self { name: name.into(), child, lines: RefCell::default(), more })
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// The standard output, if it was started as a pipe.
     pub fn take_output(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
     }
@@ -92,40 +91,25 @@ impl Process {
         }
     }
 
-    /// Counts the lines with this text so far.
     pub fn count_lines(&self, text: &str) -> usize {
         let mut lines = self.lines.borrow_mut();
         lines.extend(self.more.try_iter());
         lines.iter().filter(|line| line.contains(text)).count()
     }
 
-    /// Waits until the process accepts connections at `address`.
     pub fn await_listening(&mut self, address: SocketAddr) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(address).is_err() {
-            if let Some(status) = self.child.try_wait()? {
-                return Err(self.failure(&format!("ended with {status}")));
-            }
-            if Instant::now() > deadline {
-                return Err(self.failure("does not listen"));
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        Ok(())
+        let listens = || match self.child.try_wait()? {
+            Some(status) => Err(self.failure(&format!("ended with {status}"))),
+            None => Ok(TcpStream::connect(address).ok()),
+        };
+        poll(PAUSE, PATIENCE, listens)?.map(drop).ok_or_else(|| self.failure("does not listen"))
     }
 
     /// Waits until the process has ended; `None` if it has not within `patience`.
     pub fn await_exit(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
-        let deadline = Instant::now() + patience;
-        loop {
-            match self.child.try_wait()? {
-                None if Instant::now() < deadline => thread::sleep(Duration::from_millis(1)),
-                status => return Ok(status),
-            }
-        }
+        poll(PAUSE, patience, || Ok(self.child.try_wait()?))
     }
 
-    /// Waits until the process has ended with status 0.
     pub fn await_good_end(&mut self) -> Result<()> {
         match self.await_exit(PATIENCE)? {
             Some(status) if status.success() => Ok(()),
@@ -136,27 +120,21 @@ impl Process {
 
     /// User and system time of all threads and descendants so far.
     pub fn cpu(&self) -> Duration {
-        let tasks = self.group().into_iter().flat_map(|id| fs::read_dir(format!("/proc/{id}/task")));
-        let nanoseconds = tasks.flatten().flatten().filter_map(|task| {
-            let schedstat = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            schedstat.split_whitespace().next()?.parse::<u64>().ok()
-        });
+        let tasks = self.group().flat_map(|entry| entry.tasks()).flatten().flatten();
+        let nanoseconds = tasks.filter_map(|task| Some(task.schedstat().ok()?.sum_exec_runtime));
         Duration::from_nanos(nanoseconds.sum())
     }
 
     /// Resident memory of the process and its descendants in KiB; shared pages count once.
     pub fn memory_kib(&self) -> u64 {
-        let pss = |id| {
-            let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).ok()?;
-            let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-            line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()
-        };
-        self.group().into_iter().filter_map(pss).sum()
+        let rollups = self.group().filter_map(|entry| entry.smaps_rollup().ok());
+        let maps = rollups.flat_map(|rollup| rollup.memory_map_rollup.0);
+        maps.filter_map(|map| map.extension.map.get("Pss").copied()).sum::<u64>() / 1024
     }
 
-    /// Waits until the memory stays the same for a second, but no longer than `patience`.
-    pub fn memory_at_rest_kib(&self, patience: Duration) -> u64 {
-        let deadline = Instant::now() + patience;
+    /// Waits until the memory stays the same for a second, but no longer than [`REST`].
+    pub fn memory_at_rest_kib(&self) -> u64 {
+        let deadline = Instant::now() + REST;
         let mut memory = self.memory_kib();
         loop {
             thread::sleep(Duration::from_secs(1));
@@ -167,42 +145,31 @@ impl Process {
         }
     }
 
-    /// Open descriptors of the process itself.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, Iterator::count)
+        Entry::new(self.child.id().cast_signed()).and_then(|entry| entry.fd_count()).unwrap_or_default()
     }
 
-    /// Sends a signal to the process itself.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        Ok(kill_process(Pid::from_raw(self.id().cast_signed()).ok_or("no process")?, signal)?)
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
 
     /// Sends a signal to the process and all its descendants; those that have ended are skipped.
     pub fn signal_all(&self, signal: Signal) {
-        for id in self.group() {
-            let _ = Pid::from_raw(id.cast_signed()).map(|id| kill_process(id, signal));
+        for entry in self.group() {
+            let _ = Pid::from_raw(entry.pid()).map(|id| kill_process(id, signal));
         }
     }
 
-    /// The process and all its descendants.
-    fn group(&self) -> Vec<u32> {
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let parents: Vec<(u32, u32)> = processes
-            .filter_map(|entry| {
-                let id = entry.file_name().to_str()?.parse().ok()?;
-                let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-                // The name stands in parentheses and can hold any character.
-                let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
-                Some((id, parent))
-            })
-            .collect();
-        let mut group = vec![self.id()];
+    fn group(&self) -> impl Iterator<Item = Entry> {
+        let entries = all_processes().into_iter().flatten().flatten();
+        let all: Vec<Stat> = entries.filter_map(|entry| entry.stat().ok()).collect();
+        let mut group = vec![self.child.id().cast_signed()];
         let mut next = 0;
         while let Some(&parent) = group.get(next) {
-            group.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id));
+            group.extend(all.iter().filter(|stat| stat.ppid == parent).map(|stat| stat.pid));
             next += 1;
         }
-        group
+        group.into_iter().filter_map(|id| Entry::new(id).ok())
     }
 
     fn failure(&self, what: &str) -> Failure {

@@ -1,11 +1,17 @@
-//! Tokens as Approov signs them, with a secret of this tool.
+//! Tokens as Approov signs them, with a secret of this tool, and message signatures as apps make them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+
+use super::Result;
+use crate::load::{AUTHORITY, Request};
 
 /// The account's secret. It is text because some peers cannot be configured with other bytes.
 pub const SECRET: &str = "ddxJ5L_Cl-7zjH_vat05JiIGZfFs79h_gL4Qa2Acrg6uE6eBSGOpweBy3-5pPZ2u";
@@ -16,7 +22,6 @@ pub const AUTHORIZATION: &str = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY
 /// A day: longer than any run.
 const LIFETIME: u64 = 24 * 3600;
 
-/// The verdict that a token gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Valid,
@@ -26,7 +31,6 @@ pub enum Kind {
     Expired,
 }
 
-/// The secret as the gateway's configuration takes it.
 pub fn secret_base64() -> String {
     STANDARD.encode(SECRET)
 }
@@ -36,11 +40,28 @@ pub fn token(kind: Kind, device: u64) -> String {
     sign(kind, &claims(kind, device))
 }
 
-/// A valid token that names the key of an installation: its public half, in DER.
-pub fn token_with_key(public_key: &[u8]) -> String {
+/// The request with a token that names a new key, and the signature (RFC 9421) of that key over method, target,
+/// token and Authorization. It is sent over plain HTTP.
+pub fn signed(request: Request) -> Result<Request> {
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
+    let public: PublicKeyX509Der<'_> = key.public_key().as_der()?;
     let mut claims = claims(Kind::Valid, 0);
-    claims["ipk"] = STANDARD.encode(public_key).into();
-    sign(Kind::Valid, &claims)
+    claims["ipk"] = STANDARD.encode(public.as_ref()).into();
+    let token = sign(Kind::Valid, &claims);
+    let parameters = format!(
+        r#"("@method" "@target-uri" "approov-token" "authorization");alg="ecdsa-p256-sha256";created={}"#,
+        unix_time()
+    );
+    let (method, path) = (request.method, &request.path);
+    let base = format!(
+        "\"@method\": {method}\n\"@target-uri\": http://{AUTHORITY}{path}\n\"approov-token\": {token}\n\
+         \"authorization\": {AUTHORIZATION}\n\"@signature-params\": {parameters}"
+    );
+    let signature = STANDARD.encode(key.sign(&SystemRandom::new(), base.as_bytes())?);
+    Ok(request
+        .with("Approov-Token", token)
+        .with("Signature-Input", format!("install={parameters}"))
+        .with("Signature", format!("install=:{signature}:")))
 }
 
 fn claims(kind: Kind, device: u64) -> Value {
@@ -62,7 +83,6 @@ fn sign(kind: Kind, claims: &Value) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// Seconds since 1970.
-pub fn unix_time() -> u64 {
+fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

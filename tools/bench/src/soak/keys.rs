@@ -5,11 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::hostile::Means;
-use super::report::Verdict;
 use super::stage::Stage;
-use crate::load::{Http1, Load, Pace, Script};
-use crate::rig::Result;
+use crate::load::{Kept, Load, Pace, Script, Target};
 use crate::rig::figures::mebibytes;
+use crate::rig::{Result, Verdict};
 
 const ADDRESSES: u64 = 1_000_000;
 
@@ -19,10 +18,8 @@ const PORTION: u64 = 100_000;
 /// Addresses that come first and again and again, so that afterwards only the keys are new.
 const FIRST: u64 = 500;
 
-/// Requests of the first addresses.
 const WARMING: u64 = 100 * FIRST;
 
-/// Connections of the proxy.
 const PROXIED: usize = 32;
 
 /// Requests on a connection; the gateway allows a thousand.
@@ -31,8 +28,7 @@ const KEPT: usize = 900;
 /// The time that a portion may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The size of the tables with the defaults (docs/limits.md): 65 536 addresses, 17 bytes each for the
-/// rate and 55 for the offenders.
+/// The tables with the defaults (docs/how-to/limits.md): 17 bytes for the rate and 55 for the offenders.
 const STATED_KIB: u64 = 65_536 * (17 + 55) / 1024;
 
 /// The allocator takes memory in larger pieces than it is asked for.
@@ -42,19 +38,21 @@ const SLACK_KIB: u64 = 4 << 10;
 struct Proxy(Means);
 
 impl Script for Proxy {
-    type Worker = Option<(Http1, usize)>;
+    type Worker = Kept;
 
-    async fn worker(&self, _: usize) -> Result<Self::Worker> {
-        Ok(None)
+    async fn worker(&self, _: usize) -> Result<Kept> {
+        Ok(Kept::new(KEPT))
     }
 
-    async fn ask(&self, kept: &mut Self::Worker, number: u64) -> std::result::Result<(), String> {
+    async fn ask(&self, kept: &mut Kept, number: u64) -> std::result::Result<(), String> {
         let address = if number < WARMING { number % FIRST } else { number };
         let address = Ipv4Addr::from_bits(0x0b00_0000 + address as u32);
         let request = self.0.refused("key").with("X-Forwarded-For", address.to_string());
-        match self.0.ask_kept(kept, KEPT, Ipv4Addr::LOCALHOST, &request).await {
-            outcome if outcome == "401" => Ok(()),
-            outcome => Err(outcome),
+        let target = Target::plain(self.0.gateway, Ipv4Addr::LOCALHOST);
+        match kept.ask(&target, &request.to_bytes()).await {
+            Ok(answer) if answer.status == 401 => Ok(()),
+            Ok(answer) => Err(answer.status.to_string()),
+            Err(error) => Err(error.to_string()),
         }
     }
 }

@@ -12,7 +12,6 @@ mod banned;
 mod hostile;
 mod keys;
 mod plan;
-mod report;
 mod stage;
 
 use std::time::Duration;
@@ -20,10 +19,9 @@ use std::{process, thread};
 
 use clap::ValueEnum;
 
-use crate::rig::{Result, gateway, machine};
+use crate::rig::{Result, prepare};
 use hostile::{Attack, Kind};
 use plan::Plan;
-pub use report::Verdict;
 
 /// The time that a run may take beyond its plan.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,9 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Arguments {
     #[arg(value_enum, default_value_t)]
     scenario: Scenario,
-    /// Length of the run in minutes. Default: 10 for `all`, 40 seconds for the others
-    #[arg(long, conflicts_with = "seconds")]
-    minutes: Option<u32>,
+    /// Length of the run. Default: 600 for `all`, 40 for the others
     #[arg(long)]
     seconds: Option<u32>,
     /// Honest requests a second. Default: 300 for `all`, 1000 for the others
@@ -65,23 +61,18 @@ pub enum Scenario {
 }
 
 impl Arguments {
-    /// The length of the run.
     pub fn duration(&self) -> Duration {
         let default = if self.scenario == Scenario::All { 600 } else { 40 };
-        let seconds = self.minutes.map(|minutes| minutes.saturating_mul(60)).or(self.seconds);
-        Duration::from_secs(seconds.unwrap_or(default).max(1).into())
+        Duration::from_secs(self.seconds.unwrap_or(default).max(1).into())
     }
 
-    /// Honest requests a second.
     pub fn rate(&self) -> u32 {
         self.rate.unwrap_or(if self.scenario == Scenario::All { 300 } else { 1000 }).max(1)
     }
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let gateway = gateway::build()?;
-    machine::announce();
-    machine::raise_descriptor_limit()?;
+    let gateway = prepare()?;
     let most = arguments.duration() + PATIENCE;
     thread::spawn(move || {
         thread::sleep(most);
@@ -98,23 +89,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// The attacks of a scenario, and the limits of its figures. This program has the other end of each
 /// connection, and usually 20 000 descriptors.
 fn plan(arguments: &Arguments) -> Plan {
+    use Scenario::{Admin, All, Banned, Flood, Keys, Log, Origins, Slow};
     let rate = arguments.rate();
     let at_rate = |kind, share: u32| Attack::at_rate(kind, rate.div_ceil(share));
     let flood = Attack::at_rate(Kind::WrongSignatures, 10 * rate);
     let held = rate.min(500);
-    // The next request must come after a late answer, which nothing else tells from its own answer.
+    // Seldom, so that no request is sent while a late answer to the last one is on its way: a client cannot
+    // tell such an answer from that to its own request.
     let hostile_origin = Attack::at_rate(Kind::HostileOrigin, 10);
-    let usual = Plan {
-        attacks: Vec::new(),
-        rounds: 4,
-        shares: [1, 1, 0],
-        limit: None,
-        stalls_log: false,
-        is_step_by_step: true,
-    };
     match arguments.scenario {
-        Scenario::All | Scenario::Banned | Scenario::Keys => Plan {
-            attacks: vec![
+        All | Banned | Keys => Plan {
+            rounds: 1,
+            shares: [1, 3, 1],
+            stalls_log: true,
+            is_step_by_step: false,
+            ..Plan::of(vec![
                 flood,
                 at_rate(Kind::RapidResets, 100),
                 at_rate(Kind::NewKey, 5),
@@ -128,31 +117,22 @@ fn plan(arguments: &Arguments) -> Plan {
                 Attack::held(Kind::SlowReader, held),
                 Attack::held(Kind::Silent, 2 * held),
                 Attack::held(Kind::SilentAdmin, 2 * held),
-            ],
-            rounds: 1,
-            shares: [1, 3, 1],
-            stalls_log: true,
-            is_step_by_step: false,
-            ..usual
+            ])
         },
-        Scenario::Flood => Plan { attacks: vec![flood], limit: Some(2.0), ..usual },
+        Flood => Plan { limit: Some(2.0), ..Plan::of(vec![flood]) },
         // One round: memory that so many connections leave behind is returned during the next round
         // without them, and would slow that round down.
-        Scenario::Slow => Plan {
-            attacks: vec![
+        Slow => Plan {
+            limit: Some(1.2),
+            rounds: 1,
+            ..Plan::of(vec![
                 Attack::held(Kind::SlowHead, 1700),
                 Attack::held(Kind::SlowBody, 1700),
                 Attack::held(Kind::SlowReader, 1600),
-            ],
-            limit: Some(1.2),
-            rounds: 1,
-            ..usual
+            ])
         },
-        Scenario::Origins => Plan { attacks: vec![hostile_origin], ..usual },
-        Scenario::Admin => {
-            let attacks = vec![Attack::held(Kind::SilentAdmin, 3000), at_rate(Kind::Admin, 5)];
-            Plan { attacks, ..usual }
-        }
-        Scenario::Log => Plan { stalls_log: true, rounds: 1, ..usual },
+        Origins => Plan::of(vec![hostile_origin]),
+        Admin => Plan::of(vec![Attack::held(Kind::SilentAdmin, 3000), at_rate(Kind::Admin, 5)]),
+        Log => Plan { stalls_log: true, rounds: 1, ..Plan::of(Vec::new()) },
     }
 }

@@ -10,19 +10,18 @@ use std::time::{Duration, Instant};
 
 use super::Arguments;
 use super::hostile::{Attack, Means, POISONED, Tally, UNREADABLE};
-use super::report::{self, Verdict};
 use super::stage::Stage;
-use crate::load::{Apps, Load, PATIENCE, Pace, Seen, Wire};
+use crate::load::{Apps, Load, PATIENCE, Pace, Phase, Seen, Wire};
 use crate::origin::hostile::MALFORMED;
-use crate::rig::Result;
-use crate::rig::figures::{mebibytes, median_duration, ratio, show};
+use crate::rig::figures::{mebibytes, percentile, ratio, show};
+use crate::rig::{Result, Verdict};
 
 const ALONE: &str = "alone";
 const ATTACKED: &str = "under attack";
 const AFTER: &str = "afterwards";
 
 /// Requests of honest clients at a time, and the most connections that they have.
-const WORKERS: usize = 512;
+const WORKERS: usize = 128;
 const HONEST: u64 = 200;
 
 /// Of ten requests seven use kept connections, two new ones, and one HTTP/2.
@@ -60,7 +59,6 @@ pub struct Plan {
     pub is_step_by_step: bool,
 }
 
-/// A gateway and its honest clients during a run.
 struct Run {
     stage: Stage,
     honest: Load,
@@ -76,6 +74,12 @@ struct Slice {
 }
 
 impl Plan {
+    /// Four rounds of these attacks, as long as the clients are alone.
+    pub fn of(attacks: Vec<Attack>) -> Self {
+        let shares = [1, 1, 0];
+        Self { attacks, rounds: 4, shares, limit: None, stalls_log: false, is_step_by_step: true }
+    }
+
     pub fn run(&self, arguments: &Arguments, gateway: &Path) -> Result<()> {
         let mut run = Run::start(gateway, arguments.rate())?;
         let means = Arc::new(Means::against(&run.stage.gateway));
@@ -95,7 +99,7 @@ impl Plan {
             }
             run.stage.stall_log(false);
             run.stage.await_connections(|open| open <= HONEST)?;
-            run.stage.await_rest();
+            run.stage.gateway.process.memory_at_rest_kib();
             if !after.is_zero() {
                 run.watch(AFTER, after);
             }
@@ -106,8 +110,9 @@ impl Plan {
         let seen = honest.finish()?;
 
         let phases = [ALONE, ATTACKED, AFTER].map(|part| (part, phases(&slices, part)));
-        report::print_honest(&seen, &phases);
-        report::print_attacks(&tally);
+        print_honest(&seen, &phases);
+        println!("\n{:>12}  attacks: outcome", "times");
+        tally.iter().for_each(|(outcome, count)| println!("{count:>12}  {outcome}"));
         let mut verdict = Verdict::default();
         verdict.expect(seen.lost() == 0, format!("{} honest requests lost", seen.lost()));
         stage.expect_peace(&mut verdict);
@@ -133,7 +138,7 @@ impl Plan {
             }
             held += attack.held;
             stage.await_connections(|open| open >= held.into())?;
-            let grown = stage.await_rest().saturating_sub(before);
+            let grown = stage.gateway.process.memory_at_rest_kib().saturating_sub(before);
             if is_first {
                 let each = grown as f64 / f64::from(attack.held);
                 println!("memory for {:?}: {}, {each:.1} KiB each", attack.kind, mebibytes(grown));
@@ -147,7 +152,7 @@ impl Plan {
     fn judge_latency(&self, seen: &Seen, slices: &[Slice], verdict: &mut Verdict) {
         let p99 = |phase: usize| seen.together(&[phase]).latency(99.0);
         let [without, with] = [ALONE, ATTACKED]
-            .map(|part| median_duration(&phases(slices, part).into_iter().map(p99).collect::<Vec<_>>()));
+            .map(|part| percentile(&phases(slices, part).into_iter().map(p99).collect::<Vec<_>>(), 50.0));
         let times = ratio(with, without);
         let limit = self.limit.unwrap_or(f64::INFINITY);
         let (without, with) = (show(without), show(with));
@@ -189,12 +194,31 @@ impl Run {
     }
 }
 
-/// The phases of honest clients in a part.
+/// Honest clients, a column for each group of phases.
+fn print_honest(seen: &Seen, columns: &[(&str, Vec<usize>)]) {
+    let columns: Vec<_> = columns.iter().map(|(name, phases)| (name, seen.together(phases))).collect();
+    let row = |name: &str, value: &dyn Fn(&Phase) -> String| {
+        let values: String = columns.iter().map(|(_, phase)| format!("{:>14}", value(phase))).collect();
+        println!("{name:24}{values}");
+    };
+    println!();
+    let names: String = columns.iter().map(|(name, _)| format!("{name:>14}")).collect();
+    println!("{:24}{names}", "honest clients");
+    row("requests answered", &|phase| phase.latencies.len().to_string());
+    row("lost", &|phase| phase.lost().to_string());
+    for percent in [50.0, 99.0, 99.9] {
+        row(&format!("p{percent}"), &|phase| show(phase.latency(percent)));
+    }
+    row("sent late, p99", &|phase| show(percentile(&phase.lateness, 99.0)));
+    for (lost, count) in seen.whole().failures.iter().take(10) {
+        println!("lost: {count} times {lost}");
+    }
+}
+
 fn phases(slices: &[Slice], part: &str) -> Vec<usize> {
     (1..).zip(slices).filter(|(_, slice)| slice.part == part).map(|(phase, _)| phase).collect()
 }
 
-/// Expects that memory and descriptors come back.
 fn judge_growth(slices: &[Slice], verdict: &mut Verdict) {
     let last = |part| slices.iter().rfind(|slice| slice.part == part);
     let (Some(before), Some(after)) = (last(ALONE), last(AFTER)) else { return };

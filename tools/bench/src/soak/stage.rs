@@ -1,6 +1,7 @@
 //! The gateway of a scenario, with its origins and the reader of its log.
 
 use std::io::Read as _;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,13 +12,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::report::Verdict;
 use crate::origin::Origin;
-use crate::rig::Result;
-use crate::rig::cores::Cores;
 use crate::rig::figures::show;
-use crate::rig::folder::Folder;
-use crate::rig::gateway::{self, Gateway};
+use crate::rig::{Cores, Folder, Gateway, Process, Result, Verdict, gateway, poll};
 
 /// The grace period of the gateway, and how much later it may have ended.
 const GRACE: Duration = Duration::from_secs(3);
@@ -43,11 +40,12 @@ impl Stage {
     /// - what `change` changes.
     pub fn set(binary: &Path, change: impl FnOnce(&mut Value)) -> Result<Self> {
         let cores = Cores::assign()?;
-        let (origin, hostile_origin, folder) = (Origin::start()?, Origin::start()?, Folder::new()?);
-        let mut config = gateway::config(origin.address());
+        let start_origin = || Origin::start(Ipv4Addr::LOCALHOST);
+        let (origin, hostile_origin, folder) = (start_origin()?, start_origin()?, Folder::new()?);
+        let mut config = gateway::config(origin.address);
         config["server"]["grace_period"] = format!("{}s", GRACE.as_secs()).into();
         config["listeners"][0]["h2c"] = true.into();
-        config["origins"]["hostile"] = json!({ "domain": format!("http://{}", hostile_origin.address()) });
+        config["origins"]["hostile"] = json!({ "domain": format!("http://{}", hostile_origin.address) });
         config["routes"] = json!([
             { "path": "/hostile/", "policy": "protect", "origin": "hostile" },
             { "path": "/", "policy": "protect", "origin": "api" },
@@ -55,9 +53,11 @@ impl Stage {
         config["limits"] = json!({ "allow": [] });
         change(&mut config);
         let file = folder.write("gateway.yaml", config.to_string())?;
-        let mut gateway = Gateway::start(binary, &file, Some(&cores), Stdio::piped())?;
+        let command = gateway::command(binary, &file);
+        let start = || Process::start_with("the gateway", &command, Stdio::piped());
+        let mut process = cores.for_peer(1, start)??;
         let log_stalls = Arc::new(AtomicBool::new(false));
-        if let Some(mut log) = gateway.process.take_output() {
+        if let Some(mut log) = process.take_output() {
             let log_stalls = log_stalls.clone();
             thread::spawn(move || {
                 let mut lines = vec![0; 64 << 10];
@@ -70,6 +70,7 @@ impl Stage {
                 }
             });
         }
+        let gateway = Gateway::serving(process)?;
         Ok(Self { gateway, origin, log_stalls, _hostile_origin: hostile_origin, _folder: folder })
     }
 
@@ -80,7 +81,7 @@ impl Stage {
 
     /// Expects what every scenario promises.
     pub fn expect_peace(&self, verdict: &mut Verdict) {
-        let wrongly = self.origin.log.wrongly_arrived();
+        let wrongly = self.origin.log.wrongly_arrived.load(Ordering::Relaxed);
         verdict.expect(wrongly == 0, format!("{wrongly} refused requests arrived at the origin"));
         let panics = self.gateway.process.count_lines("panicked");
         verdict.expect(panics == 0, format!("{panics} requests panicked"));
@@ -99,21 +100,8 @@ impl Stage {
 
     /// Waits until the number of open connections is as wanted.
     pub fn await_connections(&self, is_wanted: impl Fn(u64) -> bool) -> Result<()> {
-        let start = Instant::now();
-        loop {
-            let open = self.gateway.connections()?;
-            if is_wanted(open) {
-                return Ok(());
-            }
-            if start.elapsed() > PATIENCE {
-                return Err(format!("the gateway still has {open} connections after {PATIENCE:?}").into());
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    /// Waits until the memory of the gateway is at rest, and returns it in KiB.
-    pub fn await_rest(&self) -> u64 {
-        self.gateway.process.memory_at_rest_kib(PATIENCE)
+        let look = || Ok(is_wanted(self.gateway.metric("approov_gateway_connections")?).then_some(()));
+        let looked = poll(Duration::from_millis(100), PATIENCE, look)?;
+        looked.ok_or_else(|| format!("connections were not made or ended within {PATIENCE:?}").into())
     }
 }

@@ -3,7 +3,7 @@
 import crypto from 'crypto';
 
 const secret = '{{ secret }}';
-const binding = {{ binding }};
+const binding = {{ setup.binding|int }};
 
 function verify(request) {
     try {

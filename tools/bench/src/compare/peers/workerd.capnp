@@ -9,7 +9,7 @@ const config :Workerd.Config = (
       bindings = [
         (name = "API", service = "api"),
         (name = "SECRET", text = "{{ secret }}"),
-        (name = "BINDING", json = "{{ binding }}"),
+        (name = "BINDING", json = "{{ setup.binding|int }}"),
       ],
     )),
     (name = "api", external = (address = "{{ origin }}", http = ())),

@@ -7,7 +7,8 @@ use super::attempt::{Attempt, Then};
 use super::{Means, resets};
 use crate::load::Request;
 use crate::origin::{REFUSED, hostile};
-use crate::rig::token::{self, token};
+use crate::rig::token;
+use crate::rig::token::token;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -39,11 +40,7 @@ pub enum Kind {
     SilentAdmin,
 }
 
-/// Longer than any connection lasts.
-const FOREVER: Duration = Duration::from_secs(24 * 3600);
-
 impl Kind {
-    /// The attempt with this number.
     pub fn attempt(self, means: &Means, number: usize) -> Attempt {
         let from = means.address();
         let to = if matches!(self, Self::Admin | Self::SilentAdmin) { means.admin } else { means.gateway };
@@ -51,7 +48,9 @@ impl Kind {
         let asked = |name, opening| one(name, opening, Then::Answer(None));
         let valid = |request: Request| request.with("Approov-Token", &means.valid).to_bytes();
         match self {
-            Self::WrongSignatures => asked("wrong signatures", means.refused("signature").to_bytes()),
+            Self::WrongSignatures => {
+                one("wrong signatures", means.refused("signature").to_bytes(), Then::AnswerKept)
+            }
             Self::RapidResets => {
                 one("rapid resets", resets::bytes(&means.wrong), Then::End(Duration::from_secs(5)))
             }
@@ -88,9 +87,9 @@ impl Kind {
                 request.truncate(request.len() - 100_000);
                 one("slow bodies", request, Then::Drip)
             }
-            Self::SlowReader => one("slow readers", valid(Request::get("/v1/large/8m")), Then::Sip),
-            Self::Silent => one("silence", Vec::new(), Then::End(FOREVER)),
-            Self::SilentAdmin => one("silent admin", Vec::new(), Then::End(FOREVER)),
+            Self::SlowReader => one("slow readers", valid(Request::get("/v1/large/8192")), Then::Sip),
+            Self::Silent => one("silence", Vec::new(), Then::End(Duration::MAX)),
+            Self::SilentAdmin => one("silent admin", Vec::new(), Then::End(Duration::MAX)),
         }
     }
 }

@@ -14,15 +14,14 @@ use std::time::Duration;
 use rustix::process::nice;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use crate::load::{Http1, Load, Pace, Request, Script, connect};
+use crate::load::{Kept, Load, Pace, Request, Script};
 use crate::origin::REFUSED;
-use crate::rig::Result;
-use crate::rig::gateway::Gateway;
-use crate::rig::token::{self, token};
-pub use attempt::{POISONED, UNREADABLE, ask, outcome};
+use crate::rig::token::token;
+use crate::rig::{Gateway, Result, token};
+pub use attempt::{PATIENCE, POISONED, UNREADABLE, outcome};
 pub use kind::Kind;
 
-/// Failures from one address: a ban takes 120 within a minute.
+/// Failures from one address; 120 within a minute lead to a ban.
 const BELOW_A_BAN: usize = 100;
 
 /// The time over which connections that are held begin, so that they do not all send in one instant.
@@ -31,7 +30,6 @@ const RAMP: Duration = Duration::from_secs(5);
 /// How often each outcome was seen: the kind of attack, a colon, and what became of it.
 pub type Tally = BTreeMap<String, u64>;
 
-/// A kind of attack and its size.
 #[derive(Clone, Copy, Debug)]
 pub struct Attack {
     pub kind: Kind,
@@ -58,7 +56,6 @@ impl Attack {
         Self { kind, attackers: count + count / 50, every: Duration::from_secs(1), held }
     }
 
-    /// Starts the attackers. They stop with [`Load::finish`].
     pub fn start(self, means: &Arc<Means>) -> Result<Load> {
         let means = means.clone();
         Load::start(self.attackers as usize, Pace::Closed, Duration::ZERO, move || {
@@ -68,13 +65,11 @@ impl Attack {
     }
 }
 
-/// The means of all attackers.
 pub struct Means {
     pub gateway: SocketAddr,
     pub admin: SocketAddr,
     /// The token of a genuine device, copied.
     pub valid: String,
-    /// A token with a wrong signature.
     pub wrong: String,
     addresses: AtomicU32,
 }
@@ -90,33 +85,8 @@ impl Means {
         Ipv4Addr::from_bits(0x7f40_0001 + self.addresses.fetch_add(1, Ordering::Relaxed) % 0x3f_fff0)
     }
 
-    /// A request that has to be refused.
     pub fn refused(&self, kind: &str) -> Request {
         Request::get(format!("{REFUSED}{kind}")).with("Approov-Token", &self.wrong)
-    }
-
-    /// Sends a request over a connection that is kept for this many requests, and returns the outcome.
-    pub async fn ask_kept(
-        &self,
-        kept: &mut Option<(Http1, usize)>,
-        most: usize,
-        from: Ipv4Addr,
-        request: &Request,
-    ) -> String {
-        let (mut client, left) = match kept.take() {
-            Some(kept) => kept,
-            None => match connect(from, self.gateway).await {
-                Ok(stream) => (Http1::over(Box::new(stream)), most),
-                Err(error) => return outcome(&error),
-            },
-        };
-        match ask(&mut client, &request.to_bytes()).await {
-            Ok(status) => {
-                *kept = (left > 1).then_some((client, left - 1));
-                status.to_string()
-            }
-            Err(outcome) => outcome,
-        }
     }
 }
 
@@ -127,8 +97,7 @@ struct Attackers {
 
 struct Attacker {
     clock: Interval,
-    /// A connection that is kept, and the requests left for it.
-    kept: Option<(Http1, usize)>,
+    kept: Kept,
 }
 
 impl Script for Attackers {
@@ -140,21 +109,13 @@ impl Script for Attackers {
         let start = Instant::now() + ramp * number as u32 / attackers;
         let mut clock = interval_at(start, every);
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        Ok(Attacker { clock, kept: None })
+        Ok(Attacker { clock, kept: Kept::new(BELOW_A_BAN) })
     }
 
     async fn ask(&self, attacker: &mut Attacker, number: u64) -> std::result::Result<(), String> {
         attacker.clock.tick().await;
-        let means = &self.means;
-        let (name, outcome) = if self.attack.kind == Kind::WrongSignatures {
-            // Read, verified and refused.
-            let request = means.refused("signature");
-            let kept = means.ask_kept(&mut attacker.kept, BELOW_A_BAN, means.address(), &request);
-            ("wrong signatures", kept.await)
-        } else {
-            let attempt = self.attack.kind.attempt(means, number as usize);
-            (attempt.name, attempt.run().await)
-        };
-        Err(format!("{name}: {outcome}"))
+        let attempt = self.attack.kind.attempt(&self.means, number as usize);
+        let name = attempt.name;
+        Err(format!("{name}: {}", attempt.run(&mut attacker.kept).await))
     }
 }

@@ -43,16 +43,10 @@ fn frame(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) 
     bytes.extend_from_slice(payload);
 }
 
-/// An integer with a prefix of seven bits (RFC 7541 §5.1).
+/// The length of a text below 16 KiB: an integer with a prefix of seven bits (RFC 7541 §5.1).
 fn text_length(length: usize, block: &mut Vec<u8>) {
-    if length < 127 {
-        return block.push(length as u8);
+    match length.checked_sub(127) {
+        None => block.push(length as u8),
+        Some(rest) => block.extend([127, (rest % 128) as u8 | 128, (rest / 128) as u8]),
     }
-    block.push(127);
-    let mut rest = length - 127;
-    while rest >= 128 {
-        block.push((rest % 128 + 128) as u8);
-        rest /= 128;
-    }
-    block.push(rest as u8);
 }
