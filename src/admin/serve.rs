@@ -34,8 +34,8 @@ const NEXT_REQUEST: Duration = Duration::from_secs(75);
 /// How long the client may take to receive an answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Bytes of a body that are written at once. Then a thread that waits for the core gets it: the metrics of ten
-/// thousand routes hold up no request.
+/// Bytes of a body that are written at once. After each part the thread yields the core, so that the metrics of ten
+/// thousand routes do not delay requests.
 const PART: usize = 32 * 1024;
 
 /// The first and the longest pause after a failure to accept, such as too many open files.

@@ -130,14 +130,8 @@ impl BodyPipe {
             BodySource::Chunks(reader) => {
                 let mut at = 0;
                 while at < bytes.len() && !reader.is_done() {
-                    let part = match reader.next(&bytes[at..]) {
-                        Ok(part) => part,
-                        Err(fault) => {
-                            // What came before has been passed on.
-                            self.bytes += data as u64;
-                            return Err(fault);
-                        }
-                    };
+                    // The data before the fault has been passed on.
+                    let part = reader.next(&bytes[at..]).inspect_err(|_| self.bytes += data as u64)?;
                     if let Part::Data(length) = part {
                         put(&bytes[at..at + length], is_bare, out);
                         each(&bytes[at..at + length]);

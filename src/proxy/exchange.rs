@@ -24,7 +24,7 @@ use crate::upstream::{
     ClientIdentity, Endpoint, ExchangeFailure, Lease, MAX_ATTEMPTS, OriginConnection, Unavailable, Upstream,
 };
 
-/// Pingora's timers count whole milliseconds, and can fire so much early.
+/// Pingora's timers count whole milliseconds, and can fire up to one millisecond early.
 const TIMER_ERROR: Duration = Duration::from_millis(1);
 
 /// What is known about a request that is forwarded.

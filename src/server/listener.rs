@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that may wait to be accepted. One core accepts that many in a fraction of a second, so
 /// with a longer queue the last clients would give up before their turn. The value is Linux's default
 /// of `net.core.somaxconn`, which is an upper limit for it.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// A listening socket with its address.
 #[derive(Debug)]

@@ -10,8 +10,7 @@ use rustix::fs::{Mode, fchmod};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use rustix::process::Uid;
 
-/// Connections that wait to be accepted, as in the standard library.
-const BACKLOG: i32 = 128;
+use super::listener::BACKLOG;
 
 /// A listener at `path` with mode 0600, which belongs to `owner` if there is one.
 ///
@@ -31,7 +30,8 @@ pub fn receive_privately(path: &Path, owner: Option<Uid>) -> io::Result<UnixData
     Ok(bind_privately(path, owner, SocketType::DGRAM)?.into())
 }
 
-/// The file takes the mode of the socket, so it never has another one.
+/// Binds a socket at `path`. The mode is set before the bind, and the file takes it, so no other user can open the
+/// file at any moment.
 ///
 /// The folder may belong to a user with fewer rights than this process, who may put a symbolic link in the
 /// socket's place. So nothing here follows a link.

@@ -99,7 +99,7 @@ impl Metrics {
             page_size: AtomicUsize::new(0),
             registry,
         };
-        // The series are there from the start.
+        // Creates the series, so that they are shown before the first span.
         metrics.spans();
         Ok(metrics)
     }

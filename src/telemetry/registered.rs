@@ -3,7 +3,7 @@
 use prometheus::core::Collector;
 use prometheus::{Error, Registry};
 
-/// The family, once the registry shows it.
+/// Registers the family and returns it.
 ///
 /// # Errors
 /// If the registry has a family with the same name.

@@ -10,14 +10,14 @@ use super::durations::Durations;
 /// The prefix of the names of all families but the process's own.
 pub(super) const NAMESPACE: &str = "approov_gateway";
 
-/// After so many bytes, a thread that waits for the core gets it. A scheduler lets a thread that only computes
-/// run for milliseconds, and a request would wait for so long.
+/// After this many bytes the thread yields the core. Otherwise the scheduler could let it compute for milliseconds
+/// while a request waits.
 const TURN: usize = 64 * 1024;
 
 /// The series of one metric family, which follow each other on the page.
 pub(super) struct Family<'p> {
     page: &'p mut String,
-    /// The length of the page at which the next turn begins.
+    /// The length of the page at which the thread yields next.
     turn: usize,
     name: String,
     /// `None` after the first series: a family without series does not show.

@@ -51,9 +51,12 @@ impl Upstream {
             let address = endpoint.address.to_string();
             let read_timeout = Some(self.origin.timeouts.read);
             let asking = self.ask(endpoint, "/", read_timeout, &connector);
-            let asked = tokio::time::timeout(limit, asking).await;
-            let asked = asked.unwrap_or_else(|_| Err(answered_too_slowly()));
-            let asked = asked.map_err(|error| self.explanation(&error, &address));
+            let asked = match tokio::time::timeout(limit, asking).await {
+                Ok(asked) => asked.map_err(|error| self.explanation(&error, &address)),
+                Err(_) => Err(format!(
+                    "{address} has not sent a whole response head within {limit:?}; check the load of the API"
+                )),
+            };
             found.push((address, asked));
         }
         found
@@ -160,12 +163,6 @@ impl Upstream {
 
 pub(super) fn failed_to_resolve() -> Box<Error> {
     Error::new_up(ErrorType::new("NoAddress"))
-}
-
-/// The error of an origin that keeps sending, but not a whole head in time.
-fn answered_too_slowly() -> Box<Error> {
-    let error = std::io::Error::from(std::io::ErrorKind::TimedOut);
-    Error::because(ErrorType::ReadError, "reading the answer", error)
 }
 
 async fn connect(address: &Address) -> std::io::Result<()> {

@@ -13,26 +13,27 @@ pub(super) struct Upload {
     /// The body, up to the byte that has arrived.
     pub body: BodyPipe,
     /// Head and body in the form for the origin. While the request can be repeated, all of the body that has
-    /// arrived. The head is not kept: it is written anew for another connection.
+    /// arrived. A head without a body behind it is dropped once the connection has taken it. Each attempt writes
+    /// a new head.
     bytes: Vec<u8>,
-    /// The length of the head in `bytes`; `None` before the first attempt.
-    head: Option<usize>,
+    /// The length of the head in `bytes`.
+    head: usize,
     /// How many of `bytes` the current connection has taken.
     sent: usize,
-    /// Whether the head and every byte of the body so far are kept.
+    /// Whether every byte of the body so far is kept.
     is_repeatable: bool,
 }
 
 impl Upload {
     /// A request with this body.
     pub fn new(body: BodyPipe) -> Self {
-        Self { body, bytes: Vec::new(), head: None, sent: 0, is_repeatable: true }
+        Self { body, bytes: Vec::new(), head: 0, sent: 0, is_repeatable: true }
     }
 
     /// Starts again on another connection: first this head, then the part of the body that has arrived.
     pub fn begin(&mut self, head: Vec<u8>) {
         self.sent = 0;
-        let old = self.head.replace(head.len()).unwrap_or(0);
+        let old = std::mem::replace(&mut self.head, head.len());
         if self.bytes.len() == old {
             self.bytes = head;
         } else {
@@ -49,7 +50,7 @@ impl Upload {
 
     /// Whether everything that has arrived is kept.
     pub fn is_repeatable(&self) -> bool {
-        self.is_repeatable && self.bytes.len() <= self.head.unwrap_or(0) + MAX_KEPT
+        self.is_repeatable && self.bytes.len() <= self.head + MAX_KEPT
     }
 
     /// The request will not be sent again, so what the connection has taken is not needed any more.
@@ -68,8 +69,8 @@ impl Upload {
     /// The connection has taken this many bytes.
     pub fn sent(&mut self, count: usize) {
         self.sent += count;
-        if self.sent == self.bytes.len() && self.head == Some(self.sent) {
-            (self.bytes, self.sent, self.head) = (Vec::new(), 0, Some(0));
+        if self.sent == self.bytes.len() && self.sent == self.head {
+            (self.bytes, self.sent, self.head) = (Vec::new(), 0, 0);
         }
     }
 
@@ -80,7 +81,7 @@ impl Upload {
 
     /// The place for the next part of the body, after everything so far was sent.
     pub fn room(&mut self) -> (&mut BodyPipe, &mut Vec<u8>) {
-        self.is_repeatable = self.head.is_none() || self.is_repeatable();
+        self.is_repeatable = self.is_repeatable();
         if !self.is_repeatable {
             self.bytes.clear();
             self.sent = 0;
@@ -110,6 +111,8 @@ mod tests {
         let mut upload = upload(Body::Length(10));
         upload.begin(b"head ".to_vec());
         assert_eq!(upload.unsent(), b"head ");
+        upload.sent(5);
+        assert_eq!(upload.bytes.capacity(), 0, "the head takes no memory while the body is awaited");
         part(&mut upload, b"01234");
         assert_eq!(upload.unsent(), b"01234");
         part(&mut upload, b"56789");

@@ -258,7 +258,7 @@ impl Server {
     }
 }
 
-/// For `map_err`: `what` failed, because of the error.
+/// A function for `map_err`. It makes the error a [`ServerError`] that says that `what` failed.
 fn failed<E: fmt::Display>(what: &'static str) -> impl FnOnce(E) -> ServerError {
     move |error| ServerError::new(what, error)
 }

@@ -156,7 +156,7 @@ pub(super) fn explain(error: &Error, asked: AskedServer<'_>) -> Explanation {
         }
         ErrorType::ReadError if io == Some(ErrorKind::TimedOut) => {
             let has_first_byte = timeouts.first_byte.is_some();
-            let limit = if has_first_byte { "first_byte_timeout" } else { "read_timeout or total_timeout" };
+            let limit = if has_first_byte { "first_byte_timeout or total_timeout" } else { "total_timeout" };
             let hint = server.or_raise(limit);
             let message = format!("{address} does not respond in time; check the load of {what}{hint}");
             (FailureCause::Silent, message)
@@ -304,11 +304,7 @@ mod tests {
             (certificate(name), FailureCause::WrongName, "is for other.example.com, not for api.example.com"),
             (certificate(CertificateError::Expired), FailureCause::Expired, "renew it"),
             (of_io(ErrorType::ReadError, ErrorKind::ConnectionReset), FailureCause::Closed, "resets"),
-            (
-                of_io(ErrorType::ReadError, ErrorKind::TimedOut),
-                FailureCause::Silent,
-                "raise read_timeout or total_timeout",
-            ),
+            (of_io(ErrorType::ReadError, ErrorKind::TimedOut), FailureCause::Silent, "raise total_timeout"),
             (Error::new(ErrorType::ReadTimedout), FailureCause::Silent, "nothing for 60s"),
         ];
         for (error, cause, hint) in cases {
@@ -317,6 +313,7 @@ mod tests {
             assert!(explanation.message.contains(hint), "{explanation:?}");
         }
     }
+
     #[test]
     fn after_the_total_time_no_other_limit_is_named() {
         let asked = AskedServer { passed_total: Some(Duration::from_secs(70)), ..ASKED };
@@ -333,6 +330,6 @@ mod tests {
             assert!(message.ends_with("raise total_timeout"), "{message}");
         }
         let refused = explain(&Error::new(ErrorType::ConnectRefused), asked);
-        assert_eq!(refused.cause, FailureCause::Refused, "another failure is explained as ever");
+        assert_eq!(refused.cause, FailureCause::Refused, "other failures are explained by their own cause");
     }
 }
