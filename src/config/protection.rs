@@ -100,7 +100,8 @@ fn strength(algorithm: Algorithm) -> (bool, u16) {
 
 fn allows_more(now: &Limit, then: &Limit) -> bool {
     let time_of_one = |limit: &Limit| limit.rate.per / limit.rate.requests.get();
-    time_of_one(now) < time_of_one(then) || now.burst > then.burst || now.nodes < then.nodes
+    let on_one_node = |limit: &Limit| time_of_one(limit) * limit.nodes.get();
+    time_of_one(now) < time_of_one(then) || on_one_node(now) < on_one_node(then) || now.burst > then.burst
 }
 
 /// The most routes that are named.

@@ -50,8 +50,8 @@ section! {
         sync: Duration = default(duration(100 * MILLISECOND..=10 * SECOND), SYNC),
         /// The name of the fleet. Fleets with different names share nothing.
         name: Written<Box<str>> = text("1 to 32 letters, digits, `-`, `_` or `.`", |text| short_name(text, "fleet")),
-        /// A file with the key of the fleet in base64, the same on all nodes. The store never gets this key, so its
-        /// content does not identify clients.
+        /// A file with the key of the fleet in base64, the same on all nodes. The store never gets this key, so the
+        /// data in the store does not identify clients.
         key_file: Located<PathBuf> = required(file(), "make a key: head -c 32 /dev/urandom | base64 > fleet-key"),
         /// What limits by `total`, `route` and `origin` do while the store is lost: `local` keeps them whole on each
         /// node, `share` divides them by `nodes`.

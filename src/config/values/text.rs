@@ -1,6 +1,6 @@
 //! Plain text, without control characters.
 
-use crate::config::document::{Fault, quoted};
+use crate::config::document::{Fault, is_name, quoted};
 
 /// Text to be printed in one line: not empty, not long, without control characters.
 pub fn printable(text: &str) -> Result<String, Fault> {
@@ -15,11 +15,10 @@ pub fn printable(text: &str) -> Result<String, Fault> {
 }
 
 /// A short name: 1 to 32 letters, digits, `-`, `_` or `.`. It can be written in a `RateLimit` field
-/// (RFC 9651 §3.3.3) and in a name of the store. `what` has the name.
+/// (RFC 9651 §3.3.3) and in a name of the store. `what` is the thing that is named,
+/// such as `fleet`.
 pub fn short_name(text: &str, what: &str) -> Result<Box<str>, Fault> {
-    let is_name = (1..=32).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    if is_name {
+    if is_name(text) {
         Ok(text.into())
     } else {
         let message = format!("{} is not a name for a {what}", quoted(text));

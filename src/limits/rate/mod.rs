@@ -21,9 +21,9 @@ use super::Moment;
 
 pub use bucket::{Decision, Rate};
 pub use limit::{By, Limit};
-pub use rule::{RequestKeys, Rule, SharedBucket};
+pub use rule::{RequestKeys, Rule};
 pub use table::Table;
-pub use untold::Spent;
+pub use untold::{SharedBucket, Spent};
 
 /// The rate limits of a configuration, shared by all workers.
 pub struct RateLimits {

@@ -8,7 +8,7 @@ use super::super::key::TableKey;
 use super::super::moment::Moment;
 use super::bucket::{Bucket, Decision, Quota};
 use super::table::Table;
-use super::untold::Spent;
+use super::untold::{SharedBucket, Spent};
 use super::{Agreement, By, Limit};
 
 /// The keys by which rate limits count one request, as far as they are known.
@@ -37,15 +37,6 @@ pub struct Rule {
     route: Option<Box<str>>,
     store: Store,
     tally: Arc<Tally>,
-}
-
-/// A bucket that nodes share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SharedBucket {
-    /// The bucket of an address, device or token.
-    Key(TableKey),
-    /// The bucket of a route or origin, by position, or the bucket in total.
-    Named(usize),
 }
 
 enum Store {

@@ -27,8 +27,7 @@ use parking_lot::Mutex;
 use super::super::key::TableKey;
 use super::super::moment::Moment;
 use super::bucket::{Decision, Quota};
-use super::rule::SharedBucket;
-use super::untold::{Spent, Untold};
+use super::untold::{SharedBucket, Spent, Untold};
 
 /// Places of a set. Fifteen keys of 8 bytes, their buckets, a count and the lock fill four cache lines.
 pub(super) const WAYS: usize = 15;

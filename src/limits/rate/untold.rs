@@ -11,8 +11,18 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::super::key::TableKey;
 use super::super::moment::Moment;
 use super::table::WAYS;
+
+/// A bucket that nodes share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedBucket {
+    /// The bucket of an address, device or token.
+    Key(TableKey),
+    /// The bucket of a route or origin, by position, or the bucket in total.
+    Named(usize),
+}
 
 /// What one node has spent of a bucket since it told last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
