@@ -6,8 +6,9 @@
 //! the two.
 //!
 //! Call *exact* a limiter that sees every request that any node admits, at once. What the store keeps is never
-//! later than the exact bucket, because tokens count as if they had been spent before the node told last, and
-//! before that as many fill again as can. So nothing is refused that the exact limiter would admit. Over burst and rate, `n` nodes admit at most
+//! later than the exact bucket: tokens count as if they had been spent at the earliest moment, and tokens spent
+//! before the bucket was last full have filled again. So nothing is refused that the exact limiter would admit.
+//! Over burst and rate, `n` nodes admit at most
 //!
 //! ```text
 //! (n - 1) · burst + 2 · n · rate · (sync + round trip) + rate · (sync + patience)
@@ -103,7 +104,7 @@ pub fn agree(stored: Option<Stored>, told: Told, most: u64, now: u64) -> Stored 
         None => {
             let of_node = if told.missing > 0 { now.saturating_add(told.missing) } else { 0 };
             let full_at = begin.saturating_add(told.spent).max(of_node);
-            Stored { full_at, written: now, used: full_at.saturating_sub(now) }
+            Stored { full_at, written: now, used: full_at.saturating_sub(now).max(told.spent) }
         }
     };
     Stored { full_at: full_at.min(now.saturating_add(most)), written: now, used }

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use parking_lot::Mutex;
@@ -51,15 +52,41 @@ impl Allowance {
     }
 }
 
-/// A connection that breaks when the allowance is spent.
+/// The commands of a connection that have no answer yet.
+#[derive(Clone, Default)]
+pub(super) struct Unanswered(Arc<AtomicUsize>);
+
+/// Counts a command as unanswered for as long as it lives.
+pub(super) struct Asking(Unanswered);
+
+impl Unanswered {
+    pub fn begin(&self) -> Asking {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Asking(self.clone())
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection that breaks when the allowance is spent, or when the server sends something without a command. Each
+/// exchange renews the allowance, and a connection may have no command for many of them.
 pub(super) struct LimitedStream<S> {
     stream: S,
     allowance: Allowance,
+    unanswered: Unanswered,
 }
 
 impl<S> LimitedStream<S> {
-    pub fn new(stream: S, allowance: Allowance) -> Self {
-        Self { stream, allowance }
+    pub fn new(stream: S, allowance: Allowance, unanswered: Unanswered) -> Self {
+        Self { stream, allowance, unanswered }
     }
 }
 
@@ -71,8 +98,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for LimitedStream<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.allowance.spend(&buffer.filled()[before..]);
-        if self.allowance.is_spent() {
+        let read = &buffer.filled()[before..];
+        self.allowance.spend(read);
+        if self.allowance.is_spent() || !read.is_empty() && self.unanswered.is_none() {
             return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
         }
         Poll::Ready(Ok(()))
@@ -105,7 +133,9 @@ mod tests {
 
     /// How many of these bytes without an end are read before the connection breaks, up to `most`.
     async fn read(byte: u8, allowance: &Allowance, most: usize) -> usize {
-        let mut stream = LimitedStream::new(tokio::io::repeat(byte), allowance.clone());
+        let unanswered = Unanswered::default();
+        let _asking = unanswered.begin();
+        let mut stream = LimitedStream::new(tokio::io::repeat(byte), allowance.clone(), unanswered);
         let mut buffer = vec![0; 4096];
         let mut count = 0;
         while count < most
@@ -114,6 +144,16 @@ mod tests {
             count += read;
         }
         count
+    }
+
+    #[tokio::test]
+    async fn what_no_command_asked_for_breaks_the_connection() {
+        let unanswered = Unanswered::default();
+        let asking = unanswered.begin();
+        let mut stream = LimitedStream::new(tokio::io::repeat(b'x'), Allowance::default(), unanswered);
+        assert_eq!(stream.read(&mut [0]).await.expect("an answer"), 1);
+        drop(asking);
+        assert_eq!(stream.read(&mut [0]).await.expect_err("no command").kind(), io::ErrorKind::QuotaExceeded);
     }
 
     #[tokio::test]

@@ -14,12 +14,14 @@ mod server;
 mod slots;
 
 use redis::{Cmd, ErrorKind, Script, ServerErrorKind, ToRedisArgs, Value};
+use tokio_rustls::TlsConnector;
 
 use crate::fleet::settings::{StoreSettings, Topology};
 use allowance::Allowance;
 use cluster::ClusterConnection;
 pub use failure::SyncFailure;
 use sentinels::connect_to_primary;
+pub(super) use server::tls_connector;
 use server::{Connector, ServerConnection};
 
 /// A script of this program.
@@ -48,10 +50,10 @@ enum Servers {
 }
 
 impl StoreConnection {
-    /// Connects. Takes at most a few times [`StoreSettings::patience`]; the caller limits it further.
-    pub async fn connect(settings: &StoreSettings) -> Result<Self, SyncFailure> {
+    /// Connects, over TLS if there is a connector. Each step takes at most [`StoreSettings::patience`].
+    pub async fn connect(settings: &StoreSettings, tls: Option<TlsConnector>) -> Result<Self, SyncFailure> {
         let allowance = Allowance::default();
-        let connector = Connector::new(settings, allowance.clone())?;
+        let connector = Connector::new(settings, tls, allowance.clone());
         let servers = match &settings.topology {
             Topology::Single => {
                 Servers::One(connector.in_time(connector.connect(&settings.servers[0])).await?)

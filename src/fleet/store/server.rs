@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::allowance::{Allowance, LimitedStream};
+use super::allowance::{Allowance, LimitedStream, Unanswered};
 use super::failure::SyncFailure;
 use crate::fleet::settings::{ServerAddress, StoreSettings, StoreTls};
 use crate::tls::provider;
@@ -30,7 +30,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub fn new(settings: &StoreSettings, allowance: Allowance) -> Result<Self, SyncFailure> {
+    pub fn new(settings: &StoreSettings, tls: Option<TlsConnector>, allowance: Allowance) -> Self {
         let mut login = RedisConnectionInfo::default().set_db(settings.database.into());
         if let Some(user) = &settings.user {
             login = login.set_username(user);
@@ -38,8 +38,7 @@ impl Connector {
         if let Some(password) = &settings.password {
             login = login.set_password(&**password);
         }
-        let tls = settings.tls.as_ref().map(tls_connector).transpose()?;
-        Ok(Self { login, tls, patience: settings.patience(), allowance })
+        Self { login, tls, patience: settings.patience(), allowance }
     }
 
     /// Connects to a server that has buckets.
@@ -50,6 +49,11 @@ impl Connector {
     /// Connects to a sentinel, which has users and passwords of its own.
     pub async fn connect_to_sentinel(&self, server: &ServerAddress) -> Result<ServerConnection, SyncFailure> {
         self.connect_as(server, &RedisConnectionInfo::default()).await
+    }
+
+    /// Another server is asked: what one has sent is not left out of the next one's allowance.
+    pub fn begins(&self) {
+        self.allowance.renew();
     }
 
     /// Limits the time of a step.
@@ -95,7 +99,7 @@ async fn dial((host, port): &ServerAddress) -> io::Result<TcpStream> {
 }
 
 /// Trusts the configured authorities, and reads those of the system only without them.
-fn tls_connector(tls: &StoreTls) -> Result<TlsConnector, SyncFailure> {
+pub(in crate::fleet) fn tls_connector(tls: &StoreTls) -> Result<TlsConnector, SyncFailure> {
     let authorities = match &tls.authorities {
         Some(authorities) => authorities.clone(),
         None => rustls_native_certs::load_native_certs().map_err(|_| SyncFailure::NoAuthorities)?,
@@ -118,6 +122,7 @@ fn tls_connector(tls: &StoreTls) -> Result<TlsConnector, SyncFailure> {
 pub(super) struct ServerConnection {
     commands: MultiplexedConnection,
     allowance: Allowance,
+    unanswered: Unanswered,
     /// Reads and writes. It is stopped with the last clone, even if an answer is missing.
     _driver: Arc<JoinSet<()>>,
 }
@@ -128,17 +133,21 @@ impl ServerConnection {
         login: &RedisConnectionInfo,
         allowance: &Allowance,
     ) -> Result<Self, SyncFailure> {
-        let stream = LimitedStream::new(stream, allowance.clone());
+        let unanswered = Unanswered::default();
+        let stream = LimitedStream::new(stream, allowance.clone(), unanswered.clone());
         // The callers limit the time.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let asking = unanswered.begin();
         let (commands, work) = MultiplexedConnection::new_with_config(login, stream, config).await?;
+        drop(asking);
         let mut driver = JoinSet::new();
         driver.spawn(work);
-        Ok(Self { commands, allowance: allowance.clone(), _driver: Arc::new(driver) })
+        Ok(Self { commands, allowance: allowance.clone(), unanswered, _driver: Arc::new(driver) })
     }
 
     /// The answer to a command. A command is never sent again by itself: the store may have followed it.
     pub async fn send(&self, command: &Cmd) -> Result<Value, SyncFailure> {
+        let _asking = self.unanswered.begin();
         let answer = self.commands.clone().req_packed_command(command).await;
         self.judge(answer.and_then(Value::extract_error))
     }
@@ -148,6 +157,7 @@ impl ServerConnection {
     pub async fn send_asking(&self, command: &Cmd) -> Result<Value, SyncFailure> {
         let mut both = redis::pipe();
         both.cmd("ASKING").ignore().add_command(command.clone());
+        let _asking = self.unanswered.begin();
         let answer = both.query_async::<(Value,)>(&mut self.commands.clone()).await;
         self.judge(answer.map(|(answer,)| answer))
     }

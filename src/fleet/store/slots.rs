@@ -8,13 +8,16 @@ use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::fleet::settings::ServerAddress;
 
+/// The most primaries of a cluster.
+const MOST_PRIMARIES: usize = 128;
+
 /// The primary of each slot.
 #[derive(Debug, PartialEq)]
 pub(super) struct Slots(Vec<(RangeInclusive<u16>, ServerAddress)>);
 
 impl Slots {
     /// The answer of `CLUSTER SLOTS`: for each range its first and last slot, its primary, and its replicas. A node that
-    /// does not know its own name is at the host that was `asked`.
+    /// does not know its own name is at the host that was `asked`. `None` if there are too many primaries.
     pub fn read(answer: &Value, asked: &str) -> Option<Self> {
         let Value::Array(ranges) = answer else { return None };
         let ranges = ranges.iter().map(|range| {
@@ -24,15 +27,15 @@ impl Slots {
             };
             let [host, Value::Int(port), ..] = &primary[..] else { return None };
             let host = match host {
-                Value::Nil => asked,
-                Value::BulkString(host) if host.is_empty() || host == b"?" => asked,
+                Value::Nil => "",
                 Value::BulkString(host) => std::str::from_utf8(host).ok()?,
                 _ => return None,
             };
             let slots = u16::try_from(*first).ok()?..=u16::try_from(*last).ok()?;
-            Some((slots, (host.into(), u16::try_from(*port).ok()?)))
+            Some((slots, (known_host(host, asked).into(), u16::try_from(*port).ok()?)))
         });
-        ranges.collect::<Option<_>>().map(Self)
+        let slots = Self(ranges.collect::<Option<_>>()?);
+        (slots.primaries().len() <= MOST_PRIMARIES).then_some(slots)
     }
 
     /// The primary that has this key; `None` if the cluster has lost the slot.
@@ -45,6 +48,11 @@ impl Slots {
     pub fn primaries(&self) -> BTreeSet<&ServerAddress> {
         self.0.iter().map(|(_, primary)| primary).collect()
     }
+}
+
+/// A host as a node names it. Without a name it is the one that was `asked`.
+fn known_host<'h>(host: &'h str, asked: &'h str) -> &'h str {
+    if matches!(host, "" | "?") { asked } else { host }
 }
 
 /// The slot of a key: CRC-16/XMODEM of what is between its first braces. All keys of a fleet have braces.
@@ -68,8 +76,7 @@ impl Redirect {
     /// `MOVED 3999 127.0.0.1:6381`, or `ASK`; `None` for other errors. Without a host it is the one that was `asked`.
     pub fn read(error: &RedisError, asked: &str) -> Option<Self> {
         let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
-        let host = if host.is_empty() { asked } else { host };
-        let server = (host.into(), port.parse().ok()?);
+        let server = (known_host(host, asked).into(), port.parse().ok()?);
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::Moved) => Some(Self::Moved(server)),
             _ => Some(Self::Ask(server)),
@@ -113,6 +120,11 @@ mod tests {
         {
             assert_eq!(Slots::read(&parsed(garbage), "asked"), None, "{garbage}");
         }
+        let ranges = |count: usize| {
+            let ranges = (1..=count).map(|port| format!("*3 :0 :0 *2 $-1 :{port} "));
+            Slots::read(&parsed(&format!("*{count} {}", ranges.collect::<String>())), "asked")
+        };
+        assert!(ranges(MOST_PRIMARIES).is_some() && ranges(MOST_PRIMARIES + 1).is_none());
     }
 
     #[test]
@@ -123,7 +135,9 @@ mod tests {
         };
         assert_eq!(of("-MOVED 3999 10.0.0.1:6381"), Some(Redirect::Moved(at("10.0.0.1", 6381))));
         assert_eq!(of("-ASK 3999 ::1:6381"), Some(Redirect::Ask(at("::1", 6381))));
-        assert_eq!(of("-MOVED 3999 :6381"), Some(Redirect::Moved(at("asked", 6381))));
+        for line in ["-MOVED 3999 :6381", "-MOVED 3999 ?:6381"] {
+            assert_eq!(of(line), Some(Redirect::Moved(at("asked", 6381))));
+        }
         for other in ["-MOVED 3999", "-MOVED 3999 a:b", "-TRYAGAIN", "-ERR 1 a:1"] {
             assert_eq!(of(other), None, "{other}");
         }

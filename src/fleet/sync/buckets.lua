@@ -29,7 +29,7 @@ for i, key in ipairs(KEYS) do
   if not full_at then
     full_at = begin + spent
     if missing > 0 then full_at = math.max(full_at, now + missing) end
-    used = math.max(full_at - now, 0)
+    used = math.max(full_at - now, spent)
   end
   full_at = math.min(full_at, now + most)
   local left = math.max(full_at - now, 0)

@@ -22,10 +22,11 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::time::{Interval, MissedTickBehavior, timeout};
+use tokio_rustls::TlsConnector;
 
 use crate::clock;
 use crate::fleet::settings::{OnLoss, StoreSettings};
-use crate::fleet::store::{StoreConnection, SyncFailure};
+use crate::fleet::store::{StoreConnection, SyncFailure, tls_connector};
 use crate::proxy::Shared;
 use crate::telemetry::{FleetMetrics, Metrics};
 use backoff::{Backoff, chance};
@@ -33,9 +34,6 @@ use bans::BanLog;
 use outage::Outage;
 use rates::RateExchange;
 use replays::ReplayLog;
-
-/// Time limit for all steps of connecting (name, TLS, login, sentinels), in multiples of the patience.
-const STEPS: u32 = 4;
 
 /// How long a decision about a ban waits to be told, at most.
 const HASTE: Duration = Duration::from_millis(50);
@@ -52,6 +50,7 @@ pub fn start(
 ) -> Result<(), prometheus::Error> {
     let mut task = SyncTask {
         settings,
+        tls: None,
         shared: shared.clone(),
         metrics: metrics.fleet()?,
         backoff: Backoff::default(),
@@ -77,20 +76,18 @@ pub fn start(
 /// What failed, in words.
 pub async fn reach(settings: &StoreSettings) -> Result<(), String> {
     let attempt = async {
-        let store = connect(settings).await?;
+        let tls = settings.tls.as_ref().map(tls_connector).transpose()?;
+        let store = StoreConnection::connect(settings, tls).await?;
         let probe = timeout(settings.patience(), rates::probe(&store, settings));
         probe.await.unwrap_or(Err(SyncFailure::TooSlow))
     };
     attempt.await.map_err(|failure| failure.explain().to_owned())
 }
 
-async fn connect(settings: &StoreSettings) -> Result<StoreConnection, SyncFailure> {
-    let connecting = timeout(settings.patience() * STEPS, StoreConnection::connect(settings));
-    connecting.await.unwrap_or(Err(SyncFailure::TooSlow))
-}
-
 struct SyncTask {
     settings: StoreSettings,
+    /// Made for the first connection, because it reads the authorities of the system.
+    tls: Option<TlsConnector>,
     shared: Arc<Shared>,
     metrics: FleetMetrics,
     backoff: Backoff,
@@ -104,7 +101,7 @@ impl SyncTask {
     /// Agrees for as long as the store answers.
     async fn serve(&mut self) -> Result<Infallible, SyncFailure> {
         self.backoff.begins(clock::now());
-        let mut store = connect(&self.settings).await?;
+        let mut store = self.connect().await?;
         let mut ticks = tokio::time::interval(self.settings.sync);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -112,7 +109,7 @@ impl SyncTask {
             let began = clock::now();
             self.backoff.begins(began);
             if store.is_outdated() {
-                store = connect(&self.settings).await?;
+                store = self.connect().await?;
             }
             // A later answer about rates would count for longer than it should.
             let exchange = timeout(self.settings.patience(), self.exchange(&store));
@@ -121,14 +118,22 @@ impl SyncTask {
         }
     }
 
-    /// Tells and learns everything once. Returns the number of buckets.
+    async fn connect(&mut self) -> Result<StoreConnection, SyncFailure> {
+        if let (Some(tls), None) = (&self.settings.tls, &self.tls) {
+            self.tls = Some(tls_connector(tls)?);
+        }
+        StoreConnection::connect(&self.settings, self.tls.clone()).await
+    }
+
+    /// Tells and learns everything once. Returns the number of buckets. Buckets, bans and signatures may be on
+    /// different nodes of a cluster, so a failure of one does not keep the others back.
     async fn exchange(&mut self, store: &StoreConnection) -> Result<usize, SyncFailure> {
         store.begin_exchange();
         let snapshot = self.shared.snapshot.load_full();
-        let buckets = self.rates.exchange(store, &snapshot.limits, &self.settings).await?;
-        self.bans.exchange(store, &snapshot.limits, &self.settings).await?;
-        self.replays.exchange(store, &snapshot, &self.settings).await?;
-        Ok(buckets)
+        let buckets = self.rates.exchange(store, &snapshot.limits, &self.settings).await;
+        let bans = self.bans.exchange(store, &snapshot.limits, &self.settings).await;
+        let replays = self.replays.exchange(store, &snapshot, &self.settings).await;
+        bans.and(replays).and(buckets)
     }
 
     /// Waits for the next exchange. What this node has decided about bans does not wait.

@@ -32,7 +32,7 @@ static SCRIPT: LazyLock<StoreScript> = LazyLock::new(|| StoreScript::new(include
 #[derive(Default)]
 pub(super) struct RateExchange {
     untold: Vec<(SharedBucket, Spent)>,
-    /// The same with names, in the order in which it is told.
+    /// `untold` with the names in the store, in the order of the commands.
     told: Vec<(StoreName, SharedBucket, Spent)>,
 }
 

@@ -10,8 +10,8 @@ use crate::fleet::store::{StoreConnection, StoreScript, SyncFailure};
 /// The most entries that are written at once. More wait for the next exchange.
 const MOST_ENTRIES: usize = 1000;
 
-/// The most entries that wait while the store is lost. What comes then stays with this node.
-const MOST_WAITING: usize = 10_000;
+/// The most bytes of entries that wait while the store is lost. What comes then stays with this node.
+const MOST_WAITING: usize = 1 << 20;
 
 static SCRIPT: LazyLock<StoreScript> = LazyLock::new(|| StoreScript::new(include_str!("log.lua")));
 
@@ -43,8 +43,11 @@ pub(super) struct Page {
 impl StoreLog {
     /// Writes these entries with the next exchange.
     pub fn write(&mut self, entries: impl IntoIterator<Item = String>) {
-        let room = MOST_WAITING.saturating_sub(self.waiting.len());
-        self.waiting.extend(entries.into_iter().take(room));
+        let mut bytes = self.waiting.iter().map(String::len).sum::<usize>();
+        self.waiting.extend(entries.into_iter().take_while(|entry| {
+            bytes += entry.len();
+            bytes <= MOST_WAITING
+        }));
     }
 
     /// Reads everything with the next exchange.

@@ -163,14 +163,14 @@ fn a_value_that_others_wrote_spoils_no_other_bucket() {
     let values = [
         String::new(),
         "x y".to_owned(),
-        "-1 -1".to_owned(),
-        "nan nan".to_owned(),
-        "1e308 0".to_owned(),
-        format!("{} 0", nines(16)),
-        format!("0 {}", nines(16)),
-        format!("{} {}", nines(17), nines(17)),
-        format!("{} 0", nines(400)),
-        format!("{} {}", nines(400), nines(400)),
+        "-1 -1 -1".to_owned(),
+        "nan nan nan".to_owned(),
+        "1e308 0 0".to_owned(),
+        format!("{} 0 0", nines(16)),
+        format!("0 {} 0", nines(16)),
+        format!("0 0 {}", nines(40)),
+        format!("{0} {0} {0}", nines(16)),
+        format!("{} 0 0", nines(400)),
         nines(1 << 20),
     ];
     let sets = values.iter().map(|value| vec!["SET", "", value]);
