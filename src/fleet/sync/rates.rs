@@ -59,6 +59,7 @@ impl RateExchange {
                 }
                 let (telling, store) = (Telling::new(rule, command, settings), store.clone());
                 commands.spawn(async move { telling.tell(&store, sent).await });
+                yield_core();
             }
         }
         if count == 0 {
@@ -78,15 +79,23 @@ impl RateExchange {
         let mut name = rule.name_prefix();
         let prefix = name.len();
         self.told.clear();
-        self.told.extend(self.untold.iter().map(|(bucket, spent)| {
-            name.truncate(prefix);
-            rule.append_name(*bucket, &mut name);
-            (settings.key.name(&name), *bucket, *spent)
-        }));
+        for part in self.untold.chunks(MOST_OF_COMMAND) {
+            self.told.extend(part.iter().map(|(bucket, spent)| {
+                name.truncate(prefix);
+                rule.append_name(*bucket, &mut name);
+                (settings.key.name(&name), *bucket, *spent)
+            }));
+            yield_core();
+        }
         if settings.topology == Topology::Cluster {
             self.told.sort_unstable_by_key(|(name, ..)| name.part());
         }
     }
+}
+
+/// Lets another thread run. Otherwise the scheduler could let this one compute for milliseconds while a request waits.
+fn yield_core() {
+    std::thread::yield_now();
 }
 
 /// What is told, divided into commands. The keys of a command must be in one slot of a cluster.
