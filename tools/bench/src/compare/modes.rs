@@ -64,10 +64,7 @@ pub const MODES: &[Mode] = &[
     Mode { body: 16 << 10, ..mode("post-16k", "a POST of 16 KiB") },
     Mode { connections: 1, ..mode("connections-1", "accepted, one connection") },
     Mode { connections: 1000, ..mode("connections-1000", "accepted, 1 000 connections") },
-    Mode {
-        measure: Measure::Open(0.8),
-        ..mode("latency-80", "open loop at 80 % of the highest rate of the reference")
-    },
+    Mode { measure: Measure::Open(0.8), ..mode("latency-80", "80 % of the reference's highest rate") },
     with(Setup { binding: false, ..USUAL }, mode("no-binding", "the token verified without its binding")),
     with(Setup { verifies_messages: true, ..USUAL }, mode("signed", "accepted, with a message signature")),
     with(Setup { threads: 2, ..USUAL }, mode("threads-2", "accepted, two threads on two cores")),
@@ -76,7 +73,11 @@ pub const MODES: &[Mode] = &[
     http2(8, 8, mode("tls-h2-streams", "accepted, TLS 1.3 and HTTP/2, 8 connections of 8 streams")),
     in_flight(1000, mode("in-flight-1000", "origin of 100 ms, 1 000 connections")),
     in_flight(3000, mode("in-flight-3000", "origin of 100 ms, 3 000 connections")),
+    in_flight(5000, mode("in-flight-5000", "origin of 100 ms, 5 000 connections")),
     in_flight(10_000, mode("in-flight-10000", "origin of 100 ms, 10 000 connections")),
+    in_flight(125, http2(125, 8, mode("in-flight-h2-1000", "the same, 125 connections of 8 streams"))),
+    in_flight(625, http2(625, 8, mode("in-flight-h2-5000", "the same, 625 connections of 8 streams"))),
+    in_flight(1250, http2(1250, 8, mode("in-flight-h2-10000", "the same, 1 250 connections of 8 streams"))),
     hold(Measure::Idle, 10_000, mode("memory", "memory of 10 000 idle connections")),
     hold(Measure::Idle, 5000, tls(mode("tls-memory", "memory of 5 000 idle connections with TLS 1.3"))),
     Mode {

@@ -149,6 +149,14 @@ impl Site {
         Ok(())
     }
 
+    /// From now on the store runs only when nothing else does.
+    pub fn store_runs_last(&self) -> Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let mut command = Command::new("chrt");
+        command.args(["--idle", "--pid", "0"]).arg(store.id().to_string());
+        if command.status()?.success() { Ok(()) } else { Err("chrt failed".into()) }
+    }
+
     /// Sends a signal to the store.
     pub fn signal_store(&self, signal: Signal) -> Result<()> {
         self.store.as_ref().map_or(Ok(()), |store| store.signal(signal))

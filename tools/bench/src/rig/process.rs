@@ -149,6 +149,10 @@ impl Process {
         Entry::new(self.child.id().cast_signed()).and_then(|entry| entry.fd_count()).unwrap_or_default()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: Signal) -> Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
