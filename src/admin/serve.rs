@@ -190,7 +190,7 @@ async fn send(mut session: ServerSession, response: Response<Vec<u8>>) -> Option
 struct Connections {
     open: AtomicUsize,
     numbers: AtomicU64,
-    /// Connections without a request, by the time since when, each with what closes it.
+    /// Connections that wait for their client, the one that has waited longest first. A notification closes one.
     waiting: Mutex<BTreeMap<u64, Arc<Notify>>>,
 }
 
