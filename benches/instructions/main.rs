@@ -1,6 +1,6 @@
 //! Instructions of one verification and of one request, counted by valgrind, so that a review can hold a change to
-//! them. The counts of verifications are always the same. Those of requests are too on an idle machine. On a busy one
-//! the run takes longer, and what the gateway does by the clock counts as well: runs that differ by 16 % were seen.
+//! them. The counts of verifications are always the same. Those of requests are not: runs on a busy machine have
+//! differed by 16 %. Record them on an idle one.
 //!
 //! ```sh
 //! cargo bench --bench instructions               # count, and compare with the record
