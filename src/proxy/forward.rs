@@ -179,10 +179,32 @@ impl<'a> OwnFields<'a> {
 }
 
 /// The cookies of a request that has several `Cookie` fields. HTTP/2 may split the list, which HTTP/1
-/// must not (RFC 9113 §8.2.3).
+/// must not (RFC 9113 §8.2.3). An empty field adds nothing: the joined value never ends with a separator.
 fn joined_cookies(head: &impl RequestHead) -> Option<HeaderValue> {
     head.values(&COOKIE).nth(1)?;
-    let parts: Vec<&[u8]> = head.values(&COOKIE).collect();
+    let parts: Vec<&[u8]> = head.values(&COOKIE).filter(|part| !part.is_empty()).collect();
     // Valid values joined by `; ` are a valid value.
     HeaderValue::from_bytes(&parts.join(&b"; "[..])).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_cookie_fields_become_one() {
+        for (fields, expected) in [
+            (&["a=b"][..], None),
+            (&["a=b", "c=d"], Some("a=b; c=d")),
+            (&["a=b", "", "c=d", ""], Some("a=b; c=d")),
+            (&["", ""], Some("")),
+        ] {
+            let mut head = RequestHeader::build("GET", b"/", None).expect("a request");
+            for value in fields {
+                head.append_header(COOKIE, *value).expect("a field");
+            }
+            let joined = joined_cookies(&head);
+            assert_eq!(joined.as_ref().map(HeaderValue::as_bytes), expected.map(str::as_bytes), "{fields:?}");
+        }
+    }
 }
