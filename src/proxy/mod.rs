@@ -47,6 +47,8 @@ pub use application::WorkerProxy;
 pub use body::HeldBodies;
 pub use correlation::{CorrelationSettings, Sampler, Tracing};
 pub use direct::Direct;
+#[doc(hidden)] // For tests without sockets.
+pub use direct::{Download, OfflineHeads, Upload};
 pub use gateway::Gateway;
 pub use life::RequestContext;
 pub use settings::{RejectionAnswer, RejectionDetail, SnapshotSettings};

@@ -11,7 +11,7 @@ use crate::http::{AnswerHead, AnswerReader, BadAnswer, BodyPipe, HeadIndex, MAX_
 const ADDED: usize = 256;
 
 /// A response on its way to the client. Its bytes are judged here.
-pub(super) struct Download {
+pub struct Download {
     is_head: bool,
     /// Whether the client gets data without chunks around it.
     is_bare: bool,

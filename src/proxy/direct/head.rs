@@ -105,8 +105,10 @@ impl ForwardedHead for RequestView<'_> {
 
 /// The head of a response.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ResponseView<'h> {
+pub struct ResponseView<'h> {
+    /// Line and fields.
     pub view: HeadView<'h>,
+    /// The status in the line.
     pub status: StatusCode,
 }
 

@@ -7,12 +7,15 @@
 //!
 //! The client's side (`side`) is a connection with HTTP/1.1 (`http1`) or a stream of HTTP/2 (`http2`).
 //!
+//! `offline` gives the parts that only turn bytes into other bytes to tests without sockets.
+//!
 //! Connections to origins stay in a pool of the worker (`crate::upstream`).
 
 mod download;
 mod head;
 mod http1;
 mod http2;
+mod offline;
 mod pump;
 mod request;
 mod serve;
@@ -20,5 +23,8 @@ mod side;
 mod upload;
 mod write;
 
+pub use download::Download;
+pub use offline::OfflineHeads;
 pub use serve::Direct;
 pub(super) use serve::Served;
+pub use upload::Upload;

@@ -9,7 +9,9 @@ use super::upload::Upload;
 use super::write;
 use crate::http::Body;
 use crate::proxy::answer::Answer;
+use crate::proxy::arrival::Arrival;
 use crate::proxy::failure;
+use crate::proxy::forward::OwnFields;
 use crate::proxy::life::RequestContext;
 use crate::proxy::record::{HeadFacts, Transfer};
 use crate::proxy::shared::Shared;
@@ -35,8 +37,12 @@ impl<C: ClientSide> DirectRequest<C> {
         self.ctx.begins_to_send();
         origin.begin();
         self.download = Download::new(self.head.is_head(), C::TAKES_BARE_DATA);
+        let exchange = self.ctx.exchange()?;
+        let Arrival { client, correlation, snapshot, .. } = &exchange.arrival;
+        let settings = exchange.upstream().origin();
+        let own = OwnFields::new(&self.head, client, correlation, &exchange.facts, settings);
         let mut bytes = Vec::with_capacity(HEAD_SIZE);
-        write::request(&self.head, self.body, self.ctx.exchange()?, &mut bytes);
+        write::request(&self.head, self.body, &own, &snapshot.forwarding, &mut bytes);
         self.upload.begin(bytes);
         Ok(())
     }

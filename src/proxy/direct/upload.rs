@@ -9,7 +9,7 @@ const MAX_KEPT: usize = 64 * 1024 + MAX_FRAMING;
 const MAX_FRAMING: usize = 32;
 
 /// A request on its way to the origin. It outlives an attempt, because a request may be sent again.
-pub(super) struct Upload {
+pub struct Upload {
     /// The body, up to the byte that has arrived.
     pub body: BodyPipe,
     /// Head and body in the form for the origin. While the request can be repeated, all of the body that has

@@ -7,8 +7,7 @@ use pingora_core::protocols::http::date::get_cached_date;
 
 use super::head::{ForwardedHead, ResponseView};
 use crate::http::{AnswerBody, Body, Field};
-use crate::proxy::exchange::Exchange;
-use crate::proxy::forward::{FieldName, OwnFields};
+use crate::proxy::forward::{FieldName, Forwarding, OwnFields};
 use crate::proxy::response::ResponseEdits;
 
 /// The fields of a request that are for this hop only (RFC 9110 §7.6.1): the fields that Pingora's proxy
@@ -29,18 +28,20 @@ const HOP_BY_HOP: [&str; 10] = [
 /// The space for a field's name. A longer name makes it grow.
 const USUAL_NAME: usize = 64;
 
-/// Appends the head of a request for the origin.
-pub(super) fn request(head: &impl ForwardedHead, body: Body, exchange: &Exchange, out: &mut Vec<u8>) {
-    let arrival = &exchange.arrival;
-    let origin = exchange.upstream().origin();
-    let own = OwnFields::new(head, &arrival.client, &arrival.correlation, &exchange.facts, origin);
+/// Appends the head of a request for the origin. `own` are the fields that the gateway sets.
+pub(super) fn request(
+    head: &impl ForwardedHead,
+    body: Body,
+    own: &OwnFields<'_>,
+    forwarding: &Forwarding,
+    out: &mut Vec<u8>,
+) {
     head.write_line(out);
     out.extend_from_slice(b"\r\n");
     let mut lower = Vec::with_capacity(USUAL_NAME);
     for field in head.fields() {
         let name = lower_case(field.name, &mut lower);
-        let is_removed =
-            HOP_BY_HOP.contains(&name) || own.replaces(name) || arrival.snapshot.forwarding.removes(name);
+        let is_removed = HOP_BY_HOP.contains(&name) || own.replaces(name) || forwarding.removes(name);
         if !is_removed {
             append(field.name, field.value, out);
         }
