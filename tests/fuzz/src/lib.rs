@@ -16,7 +16,10 @@ pub mod key_set;
 pub mod log_line;
 pub mod proxy_header;
 mod ranges;
+mod reader;
 mod reference;
+pub mod request;
+pub mod response;
 pub mod route;
 pub mod signature_input;
 pub mod token;
@@ -25,7 +28,7 @@ pub mod token;
 pub type Property = fn(&[u8]);
 
 /// Every property, with the name of its target and of its folder in `corpus/`.
-pub const PROPERTIES: [(&str, Property); 14] = [
+pub const PROPERTIES: [(&str, Property); 16] = [
     ("address_list", address_list::holds),
     ("answer", answer::holds),
     ("chunked", chunked::holds),
@@ -37,6 +40,8 @@ pub const PROPERTIES: [(&str, Property); 14] = [
     ("key_set", key_set::holds),
     ("log_line", log_line::holds),
     ("proxy_header", proxy_header::holds),
+    ("request", request::holds),
+    ("response", response::holds),
     ("route", route::holds),
     ("signature_input", signature_input::holds),
     ("token", token::holds),
