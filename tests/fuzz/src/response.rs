@@ -173,9 +173,7 @@ impl Exchange {
         let passes = |(name, _): &&Field| {
             let is_framing = matches!(&name[..], "content-length" | "transfer-encoding");
             let is_nominated = !is_framing && nominated.iter().any(|item| item == name.as_bytes());
-            !FOR_THIS_HOP.contains(&&name[..])
-                && !is_nominated
-                && !(is_framing && has_no_body)
+            !(FOR_THIS_HOP.contains(&&name[..]) || is_nominated || is_framing && has_no_body)
                 && (name != "date" || sent.is_interim())
         };
         let mut expected: Vec<Field> = sent.fields.iter().filter(passes).cloned().collect();
@@ -204,7 +202,7 @@ impl Exchange {
 /// Delivers everything to the client.
 fn write(download: &mut Download, room: usize, wire: &mut Vec<u8>) {
     while !download.unwritten().is_empty() {
-        if room % 2 == 0 {
+        if room.is_multiple_of(2) {
             wire.extend_from_slice(&download.take_unwritten(room));
         } else {
             let count = room.min(download.unwritten().len());
