@@ -89,8 +89,8 @@ impl Bench {
         let start = |row: &Row| Running::start(&row.peer, mode.setup, &[self.origin], self);
         let mut running = table.rows.iter().map(start).collect::<Result<Vec<_>>>()?;
         for running in running.iter_mut().filter(|_| mode.is_in_flight) {
-            // Code that has run and the buffers of the log are in memory, whatever is in flight.
-            self.round(running, &Mode { setup: mode.setup, ..ACCEPTED }, 8, Pace::Closed, 0.5)?;
+            // Code that has run once is in memory, whatever is in flight.
+            self.round(running, mode, 1, Pace::Closed, 0.5)?;
             running.fresh_kib = running.process.memory_kib() as f64;
         }
         for round in 0..=self.rounds {
