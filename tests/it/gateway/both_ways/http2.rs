@@ -131,16 +131,18 @@ fn requests_of_every_kind() {
             (None, &[b"h", b"ell", b"", b"o"]),
         ] {
             let message = length.map_or(message(), |length| message().field("content-length", length));
-            // A method that is refused may be refused before the end of the body shows its wrong length.
             let sum = parts.iter().map(|part| part.len()).sum::<usize>();
-            if method == "TRACE" && !parts.is_empty() && length == Some("5") && sum != 5 {
-                continue;
-            }
+            let is_wrong = length == Some("5") && sum != 5;
             let trailers = HeaderMap::from_iter([(
                 http::HeaderName::from_static("x-trailer"),
                 http::HeaderValue::from_static("y"),
             )]);
             for trailers in [None, Some(trailers)] {
+                // A method that is refused may be refused before the end of the body shows its wrong length.
+                let ends_later = !parts.is_empty() || trailers.is_some();
+                if method == "TRACE" && is_wrong && ends_later {
+                    continue;
+                }
                 cases.push(Case { message: message.clone(), parts: parts.to_vec(), trailers });
             }
         }
