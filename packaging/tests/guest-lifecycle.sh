@@ -15,7 +15,7 @@ expect disabled systemctl is-enabled approov-gateway.service
 step 'installed, not started, says what to do next'
 
 ! systemctl start approov-gateway.service 2>/dev/null || fail 'it started without a secret'
-journalctl --no-pager -u approov-gateway | grep -q '/etc/approov-gateway/secret' || fail 'the journal does not name the missing secret'
+eventually named sh -c 'journalctl --no-pager -u approov-gateway | grep -q /etc/approov-gateway/secret && echo named'
 systemctl reset-failed approov-gateway.service
 step 'does not start without a secret, and the journal names the missing file'
 
