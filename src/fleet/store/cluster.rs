@@ -29,10 +29,10 @@ impl ClusterConnection {
     pub async fn connect(connector: Connector, nodes: &[ServerAddress]) -> Result<Self, SyncFailure> {
         let mut failure = SyncFailure::NoClusterNode;
         for node in nodes {
-            connector.begins();
+            connector.renew_allowance();
             match connector.in_time(ask_for_slots(&connector, node)).await {
                 Ok(slots) => {
-                    connector.begins();
+                    connector.renew_allowance();
                     let primaries = connect_to_primaries(&connector, &slots).await.into();
                     return Ok(Self { connector, slots: slots.into(), primaries, has_moved: Arc::default() });
                 }

@@ -15,7 +15,7 @@ pub(super) async fn connect_to_primary(
 ) -> Result<ServerConnection, SyncFailure> {
     let mut failure = SyncFailure::UnknownToSentinels;
     for sentinel in sentinels {
-        connector.begins();
+        connector.renew_allowance();
         let attempt = async {
             let primary = connector.in_time(primary(connector, sentinel, name)).await?;
             connector.in_time(connect(connector, &primary)).await

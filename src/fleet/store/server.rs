@@ -51,8 +51,8 @@ impl Connector {
         self.connect_as(server, &RedisConnectionInfo::default()).await
     }
 
-    /// Another server is asked: what one has sent is not left out of the next one's allowance.
-    pub fn begins(&self) {
+    /// Gives the server that is asked next the whole allowance, whatever the one before has sent.
+    pub fn renew_allowance(&self) {
         self.allowance.renew();
     }
 

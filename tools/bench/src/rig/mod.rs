@@ -39,7 +39,7 @@ pub fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// Asks every `pause` until there is an answer; `None` if there is none within `patience`.
+/// Asks every `pause` until there is an answer. Returns `None` if `patience` passes without an answer.
 pub fn poll<T>(
     pause: Duration,
     patience: Duration,
