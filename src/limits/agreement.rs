@@ -81,8 +81,8 @@ impl Stored {
         } else if begin >= full_at.saturating_sub(used) {
             (full_at.saturating_add(spent), used.saturating_add(spent))
         } else {
-            // The bucket was full for a while after `begin`, as far as the store knows: some of the tokens have filled
-            // again by then.
+            // As far as the store knows, the bucket was full for a while after `begin`, so some of these tokens
+            // have filled again.
             let later = begin.saturating_add(spent).saturating_add(used);
             if later > full_at { (later, later - begin) } else { (full_at, used) }
         };

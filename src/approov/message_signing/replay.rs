@@ -61,7 +61,7 @@ impl ReplayStore {
     /// The entries since the last call, as bytes.
     pub fn take_fresh(&mut self) -> Vec<u8> {
         let Some(fresh) = &mut self.fresh else { return Vec::new() };
-        // The room stays, and requests that wait for this store wait for no allocation of its size.
+        // The list keeps its room, so that a request that adds a signature does not allocate.
         let taken = fresh.clone();
         fresh.clear();
         taken
