@@ -169,7 +169,7 @@ fn flood(site: &Site, seconds: u64, verdict: &mut Verdict) -> Result<()> {
 fn agree_again(site: &Site, how: &str, verdict: &mut Verdict) -> Result<()> {
     let took = site.await_agreement(true)?;
     let what = format!("{} after the store was {how}, all nodes agree again", show(took));
-    verdict.expect(took < 10 * SYNC, what);
+    verdict.expect(took < 4 * SYNC, what);
     Ok(())
 }
 
