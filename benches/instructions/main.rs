@@ -142,7 +142,10 @@ fn is_as_recorded(counts: &Counts) -> bool {
 /// Prints the ratios that must hold. Returns whether all do.
 fn keeps_ratios(counts: &Counts) -> bool {
     println!("\n{:<36} {:>42} {:>7}", "ratio", "to", "");
-    let count = |wanted| counts.iter().find(|(name, _)| *name == wanted).map_or(0, |(_, count)| *count);
+    let count = |wanted| {
+        let found = counts.iter().find(|(name, _)| *name == wanted);
+        found.map_or_else(|| panic!("there is no count {wanted:?}"), |(_, count)| *count)
+    };
     let mut keeps = true;
     for (name, other, most) in RATIOS {
         let ratio = count(name) as f64 / count(other) as f64;

@@ -1,4 +1,4 @@
-//! Property: for any bytes of a client, the origin gets one request, whose end is plain to see, with the
+//! Property: for any bytes of a client, the origin gets one request, whose end the reader can find, with the
 //! fields and the data that a simple reader finds in these bytes. It does not depend on how the bytes are
 //! split into reads and writes, and on whether the request is sent again.
 //!

@@ -1,4 +1,4 @@
-//! Property: for any bytes of an origin, the client gets one response, whose end is plain to see, with the
+//! Property: for any bytes of an origin, the client gets one response, whose end the reader can find, with the
 //! fields and the data that a simple reader finds in these bytes. It does not depend on how the bytes are
 //! split into reads and writes.
 //!

@@ -11,7 +11,7 @@ use super::{Fleet, ask, at, count, limit, wait_until_connected};
 use crate::harness::tls::Authority;
 use crate::harness::{eventually, has_program};
 
-/// What a [`FalseStore`] says without end: the second part, after the first.
+/// An endless answer of a [`FalseStore`]: the first part once, then the second part again and again.
 type Endless = [&'static [u8]; 2];
 
 /// A store that has every bucket full, until it has a text to say without end. It is a cluster of one node, too.
@@ -96,7 +96,7 @@ pub(super) fn read_command(reader: &mut impl BufRead) -> Option<Vec<String>> {
     Some(command)
 }
 
-/// The stated limit of the memory that answers without an end take, in KiB.
+/// The limit for the growth of a node's memory during endless answers, in KiB.
 const MOST_MEMORY: u64 = 64 * 1024;
 
 #[test]

@@ -1,4 +1,4 @@
-//! An answer that is lost: the store may have taken what it was told, so it is not told again.
+//! A lost answer: the store may have counted the requests already, so the node does not report them again.
 
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use super::failures::server;
 use super::hostile::{honest_answer, read_command};
 use super::{Fleet, ask, at, limit, wait_for_sync, wait_until_connected};
 
-/// What the script was told to have been spent, in microseconds, for each command that spends something.
+/// The time spent, in microseconds, of each command that reports more than zero.
 type Spent = Arc<Mutex<Vec<u64>>>;
 
 /// Closes the connection in place of the first answer about something spent.

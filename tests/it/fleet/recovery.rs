@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::failures::{assert_serves, warnings};
 use super::redis::Redis;
-use super::{Fleet, admitted, at, count, limit, wait_for_more, wait_for_sync, wait_until_connected};
-use crate::harness::{Setup, has_program};
+use super::{Fleet, admitted, at, count, limit, wait_for_sync, wait_until_connected};
+use crate::harness::{Setup, eventually, has_program};
 
 #[test]
 fn nodes_agree_again_within_two_syncs() {
@@ -18,8 +18,10 @@ fn nodes_agree_again_within_two_syncs() {
     let nodes = [(); 3].map(|()| Setup::bare().config(&config).start());
     nodes.iter().for_each(|node| wait_until_connected(node, true));
     redis.process.kill();
-    // By the third failure the pauses are long.
-    nodes.iter().for_each(|node| wait_for_more(node, "failures_total", 3.0));
+    // Without a limit for pauses, the sixth would be eight syncs long.
+    eventually("six failures", || {
+        nodes.iter().all(|node| count(node, "failures_total") >= 6.0).then_some(())
+    });
     let _redis = Redis::try_start(redis.port, &[]).unwrap();
     let back = Instant::now();
     nodes.iter().for_each(|node| wait_until_connected(node, true));

@@ -6,7 +6,7 @@ use std::thread;
 use super::failures::warnings;
 use super::redis::{Redis, Reply};
 use super::{Fleet, admitted, as_user_with_few_rights, count, wait_for_sync, wait_until_connected};
-use crate::harness::{Gateway, Message, eventually, has_program, tokens};
+use crate::harness::{Gateway, Message, SetOnDrop, eventually, has_program, tokens};
 
 /// A cluster of two servers, each with half of the slots.
 pub fn start_cluster() -> [Redis; 2] {
@@ -104,15 +104,6 @@ fn nodes_agree_on_a_bucket_while_its_slot_moves_and_afterwards() {
     }
 }
 
-/// Ends the load when it is dropped, also by a failed assertion.
-struct EndOfLoad<'a>(&'a AtomicBool);
-
-impl Drop for EndOfLoad<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn a_slot_that_moves_under_load_fails_no_request() {
     if !has_program("redis-server") {
@@ -122,6 +113,7 @@ fn a_slot_that_moves_under_load_fails_no_request() {
     let nodes = start_nodes(&fleet, &servers);
     assert_eq!(admitted(&nodes[0], 3), 3);
     wait_for_sync(&nodes[0]);
+    let failures = nodes.each_ref().map(|node| count(node, "failures_total"));
     let moving = Move::begin(&servers);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -136,7 +128,7 @@ fn a_slot_that_moves_under_load_fails_no_request() {
                     .count()
             })
         });
-        let end = EndOfLoad(&is_over);
+        let end = SetOnDrop(&is_over);
         // The load makes new keys in the slot meanwhile, at the new server.
         for _ in 0..5 {
             moving.migrate();
@@ -144,13 +136,11 @@ fn a_slot_that_moves_under_load_fails_no_request() {
         }
         moving.migrate();
         moving.end();
-        let failures = nodes.each_ref().map(|node| count(node, "failures_total"));
         nodes.iter().for_each(wait_for_sync);
         for (node, before) in nodes.iter().zip(failures) {
             let after = count(node, "failures_total");
             // An exchange that was in progress at the end of the move.
             assert!(after <= before + 1.0, "{before} {after}");
-            assert!(warnings(node).len() <= 1, "{:?}", warnings(node));
         }
         drop(end);
         for requests in load.map(|load| load.join().unwrap()) {

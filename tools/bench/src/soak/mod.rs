@@ -73,10 +73,8 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let gateway = prepare()?;
-    let most = match arguments.scenario {
-        Scenario::Banned | Scenario::Keys => 10 * PATIENCE,
-        _ => arguments.duration() + PATIENCE,
-    };
+    let is_fixed = matches!(arguments.scenario, Scenario::Banned | Scenario::Keys);
+    let most = if is_fixed { 10 * PATIENCE } else { arguments.duration() + PATIENCE };
     thread::spawn(move || {
         thread::sleep(most);
         eprintln!("not done after {} s", most.as_secs());

@@ -54,15 +54,18 @@ fn faults(earliest_clock: i64) -> impl Strategy<Value = Vec<(u64, Fault)>> {
         (0..2 * SECOND).prop_map(Fault::Refuse),
         (0..2 * SECOND).prop_map(Fault::LoseAnswers),
         (earliest_clock..HOUR).prop_map(Fault::MoveClock),
-        (0..8_usize, 0..LENGTH).prop_map(|(node, time)| Fault::CutOff(node, time)),
+        cut_off(),
     ];
     vec((0..LENGTH, fault), 0..3)
 }
 
 /// Times for which nodes are cut off from the store, one after the other or at once.
 fn cuts() -> impl Strategy<Value = Vec<(u64, Fault)>> {
-    let cut = (0..8_usize, 0..LENGTH).prop_map(|(node, time)| Fault::CutOff(node, time));
-    vec((0..LENGTH, cut), 1..4)
+    vec((0..LENGTH, cut_off()), 1..4)
+}
+
+fn cut_off() -> impl Strategy<Value = Fault> {
+    (0..8_usize, 0..LENGTH).prop_map(|(node, time)| Fault::CutOff(node, time))
 }
 
 fn run(plan: &Plan, salvos: &[Salvo], agree: bool) -> Seen {
