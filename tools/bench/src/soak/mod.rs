@@ -87,8 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// The attacks of a scenario, and the limits of its figures. This program has the other end of each
-/// connection, and usually 20 000 descriptors.
+/// The attacks and limits of a scenario. This program has all other ends, and usually 20 000 descriptors.
 fn plan(arguments: &Arguments) -> Plan {
     use Scenario::{Admin, All, Banned, Flood, Keys, Log, Origins, Slow};
     let rate = arguments.rate();
