@@ -1,13 +1,22 @@
 //! Claims of a token that no key has verified. The client may have invented them, so they are for logs and
 //! support only.
 
-use memchr::{memchr, memmem, memrchr2};
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use memchr::{memchr, memrchr2};
 
 use super::presented::{Presented, trim};
 use super::token;
 
 /// Longer payloads are not read, in bytes of base64url.
 const MAX_PAYLOAD: usize = 4096;
+
+/// The name of the claim with the attestation response code.
+static ARC: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"arc\""));
+
+/// The name of the claim with the device id.
+static DID: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"did\""));
 
 /// Unverified claims. Approov recommends to log them with a refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,23 +41,22 @@ impl Unverified {
             return none;
         }
         let Ok(payload) = token::decode_json(segments.payload) else { return none };
-        let claim = |name: &[u8]| {
-            text_claim(payload.as_bytes(), name).and_then(|text| std::str::from_utf8(text).ok())
-        };
+        let claim =
+            |name| text_claim(payload.as_bytes(), name).and_then(|text| std::str::from_utf8(text).ok());
         Self {
-            response_code: claim(b"\"arc\"").filter(|code| is_response_code(code)).map(Into::into),
-            device_id: claim(b"\"did\"").filter(|id| is_device_id(id)).map(Into::into),
+            response_code: claim(&ARC).filter(|code| is_response_code(code)).map(Into::into),
+            device_id: claim(&DID).filter(|id| is_device_id(id)).map(Into::into),
         }
     }
 }
 
 /// The text behind the only occurrence of `name`, which is in quotes. `None` if the payload has another value
 /// there, or the name twice. A refused request must cost little, so the payload is searched and not parsed.
-fn text_claim<'p>(payload: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
-    let behind = &payload[memmem::find(payload, name)? + name.len()..];
+fn text_claim<'p>(payload: &'p [u8], name: &Finder<'_>) -> Option<&'p [u8]> {
+    let behind = &payload[name.find(payload)? + name.needle().len()..];
     let value = behind.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
     let text = &value[..memchr(b'"', value)?];
-    memmem::find(behind, name).is_none().then_some(text)
+    name.find(behind).is_none().then_some(text)
 }
 
 /// Whether the text is 10 to 16 characters of base32.

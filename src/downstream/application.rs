@@ -1,6 +1,7 @@
 //! The application: what the downstream side asks about connections, and hands requests to.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use pingora_core::protocols::http::v2::server::HttpSession;
@@ -54,6 +55,8 @@ pub struct Http1Request<'a> {
     pub head: BytesMut,
     /// The framing of the body.
     pub body: Body,
+    /// When the head was complete.
+    pub arrived: Instant,
     /// The rest of the connection.
     pub stream: Box<ClientStream>,
     /// Whether the connection is to be closed after this request.

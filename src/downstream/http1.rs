@@ -45,9 +45,12 @@ pub(super) async fn serve<A: Application>(
         match read_head(&mut stream, &limits, deadline).await {
             Ok((head, body)) => {
                 requests += 1;
-                let is_last = requests >= limits.requests || clock::since(started) >= limits.age;
+                let arrived = clock::now();
+                let age = arrived.saturating_duration_since(started);
+                let is_last = requests >= limits.requests || age >= limits.age;
                 stream.begin_exchange(&limits);
-                let request = Http1Request { head, body, stream, is_last, deadline, limits: &limits };
+                let request =
+                    Http1Request { head, body, arrived, stream, is_last, deadline, limits: &limits };
                 match application.serve_http1(request, stop).await {
                     Some(kept) if !kept.is_ambiguous() => stream = kept,
                     _ => return,

@@ -27,6 +27,7 @@ use super::life::{Life, RequestContext, Watched};
 use super::record::{HeadFacts, Transfer};
 use super::shared::Shared;
 use super::validity::{self, Upgrade};
+use crate::clock;
 use crate::downstream::Connection;
 use crate::policy::Verdict;
 use crate::upstream::{NextRequest, TUNNEL_IDLE};
@@ -74,7 +75,7 @@ impl ProxyHttp for Gateway {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> RequestContext {
-        RequestContext::new(self.shared.snapshot.load_full(), self.in_flight.clone())
+        RequestContext::new(self.shared.snapshot.load_full(), clock::now(), self.in_flight.clone())
     }
 
     /// No modules: Pingora's default module, compression, costs time on every request.

@@ -90,9 +90,9 @@ impl Asked {
 
 impl RequestContext {
     /// The context of a new request, which is counted in `in_flight`.
-    pub(super) fn new(snapshot: Arc<Snapshot>, in_flight: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(snapshot: Arc<Snapshot>, arrived: Instant, in_flight: Arc<AtomicUsize>) -> Self {
         Self {
-            life: Life::Begun(snapshot, clock::now()),
+            life: Life::Begun(snapshot, arrived),
             failure: None,
             asked: Asked::default(),
             watched: None,

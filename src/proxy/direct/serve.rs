@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
 use pingora_core::Result;
 use pingora_core::server::ShutdownWatch;
@@ -66,12 +67,20 @@ impl Direct {
         request: Http1Request<'a>,
         stop: &ShutdownWatch,
     ) -> Served<'a> {
-        let Http1Request { head: bytes, body, stream, is_last, deadline, limits } = request;
+        let Http1Request { head: bytes, body, arrived, stream, is_last, deadline, limits } = request;
         let index = HeadIndex::of(&bytes);
         let plain = RequestView::plain(index.view(&bytes));
-        let begin = |head| Some((head, self.begin(&head, stream.connection())?));
+        let begin = |head| Some((head, self.begin(&head, arrived, stream.connection())?));
         let Some((head, (ctx, plan))) = plain.and_then(begin) else {
-            return Served::Left(Http1Request { head: bytes, body, stream, is_last, deadline, limits });
+            return Served::Left(Http1Request {
+                head: bytes,
+                body,
+                arrived,
+                stream,
+                is_last,
+                deadline,
+                limits,
+            });
         };
         let is_last = is_last || head.closes();
         let mut request = DirectRequest {
@@ -98,9 +107,10 @@ impl Direct {
     pub(super) fn begin(
         &self,
         head: &impl RequestHead,
+        arrived: Instant,
         connection: &Arc<Connection>,
     ) -> Option<(RequestContext, Plan)> {
-        let mut ctx = RequestContext::new(self.shared.snapshot.load_full(), self.in_flight.clone());
+        let mut ctx = RequestContext::new(self.shared.snapshot.load_full(), arrived, self.in_flight.clone());
         let (snapshot, started) = ctx.begin()?;
         let arrival = Arrival::new(snapshot, started, connection.clone(), head);
         let found = find_route(&arrival, head);

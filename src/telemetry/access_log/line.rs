@@ -9,6 +9,17 @@ use crate::clock;
 use crate::http::write_hex;
 use crate::telemetry::redact;
 
+/// The name of an attribute as it stands in a line: behind a comma, in quotes, with a colon.
+#[derive(Clone, Copy)]
+struct AttributeKey(&'static str);
+
+/// The [`AttributeKey`] of an attribute.
+macro_rules! key {
+    ($name:literal) => {
+        AttributeKey(concat!(",\"", $name, "\":"))
+    };
+}
+
 /// The time as text, formatted once a second.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
@@ -37,73 +48,73 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
     line.extend_from_slice(b"{\"timestamp\":\"");
     clock.write(clock::unix_time(), line);
     line.push(b'"');
-    text("http.request.method", entry.method.as_bytes(), line);
-    text("url.path", entry.path, line);
+    text(key!("http.request.method"), entry.method.as_bytes(), line);
+    text(key!("url.path"), entry.path, line);
     if let Some(status) = entry.status {
-        number("http.response.status_code", status.into(), line);
+        number(key!("http.response.status_code"), status.into(), line);
     }
     if let Some((ip, port)) = entry.client {
-        name("client.address", line);
+        name(key!("client.address"), line);
         line.push(b'"');
         address(ip, line);
         line.push(b'"');
         if let Some(port) = port {
-            number("client.port", port.into(), line);
+            number(key!("client.port"), port.into(), line);
         }
     }
-    label("network.protocol.version", entry.protocol, line);
+    label(key!("network.protocol.version"), entry.protocol, line);
     if let Some(version) = entry.tls_version {
-        label("tls.protocol.version", version, line);
-        text("tls.client.subject", entry.client_subject.unwrap_or_default().as_bytes(), line);
+        label(key!("tls.protocol.version"), version, line);
+        text(key!("tls.client.subject"), entry.client_subject.unwrap_or_default().as_bytes(), line);
     }
-    text("server.address", entry.host, line);
-    text("user_agent.original", entry.user_agent, line);
-    number("http.request.body.size", entry.request_bytes as u64, line);
-    number("http.response.body.size", entry.response_bytes as u64, line);
-    number("http.server.request.duration", entry.duration.as_secs(), line);
+    text(key!("server.address"), entry.host, line);
+    text(key!("user_agent.original"), entry.user_agent, line);
+    number(key!("http.request.body.size"), entry.request_bytes as u64, line);
+    number(key!("http.response.body.size"), entry.response_bytes as u64, line);
+    number(key!("http.server.request.duration"), entry.duration.as_secs(), line);
     line.push(b'.');
     digits(u64::from(entry.duration.subsec_micros()), 6, line);
-    text("request.id", entry.request_id.unwrap_or_default(), line);
+    text(key!("request.id"), entry.request_id.unwrap_or_default(), line);
     if let Some((trace_id, span_id)) = entry.trace {
-        hex("trace_id", trace_id, line);
-        hex("span_id", span_id, line);
+        hex(key!("trace_id"), trace_id, line);
+        hex(key!("span_id"), span_id, line);
     }
     if entry.resends > 0 {
-        number("http.request.resend_count", entry.resends as u64, line);
+        number(key!("http.request.resend_count"), entry.resends as u64, line);
     }
-    label("error.type", entry.error.unwrap_or_default(), line);
-    text("error.message", entry.error_message.unwrap_or_default().as_bytes(), line);
+    label(key!("error.type"), entry.error.unwrap_or_default(), line);
+    text(key!("error.message"), entry.error_message.unwrap_or_default().as_bytes(), line);
     if let Some(peer) = entry.peer {
-        name("network.peer.address", line);
+        name(key!("network.peer.address"), line);
         line.push(b'"');
         address(peer.ip(), line);
         line.push(b'"');
-        number("network.peer.port", peer.port().into(), line);
+        number(key!("network.peer.port"), peer.port().into(), line);
     }
-    text("approov.route", entry.route.as_bytes(), line);
-    label("approov.policy", entry.policy, line);
-    label("approov.verdict", entry.verdict, line);
-    label("approov.reason", entry.reason, line);
-    label("approov.limit", entry.limit.map_or("", |limit| limit.cause), line);
+    text(key!("approov.route"), entry.route.as_bytes(), line);
+    label(key!("approov.policy"), entry.policy, line);
+    label(key!("approov.verdict"), entry.verdict, line);
+    label(key!("approov.reason"), entry.reason, line);
+    label(key!("approov.limit"), entry.limit.map_or("", |limit| limit.cause), line);
     for (key, value) in [
-        ("approov.limit_name", entry.limit.and_then(|limit| limit.name)),
-        ("approov.did", entry.device_id),
-        ("approov.arc", entry.response_code),
-        ("approov.status", entry.app_status),
-        ("approov.unverified.did", entry.unverified_device_id),
-        ("approov.unverified.arc", entry.unverified_response_code),
-        ("approov.message_signature.result", entry.message_signature),
-        ("approov.message_signature.reason", entry.message_signature_reason),
-        ("approov.origin", entry.origin),
+        (key!("approov.limit_name"), entry.limit.and_then(|limit| limit.name)),
+        (key!("approov.did"), entry.device_id),
+        (key!("approov.arc"), entry.response_code),
+        (key!("approov.status"), entry.app_status),
+        (key!("approov.unverified.did"), entry.unverified_device_id),
+        (key!("approov.unverified.arc"), entry.unverified_response_code),
+        (key!("approov.message_signature.result"), entry.message_signature),
+        (key!("approov.message_signature.reason"), entry.message_signature_reason),
+        (key!("approov.origin"), entry.origin),
     ] {
         text(key, value.unwrap_or_default().as_bytes(), line);
     }
     if entry.limit.is_some_and(|limit| limit.is_observed) {
-        name("approov.limit_observed", line);
+        name(key!("approov.limit_observed"), line);
         line.extend_from_slice(b"true");
     }
     if let Some(rate) = entry.sample_rate {
-        name("sample_rate", line);
+        name(key!("sample_rate"), line);
         // Writing to memory cannot fail.
         let _ = write!(line, "{rate}");
     }
@@ -111,7 +122,7 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
 }
 
 /// Appends an attribute with a text of a client or the configuration. Leaves an empty one out.
-fn text(key: &'static str, value: &[u8], line: &mut Vec<u8>) {
+fn text(key: AttributeKey, value: &[u8], line: &mut Vec<u8>) {
     if value.is_empty() {
         return;
     }
@@ -127,7 +138,7 @@ fn text(key: &'static str, value: &[u8], line: &mut Vec<u8>) {
 }
 
 /// Appends an attribute with a word of the gateway's own, which needs no escapes. Leaves an empty one out.
-fn label(key: &'static str, word: &'static str, line: &mut Vec<u8>) {
+fn label(key: AttributeKey, word: &'static str, line: &mut Vec<u8>) {
     if !word.is_empty() {
         name(key, line);
         line.push(b'"');
@@ -137,7 +148,7 @@ fn label(key: &'static str, word: &'static str, line: &mut Vec<u8>) {
 }
 
 /// Appends an attribute with an id in lower-case hex.
-fn hex<const N: usize>(key: &'static str, id: [u8; N], line: &mut Vec<u8>) {
+fn hex<const N: usize>(key: AttributeKey, id: [u8; N], line: &mut Vec<u8>) {
     name(key, line);
     line.push(b'"');
     let start = line.len();
@@ -146,15 +157,13 @@ fn hex<const N: usize>(key: &'static str, id: [u8; N], line: &mut Vec<u8>) {
     line.push(b'"');
 }
 
-fn number(key: &'static str, value: u64, line: &mut Vec<u8>) {
+fn number(key: AttributeKey, value: u64, line: &mut Vec<u8>) {
     name(key, line);
     line.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn name(key: &'static str, line: &mut Vec<u8>) {
-    line.extend_from_slice(b",\"");
-    line.extend_from_slice(key.as_bytes());
-    line.extend_from_slice(b"\":");
+fn name(key: AttributeKey, line: &mut Vec<u8>) {
+    line.extend_from_slice(key.0.as_bytes());
 }
 
 /// A number with leading zeros.

@@ -23,6 +23,10 @@ pub(super) use output::Output;
 /// hangs.
 const SLOW_WRITE: Duration = Duration::from_secs(2);
 
+/// Bytes at which gathered lines are written before their time: lines in a core's cache are cheap to write,
+/// and push out little else.
+const BATCH: usize = 64 * 1024;
+
 /// How long the lines may take that still wait when a [`Writer`] is dropped.
 const LAST_WRITE: Duration = Duration::from_millis(100);
 
@@ -47,7 +51,8 @@ pub(super) struct LineQueue<F> {
     dropped: AtomicU64,
     /// Bytes that may wait; a line beyond them is dropped and counted.
     capacity: usize,
-    /// How long lines gather before they are written: one write for many lines.
+    /// How long lines gather before they are written, unless they are [`BATCH`] bytes: one write for many
+    /// lines.
     gather: Duration,
     report: fn(Trouble),
 }
@@ -105,16 +110,17 @@ impl<F> LineQueue<F> {
     /// Has `write` append one line, with its line break. Never waits for the writer.
     pub fn push(&self, write: impl FnOnce(&mut F, &mut Vec<u8>)) {
         let mut waiting = self.waiting.lock();
-        if waiting.bytes.len() >= self.capacity {
+        let before = waiting.bytes.len();
+        if before >= self.capacity {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let is_first = waiting.bytes.is_empty();
         let QueuedLines { bytes, format, .. } = &mut *waiting;
         write(format, bytes);
+        let fills_batch = before < BATCH && bytes.len() >= BATCH;
         waiting.lines += 1;
         drop(waiting);
-        if is_first {
+        if before == 0 || fills_batch {
             self.arrived.notify_one();
         }
     }
@@ -173,8 +179,10 @@ impl<F> LineQueue<F> {
             self.arrived.wait(&mut waiting);
         }
         if self.gather > Duration::ZERO {
-            // Only the first of the waiting lines notifies, so this gathers.
-            let gathers = |waiting: &mut QueuedLines<F>| !waiting.is_closed && waiting.changes.is_empty();
+            // Only the first of the waiting lines and the one that fills a batch notify, so this gathers.
+            let gathers = |waiting: &mut QueuedLines<F>| {
+                waiting.bytes.len() < BATCH && waiting.changes.is_empty() && !waiting.is_closed
+            };
             self.arrived.wait_while_for(&mut waiting, gathers, self.gather);
         }
         std::mem::swap(bytes, &mut waiting.bytes);
@@ -228,6 +236,8 @@ impl<F: Send + 'static> Writer<F> {
                 }
                 lost += output.write(&bytes[written..], queue.report);
                 bytes.clear();
+                // Lines that waited for a slow write may have needed much more.
+                bytes.shrink_to(2 * BATCH);
                 queue.put_away(lost);
             }
         })?;
@@ -281,6 +291,22 @@ mod tests {
             assert_eq!(output.lines(), [format!("{index} first"), format!("{index} second")]);
         }
         assert_eq!(queue.dropped(), 0);
+    }
+
+    #[test]
+    fn a_batch_of_lines_does_not_wait_for_its_time() {
+        let output = Memory::default();
+        let queue = Arc::new(LineQueue::new(2 * BATCH, Duration::MAX, |_| {}));
+        let writer = Writer::start("lines", queue.clone(), Output::new(output.clone())).expect("starts");
+        let line = "x".repeat(BATCH / 4 - 1);
+        for _ in 0..4 {
+            push(&queue, &line);
+        }
+        assert!(queue.flush(Duration::from_secs(30)));
+        assert_eq!(output.lines().len(), 4);
+        push(&queue, "the last one waits until the end");
+        drop(writer);
+        assert_eq!(output.lines().len(), 5);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::super::side::ClientSide;
 use super::super::upload::Upload;
 use super::head::{body, is_plain};
 use super::side::Http2Side;
+use crate::clock;
 use crate::downstream::{Connection, Http2Request};
 use crate::http::BodyPipe;
 use crate::proxy::record::Transfer;
@@ -21,7 +22,8 @@ impl Direct {
         let Http2Request { mut session, limits } = request;
         let head = session.req_header();
         let connection = session.digest().and_then(Connection::of).filter(|_| is_plain(head));
-        let Some((ctx, plan)) = connection.and_then(|connection| self.begin(head, connection)) else {
+        let Some((ctx, plan)) = connection.and_then(|connection| self.begin(head, clock::now(), connection))
+        else {
             return Some(Http2Request { session, limits });
         };
         let body = body(session.req_header(), session.is_body_empty());
