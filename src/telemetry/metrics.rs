@@ -263,7 +263,6 @@ impl Metrics {
     /// # Errors
     /// If the text cannot be encoded.
     pub fn encode(&self, dropped: u64) -> Result<String, prometheus::Error> {
-        self.routes.forget_unused(clock::now());
         self.access_log_dropped.inc_by(dropped.saturating_sub(self.access_log_dropped.get()));
         let mut families = {
             let _series = self.series.lock();

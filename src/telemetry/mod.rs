@@ -24,6 +24,7 @@ mod route_page;
 mod routes;
 mod spans;
 mod text_format;
+mod turns;
 
 pub(crate) use access_log::write_address;
 pub use access_log::{

@@ -8,6 +8,7 @@ use super::reason::Reason;
 use super::response::{Source, StatusClass};
 use super::route_metrics::{Common, RouteMetrics};
 use super::routes::{Known, Routes};
+use super::turns::Turns;
 use crate::policy::{Policy, Verdict};
 
 /// Minutes that counts are remembered for.
@@ -78,8 +79,9 @@ impl Routes {
     pub fn totals(&self) -> Totals {
         let known = self.known.lock();
         let mut totals = self.forgotten.lock().clone();
-        let mut last = None;
+        let (mut last, mut turns) = (None, Turns::default());
         for ((name, _), known) in known.iter() {
+            turns.step();
             totals.add_requests(&known.metrics);
             // The policies of a route are neighbours.
             if last.replace(name) != Some(name) {
@@ -91,7 +93,9 @@ impl Routes {
 
     /// Remembers the present counts for [`Count::recent`]. To be called once a minute.
     pub fn remember(&self) {
+        let mut turns = Turns::default();
         for Known { metrics, .. } in self.known.lock().values() {
+            turns.step();
             if !metrics.has_counters() {
                 continue;
             }

@@ -7,12 +7,18 @@ use super::distribution::DURATION_BUCKETS;
 use super::route_metrics::{Common, RouteMetrics, TUNNEL_BUCKETS, responses};
 use super::routes::Routes;
 use super::text_format::{Family, Histograms};
+use super::turns::Turns;
 
 impl Routes {
     /// Adds all families with a label for the route to the page.
     pub fn write(&self, page: &mut String) {
         let known = self.known.lock();
-        let mut common: Vec<&Arc<Common>> = known.values().map(|known| &known.metrics.common).collect();
+        let mut turns = Turns::default();
+        let common = known.values().map(|known| {
+            turns.step();
+            &known.metrics.common
+        });
+        let mut common: Vec<&Arc<Common>> = common.collect();
         // The policies of a route are neighbours.
         common.dedup_by(|one, other| Arc::ptr_eq(one, other));
         write_requests(page, known.values().map(|known| &*known.metrics));

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::history::Totals;
 use super::route_metrics::{Common, RouteMetrics};
+use super::turns::Turns;
 use crate::policy::Policy;
 
 /// How long the series of a removed route are kept, so that Prometheus reads the last values and a route
@@ -51,7 +52,9 @@ impl Routes {
     pub fn forget_unused(&self, now: Instant) {
         let mut known = self.known.lock();
         let mut forgotten = self.forgotten.lock();
+        let mut turns = Turns::default();
         known.retain(|_, known| {
+            turns.step();
             // A snapshot that counts here holds a reference. The lock prevents new ones.
             if Arc::strong_count(&known.metrics) > 1 {
                 known.unused_since = None;

@@ -3,22 +3,16 @@
 //! The crate `prometheus` first builds a message with texts of its own for each series. That is too slow for
 //! the series of ten thousand routes, so they are written straight into the page.
 
-use std::thread;
-
 use super::durations::Durations;
+use super::turns::Turns;
 
 /// The prefix of the names of all families but the process's own.
 pub(super) const NAMESPACE: &str = "approov_gateway";
 
-/// After this many bytes the thread yields the core. Otherwise the scheduler could let it compute for milliseconds
-/// while a request waits.
-const TURN: usize = 64 * 1024;
-
 /// The series of one metric family, which follow each other on the page.
 pub(super) struct Family<'p> {
     page: &'p mut String,
-    /// The length of the page at which the thread yields next.
-    turn: usize,
+    turns: Turns,
     name: String,
     /// `None` after the first series: a family without series does not show.
     header: Option<String>,
@@ -33,7 +27,7 @@ impl<'p> Family<'p> {
     fn new(page: &'p mut String, name: &str, kind: &str, help: &str) -> Self {
         let name = format!("{NAMESPACE}_{name}");
         let header = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
-        Self { turn: page.len() + TURN, page, name, header: Some(header) }
+        Self { page, turns: Turns::default(), name, header: Some(header) }
     }
 
     /// Writes a counter. The pieces together are its labels in braces.
@@ -50,10 +44,7 @@ impl<'p> Family<'p> {
         self.page.push(' ');
         self.page.push_str(value);
         self.page.push('\n');
-        if self.page.len() >= self.turn {
-            self.turn = self.page.len() + TURN;
-            thread::yield_now();
-        }
+        self.turns.step();
     }
 }
 

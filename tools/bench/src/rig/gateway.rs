@@ -114,13 +114,7 @@ pub fn converse(to: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     stream.write_all(request)?;
-    // A scraper is on another machine as a rule. Here, threads that wait for the core get it after each part.
-    let (mut answer, mut part) = (Vec::new(), [0; 32 * 1024]);
-    loop {
-        match stream.read(&mut part)? {
-            0 => return Ok(answer),
-            length => answer.extend_from_slice(&part[..length]),
-        }
-        std::thread::yield_now();
-    }
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
 }
