@@ -10,7 +10,7 @@ use super::settings::OtlpSettings;
 use crate::telemetry::{Metrics, SpanQueue};
 
 /// How long the end of the process waits for the last spans.
-const LAST_EXPORT: Duration = Duration::from_secs(1);
+const LAST_EXPORT: Duration = Duration::from_secs(3);
 
 /// Sends spans to the collector.
 pub struct Exporter {

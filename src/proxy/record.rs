@@ -176,13 +176,6 @@ impl Shared {
             Some(route) => &snapshot.route_metrics[route],
             None => &snapshot.unrouted_metrics,
         };
-        metrics.record(CountedRequest {
-            verdict: judgement.verdict,
-            reason: request.reason(),
-            response: transfer.status.map(|status| (StatusClass::from(status), request.source)),
-            duration: request.duration,
-            is_tunnel: transfer.status == Some(101),
-        });
         if request.origin.is_none() {
             self.metrics.overhead(request.duration);
         }
@@ -195,6 +188,13 @@ impl Shared {
         if let Some(status) = judgement.self_report.as_deref().and_then(|report| report.status) {
             self.metrics.app_status(status);
         }
+        metrics.record(CountedRequest {
+            verdict: judgement.verdict,
+            reason: request.reason(),
+            response: transfer.status.map(|status| (StatusClass::from(status), request.source)),
+            duration: request.duration,
+            is_tunnel: transfer.status == Some(101),
+        });
     }
 
     /// Counts and logs a request that has ended.

@@ -194,6 +194,8 @@ impl Server {
                     },
                 }
             }
+            // The connection of a request on HTTP/2 sends the last frames after the request has ended.
+            tokio::time::sleep(POLL).await;
             false
         });
         let unfinished: usize = self.workers.iter().map(WorkerThread::requests).sum();

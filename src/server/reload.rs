@@ -159,12 +159,13 @@ impl Reloader {
         self.notifier.tell(&notify::reloading());
         let outcome = self.read();
         if let Err(problems) = outcome.and_then(|settings| self.adopt(settings, why)) {
+            // Whoever sees the counter finds the reasons.
+            self.status.refuse(problems.clone());
             self.metrics.config_refused();
             log::error!("the configuration was not reloaded, the old one stays in force:");
             for problem in problems.lines() {
                 log::error!("{problem}");
             }
-            self.status.refuse(problems);
         }
         self.notifier.tell(READY);
     }

@@ -81,7 +81,6 @@ impl RouteMetrics {
     /// Counts a finished request.
     pub fn record(&self, request: CountedRequest) {
         let CountedRequest { verdict, reason, response, duration, is_tunnel } = request;
-        increase(&self.counters()[position(verdict, reason)]);
         let answers = self.common.begin();
         if let Some((class, source)) = response {
             increase(&answers.responses[class as usize * Source::ALL.len() + source as usize]);
@@ -92,6 +91,8 @@ impl RouteMetrics {
         } else {
             answers.durations.record(duration);
         }
+        // Last: whoever sees the request counted here finds it in the other series.
+        increase(&self.counters()[position(verdict, reason)]);
     }
 
     /// Shows every series that requests under this policy can have, so that an alert sees the first request

@@ -190,8 +190,8 @@ fn log_level_changes_for_a_while_and_returns() {
     for query in ["", "?level=verbose", "?level=debug&seconds=99999"] {
         assert_eq!(ask("PUT", &format!("/log-level{query}")).status, 400, "{query}");
     }
-    assert_eq!(ask("PUT", "/log-level?level=debug&seconds=1").status, 200);
-    gateway.wait_for_message("audit: log level debug for 1 s, set by 127.0.0.1:");
+    assert_eq!(ask("PUT", "/log-level?level=debug&seconds=5").status, 200);
+    gateway.wait_for_message("audit: log level debug for 5 s, set by 127.0.0.1:");
     assert_eq!(ask("GET", "/log-level").text(), "{\"configured\":\"info\",\"level\":\"debug\"}\n");
     gateway.wait_for_message("audit: log level info again");
     assert_eq!(ask("GET", "/log-level").text(), "{\"configured\":\"info\",\"level\":\"info\"}\n");

@@ -51,6 +51,7 @@ fn readiness_ends_when_draining_begins_and_requests_in_progress_finish() {
     go_on.send(()).unwrap();
     assert_eq!(client.response().text(), "hello");
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    gateway.wait_for_entry(|_| true);
     let entries = gateway.entries();
     assert_eq!(entries.len(), 1, "{entries:?}");
 }
@@ -207,12 +208,19 @@ fn sample_leaves_out_ordinary_requests_only() {
         }
     }
     gateway.wait_for_requests(&[], 60.0);
-    gateway.wait_for_log(|out, _| String::from_utf8_lossy(out).lines().count() == 15);
-    let entries = gateway.entries();
+    // A request of a second or more is notable, and this machine may be that slow.
+    let is_slow = |entry: &serde_json::Value| entry["http.server.request.duration"].as_f64().unwrap() >= 1.0;
+    let entries = crate::harness::eventually("all lines", || {
+        let entries = gateway.entries();
+        let ordinary = |entry: &&serde_json::Value| entry["url.path"] == "/ordinary";
+        let slow = entries.iter().filter(ordinary).filter(|entry| is_slow(entry)).count();
+        (entries.iter().filter(ordinary).count() == slow + (50 - slow) / 10).then_some(entries)
+    });
     let count = |path: &str| entries.iter().filter(|entry| entry["url.path"] == path).count();
-    assert_eq!((count("/ordinary"), count("/broken"), count("/refused")), (5, 5, 5));
+    assert_eq!((count("/broken"), count("/refused")), (5, 5));
     for entry in &entries {
+        let is_sampled = entry["url.path"] == "/ordinary" && !is_slow(entry);
         let rate = entry.get("sample_rate").and_then(serde_json::Value::as_f64);
-        assert_eq!(rate, (entry["url.path"] == "/ordinary").then_some(0.1), "{entry}");
+        assert_eq!(rate, is_sampled.then_some(0.1), "{entry}");
     }
 }

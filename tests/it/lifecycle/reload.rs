@@ -110,6 +110,7 @@ fn a_bad_file_changes_nothing_and_is_reported() {
         gateway.wait_for_message(&told);
     }
     assert_eq!(gateway.version()["config_generation"], 1);
+    gateway.wait_for_count("approov_gateway_config_reloads_total", &[("result", "failure")], 1.0);
     let reloads =
         |result| gateway.metrics().sum("approov_gateway_config_reloads_total", &[("result", result)]);
     assert_eq!((reloads("failure"), reloads("success")), (1.0, 1.0));

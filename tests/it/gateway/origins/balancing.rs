@@ -41,7 +41,7 @@ fn a_device_stays_with_its_address() {
     let origins = [saying("one"), saying("two"), saying("three")];
     let gateway = gateway(&format!("{}, balance: device", at(&origins.each_ref())));
     let mut used = Vec::new();
-    for number in 0..24 {
+    for number in 0..64 {
         let message = Message::get("/").token(&tokens::of_device(&format!("device-{number}")));
         let answers: Vec<_> = (0..3).map(|_| gateway.ask(&message).text()).collect();
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");

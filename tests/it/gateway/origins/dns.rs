@@ -1,5 +1,7 @@
 //! An origin whose name gets another address while the gateway runs.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -40,7 +42,9 @@ fn a_changed_address_of_a_name_gets_the_requests_and_none_is_lost() {
                 }
             })
         });
-        folder.write("hosts", "127.0.0.2 api.test\n");
+        // In place: a file that is written anew is empty for a moment.
+        let mut hosts = OpenOptions::new().write(true).open(folder.path("hosts")).unwrap();
+        hosts.write_all(b"127.0.0.2 api.test\n").unwrap();
         second.wait_until("requests at the new address", |record| record.requests.len() > 100);
         drop(over);
         clients.into_iter().for_each(|client| client.join().unwrap());

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::{at, config, counted, gateway, get, post, saying};
-use crate::harness::{Origin, Setup, eventually};
+use crate::harness::{Client, Origin, Setup, eventually};
 
 const LABEL: (&str, &str) = ("origin", "api");
 
 #[test]
 fn an_address_that_refuses_connections_costs_no_request() {
     let (dead, live) = (Origin::refusing(), Origin::new());
-    let gateway = gateway(&at(&[&dead, &live]));
+    let gateway = gateway(&format!("{}, ejection: {{ base_time: 10m, max_time: 10m }}", at(&[&dead, &live])));
     for _ in 0..10 {
         assert_eq!(gateway.ask(&get("/")).status, 200);
         assert_eq!(gateway.ask(&post("/")).status, 200);
@@ -130,15 +130,20 @@ fn no_idempotent_request_is_lost_when_one_of_three_addresses_dies_under_load() {
     let clients: Vec<_> = (0..8)
         .map(|_| {
             let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            let mut client = gateway.connect();
+            let address = gateway.address();
             thread::spawn(move || {
+                let mut client = Client::connect(address);
                 let message = get("/");
                 let mut lost = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
-                    let status = client.ask(&message).status;
-                    if status != 200 {
-                        lost.push(status);
+                    let answer = client.ask(&message);
+                    if answer.status != 200 {
+                        lost.push(answer.status);
                         return lost;
+                    }
+                    // The number of requests on a connection is limited.
+                    if answer.values("connection") == ["close"] {
+                        client = Client::connect(address);
                     }
                     answered.fetch_add(1, Ordering::Relaxed);
                 }

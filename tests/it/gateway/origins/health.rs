@@ -77,7 +77,10 @@ fn a_health_check_that_times_out_has_failed() {
 fn the_health_of_an_unchanged_origin_survives_a_reload() {
     let (checked, other) = (checked(&Arc::new(AtomicBool::new(false))), saying("other"));
     // The interval is so long that there is only one check.
-    let origin = format!("{}, health_check: {{ path: /healthz, interval: 24h }}", at(&[&checked, &other]));
+    let origin = format!(
+        "{}, health_check: {{ path: /healthz, interval: 24h, timeout: 20s }}",
+        at(&[&checked, &other])
+    );
     let folder = Arc::new(Folder::new());
     let mut running = Reloadable::start(&folder, &config(&origin, ""));
     // The other origin answers `/healthz` with 200 too.

@@ -139,7 +139,8 @@ fn http_2_over_tls_uses_the_origins_authority_and_the_client_certificate() {
         (format!("client_certificate: {identity}"), 502),
     ] {
         let before = origin.requests().len();
-        let check = "health_check: { path: /healthz, interval: 100ms, unhealthy_threshold: 100 }";
+        let check =
+            "health_check: { path: /healthz, interval: 100ms, timeout: 20s, unhealthy_threshold: 100 }";
         let origin_config = format!("domain: \"{}\", http: h2, tls: {{ {tls} }}", origin.url());
         let running = super::Reloadable::start(&folder, &config(&origin_config, ""));
         assert_eq!(running.gateway.ask(&get("/")).status, status, "{tls}");

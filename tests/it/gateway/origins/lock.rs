@@ -134,7 +134,7 @@ fn health_checks_send_the_client_certificate_and_the_secret() {
     lock.folder.write("secret", "a-secret-of-the-origin");
     let origin = Origin::with_tls(demanding(&lock.servers, &lock.clients));
     let more = ", secret_header: { name: X-Origin-Secret, value_file: secret }, \
-                health_check: { path: /healthz, interval: 100ms }";
+                health_check: { path: /healthz, interval: 100ms, timeout: 20s }";
     let running = Reloadable::start(&lock.folder, &lock.config(&origin, more));
     origin.wait_until("two checks", |record| record.requests.len() >= 2);
     assert_eq!(counted(&running.gateway, "healthy_addresses", &[]), 1.0);
@@ -160,7 +160,8 @@ fn an_origin_that_has_switched_to_the_next_secret_passes_its_health_checks() {
     folder.write("next", SECOND);
     let origin_config = format!(
         "domain: \"{}\", secret_header: {{ name: X-Origin-Secret, value_file: secret, next_value_file: next }}, \
-         health_check: {{ path: /healthz, interval: 100ms, healthy_threshold: 1, unhealthy_threshold: 1 }}",
+         health_check: {{ path: /healthz, interval: 100ms, timeout: 20s, healthy_threshold: 1, \
+         unhealthy_threshold: 1 }}",
         origin.url()
     );
     let running = Reloadable::start(&folder, &config(&origin_config, ""));

@@ -70,13 +70,13 @@ fn a_request_is_retried_after_a_timeout_if_configured() {
     let silent = Origin::scripted(|exchange| exchange.wait_for_hangup());
     let live = saying("live");
     let gateway =
-        gateway(&format!("{}, read_timeout: 500ms, retries: {{ on: [timeout] }}", at(&[&silent, &live])));
-    for _ in 0..4 {
+        gateway(&format!("{}, read_timeout: 3s, retries: {{ on: [timeout] }}", at(&[&silent, &live])));
+    for _ in 0..2 {
         assert_eq!(gateway.ask(&get("/")).text(), "live");
     }
-    assert_eq!(silent.requests().len(), 2);
-    assert_eq!(counted(&gateway, "retries_total", &[LABEL, ("reason", "timeout")]), 2.0);
-    assert_eq!(counted(&gateway, "errors_total", &[LABEL, ("kind", "read_timeout")]), 2.0);
+    assert_eq!(silent.requests().len(), 1);
+    assert_eq!(counted(&gateway, "retries_total", &[LABEL, ("reason", "timeout")]), 1.0);
+    assert_eq!(counted(&gateway, "errors_total", &[LABEL, ("kind", "read_timeout")]), 1.0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Routes with conditions on the client certificate.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use approov_gateway::tls::Certificate;
@@ -163,11 +164,13 @@ fn resumed_sessions_and_http_2_keep_the_certificate() {
 fn a_certificate_that_expires_on_an_open_connection_is_not_accepted() {
     let shop = Shop::new();
     let gateway = shop.start(ROUTES.split("  - { name: dns").next().unwrap());
-    let until = SystemTime::now() + Duration::from_secs(3);
+    let until = SystemTime::now() + Duration::from_secs(8);
     let short = device(&shop.clients, 7, |params| params.not_after = until.into());
     let mut connection = shop.connect(&gateway, Some(&short));
     assert_eq!(connection.ask(&get("/tills/x")).status, 200);
     let refused = eventually("the end of the certificate", || {
+        // The number of requests on a connection is limited.
+        thread::sleep(Duration::from_millis(50));
         let status = connection.ask(&get("/tills/x")).status;
         (status != 200).then_some(status)
     });
