@@ -9,7 +9,7 @@ use h2::Reason;
 use pingora_core::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSession};
 use pingora_core::protocols::{Digest, GetProxyDigest, GetSocketDigest};
 use pingora_core::server::ShutdownWatch;
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::{Application, ClientStream, Connection, Http2Request, Worker};
 use crate::admission::ProtocolLimits;
@@ -91,6 +91,8 @@ pub(super) async fn serve<A: Application>(
     // The connection is idle if no request has run or ended between two ticks.
     let half = limits.time.idle / 2;
     let mut ticks = interval_at(clock::timer() + half, half);
+    // After a pause of the process, two ticks at once would find every connection idle.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             biased;

@@ -129,15 +129,19 @@ impl OpenPidFile {
 /// Whether this process holds a lock of the kind that [`PidFile`] takes. The kernel names the holders
 /// that are visible here: a process in another container has another id there.
 fn holds_a_lock(pid: u32) -> bool {
-    let Ok(locks) = fs::read_to_string("/proc/locks") else { return true };
     if !is_proc_ours() {
         return true;
     }
     let pid = pid.to_string();
-    locks.lines().any(|line| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        words.next() == Some("FLOCK") && words.nth(1) == Some("WRITE") && words.next() == Some(&pid)
-    })
+    let is_named = || {
+        let Ok(locks) = fs::read_to_string("/proc/locks") else { return true };
+        locks.lines().any(|line| {
+            let mut words = line.split_ascii_whitespace().skip(1);
+            words.next() == Some("FLOCK") && words.nth(1) == Some("WRITE") && words.next() == Some(&pid)
+        })
+    };
+    // The kernel gives the list in parts, and a lock that ends between two of them hides another one.
+    (0..3).any(|_| is_named())
 }
 
 /// Whether `/proc` shows the process ids that this process sees: one that was moved into the container

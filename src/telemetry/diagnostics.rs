@@ -22,7 +22,7 @@ const OWN_TARGET: &str = env!("CARGO_CRATE_NAME");
 const CAPACITY: usize = 1024 * 1024;
 
 /// How long `flush` waits for the reader of standard error.
-const FLUSH: Duration = Duration::from_millis(100);
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Pingora writes this error for each listener if the process stops at once, which is not a failure.
 const STOP: &str = "shutdown_signal error";

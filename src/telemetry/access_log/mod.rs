@@ -177,7 +177,8 @@ mod tests {
         for _ in 0..1000 {
             sink.log(&entry(b"/a\"\n"));
         }
-        drop(writer);
+        writer.close();
+        assert!(sink.queue.flush(Duration::from_secs(30)));
         let written = memory.lines();
         assert_eq!(written.len(), 1000);
         let line: serde_json::Value = serde_json::from_str(&written[0]).expect("JSON");
