@@ -10,7 +10,9 @@ use super::{
     Fleet, admitted, as_user_with_few_rights, ask, at, count, limit, wait_for_more, wait_for_sync,
     wait_until_connected,
 };
-use crate::harness::{Gateway, Setup, config_before, eventually, gateway_command, get, has_program, run};
+use crate::harness::{
+    Gateway, Origin, Setup, config_before, eventually, gateway_command, get, has_program, run,
+};
 use crate::lifecycle::reload::{fail_to_reload, reload};
 
 /// Asserts that requests are served without a wait.
@@ -74,8 +76,8 @@ fn answering(bytes: &'static [u8]) -> u16 {
 
 #[test]
 fn a_store_that_cannot_be_reached_changes_nothing() {
-    let fleet = Fleet::new();
-    assert_goes_on_alone(&fleet, &at(free_port()), "refuses the connection");
+    let (fleet, refusing) = (Fleet::new(), Origin::refusing());
+    assert_goes_on_alone(&fleet, &at(refusing.port()), "refuses the connection");
     assert_goes_on_alone(&fleet, "url: \"redis://store.invalid\"", "cannot be reached");
     let silent = server(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
     assert_goes_on_alone(&fleet, &at(silent), "does not answer in time");
@@ -165,7 +167,7 @@ fn a_slow_store_holds_up_no_request() {
         return;
     }
     let (redis, fleet) = (Redis::start(), Fleet::new());
-    let port = slow(redis.port, Duration::from_millis(100));
+    let port = slow(redis.port, Duration::from_millis(50));
     let nodes = [(); 2].map(|()| fleet.node(&at(port), &limit("by: device, rate: 100/h")));
     nodes.iter().for_each(|node| wait_until_connected(node, true));
     assert_serves(&nodes[0]);
@@ -177,10 +179,10 @@ fn a_slow_store_holds_up_no_request() {
 
 #[test]
 fn a_node_on_its_own_has_its_share_if_that_is_configured() {
-    let fleet = Fleet::new();
+    let (fleet, refusing) = (Fleet::new(), Origin::refusing());
     for (on_loss, admits) in [("local", 12), ("share", 4)] {
         let key = fleet.folder.path("fleet-key");
-        let store = format!("key_file: {}, {}, on_loss: {on_loss}", key.display(), at(free_port()));
+        let store = format!("key_file: {}, {}, on_loss: {on_loss}", key.display(), at(refusing.port()));
         let limits = limit("by: total, rate: 12/h");
         let config = format!("fleet: {{ nodes: 3, store: {{ {store} }} }}\n{limits}");
         let node = Setup::bare().config(&config_before(&fleet.origin, &config)).start();
@@ -195,8 +197,8 @@ fn check_connects_to_the_store() {
     if !has_program("redis-server") {
         return;
     }
-    let (redis, fleet) = (Redis::start(), Fleet::new());
-    for (port, told) in [(redis.port, "agrees"), (free_port(), "refuses the connection")] {
+    let (redis, fleet, refusing) = (Redis::start(), Fleet::new(), Origin::refusing());
+    for (port, told) in [(redis.port, "agrees"), (refusing.port(), "refuses the connection")] {
         let key = fleet.folder.path("fleet-key");
         let config = format!("fleet: {{ store: {{ key_file: {}, {} }} }}\n", key.display(), at(port));
         let file = fleet.folder.write("gateway.yaml", config_before(&fleet.origin, &config));

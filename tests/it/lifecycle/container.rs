@@ -56,9 +56,10 @@ fn serves_reaps_and_stops_as_process_1_of_a_container() {
 
     // An orphan of the container becomes a child of the gateway, which reaps it.
     let namespace = format!("--pid=/proc/{inner}/ns/pid");
-    let orphan = ["sh", "-c", "sleep 1 & "];
+    let orphan = ["sh", "-c", "sleep 600 & "];
     assert!(Command::new("nsenter").arg(&namespace).args(orphan).status().unwrap().success());
-    eventually("the orphan", || (children(inner).len() == 1).then_some(()));
+    let orphan = eventually("the orphan", || children(inner).first().copied());
+    signal(orphan, Signal::KILL);
     eventually("the end of the orphan", || children(inner).is_empty().then_some(()));
 
     signal(inner, Signal::HUP);

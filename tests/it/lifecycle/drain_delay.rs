@@ -18,7 +18,7 @@ fn delayed(folder: &Folder, origin: &Origin, delay: &str) -> Gateway {
 #[test]
 fn no_connection_is_refused_while_a_balancer_has_not_noticed() {
     let (folder, origin) = (Folder::new(), Origin::new());
-    let mut gateway = delayed(&folder, &origin, "3s");
+    let mut gateway = delayed(&folder, &origin, "1h");
     let (address, token) = (gateway.address(), tokens::valid());
     let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -39,9 +39,10 @@ fn no_connection_is_refused_while_a_balancer_has_not_noticed() {
         let before = answered.load(Ordering::Relaxed);
         // Time is what this is about.
         thread::sleep(LATE);
+        eventually("further answers", || (answered.load(Ordering::Relaxed) > before + 50).then_some(()));
         drop(over);
-        assert!(answered.load(Ordering::Relaxed) > before + 50);
     });
+    gateway.signal("TERM");
     println!("{} connections, none refused", answered.load(Ordering::Relaxed));
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
 }
@@ -78,6 +79,6 @@ fn second_signal_ends_the_drain_delay_at_once() {
         let start = Instant::now();
         gateway.signal(second);
         assert_eq!(gateway.wait_for_exit().code(), Some(0), "{second}");
-        assert!(start.elapsed() < Duration::from_secs(3), "{second}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(10), "{second}: {:?}", start.elapsed());
     }
 }

@@ -1,7 +1,7 @@
 //! SIGQUIT without a successor, or with one that fails: the running process serves on.
 
 use std::os::unix::net::UnixListener;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::upgrade::WAITING;
 use super::{assert_echoes, begin_download, end_download, gated};
@@ -132,7 +132,7 @@ fn a_successor_that_hangs_does_not_delay_requests() {
     drop(kept);
     let start = Instant::now();
     assert_eq!(old.wait_for_exit().code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < DEADLINE / 2, "{:?}", start.elapsed());
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_successor_waits_for_its_turn_and_can_be_stopped() {
     let start = Instant::now();
     waiting.signal("TERM");
     waiting.wait_for_exit();
-    assert!(start.elapsed() < DEADLINE / 4, "{:?}", start.elapsed());
+    assert!(start.elapsed() < DEADLINE / 2, "{:?}", start.elapsed());
     old.assert_serves(&origin);
     assert_eq!(folder.pid(), old.pid());
 }

@@ -95,8 +95,12 @@ fn upgrade_does_not_say_that_a_dead_process_serves_on() {
     let (folder, origin) = (Folder::new(), Origin::new());
     let mut gateway = folder.start(&folder.config(&origin, ""));
     folder.configure_like(&gateway, &origin);
-    // A new binary under which the old process dies.
-    let script = format!("#!/bin/sh\n[ \"$1\" = check ] && exit 0\nkill -9 {}\nexit 1\n", gateway.pid());
+    // A new binary under which the old process dies. A process that was killed takes a moment to be dead.
+    let pid = gateway.pid();
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = check ] && exit 0\nkill -9 {pid}\n\
+         until grep -q ') Z' /proc/{pid}/stat; do :; done\nexit 1\n"
+    );
     folder.write("binary", &script);
     fs::set_permissions(folder.path("binary"), fs::Permissions::from_mode(0o700)).unwrap();
     let exit = folder.run_command(&["upgrade", "--binary", folder.path("binary").to_str().unwrap()]);

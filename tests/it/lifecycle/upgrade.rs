@@ -102,8 +102,8 @@ fn an_upgrade_under_load_loses_and_repeats_no_request() {
         assert_eq!(upload.response().text(), "/upload");
         gate.open();
         end_download(download);
-        drop((tunnel, upload));
         assert_echoes(&mut thinking, "/thought");
+        drop((tunnel, upload));
         let start = Instant::now();
         assert_eq!(old.wait_for_exit().code(), Some(0));
         println!("{:?} from the last request to the end of the old process", start.elapsed());
@@ -137,7 +137,7 @@ fn an_idle_connection_is_served_after_a_handover() {
     old.signal("QUIT");
     new.wait_until_listening();
     // This sleep is the subject of the test: a client that pauses.
-    std::thread::sleep(Duration::from_millis(1500));
+    std::thread::sleep(Duration::from_millis(500));
     let response = thinking.ask(&get("/after"));
     assert_eq!((response.status, response.values("connection")), (200, vec!["close"]));
     assert_eq!(old.wait_for_exit().code(), Some(0));

@@ -66,18 +66,29 @@ fn a_file_may_be_overwritten_renamed_or_swapped_by_a_link() {
 
 #[test]
 fn a_file_that_is_still_being_written_is_not_loaded() {
-    let (folder, origin) = (Folder::new(), Origin::new());
-    let config = watched(&folder.config(&origin, ""));
-    let gateway = folder.start(&config);
-    let start = Instant::now();
-    for round in 0.. {
-        folder.write("gateway.yaml", format!("{config}rejection: {{ half: {round}\n"));
-        if start.elapsed() > Duration::from_millis(3200) {
-            break;
+    // A file that does not change for a second is complete. If this machine holds the writer up for so long, the writing
+    // starts again.
+    let is_writing = || {
+        let (folder, origin) = (Folder::new(), Origin::new());
+        let config = watched(&folder.config(&origin, ""));
+        let gateway = folder.start(&config);
+        let (start, mut last, mut longest) = (Instant::now(), Instant::now(), Duration::ZERO);
+        let mut write = |text: String| {
+            folder.write("gateway.yaml", config.clone() + &text);
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
+        };
+        for round in 0.. {
+            write(format!("rejection: {{ half: {round}\n"));
+            if start.elapsed() > Duration::from_millis(3200) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    folder.write("gateway.yaml", format!("{config}rejection: {{ status: 403 }}\n"));
+        write("rejection: { status: 403 }\n".into());
+        (longest < Duration::from_millis(900)).then_some((folder, origin, gateway))
+    };
+    let (_folder, _origin, gateway) = eventually("a steady writer", is_writing);
     wait_for_generation(&gateway, 2);
     assert_eq!(gateway.metrics().sum("approov_gateway_config_reloads_total", &[("result", "failure")]), 0.0);
 }

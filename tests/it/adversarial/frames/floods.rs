@@ -154,8 +154,8 @@ fn a_head_that_comes_in_drips_of_frames_is_not_waited_for() {
         let mut frames = Frames::open(&gateway);
         // The settings of the gateway, so that nothing but the head is waited for.
         assert!(frames.next().is_some());
-        frames.send(start);
         let began = Instant::now();
+        frames.send(start);
         while !drip.is_empty() && frames.send(drip) && began.elapsed() < Duration::from_secs(10) {
             // Being slow is what is tested.
             std::thread::sleep(Duration::from_millis(400));
