@@ -44,6 +44,6 @@ pub use pipe::{BodyPipe, in_one_chunk};
 pub use request_line::RequestLine;
 pub use response::{AnswerBody, AnswerHead, AnswerReader, BadAnswer, MAX_INTERIM};
 pub use target::{is_origin_form, is_target_byte};
-pub use trace_context::{TraceParent, trace_state, write_hex};
+pub use trace_context::{TraceParent, hex, trace_state};
 pub use view::{Field, HeadIndex, HeadView};
 pub use websocket::{has_option, is_websocket_key, websocket_accept};

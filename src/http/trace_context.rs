@@ -42,8 +42,8 @@ impl TraceParent {
     /// The value of `traceparent`.
     pub fn to_value(self) -> [u8; LENGTH] {
         let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        write_hex(&self.trace_id, &mut value[3..35]);
-        write_hex(&self.span_id, &mut value[36..52]);
+        value[3..35].copy_from_slice(hex(self.trace_id).as_flattened());
+        value[36..52].copy_from_slice(hex(self.span_id).as_flattened());
         value[LENGTH - 1] += u8::from(self.is_sampled);
         value
     }
@@ -88,13 +88,11 @@ fn is_entry(entry: &[u8]) -> bool {
         && value.iter().all(is_value_byte)
 }
 
-/// Writes lower-case hex. `text` is twice as long as `bytes`.
-pub fn write_hex(bytes: &[u8], text: &mut [u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
+/// The digits of each byte in lower-case hex.
+pub fn hex<const N: usize>(bytes: [u8; N]) -> [[u8; 2]; N] {
+    // Without a table, the compiler computes many digits at once.
+    let digit = |value: u8| value + if value < 10 { b'0' } else { b'a' - 10 };
+    bytes.map(|byte| [digit(byte >> 4), digit(byte & 15)])
 }
 
 /// Bytes from lower-case hex, the only letter case that W3C allows.

@@ -181,7 +181,7 @@ impl Correlation {
         let span_id = trace.attempt.unwrap_or(trace.span_id);
         let parent = TraceParent { trace_id: trace.trace_id, span_id, is_sampled: trace.is_sampled };
         // Hex digits and dashes are a valid field value.
-        if let Ok(value) = HeaderValue::from_bytes(&parent.to_value()) {
+        if let Some(value) = ids::value(&parent.to_value()) {
             set(&TRACEPARENT, value);
         }
         if let Some(state) = &trace.state {

@@ -6,12 +6,12 @@ use aws_lc_rs::rand;
 use bytes::BytesMut;
 use http::HeaderValue;
 
-use crate::http::write_hex;
+use crate::http::hex;
 
 /// Bytes that are drawn at once: those of 64 request ids.
 const DRAWN: usize = 1024;
 
-/// Bytes of text that are allocated at once. An id keeps all of them in memory for as long as it lives.
+/// Bytes of text that are allocated at once. A value keeps all of them in memory for as long as it lives.
 const TEXTS: usize = 512;
 
 /// The id of a request or a trace.
@@ -33,6 +33,11 @@ pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
     IDS.with_borrow_mut(Ids::draw)
 }
 
+/// Bytes as the value of a short-lived field; `None` if they cannot be one.
+pub(super) fn value(bytes: &[u8]) -> Option<HeaderValue> {
+    IDS.with_borrow_mut(|ids| ids.value(bytes))
+}
+
 /// An id as the value of a field: 32 hex digits.
 pub(super) fn text(id: Id) -> Option<HeaderValue> {
     IDS.with_borrow_mut(|ids| ids.text(id))
@@ -50,12 +55,14 @@ impl Ids {
     }
 
     fn text(&mut self, id: Id) -> Option<HeaderValue> {
-        let mut digits = [0; 32];
-        write_hex(&id, &mut digits);
-        if self.texts.capacity() < digits.len() {
+        self.value(hex(id).as_flattened())
+    }
+
+    fn value(&mut self, bytes: &[u8]) -> Option<HeaderValue> {
+        if self.texts.capacity() < bytes.len() {
             self.texts = BytesMut::with_capacity(TEXTS);
         }
-        self.texts.extend_from_slice(&digits);
+        self.texts.extend_from_slice(bytes);
         HeaderValue::from_maybe_shared(self.texts.split().freeze()).ok()
     }
 }

@@ -6,17 +6,32 @@ use std::time::Duration;
 
 use super::Entry;
 use crate::clock;
-use crate::http::write_hex;
+use crate::http::hex;
 use crate::telemetry::redact;
 
-/// The name of an attribute as it stands in a line: behind a comma, in quotes, with a colon.
+/// Bytes of a usual line.
+const USUAL: usize = 1024;
+
+/// The name of an attribute as it stands in a line before a text: behind a comma, in quotes, with a colon and the
+/// first quotation mark of the text.
 #[derive(Clone, Copy)]
 struct AttributeKey(&'static str);
+
+impl AttributeKey {
+    fn before_text(self) -> &'static [u8] {
+        self.0.as_bytes()
+    }
+
+    /// Before a value that is not a text, or that has its own quotation marks.
+    fn before_value(self) -> &'static [u8] {
+        &self.0.as_bytes()[..self.0.len() - 1]
+    }
+}
 
 /// The [`AttributeKey`] of an attribute.
 macro_rules! key {
     ($name:literal) => {
-        AttributeKey(concat!(",\"", $name, "\":"))
+        AttributeKey(concat!(",\"", $name, "\":\""))
     };
 }
 
@@ -45,6 +60,7 @@ impl Clock {
 
 /// Appends the line for `entry`, with its line break.
 pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
+    line.reserve(USUAL);
     line.extend_from_slice(b"{\"timestamp\":\"");
     clock.write(clock::unix_time(), line);
     line.push(b'"');
@@ -54,8 +70,7 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
         number(key!("http.response.status_code"), status.into(), line);
     }
     if let Some((ip, port)) = entry.client {
-        name(key!("client.address"), line);
-        line.push(b'"');
+        line.extend_from_slice(key!("client.address").before_text());
         address(ip, line);
         line.push(b'"');
         if let Some(port) = port {
@@ -76,8 +91,8 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
     digits(u64::from(entry.duration.subsec_micros()), 6, line);
     text(key!("request.id"), entry.request_id.unwrap_or_default(), line);
     if let Some((trace_id, span_id)) = entry.trace {
-        hex(key!("trace_id"), trace_id, line);
-        hex(key!("span_id"), span_id, line);
+        id(key!("trace_id"), trace_id, line);
+        id(key!("span_id"), span_id, line);
     }
     if entry.resends > 0 {
         number(key!("http.request.resend_count"), entry.resends as u64, line);
@@ -85,8 +100,7 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
     label(key!("error.type"), entry.error.unwrap_or_default(), line);
     text(key!("error.message"), entry.error_message.unwrap_or_default().as_bytes(), line);
     if let Some(peer) = entry.peer {
-        name(key!("network.peer.address"), line);
-        line.push(b'"');
+        line.extend_from_slice(key!("network.peer.address").before_text());
         address(peer.ip(), line);
         line.push(b'"');
         number(key!("network.peer.port"), peer.port().into(), line);
@@ -110,11 +124,11 @@ pub(super) fn write(entry: &Entry<'_>, clock: &mut Clock, line: &mut Vec<u8>) {
         text(key, value.unwrap_or_default().as_bytes(), line);
     }
     if entry.limit.is_some_and(|limit| limit.is_observed) {
-        name(key!("approov.limit_observed"), line);
+        line.extend_from_slice(key!("approov.limit_observed").before_value());
         line.extend_from_slice(b"true");
     }
     if let Some(rate) = entry.sample_rate {
-        name(key!("sample_rate"), line);
+        line.extend_from_slice(key!("sample_rate").before_value());
         // Writing to memory cannot fail.
         let _ = write!(line, "{rate}");
     }
@@ -126,12 +140,12 @@ fn text(key: AttributeKey, value: &[u8], line: &mut Vec<u8>) {
     if value.is_empty() {
         return;
     }
-    name(key, line);
     if redact::is_plain(value) {
-        line.push(b'"');
+        line.extend_from_slice(key.before_text());
         line.extend_from_slice(value);
         line.push(b'"');
     } else {
+        line.extend_from_slice(key.before_value());
         // Writing to memory cannot fail, and text is always JSON.
         let _ = serde_json::to_writer(line, &*redact::client_value(value));
     }
@@ -140,30 +154,22 @@ fn text(key: AttributeKey, value: &[u8], line: &mut Vec<u8>) {
 /// Appends an attribute with a word of the gateway's own, which needs no escapes. Leaves an empty one out.
 fn label(key: AttributeKey, word: &'static str, line: &mut Vec<u8>) {
     if !word.is_empty() {
-        name(key, line);
-        line.push(b'"');
+        line.extend_from_slice(key.before_text());
         line.extend_from_slice(word.as_bytes());
         line.push(b'"');
     }
 }
 
 /// Appends an attribute with an id in lower-case hex.
-fn hex<const N: usize>(key: AttributeKey, id: [u8; N], line: &mut Vec<u8>) {
-    name(key, line);
-    line.push(b'"');
-    let start = line.len();
-    line.resize(start + 2 * N, 0);
-    write_hex(&id, &mut line[start..]);
+fn id<const N: usize>(key: AttributeKey, value: [u8; N], line: &mut Vec<u8>) {
+    line.extend_from_slice(key.before_text());
+    line.extend_from_slice(hex(value).as_flattened());
     line.push(b'"');
 }
 
 fn number(key: AttributeKey, value: u64, line: &mut Vec<u8>) {
-    name(key, line);
+    line.extend_from_slice(key.before_value());
     line.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-fn name(key: AttributeKey, line: &mut Vec<u8>) {
-    line.extend_from_slice(key.0.as_bytes());
 }
 
 /// A number with leading zeros.

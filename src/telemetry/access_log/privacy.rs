@@ -8,7 +8,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::closed_set::closed_set;
-use crate::http::write_hex;
+use crate::http::hex;
 
 closed_set! {
     /// How client addresses are logged.
@@ -82,9 +82,8 @@ impl PrivacyKey {
     fn pseudonym(&self, id: &str) -> Option<String> {
         let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).ok()?;
         let hash = mac.chain_update(id).finalize().into_bytes();
-        let mut text = [0; 2 * LOGGED];
-        write_hex(&hash[..LOGGED], &mut text);
-        Some(String::from_utf8_lossy(&text).into_owned())
+        let start: [u8; LOGGED] = *hash.first_chunk()?;
+        Some(String::from_utf8_lossy(hex(start).as_flattened()).into_owned())
     }
 }
 
