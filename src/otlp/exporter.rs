@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
 use super::sender;
@@ -38,11 +38,20 @@ impl Exporter {
         self.queue.clone()
     }
 
-    /// Ends the thread after it has sent the last spans, within a short time.
-    pub fn finish(self) {
+    /// Ends the thread after it has sent the last spans.
+    pub fn close(&self) {
         self.queue.close();
-        if self.ended.recv_timeout(LAST_EXPORT) == Err(RecvTimeoutError::Timeout) {
+    }
+
+    /// Whether the thread has sent the last spans, or the time since [`Exporter::close`] is too long to wait for them.
+    pub fn is_done(&self, since_close: Duration) -> bool {
+        if self.ended.try_recv() == Err(TryRecvError::Disconnected) {
+            return true;
+        }
+        let is_late = since_close >= LAST_EXPORT;
+        if is_late {
             log::warn!("the collector does not take the last spans within {LAST_EXPORT:?}; they are lost");
         }
+        is_late
     }
 }

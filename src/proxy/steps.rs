@@ -191,7 +191,7 @@ impl RequestContext {
         if let Some(cause) = failure.and_then(Failure::limit) {
             self.exceed(&shared.metrics, cause);
         }
-        // Before the duration is counted: no reader of the metrics sees a tunnel that is open and over.
+        // Before the duration is counted: no page of metrics shows a tunnel that is open and over.
         self.asked.tunnel = None;
         shared.record_life(&self.life, head, transfer, self.failure.or(failure), &self.asked);
         self.life = Life::Done;

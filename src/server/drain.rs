@@ -194,8 +194,10 @@ impl Server {
                     },
                 }
             }
-            // The connection of a request on HTTP/2 sends the last frames after the request has ended.
-            tokio::time::sleep(POLL).await;
+            if !workers.iter().all(WorkerThread::is_empty) {
+                // Gives the connections on HTTP/2 a moment for their last frames.
+                tokio::time::sleep(POLL).await;
+            }
             false
         });
         let unfinished: usize = self.workers.iter().map(WorkerThread::requests).sum();
@@ -221,12 +223,19 @@ fn end(
     exporter: Option<Exporter>,
     deadline: Instant,
 ) {
-    if let Some(exporter) = exporter.filter(|_| clock::now() < deadline) {
-        exporter.finish();
+    let start = clock::now();
+    if let Some(exporter) = &exporter {
+        exporter.close();
     }
     writer.close();
+    let mut are_spans_sent = exporter.is_none();
+    let mut is_done = || {
+        are_spans_sent =
+            are_spans_sent || exporter.as_ref().is_some_and(|exporter| exporter.is_done(clock::since(start)));
+        are_spans_sent && writer.is_done()
+    };
     runtime.block_on(async {
-        while !writer.is_done() && clock::now() < deadline {
+        while clock::now() < deadline && !is_done() {
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
                 signal = signals.next() => {

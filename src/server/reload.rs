@@ -159,7 +159,7 @@ impl Reloader {
         self.notifier.tell(&notify::reloading());
         let outcome = self.read();
         if let Err(problems) = outcome.and_then(|settings| self.adopt(settings, why)) {
-            // Whoever sees the counter finds the reasons.
+            // Before the counter: a client that sees the counter finds the reasons.
             self.status.refuse(problems.clone());
             self.metrics.config_refused();
             log::error!("the configuration was not reloaded, the old one stays in force:");

@@ -264,17 +264,19 @@ impl Metrics {
     /// If the text cannot be encoded.
     pub fn encode(&self, dropped: u64) -> Result<String, prometheus::Error> {
         self.access_log_dropped.inc_by(dropped.saturating_sub(self.access_log_dropped.get()));
+        // The routes come first, since the end of a request is counted there last: what the page has of a request there
+        // it also has in the other families.
+        let mut page = String::with_capacity(self.page_size.load(Ordering::Relaxed));
+        self.routes.write(&mut page);
         let mut families = {
             let _series = self.series.lock();
             self.registry.gather()
         };
         families.extend(self.process.read().gather());
-        let mut page = String::with_capacity(self.page_size.load(Ordering::Relaxed));
         TextEncoder::new().encode_utf8(&families, &mut page)?;
         let help =
             "The gateway's own share: from the request's header to the refusal, or to asking the origin.";
         Histograms::new(&mut page, "overhead_seconds", help, &OVERHEAD_BUCKETS).series("", &self.overhead);
-        self.routes.write(&mut page);
         // Numbers get longer until the next scrape.
         self.page_size.store(page.len() + page.len() / 16, Ordering::Relaxed);
         Ok(page)

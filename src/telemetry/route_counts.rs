@@ -111,7 +111,9 @@ impl Routes {
     /// The routes in use that have had a request.
     pub fn counts(&self) -> Vec<RouteCounts> {
         let known = self.known.lock();
+        let mut turns = Turns::default();
         let routes = known.values().filter(|known| known.unused_since.is_none()).map(|known| {
+            turns.step();
             let metrics = &known.metrics;
             let past = metrics.past.lock();
             let before = |index| {

@@ -91,7 +91,7 @@ impl RouteMetrics {
         } else {
             answers.durations.record(duration);
         }
-        // Last: whoever sees the request counted here finds it in the other series.
+        // Last: a page that counts the request here has it in the other series too.
         increase(&self.counters()[position(verdict, reason)]);
     }
 

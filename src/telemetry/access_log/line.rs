@@ -9,7 +9,7 @@ use crate::clock;
 use crate::http::hex;
 use crate::telemetry::redact;
 
-/// Bytes of a usual line.
+/// Bytes to reserve for a line: more than most lines have.
 const USUAL: usize = 1024;
 
 /// The name of an attribute as it stands in a line before a text: behind a comma, in quotes, with a colon and the

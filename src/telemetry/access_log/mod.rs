@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_logged_is_written_before_the_writer_ends() {
+    fn everything_logged_is_written_as_json() {
         let memory = Memory::default();
         let output = Output::new(memory.clone());
         let (sink, writer) = AccessLogSink::start_with(None, output).expect("starts");

@@ -25,7 +25,7 @@ pub(super) fn assert_serves(gateway: &Gateway) {
             began.elapsed()
         });
         times.sort();
-        (times[10] < Duration::from_millis(100)).then_some(())
+        (times[10] < Duration::from_millis(40)).then_some(())
     });
 }
 

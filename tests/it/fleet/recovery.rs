@@ -8,7 +8,7 @@ use super::{Fleet, admitted, at, count, limit, wait_for_sync, wait_until_connect
 use crate::harness::{Setup, eventually, has_program};
 
 #[test]
-fn nodes_agree_again_within_two_syncs() {
+fn nodes_agree_again_within_four_syncs() {
     if !has_program("redis-server") {
         return;
     }

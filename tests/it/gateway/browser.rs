@@ -11,7 +11,7 @@ use crate::harness::{
     Browser, Folder, Gateway, Message, Origin, Setup, config_before, get, has_program, tokens,
 };
 
-/// How soon an open page shows another state, in milliseconds.
+/// The longest time between two questions of an open page, in milliseconds.
 const SOON: f64 = 3000.0;
 
 /// How long the browser may take for a page.
@@ -31,7 +31,7 @@ fn show(browser: &mut Browser, name: &str) {
 }
 
 #[test]
-fn open_page_shows_each_state_within_three_seconds() {
+fn open_page_shows_each_state_and_asks_again_within_three_seconds() {
     if !has_program("chromium") {
         return;
     }
