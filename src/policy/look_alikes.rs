@@ -112,17 +112,18 @@ impl Folded {
         if least == self.strictest {
             return None;
         }
-        let bare = fold(path);
-        let slashed = [&bare[..], b"/"].concat();
+        let mut slashed = fold(path);
+        slashed.push(b'/');
+        let bare = &slashed[..slashed.len() - 1];
         let is_stricter = |index: usize, least: Strictness| {
             let (route, folded) = (&routes[index], &self.routes[index]);
             strictness(route) > least
-                && (folded.path.matches(&bare) || folded.path.matches(&slashed))
+                && (folded.path.matches(bare) || folded.path.matches(&slashed))
                 && takes(route)
                 && first(&spelled_as(&route.path, path)) == Some(index)
         };
         let mut stricter = None;
-        while let Some(index) = self.find(host, [&bare, &slashed], |index| is_stricter(index, least)) {
+        while let Some(index) = self.find(host, [bare, &slashed], |index| is_stricter(index, least)) {
             stricter = Some(index);
             least = strictness(&routes[index]);
         }
@@ -158,7 +159,11 @@ pub(super) fn siblings(routes: &[Route]) -> Vec<(usize, usize)> {
 /// In lower case and without the last slash. Escapes fold as well: `%C3` and `%c3` are the same byte.
 fn fold(path: &[u8]) -> Vec<u8> {
     let bare = path.strip_suffix(b"/").unwrap_or(path);
-    bare.to_ascii_lowercase()
+    // With room for the slash that the path may have.
+    let mut folded = Vec::with_capacity(bare.len() + 1);
+    folded.extend_from_slice(bare);
+    folded.make_ascii_lowercase();
+    folded
 }
 
 fn fold_pattern(pattern: &PathPattern) -> PathPattern {
