@@ -3,14 +3,10 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
-use std::time::Duration;
 
 use super::sender;
 use super::settings::OtlpSettings;
 use crate::telemetry::{Metrics, SpanQueue};
-
-/// How long the end of the process waits for the last spans.
-const LAST_EXPORT: Duration = Duration::from_secs(3);
 
 /// Sends spans to the collector.
 pub struct Exporter {
@@ -43,15 +39,8 @@ impl Exporter {
         self.queue.close();
     }
 
-    /// Whether the thread has sent the last spans, or the time since [`Exporter::close`] is too long to wait for them.
-    pub fn is_done(&self, since_close: Duration) -> bool {
-        if self.ended.try_recv() == Err(TryRecvError::Disconnected) {
-            return true;
-        }
-        let is_late = since_close >= LAST_EXPORT;
-        if is_late {
-            log::warn!("the collector does not take the last spans within {LAST_EXPORT:?}; they are lost");
-        }
-        is_late
+    /// Whether the thread has ended: it has sent the last spans.
+    pub fn is_done(&self) -> bool {
+        self.ended.try_recv() == Err(TryRecvError::Disconnected)
     }
 }

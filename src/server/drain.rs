@@ -21,6 +21,9 @@ use crate::telemetry::AccessLogWriter;
 /// How often a draining process checks whether it is idle.
 const POLL: Duration = Duration::from_millis(10);
 
+/// How long the end of the process waits for the last spans.
+const LAST_EXPORT: Duration = Duration::from_secs(3);
+
 /// How long a kept-alive connection without a request is left open at SIGTERM: its next request
 /// may be on the way, and is answered with `Connection: close`.
 const IDLE_AT_TERMINATION: Duration = Duration::from_millis(100);
@@ -228,14 +231,10 @@ fn end(
         exporter.close();
     }
     writer.close();
-    let mut are_spans_sent = exporter.is_none();
-    let mut is_done = || {
-        are_spans_sent =
-            are_spans_sent || exporter.as_ref().is_some_and(|exporter| exporter.is_done(clock::since(start)));
-        are_spans_sent && writer.is_done()
-    };
+    let has_spans = || exporter.as_ref().is_some_and(|exporter| !exporter.is_done());
+    let must_wait = |after: Duration| !writer.is_done() || after < LAST_EXPORT && has_spans();
     runtime.block_on(async {
-        while clock::now() < deadline && !is_done() {
+        while clock::now() < deadline && must_wait(clock::since(start)) {
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
                 signal = signals.next() => {
@@ -247,6 +246,9 @@ fn end(
             }
         }
     });
+    if start < deadline && has_spans() {
+        log::warn!("the collector has not taken the last spans; they are lost");
+    }
     drop(writer);
     log::info!("stopped");
     // Does not wait for the threads of the runtime: one of them may be resolving a name, which can take

@@ -316,13 +316,28 @@ mod tests {
         assert_eq!(output.lines().len(), 5);
     }
 
+    /// A slow disk: it takes a fifth of the time that a drop waits.
+    struct Slow(Memory);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            thread::sleep(LAST_WRITE / 5);
+            self.0.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
     fn dropped_writer_writes_what_waits_or_counts_it_as_lost() {
         // A busy machine may need longer for the last lines than the drop waits.
         let writes_all = || {
             let output = Memory::default();
             let queue = queue(|_| {});
-            let writer = Writer::start("lines", queue.clone(), Output::new(output.clone())).expect("starts");
+            let slow = Output::new(Slow(output.clone()));
+            let writer = Writer::start("lines", queue.clone(), slow).expect("starts");
             (0..10).for_each(|number| push(&queue, &number.to_string()));
             drop(writer);
             let written = output.lines().len();

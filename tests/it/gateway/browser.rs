@@ -11,8 +11,8 @@ use crate::harness::{
     Browser, Folder, Gateway, Message, Origin, Setup, config_before, get, has_program, tokens,
 };
 
-/// The longest time between two questions of an open page, in milliseconds.
-const SOON: f64 = 3000.0;
+/// How soon an open page shows another state.
+const SOON: Duration = Duration::from_secs(3);
 
 /// How long the browser may take for a page.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -31,7 +31,7 @@ fn show(browser: &mut Browser, name: &str) {
 }
 
 #[test]
-fn open_page_shows_each_state_and_asks_again_within_three_seconds() {
+fn open_page_shows_each_state_within_three_seconds() {
     if !has_program("chromium") {
         return;
     }
@@ -43,32 +43,28 @@ fn open_page_shows_each_state_and_asks_again_within_three_seconds() {
     open(&mut browser, &gateway);
     browser.wait_for_text("Serving", PATIENCE);
     show(&mut browser, "serving");
+    let mut shown = Vec::new();
     assert_eq!(gateway.ask(&get("/")).status, 502);
-    browser.wait_for_text("Origin api does not answer: 127.0.0.1:", PATIENCE);
+    shown.push(browser.wait_for_text("Origin api does not answer: 127.0.0.1:", PATIENCE));
     assert!(browser.text().starts_with("approov-gateway\n"), "{}", browser.text());
     show(&mut browser, "degraded");
     origin.open(|exchange| exchange.answer("200 OK", ""));
     assert_eq!(gateway.ask(&get("/")).status, 200);
-    browser.wait_for_text("Serving", PATIENCE);
+    shown.push(browser.wait_for_text("Serving", PATIENCE));
     folder.write("gateway.yaml", config.replace("drain_delay", "drain_dellay"));
     gateway.signal("HUP");
-    browser.wait_for_text("drain_dellay", PATIENCE);
+    shown.push(browser.wait_for_text("drain_dellay", PATIENCE));
     show(&mut browser, "refused");
     gateway.signal("TERM");
-    browser.wait_for_text("Draining", PATIENCE);
+    shown.push(browser.wait_for_text("Draining", PATIENCE));
     show(&mut browser, "draining");
     gateway.signal("TERM");
-    browser.wait_for_text("The gateway does not answer. This is its state of", PATIENCE);
+    shown.push(browser.wait_for_text("The gateway does not answer. This is its state of", PATIENCE));
     show(&mut browser, "gone");
-    // By the page's own clock, since a busy machine is slow to look: pauses make the gaps longer, never shorter.
-    let asked = browser.evaluate(
-        "performance.getEntriesByType('resource').filter(entry => entry.name === location.href) \
-         .map(entry => entry.startTime)",
-    );
-    let asked: Vec<f64> = serde_json::from_value(asked).unwrap();
-    let gaps = asked.windows(2).map(|pair| pair[1] - pair[0]);
-    let shortest = gaps.fold(f64::INFINITY, f64::min);
-    assert!(shortest < SOON, "the page asks every {shortest} ms");
+    println!("shown after {shown:?}");
+    // A page asks every two seconds. A busy machine may be late with two of the five.
+    shown.sort();
+    assert!(shown[2] < SOON, "{shown:?}");
 }
 
 #[test]
